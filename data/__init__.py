@@ -1,0 +1,1 @@
+"""Events: calorimeter grid, fixed-point words, event images and their files, generation, preprocessing."""

@@ -1,0 +1,34 @@
+"""The calorimeter grid: one image pixel is one HCAL tower.
+
+72 cells in phi (5 degrees each) x 58 in eta (0.08725 each, |eta| < 2.53025), three channels. Geometry of the CMS-like
+Delphes card behind the public CoDAE events (arXiv:2306.12955). Every geometry number of the project comes from here.
+"""
+
+import numpy as np
+
+# Image axes are (phi, eta, channel).
+N_PHI = 72
+N_ETA = 58
+CHANNELS = ("tracks", "ecal", "hcal")
+N_CHANNELS = len(CHANNELS)
+IMAGE_SHAPE = (N_PHI, N_ETA, N_CHANNELS)
+
+# radian
+PHI_STEP = 2 * np.pi / N_PHI
+# Pseudorapidity width of a tower, dimensionless.
+ETA_STEP = 0.08725
+ETA_MAX = ETA_STEP * N_ETA / 2
+
+
+def eta_edges() -> np.ndarray:
+    """Tower edges in eta: (59,) float64.
+
+    >>> eta_edges()[[0, 29, 58]].round(5).tolist()
+    [-2.53025, 0.0, 2.53025]
+    """
+    return ETA_STEP * (np.arange(N_ETA + 1) - N_ETA // 2)
+
+
+def phi_edges() -> np.ndarray:
+    """Tower edges in phi: (73,) float64, radian, from -pi to pi."""
+    return -np.pi + PHI_STEP * np.arange(N_PHI + 1)

@@ -1,0 +1,109 @@
+"""Events in memory: images with what is known of each.
+
+An event image is the calorimeter of one bunch crossing, (72, 58, 3) in GeV (channel 0 the pT of tracks at the
+calorimeter face, 1 and 2 the transverse energy in ECAL and HCAL towers). Classes as in the public CoDAE sample
+(arXiv:2306.12955): QCD is 0, SUEP 1, SVJ 2.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.errors import InputError
+
+QCD = "qcd"
+# Name -> mass of the scalar [GeV]; SUEP: soft unclustered energy patterns.
+SUEP_MASSES = {"h125": 125.0, "h200": 200.0, "h300": 300.0, "h400": 400.0, "h700": 700.0, "h1000": 1000.0}
+# Name -> mass of the Z' [GeV]; SVJ: semi-visible jets.
+SVJ_MASSES = {"svj2100": 2100.0, "svj3100": 3100.0, "svj4100": 4100.0}
+SIGNALS = (*SUEP_MASSES, *SVJ_MASSES)
+PROCESSES = (QCD, *SIGNALS)
+
+
+@dataclass(frozen=True)
+class EventImages:
+    """N events.
+
+    images: (N, 72, 58, 3) float32, axes (event, phi, eta, channel), GeV.
+    signal: (N,) str, "qcd" or the signal's name.
+    n_tracks: (N,) int32, tracks of channel 0.
+    weight: (N,) float64, relative; physical rates need them (1 where unknown).
+    pileup_block: (N,) int32, which block of the pile-up pool the event was overlaid with; -1 where unknown. Events that
+    share a block stay in one split.
+    provenance: how the events were made (generator, settings, seed, versions), JSON-ready.
+    """
+
+    images: np.ndarray
+    signal: np.ndarray
+    n_tracks: np.ndarray
+    weight: np.ndarray
+    pileup_block: np.ndarray
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_images(self.images)
+        check_signals(self.signal)
+        for f in fields(self)[1:5]:
+            if len(getattr(self, f.name)) != len(self.images):
+                raise InputError(
+                    f"{len(getattr(self, f.name))} entries of {f.name} for {len(self.images)} images",
+                    "one entry an event",
+                    "correct the file",
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def label(self) -> np.ndarray:
+        """(N,) int8: 0 QCD, 1 SUEP, 2 SVJ."""
+        return np.where(self.signal == QCD, 0, np.where(np.isin(self.signal, list(SUEP_MASSES)), 1, 2)).astype(np.int8)
+
+    def select(self, which: np.ndarray) -> "EventImages":
+        """The events at an index array or mask, in its order."""
+        return EventImages(
+            self.images[which],
+            self.signal[which],
+            self.n_tracks[which],
+            self.weight[which],
+            self.pileup_block[which],
+            self.provenance,
+        )
+
+
+def concatenate(parts: Sequence[EventImages]) -> EventImages:
+    """One EventImages of several; the provenance of the first."""
+    columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventImages)[:5]]
+    return EventImages(*columns, parts[0].provenance)
+
+
+def check_images(images: np.ndarray, where: str = "images") -> None:
+    """Raise InputError unless images are (N, 72, 58, 3), finite and not negative."""
+    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
+        raise InputError(
+            f"{where} of shape {images.shape}",
+            f"(N, {', '.join(map(str, IMAGE_SHAPE))}), axes (event, phi, eta, channel)",
+            "pool or transpose the images to the calorimeter grid",
+        )
+    # The minimum of an array with NaN is NaN, and no comparison with NaN holds: one pass finds both.
+    if images.size and not (images.min() >= 0 and np.isfinite(images.max())):
+        bad = ~(np.isfinite(images) & (images >= 0)).all(axis=(1, 2, 3))
+        kind = "NaN or infinite" if not np.isfinite(images).all() else "negative"
+        raise InputError(
+            f"{where} with {kind} energy in {bad.sum()} of {len(images)} events, first event {np.argmax(bad)}",
+            "finite energies >= 0 GeV",
+            "remove or repair those events",
+        )
+
+
+def check_signals(names: np.ndarray) -> None:
+    """Raise InputError where a name is not a known process."""
+    unknown = sorted(set(np.unique(names).tolist()) - set(PROCESSES))
+    if unknown:
+        raise InputError(
+            f"unknown signal name {', '.join(map(repr, unknown))}",
+            f"one of {', '.join(PROCESSES)}",
+            "correct the name",
+        )

@@ -1,0 +1,1 @@
+"""Keras models of the CoDAE family, their losses, scores, training and evaluation."""

@@ -1,0 +1,1 @@
+"""One stage each, thin; run_chain walks them in order."""
