@@ -1,0 +1,28 @@
+# The project's commands; each makes its own virtual environment (.venv) on first use.
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint bench clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+
+env:  ## make .venv from requirements.txt (demo, test, lint and bench do it themselves)
+	@PYTHON="$(PYTHON)" sh scripts/setup_env.sh
+
+demo: env  ## the whole chain on the shipped events: runs/demo/report/report.html, at most 10 minutes
+	@$(PY) scripts/run_chain.py --config scripts/configs/demo.toml
+
+test: env  ## all tests, one true end-to-end run among them, at most 15 minutes
+	@$(PY) -c 'import pythia8mc' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: pythia8mc==8.317.2 || echo "no Pythia 8 wheel here: the tests of event generation are skipped"
+	@$(PY) -m pytest
+
+lint: env  ## ruff and pyright
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@rm -rf build/lint && mkdir -p build/lint/codae_l1 && for f in data models quantization hls scripts; do ln -s ../../../$$f build/lint/codae_l1/$$f; done
+	@$(PY) -m pyright --pythonpath $(PY)
+
+bench: env  ## speed, as ratios against named peers in one run (benchmarks/)
+	@for f in benchmarks/bench_*.py; do $(PY) $$f; done
+
+clean:  ## remove the environment and everything that was built; runs/ stays
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

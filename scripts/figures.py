@@ -1,0 +1,125 @@
+"""Figures of the report, in the mplhep style: each function takes stage JSON and returns a matplotlib Figure."""
+
+from typing import Any
+
+import matplotlib
+import mplhep
+import numpy as np
+from matplotlib.figure import Figure
+
+from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
+from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.pooling import active_counts
+
+matplotlib.use("Agg")
+
+TITLES = {
+    QCD: "QCD",
+    **{s: f"SUEP {s[1:]} GeV" for s in SIGNALS if s.startswith("h")},
+    **{s: f"SVJ {int(s[3:]) / 1000} TeV" for s in SIGNALS if s.startswith("svj")},
+}
+# Name in the JSON -> label, colour, line style. Colours of the Petroff six-colour scheme (arXiv:2107.02270).
+CURVES = {
+    "codae": ("CoDAE reconstruction (float, full model)", "#7a21dd", (0, (1, 1))),
+    "float": ("float f_m", "#f89c20", "-"),
+    "rtl": ("firmware f_m (RTL)", "#e42536", (0, (4, 2))),
+    "active_pixels": ("active pixels", "#5790fc", "-"),
+    "n_tracks": ("n_tracks", "#9c9ca1", "-"),
+}
+
+
+def _style() -> dict[str, Any]:
+    sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 8}
+    sizes |= {"xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.4, "figure.constrained_layout.use": True}
+    # DejaVu Sans comes with matplotlib, so that the style needs no font of the machine.
+    return mplhep.style.CMS | sizes | {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def roc_figure(roc: dict[str, Any]) -> Figure:
+    """ROC of float against fixed-point, one panel a signal, with both baselines; x logarithmic."""
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(3, 3, 9.6, 8.6, sharex=True, sharey=True)
+        for ax, signal in zip(axes.flat, roc, strict=False):
+            for name, (label, colour, line) in CURVES.items():
+                curve = roc[signal][name]
+                ax.plot(curve["fpr"], curve["tpr"], color=colour, linestyle=line, label=label)
+            ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1.02))
+            ax.set_title(TITLES[signal], loc="left")
+        for ax in axes[-1]:
+            ax.set_xlabel("false-positive rate (QCD)")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("true-positive rate")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        return figure
+
+
+def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
+    """The 2-d latent z_m of QCD and of some signals: one panel a model."""
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(1, len(latents), 4.8 * len(latents), 4.2)
+        colours = ["#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20", "#7a21dd"]
+        for ax, (title, points) in zip(axes.flat, latents.items(), strict=True):
+            for colour, (process, z) in zip(colours, points.items(), strict=False):
+                z = np.array(z)
+                ax.scatter(z[:, 0], z[:, 1], s=6, color=colour, label=TITLES[process], rasterized=True, linewidths=0)
+            ax.set(xlabel="$z_m[0]$", ylabel="$z_m[1]$")
+            ax.set_title(title, loc="left")
+            ax.legend(markerscale=2, frameon=False)
+        return figure
+
+
+def scatter_figure(scatter: dict[str, list]) -> Figure:
+    """Float score against the firmware's score, and their difference's histogram."""
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(1, 2, 9.6, 3.6)
+        a, b = np.array(scatter["float"]), np.array(scatter["rtl"])
+        axes[0, 0].scatter(a, b, s=5, color="#5790fc", rasterized=True, linewidths=0)
+        ends = [min(a.min(), b.min()), max(a.max(), b.max())]
+        axes[0, 0].plot(ends, ends, color="#9c9ca1", linewidth=0.8)
+        axes[0, 0].set(xlabel="float f_m score", ylabel="firmware f_m score (RTL)")
+        axes[0, 1].hist(b - a, bins=60, histtype="stepfilled", color="#5790fc", alpha=0.7)
+        axes[0, 1].set(xlabel="firmware - float", ylabel="events")
+        return figure
+
+
+def history_figure(history: dict[str, list[float]]) -> Figure:
+    """Training and validation loss an epoch."""
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(1, 1, 6.0, 3.4)
+        epochs = np.arange(1, len(history["loss"]) + 1)
+        axes[0, 0].plot(epochs, history["loss"], color="#5790fc", label="training")
+        axes[0, 0].plot(epochs, history["val_loss"], color="#e42536", label="validation")
+        axes[0, 0].set(xlabel="epoch", ylabel="loss an event")
+        axes[0, 0].legend(frameon=False)
+        return figure
+
+
+def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
+    """One event a row: the three channels, the pooled counts that the firmware reads, CoDAE's reconstruction."""
+    from matplotlib.colors import LogNorm
+
+    titles = ("track pT [GeV]", "ECAL ET [GeV]", "HCAL ET [GeV]", "firmware input [pixels]", "reconstruction")
+    grid = (-ETA_MAX, ETA_MAX, -180, 180)
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(len(gallery), 5, 11, 2.6 * len(gallery), sharex=True, sharey=True)
+        for row, event in zip(axes, gallery, strict=True):
+            image = np.zeros(np.prod(IMAGE_SHAPE), np.float32)
+            image[event["pixels"]] = event["energies"]
+            image = image.reshape(IMAGE_SHAPE)
+            show = {"aspect": "auto", "extent": grid, "origin": "lower", "interpolation": "nearest"}
+            for channel, ax in enumerate(row[:3]):
+                energy = np.where(image[..., channel] > 0, image[..., channel], np.nan)
+                ax.imshow(energy, norm=LogNorm(0.2, 200), cmap="viridis", **show)
+            row[3].imshow(active_counts(image[None])[0, ..., 0], vmin=0, vmax=16, cmap="magma", **show)
+            row[4].imshow(np.array(event["reconstruction"]), vmin=0, vmax=1, cmap="magma", **show)
+            row[0].set_ylabel(f"{TITLES[event['signal']]}\n$\\phi$ [degrees]")
+        for ax, title in zip(axes[0], titles, strict=True):
+            ax.set_title(title)
+        for ax in axes[-1]:
+            ax.set_xlabel("$\\eta$")
+        return figure

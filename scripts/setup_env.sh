@@ -1,0 +1,37 @@
+#!/bin/sh
+# Make the project's virtual environment (.venv) from requirements.txt, once for each change of it.
+# A missing prerequisite ends with one line that says what to do, and exit code 2.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "codae-l1: $1" >&2
+    exit 2
+}
+
+stamp=$(cat requirements.txt pyproject.toml | cksum)
+if [ -f .venv/.ready ] && [ "$(cat .venv/.ready)" = "$stamp" ]; then
+    exit 0
+fi
+
+find_python() {
+    for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+}
+python=$(find_python)
+[ -n "$python" ] || fail "no Python 3.11, 3.12 or 3.13 found (python3 is $(python3 -V 2>&1 || echo missing)); install one, or name it: make demo PYTHON=/path/to/python3.12"
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"
+command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler (${CXX:-g++}) on PATH; install one (Debian, Ubuntu: apt-get install g++)"
+command -v make >/dev/null || fail "make is not on PATH, Verilator's build needs it; install it (Debian, Ubuntu: apt-get install make)"
+command -v perl >/dev/null || fail "perl is not on PATH, Verilator needs it; install it (Debian, Ubuntu: apt-get install perl)"
+
+echo "codae-l1: making .venv with $("$python" -V) from requirements.txt (about 2 GB; some minutes)"
+[ -x .venv/bin/python ] || "$python" -m venv .venv || fail "$python -m venv .venv failed; Debian, Ubuntu: apt-get install python3-venv; then remove .venv and try again"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
+    fail "pip could not install requirements.txt; read its last lines above, check the package index, and run this again"
+echo "$stamp" >.venv/.ready

@@ -1,0 +1,18 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def codae_sample() -> Path:
+    """Folder of the public CoDAE sample (train/, test/, reference_scores.npz); the test is skipped without it."""
+    folder = Path(os.environ.get("CODAE_SAMPLE", ROOT / "../shared/data/codae-sample")).resolve()
+    if not (folder / "reference_scores.npz").is_file():
+        pytest.skip(f"no public CoDAE sample at {folder}; set CODAE_SAMPLE to its folder")
+    return folder

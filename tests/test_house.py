@@ -1,0 +1,54 @@
+"""The house: folders and packages agree, imports run one way, docstring examples hold."""
+
+import ast
+import doctest
+import importlib
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ("data", "models", "quantization", "hls", "scripts")
+MODULES = sorted(p for layer in LAYERS for p in (ROOT / layer).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("codae_l1", *(p for p in parts if p != "__init__")))
+
+
+def test_pyproject_lists_every_package():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {dotted(p) for p in MODULES if p.name == "__init__.py"}
+    assert set(setuptools["packages"]) == found
+    assert setuptools["package-dir"] == {f"codae_l1.{layer}": layer for layer in LAYERS}
+
+
+def test_every_python_folder_is_a_package():
+    folders = {p.parent for p in MODULES}
+    assert [f for f in folders if not (f / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_run_one_way(path):
+    own = LAYERS.index(path.relative_to(ROOT).parts[0])
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            if name and name.startswith("codae_l1."):
+                assert LAYERS.index(name.split(".")[1]) <= own, f"{dotted(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if ">>>" in p.read_text()], ids=dotted)
+def test_docstring_examples(path):
+    result = doctest.testmod(importlib.import_module(dotted(path)))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_requirements_are_pinned_and_end_with_the_project():
+    lines = (ROOT / "requirements.txt").read_text().split("\n")
+    assert lines[-2:] == ["-e .", ""]
+    assert all("==" in line for line in lines[:-2])
