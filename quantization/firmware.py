@@ -1,0 +1,315 @@
+"""The firmware encoder f_m: a network small enough for a trigger, in float and in QKeras, and the trained model.
+
+Input: counts (N, 18, 15, 1), active pixels of 4x4 pooled cells, unsigned integer words. Strided 'valid' convolutions,
+ReLU, flatten, dense layers, one fixed-point output word a component. All sums are exact in float32 (checked), so the
+QKeras model is an integer machine: `FirmwareModel.predict_words` gives the words that hls4ml and RTL must give.
+
+Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codae_l1.data.artifact import whole_file
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.config import dump, parse
+from codae_l1.data.errors import InputError
+from codae_l1.data.words import WordType
+from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
+
+if TYPE_CHECKING:
+    import keras
+
+# Version of the file that FirmwareModel.save writes.
+FORMAT = 1
+# Events a call of the QKeras model.
+BATCH = 2048
+
+
+@dataclass(frozen=True)
+class ConvConfig:
+    """One strided 'valid' convolution: filters, kernel (phi, eta), stride (phi, eta)."""
+
+    filters: int = 4
+    kernel: tuple[int, ...] = (3, 3)
+    stride: tuple[int, ...] = (3, 3)
+
+
+@dataclass(frozen=True)
+class FirmwareConfig:
+    """Topology and precision of f_m.
+
+    pool: side of the pooled square [pixels]. count_bits: width of the unsigned input word; larger counts saturate.
+    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m).
+    precision: layer name -> LayerPrecision; a layer not named takes the default one.
+
+    >>> FirmwareConfig(dense=(8,)).layers
+    ('conv1', 'dense1', 'output')
+    """
+
+    pool: int = 4
+    count_bits: int = 5
+    conv: tuple[ConvConfig, ...] = (ConvConfig(),)
+    dense: tuple[int, ...] = (8,)
+    outputs: int = 1
+    precision: dict[str, LayerPrecision] = field(
+        default_factory=lambda: {"output": LayerPrecision(output_bits=12, output_integer=5)}
+    )
+
+    def __post_init__(self):
+        _check_sizes(self)
+        for name in self.precision:
+            if name not in self.layers:
+                raise InputError(
+                    f"firmware.precision.{name}", f"one of {', '.join(self.layers)}", "rename or remove it"
+                )
+        accumulator_words(self)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers with weights, in order."""
+        convs = (f"conv{i + 1}" for i in range(len(self.conv)))
+        return (*convs, *(f"dense{i + 1}" for i in range(len(self.dense))), "output")
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one event's counts, (phi, eta, 1)."""
+        return IMAGE_SHAPE[0] // self.pool, -(-IMAGE_SHAPE[1] // self.pool), 1
+
+    def layer_precision(self, name: str) -> LayerPrecision:
+        """Precision of a layer, the default one where the config does not name it."""
+        return self.precision.get(name, LayerPrecision())
+
+    def layer_output(self, name: str) -> WordType:
+        """Word type of what leaves a layer (after its ReLU or the output quantizer)."""
+        precision = self.layer_precision(name)
+        return precision.output_word if name == "output" else precision.relu_word
+
+
+def input_word(config: FirmwareConfig) -> WordType:
+    """Word type of a pooled count; larger counts saturate.
+
+    >>> str(input_word(FirmwareConfig()))
+    'ap_ufixed<5,5,AP_TRN,AP_SAT>'
+    """
+    return WordType(False, config.count_bits, 0, "TRN", "SAT")
+
+
+def output_word(config: FirmwareConfig) -> WordType:
+    """Word type of each output component."""
+    return config.layer_output("output")
+
+
+def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
+    """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
+
+    >>> shapes(FirmwareConfig())["dense1"]
+    (120, 8)
+    """
+    (rows, columns, channels), found = config.input_shape, {}
+    for name, conv in zip(config.layers, config.conv, strict=False):
+        found[name] = (*conv.kernel, channels, conv.filters)
+        rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
+        columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
+        channels = conv.filters
+        if min(rows, columns) < 1:
+            raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
+    widths = (rows * columns * channels, *config.dense, config.outputs)
+    found.update(zip(config.layers[len(config.conv) :], pairwise(widths), strict=True))
+    return found
+
+
+def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
+    """Word type of each layer's sums before rounding; InputError where float32 could not hold them exactly."""
+    word, found = input_word(config), {}
+    for name, shape in shapes(config).items():
+        where = f"firmware.precision.{name}"
+        config.layer_precision(name).check(where, name == "output")
+        found[name] = exact_accumulator(where, prod(shape[:-1]), word, config.layer_precision(name))
+        word = config.layer_output(name)
+    return found
+
+
+def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
+    """The same topology in float: counts (N, 18, 15, 1) float32 -> (N, outputs), layers of the same names."""
+    import keras
+
+    def weights(name: str, **kwargs: Any) -> Any:
+        kind = keras.layers.Conv2D if name.startswith("conv") else keras.layers.Dense
+        return kind(**kwargs, name=name)
+
+    def activation(name: str, last: bool) -> Any:
+        return keras.layers.Activation("linear" if last else "relu", name=name)
+
+    return _build(config, seed, weights, activation, "f_m_float")
+
+
+def build_qkeras(config: FirmwareConfig, seed: int) -> "keras.Model":
+    """The QKeras model: counts (N, 18, 15, 1) float32 integers -> (N, outputs) multiples of the output word's LSB."""
+    import qkeras
+
+    def weights(name: str, **kwargs: Any) -> Any:
+        precision = config.layer_precision(name)
+        kernel = qkeras.quantized_bits(precision.weight_bits, precision.weight_integer, alpha=1)
+        bias = qkeras.quantized_bits(precision.bias_bits, precision.bias_integer, alpha=1)
+        kind = qkeras.QConv2D if name.startswith("conv") else qkeras.QDense
+        return kind(**kwargs, kernel_quantizer=kernel, bias_quantizer=bias, name=name)
+
+    def activation(name: str, last: bool) -> Any:
+        precision = config.layer_precision(name.removesuffix("_relu").removesuffix("_word"))
+        kind = qkeras.quantized_bits if last else qkeras.quantized_relu
+        extra = {"alpha": 1} if last else {}
+        return qkeras.QActivation(kind(precision.output_bits, precision.output_integer, **extra), name=name)
+
+    return _build(config, seed, weights, activation, "f_m")
+
+
+@dataclass
+class FirmwareModel:
+    """A trained f_m with all that is needed to score: which component, with which sign.
+
+    model: the QKeras model, its weights on their words' grids (the constructor puts them there).
+    sign: +1 or -1, so that a higher firmware word means more anomalous. component: column of the output.
+    """
+
+    model: "keras.Model"
+    config: FirmwareConfig
+    sign: int = 1
+    component: int = 0
+
+    def __post_init__(self):
+        if self.sign not in (1, -1) or not 0 <= self.component < self.config.outputs:
+            raise InputError(
+                f"sign {self.sign}, component {self.component}",
+                f"sign 1 or -1, component 0 to {self.config.outputs - 1}",
+                "correct them",
+            )
+        set_weight_words(self.model, self.config, weight_words(self.model, self.config))
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, 18, 15, 1) integers -> output words (N, outputs) int64, by QKeras."""
+        counts = check_counts(counts, self.config)
+        values = input_word(self.config).to_words(counts).astype(np.float32)
+        parts = [np.asarray(self.model.predict_on_batch(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
+        outputs = np.concatenate(parts) if parts else np.zeros((0, self.config.outputs))
+        words = outputs.astype(np.float64) / output_word(self.config).lsb
+        return np.rint(words).astype(np.int64)
+
+    def firmware_word(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> (N,) int64, higher = more anomalous."""
+        return self.sign * np.asarray(words, np.int64)[:, self.component]
+
+    def firmware_score(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> (N,) float64 in units of the target, higher = more anomalous."""
+        return self.firmware_word(words) * output_word(self.config).lsb
+
+    def save(self, path: Path | str) -> None:
+        """Write config, sign, component and all weights as integer words to one .npz file, whole or not at all."""
+        meta = {"format": FORMAT, "config": dump(self.config), "sign": self.sign, "component": self.component}
+        with whole_file(path) as temporary, open(temporary, "wb") as handle:
+            np.savez_compressed(handle, meta=json.dumps(meta), **weight_words(self.model, self.config))
+
+    @classmethod
+    def load(cls, path: Path | str) -> "FirmwareModel":
+        """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                words = {key: file[key] for key in file.files if key != "meta"}
+            config = parse(FirmwareConfig, meta["config"], "firmware")
+            model = build_qkeras(config, seed=0)
+            set_weight_words(model, config, words)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} is no firmware model ({error})",
+                "a file written by FirmwareModel.save",
+                "run the quantize stage",
+            ) from error
+        return cls(model, config, meta["sign"], meta["component"])
+
+
+def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:
+    """Kernels and biases of a QKeras (or float) model as int64 words, keys "conv1.kernel", "conv1.bias", ..."""
+    found = {}
+    for name in config.layers:
+        kernel, bias = model.get_layer(name).get_weights()
+        found[f"{name}.kernel"] = config.layer_precision(name).weight_word.to_words(kernel)
+        found[f"{name}.bias"] = config.layer_precision(name).bias_word.to_words(bias)
+    return found
+
+
+def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[str, np.ndarray]) -> None:
+    """Put integer words into the model; its weights are then exactly on their grids.
+
+    Needed once after training: QKeras computes x + (q - x), which differs from q in the last bit where x is off-grid.
+    """
+    for name in config.layers:
+        precision = config.layer_precision(name)
+        kernel = precision.weight_word.from_words(words[f"{name}.kernel"]).astype(np.float32)
+        bias = precision.bias_word.from_words(words[f"{name}.bias"]).astype(np.float32)
+        model.get_layer(name).set_weights([kernel, bias])
+
+
+def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, 1)."""
+    counts = np.asarray(counts)
+    if counts.ndim != 4 or counts.shape[1:] != config.input_shape or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts {counts.shape} of {counts.dtype}",
+            f"integers (N, {', '.join(map(str, config.input_shape))})",
+            "pool the images with codae_l1.data.pooling.active_counts",
+        )
+    if counts.size and counts.min() < 0:
+        raise InputError(f"counts with {counts.min()}", "counts >= 0", "pool the images anew")
+    return counts
+
+
+def _check_sizes(config: FirmwareConfig) -> None:
+    """Raise InputError with the dotted path where a size is not positive or the pool does not divide the grid."""
+    sizes = {"pool": config.pool, "count_bits": config.count_bits, "outputs": config.outputs}
+    for i, conv in enumerate(config.conv):
+        sizes[f"conv[{i}].filters"] = conv.filters
+        for key in ("kernel", "stride"):
+            pair = getattr(conv, key)
+            if len(pair) != 2:
+                raise InputError(f"firmware.conv[{i}].{key} = {list(pair)}", "two numbers (phi, eta)", "write two")
+            sizes[f"conv[{i}].{key}"] = min(pair)
+    sizes |= {f"dense[{i}]": units for i, units in enumerate(config.dense)}
+    for key, value in sizes.items():
+        if value < 1:
+            raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
+    if IMAGE_SHAPE[0] % config.pool:
+        raise InputError(f"firmware.pool = {config.pool}", f"a divisor of {IMAGE_SHAPE[0]} rows", "take 2, 3, 4 or 6")
+
+
+def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":
+    import keras
+
+    def initializer(i: int) -> Any:
+        return keras.initializers.HeUniform(seed=seed * 1000 + i)
+
+    inputs = keras.Input(config.input_shape, name="counts")
+    x = inputs
+    for i, (layer, conv) in enumerate(zip(config.layers, config.conv, strict=False)):
+        x = weights(
+            layer,
+            filters=conv.filters,
+            kernel_size=tuple(conv.kernel),
+            strides=tuple(conv.stride),
+            padding="valid",
+            kernel_initializer=initializer(i),
+        )(x)
+        x = activation(f"{layer}_relu", False)(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    dense = config.layers[len(config.conv) :]
+    for i, (layer, units) in enumerate(zip(dense, (*config.dense, config.outputs), strict=True)):
+        x = weights(layer, units=units, kernel_initializer=initializer(100 + i))(x)
+        x = activation("output_word" if layer == "output" else f"{layer}_relu", layer == "output")(x)
+    return keras.Model(inputs, x, name=name)
