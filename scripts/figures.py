@@ -93,7 +93,7 @@ def history_figure(history: dict[str, list[float]]) -> Figure:
         figure, axes = _figure(1, 1, 6.0, 3.4)
         epochs = np.arange(1, len(history["loss"]) + 1)
         axes[0, 0].plot(epochs, history["loss"], color="#5790fc", label="training")
-        axes[0, 0].plot(epochs, history["val_loss"], color="#e42536", label="validation")
+        axes[0, 0].plot(epochs, history["validation_loss"], color="#e42536", label="validation")
         axes[0, 0].set(xlabel="epoch", ylabel="loss an event")
         axes[0, 0].legend(frameon=False)
         return figure

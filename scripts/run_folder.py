@@ -21,6 +21,8 @@ from typing import Any
 from codae_l1.data.artifact import read_json, write_json
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
+from codae_l1.data.store import EventFile
+from codae_l1.scripts.dataset import events_path
 from codae_l1.scripts.run_config import STAGE_SECTIONS, RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,6 +107,8 @@ class RunFolder:
         sections = {s: dump(getattr(self.config, s)) for s in STAGE_SECTIONS[stage]}
         earlier = STAGES[: STAGES.index(stage)]
         before = [read_json(self.folder / f"{s}.json")["stamp"]["inputs"] for s in earlier[-1:]]
+        if stage == "make_data" and self.config.data.events != "generate":
+            before = [EventFile(events_path(self)).checksum]
         text = json.dumps([stage, self.config.seed, sections, before, versions()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,160 @@
+"""Stage report: report.json and the self-contained report.html, from the stages' JSON alone.
+
+Writes report/report.json, report/report.html and report.json in the run folder.
+"""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from codae_l1.scripts import stage
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+# Columns of the AUC table: key in the JSON, title.
+COLUMNS = (
+    ("codae", "full CoDAE"),
+    ("in_situ", "in situ QKeras"),
+    ("float", "float f_m"),
+    ("qkeras", "QKeras"),
+    ("hls", "HLS"),
+    ("rtl", "RTL"),
+    ("n_tracks", "n_tracks"),
+    ("active_pixels", "active pixels"),
+)
+
+
+def work(run: Any) -> dict[str, Any]:
+    """Collect, judge, draw, write."""
+    from codae_l1.data.artifact import whole_file, write_json
+
+    stages = {name: run.read(name) for name in ("make_data", "train", "quantize", "convert", "synthesize", "evaluate")}
+    report = collect(run, stages)
+    page = render(run, report, stages)
+    write_json(run.path("report", "report.json"), report)
+    with whole_file(run.path("report", "report.html")) as temporary:
+        temporary.write_text(page)
+    return {"summary": str(run.path("report", "report.html")), "verdict": report["verdict"]["text"], **report}
+
+
+def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
+    """The report as JSON: stable keys first (mismatches, resources, latency, part, auc), then the rest."""
+    from codae_l1.data.config import dump
+    from codae_l1.models.evaluation import rate_khz
+    from codae_l1.scripts.run_folder import stamp
+
+    synthesis, evaluation = stages["synthesize"], stages["evaluate"]
+    report = {
+        "mismatches": evaluation["mismatches"],
+        "resources": synthesis["resources"],
+        **{key: synthesis[key] for key in ("latency_ns", "latency_cycles", "interval_cycles")},
+        "clock_period_ns": run.config.hls.clock_period_ns,
+        "part": run.config.hls.part,
+        "auc": evaluation["auc"],
+        "quantization_loss": evaluation["quantization_loss"],
+        "tpr": evaluation["tpr"],
+        "working_points": [{"fpr": f, "rate_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
+        "estimates": synthesis["estimates"],
+        "vendor": synthesis["vendor"],
+        "events": {**stages["make_data"]["events"], **evaluation["events"]},
+        "training": {k: stages["train"]["history"][k] for k in ("best_validation_loss", "best_epoch")},
+        "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},
+        "stages": {name: stages[name]["stamp"] for name in stages},
+        "stamp": stamp(run.config.seed),
+        "config": dump(run.config),
+    }
+    report["verdict"] = verdict(report)
+    return report
+
+
+def verdict(report: dict[str, Any]) -> dict[str, Any]:
+    """Each requirement with its limit and what was reached; `fits` where all hold."""
+    from codae_l1.hls.parts import BUDGET, part
+
+    resources, available = report["resources"], part(report["part"])
+    how = f"{resources['tool']}, {resources['kind']}"
+    different = sum(m["different"] for m in report["mismatches"].values())
+    loss = max(row["value"] for row in report["quantization_loss"].values())
+    below = [s for s, row in report["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
+    n = len(report["auc"])
+    rows = [
+        ("LUT", f"{BUDGET.lut:,}", f"{resources['LUT']:,}", resources["LUT"] <= BUDGET.lut, how),
+        ("DSP", BUDGET.dsp, resources["DSP"], resources["DSP"] <= BUDGET.dsp, how),
+        ("BRAM_18K", BUDGET.bram, resources["BRAM_18K"], resources["BRAM_18K"] <= BUDGET.bram, how),
+        (
+            "latency [ns]",
+            f"{BUDGET.latency_ns:g}",
+            f"{report['latency_ns']:g}",
+            report["latency_ns"] <= BUDGET.latency_ns,
+            f"{report['latency_cycles']} cycles counted in simulation, at the stated clock; timing needs place and route",
+        ),
+        (
+            "initiation interval [cycles]",
+            BUDGET.interval_cycles,
+            report["interval_cycles"],
+            report["interval_cycles"] <= BUDGET.interval_cycles,
+            "measured in simulation",
+        ),
+        ("mismatches between executors", 0, different, different == 0, "words compared with =="),
+        (
+            "signals with RTL AUC >= active pixels - 0.01",
+            f"{n} of {n}",
+            f"{n - len(below)} of {n}",
+            not below,
+            "test events of this run" + (f"; below on {', '.join(below)}" if below else ""),
+        ),
+    ]
+    checks = [dict(zip(("name", "limit", "value", "ok", "how"), row, strict=True)) for row in rows]
+    fits = all(check["ok"] for check in checks)
+    sentence = (
+        f"The firmware f_m costs {resources['LUT']:,} LUT ({100 * resources['LUT'] / available.lut:.1f} % of "
+        f"{report['part']}), {resources['DSP']} DSP and {resources['BRAM_18K']} BRAM, answers after "
+        f"{report['latency_ns']:g} ns with a new event every {report['interval_cycles']} cycle; its words are "
+        f"{'equal' if different == 0 else 'NOT equal'} in QKeras, HLS emulation and RTL; going from float to firmware "
+        f"costs at most {100 * max(loss, 0):.2f} % AUC."
+    )
+    text = ("FITS" if fits else "DOES NOT FIT") + " the Level-1 budget. " + sentence
+    return {"fits": fits, "sentence": sentence, "text": text, "checks": checks}
+
+
+def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
+    """The HTML page, figures inside."""
+    import jinja2
+
+    from codae_l1.hls.parts import part
+    from codae_l1.scripts import figures
+
+    evaluation = stages["evaluate"]
+    drawn = {
+        "roc": figures.roc_figure(evaluation["roc"]),
+        "latent": figures.latent_figure(evaluation["latents"]),
+        "scatter": figures.scatter_figure(evaluation["scatter"]),
+        "history": figures.history_figure(stages["train"]["history"]),
+        "gallery": figures.gallery_figure(evaluation["gallery"]),
+    }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        name=run.folder.name,
+        run_folder=str(run.folder),
+        report=report,
+        columns=COLUMNS,
+        titles=figures.TITLES,
+        available={key: getattr(part(report["part"]), key.lower()) for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")},
+        compared=max(m["compared"] for m in report["mismatches"].values()),
+        different=sum(m["different"] for m in report["mismatches"].values()),
+        figures={name: _svg(figure) for name, figure in drawn.items()},
+    )
+
+
+def _svg(figure: Any) -> str:
+    """A figure as an image element that holds its SVG: ids of two figures cannot collide, same bytes each time."""
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "codae-l1"}):
+        figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(text.getvalue().encode()).decode()}">'
+
+
+if __name__ == "__main__":
+    stage.main("report", work, __doc__)

@@ -1,0 +1,39 @@
+"""Run the whole chain of a config, from events to the Level-1 report; what is done already is not done again.
+
+make_data    which events: the shipped sample, a file, or generated ones
+train        the full model, CoDAE: f_R, f_m and decoder, on QCD masks alone
+quantize     the firmware f_m: distilled from the full model, and in situ; float, then QKeras, QAT
+convert      hls4ml: a C++ emulation of the firmware, compared with QKeras word by word
+synthesize   da4ml: Verilog, cycle-accurate simulation, technology mapping; vendor tools where they are on PATH
+evaluate     all executors on all events: equal bits, AUC, rates
+report       report.json and report.html
+"""
+
+import importlib
+import time
+
+from codae_l1.scripts import cli, stage
+
+
+def command() -> None:
+    """Parse the arguments and run each stage in order."""
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    from codae_l1.scripts.run_folder import STAGES
+
+    for name in STAGES:
+        stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
+    minutes = (time.monotonic() - started) / 60
+    print(f"\n{run.read('report')['verdict']}\n{run.path('report', 'report.html')} ({minutes:.1f} min)")
+
+
+def main() -> None:
+    """The console command codae-l1."""
+    cli.run(command)
+
+
+if __name__ == "__main__":
+    main()

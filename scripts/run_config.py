@@ -1,0 +1,90 @@
+"""The config of a run: one section a stage, each the frozen dataclass of the code that it configures; TOML or JSON."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.config import parse
+from codae_l1.data.errors import InputError
+from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.hls.config import HlsConfig
+from codae_l1.models.codae import COMPACT, CoDAEConfig
+from codae_l1.models.training import TrainingConfig
+from codae_l1.quantization.distill import DistillConfig
+from codae_l1.quantization.firmware import FirmwareConfig
+from codae_l1.quantization.in_situ import InSituConfig
+
+# Stage -> sections of the config that it reads; the stages in order.
+STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
+    "make_data": ("data",),
+    "train": ("model", "training"),
+    "quantize": ("firmware", "distill", "in_situ"),
+    "convert": ("hls",),
+    "synthesize": ("hls",),
+    "evaluate": ("evaluation",),
+    "report": (),
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the run's events come from.
+
+    events: "sample" (the events that ship with the project), a path of an HDF5 file of our form, or "generate".
+    generation: how to generate them, read where events = "generate".
+    """
+
+    events: str = "sample"
+    generation: GenerationConfig = GenerationConfig()
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """bootstrap: resamplings of each AUC error. fprs: false-positive rates of the working points."""
+
+    bootstrap: int = 200
+    fprs: tuple[float, ...] = (0.1, 0.03, 0.01, 0.001)
+
+    def __post_init__(self):
+        if self.bootstrap < 2 or not all(0 < f < 1 for f in self.fprs):
+            raise InputError(
+                f"evaluation.bootstrap = {self.bootstrap}, evaluation.fprs = {list(self.fprs)}",
+                "at least 2 resamplings, rates between 0 and 1",
+                "correct them",
+            )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's numbers. seed: the one seed that all others follow."""
+
+    seed: int = 1
+    data: DataConfig = DataConfig()
+    model: CoDAEConfig = COMPACT
+    training: TrainingConfig = TrainingConfig()
+    firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
+    distill: DistillConfig = DistillConfig()
+    in_situ: InSituConfig = InSituConfig()
+    hls: HlsConfig = HlsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def load_config(path: Path | str) -> RunConfig:
+    """Read a TOML config, or the config.json of a run folder; errors name the file or the dotted path of the key."""
+    path = Path(path)
+    if path.suffix == ".json":
+        return parse(RunConfig, read_json(path))
+    try:
+        with open(path, "rb") as handle:
+            return parse(RunConfig, tomllib.load(handle))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "a TOML config", "take scripts/configs/demo.toml") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error
+
+
+def with_seed(config: RunConfig, seed: int | None) -> RunConfig:
+    """The config with another seed, where one is given."""
+    return config if seed is None else dataclasses.replace(config, seed=seed)

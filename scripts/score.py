@@ -1,0 +1,72 @@
+"""Score events with the firmware f_m of a run, by any executor.
+
+Reads HDF5 of our form or public CoDAE .npz files. Writes one HDF5: a group for each executor with `firmware_score` (N,)
+float64, higher = more anomalous, and for the integer executors `firmware_word` (N,) int64; beside them `signal` (N,) and
+`file` (N,) strings. The order of events is kept: file after file, as given.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.scripts import cli, stage
+
+CHOICES = ("float", "qkeras", "hls", "rtl")
+
+
+def command() -> None:
+    """Parse the arguments, score, write."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="a finished run folder")
+    parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="HDF5 or .npz of events")
+    parser.add_argument("--executor", choices=(*CHOICES, "all"), default="all", help="who computes the score")
+    parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
+    arguments = parser.parse_args()
+    run = stage.open_run(arguments.run, None)
+    names = CHOICES if arguments.executor == "all" else (arguments.executor,)
+
+    from codae_l1.scripts.executors import score
+
+    for file in arguments.events:
+        cli.existing(str(file))
+    counts, signal, file = read_counts(arguments.events)
+    scored = {}
+    for name in names:
+        scored[name] = score(run, name, counts)
+        print(f"{name}: {len(counts)} events", flush=True)
+    write_scores(arguments.out, scored, signal, file)
+    print(arguments.out)
+
+
+def read_counts(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts (N, 18, 15, 1) int64, signal (N,) str and file (N,) str of all events, in order; one slice at a time."""
+    from codae_l1.data.pooling import active_counts
+    from codae_l1.data.reading import event_slices
+
+    counts, signal, file = [], [], []
+    for path in paths:
+        for events in event_slices(path):
+            counts.append(active_counts(events.images))
+            signal.append(events.signal)
+            file.append(np.full(len(events), str(path)))
+    return tuple(np.concatenate(column) for column in (counts, signal, file))  # type: ignore[return-value]
+
+
+def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: np.ndarray) -> None:
+    """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None)."""
+    import h5py
+
+    from codae_l1.data.artifact import whole_file
+
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as out:
+        for name, (values, words) in scored.items():
+            out[f"{name}/firmware_score"] = values
+            if words is not None:
+                out[f"{name}/firmware_word"] = words
+        out["signal"] = signal.astype(h5py.string_dtype())
+        out["file"] = file.astype(h5py.string_dtype())
+
+
+if __name__ == "__main__":
+    cli.run(command)
