@@ -1,0 +1,157 @@
+"""Commands: a user's mistake is one line that says what to do, and exit code 2; nothing is lost."""
+
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, run_chain, score, stage
+from codae_l1.scripts.run_config import RunConfig, load_config
+from codae_l1.scripts.run_folder import STAGES, RunFolder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in process; gives (exit code, standard error)."""
+
+    def call(function, *arguments):
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        try:
+            cli.run(function)
+        except SystemExit as stop:
+            return stop.code, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run", RunConfig())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[training]\nepoch = 3", "unknown key training.epoch; expected one of epochs, batch_size"),
+        ("[training]\nepochs = 'three'", "training.epochs = 'three' (str); expected int"),
+        ("[data]\nevents = 3", "data.events = 3 (int); expected str"),
+        ("[firmware.precision.conv9]\nweight_bits = 3", "firmware.precision.conv9; expected one of"),
+        ("[hls]\npart = 'xc1'", "xc1"),
+        ("[evaluation]\nfprs = [2.0]", "evaluation.fprs = [2.0]"),
+        ("seed = ", "is not TOML"),
+    ],
+)
+def test_bad_config_is_one_line(command, tmp_path, text, words):
+    config = tmp_path / "bad.toml"
+    config.write_text(text)
+    code, error = command(run_chain.command, "--config", config, "--run", tmp_path / "run")
+    assert code == 2
+    assert words in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_folder_of_another_config_is_refused(command, tmp_path, run):
+    (tmp_path / "other.toml").write_text("seed = 7")
+    code, error = command(run_chain.command, "--config", tmp_path / "other.toml", "--run", run.folder)
+    assert code == 2
+    assert "was made from another config (seed: 1 there, 7 here)" in error
+    assert "--update" in error
+    assert read_json(run.folder / "config.json")["seed"] == 1
+
+
+def test_no_run_folder(command, tmp_path):
+    code, error = command(
+        score.command, "--run", tmp_path / "none", "--events", "x.h5", "--out", tmp_path / "scores.h5"
+    )
+    assert code == 2
+    assert "is no run folder (no config.json)" in error
+
+
+def test_stage_before_its_inputs_names_the_script(run):
+    with pytest.raises(InputError, match=r"stage make_data .* is not done.*make_data\.py --run"):
+        run.do("train", lambda run: {})
+
+
+def test_missing_events_file(command, tmp_path, run):
+    code, error = command(score.command, "--run", run.folder, "--events", tmp_path / "x.h5", "--out", tmp_path / "o.h5")
+    assert code == 2
+    assert f"{tmp_path / 'x.h5'} does not exist" in error
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((2, 58, 72, 3), np.float32), "of shape (2, 58, 72, 3)"),
+        (np.full((2, 72, 58, 3), np.nan, np.float32), "NaN or infinite energy in 2 of 2 events"),
+        (np.full((2, 72, 58, 3), -1, np.float32), "negative energy in 2 of 2 events"),
+    ],
+)
+def test_bad_events_leave_no_scores(command, tmp_path, run, images, words):
+    events = tmp_path / "events.npz"
+    np.savez(events, images=images, labels=np.zeros(2), masses=np.zeros(2), n_tracks=np.zeros((2, 1)))
+    code, error = command(score.command, "--run", run.folder, "--events", events, "--out", tmp_path / "scores.h5")
+    assert code == 2
+    assert words in error
+    assert not (tmp_path / "scores.h5").exists()
+
+
+def test_config_round_trip(tmp_path):
+    write_json(tmp_path / "config.json", dump(RunConfig()))
+    assert load_config(tmp_path / "config.json") == RunConfig()
+
+
+def test_a_finished_stage_is_not_done_twice_unless_its_inputs_changed(run, capsys):
+    done = []
+
+    def work(run):
+        done.append(run.config.seed)
+        return {"summary": "made"}
+
+    stage.do(run, STAGES[0], work)
+    stage.do(run, STAGES[0], work)
+    assert done == [1]
+    assert "done already" in capsys.readouterr().out
+    changed = RunFolder(run.folder, RunConfig(seed=2), update=True)
+    (run.path(STAGES[0]) / "old").write_text("of seed 1")
+    stage.do(changed, STAGES[0], work)
+    assert done == [1, 2]
+    assert not (run.path(STAGES[0]) / "old").exists()
+
+
+def test_a_stage_that_fails_is_not_done(run):
+    def work(run):
+        (run.path(STAGES[0]) / "half").write_text("checkpoint")
+        raise InputError("a", "b", "c")
+
+    with pytest.raises(InputError):
+        run.do(STAGES[0], work)
+    assert not run.is_done(STAGES[0])
+    # What the stage had is kept, to go on from.
+    assert (run.path(STAGES[0]) / "half").exists()
+
+
+def test_scores_file_form(tmp_path):
+    values, words = np.array([0.5, -1.0]), np.array([2, -4])
+    scored = {"float": (values, None), "rtl": (values, words)}
+    score.write_scores(tmp_path / "s.h5", scored, np.array(["qcd", "h125"]), np.array(["a", "a"]))
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert set(file) == {"float", "rtl", "signal", "file"}
+        assert file["rtl/firmware_word"].dtype == np.int64
+        assert file["rtl/firmware_word"][:].tolist() == [2, -4]
+        assert file["float/firmware_score"].dtype == np.float64
+        assert "firmware_word" not in file["float"]
+        assert file["signal"].asstr()[:].tolist() == ["qcd", "h125"]
+
+
+def test_interrupt_says_how_to_go_on(command):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert command(interrupted) == (130, "interrupted; the same command goes on where it stopped\n")
