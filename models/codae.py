@@ -1,0 +1,208 @@
+"""The conditional dual auto-encoder (CoDAE, arXiv:2306.12955).
+
+Two encoders see the mask of pixels with tracks: f_R gives a map z_R (5, 4, C) to reconstruct from, f_m two numbers z_m
+that scale every level of the decoder (SpatialConditioning). The decoder gives logits; p = sigmoid(logits) is the
+probability that a pixel is active.
+
+    mask (N, 72, 58, 1) -> f_R -> z_R (N, 5, 4, C) -> decoder([z_R, z_m]) -> logits (N, 72, 58, 1)
+                        -> f_m -> z_m (N, 2) ------------^
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from codae_l1.data.artifact import whole_file
+from codae_l1.data.calorimeter import N_ETA, N_PHI
+from codae_l1.data.config import dump, parse
+from codae_l1.data.errors import InputError
+from codae_l1.models.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
+
+# (phi, eta, channel) of the mask: 1 where the track channel is above zero.
+MASK_SHAPE = (N_PHI, N_ETA, 1)
+# Rows and columns of z_R: four halvings of 72 x 58, rounded up.
+LATENT_GRID = (5, 4)
+
+
+@dataclass(frozen=True)
+class CoDAEConfig:
+    """Sizes of a CoDAE, one entry a level; a level halves (encoders) or doubles (decoder) the grid.
+
+    *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
+    it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. z_m_size: numbers f_m gives.
+    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active.
+    """
+
+    f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
+    f_m_groups: tuple[int, ...] = (1, 2, 2, 2)
+    f_r_filters: tuple[int, ...] = (64, 128, 128, 256)
+    f_r_groups: tuple[int, ...] = (1, 4, 4, 4)
+    f_r_residuals: tuple[int, ...] = (1, 1, 1, 1)
+    decoder_filters: tuple[int, ...] = (256, 128, 128, 64)
+    decoder_groups: tuple[int, ...] = (1, 4, 4, 4)
+    decoder_residuals: tuple[int, ...] = (1, 1, 1, 1)
+    residual_groups: int = 4
+    latent_channels: int = 64
+    z_m_size: int = 2
+    output_bias: float = -1.0
+
+    def __post_init__(self):
+        for name, value in dump(self).items():
+            if isinstance(value, list) and len(value) != 4:
+                raise InputError(f"{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}")
+
+
+# As published: 270,594 + 612,032 + 763,841 parameters.
+PAPER = CoDAEConfig()
+# For two cores: see README, "Results", for the command and its figures.
+COMPACT = CoDAEConfig(
+    f_m_filters=(8, 16, 16, 32),
+    f_m_groups=(1, 1, 1, 1),
+    f_r_filters=(8, 16, 32, 32),
+    f_r_groups=(1, 1, 1, 1),
+    f_r_residuals=(0, 0, 1, 1),
+    decoder_filters=(32, 32, 16, 8),
+    decoder_groups=(1, 1, 1, 1),
+    decoder_residuals=(1, 1, 0, 0),
+    residual_groups=1,
+    latent_channels=8,
+)
+
+
+@register
+class CoDAE(keras.Model):
+    """CoDAE with parts f_m, f_r, decoder; the same seed gives the same initial weights.
+
+    f_m: another small encoder in place of the configured one. sharing: a CoDAE whose f_R and decoder to use.
+
+    Called on a mask (N, 72, 58, 1) it gives probabilities (N, 72, 58, 1) float32.
+
+    >>> model = CoDAE(PAPER)
+    >>> [part.count_params() for part in (model.f_m, model.f_r, model.decoder)]
+    [270594, 612032, 763841]
+    """
+
+    def __init__(
+        self,
+        config: CoDAEConfig = COMPACT,
+        seed: int = 0,
+        f_m: keras.Model | None = None,
+        sharing: "CoDAE | None" = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.config, self.seed, self.own_f_m = config, seed, f_m is None
+        generators = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
+        self.f_m = f_m or _initialized(build_f_m(config), next(generators))
+        self.f_r = sharing.f_r if sharing else _initialized(build_f_r(config), next(generators))
+        self.decoder = sharing.decoder if sharing else _initialized(build_decoder(config), next(generators))
+        self.build((None, *MASK_SHAPE))
+
+    def build(self, input_shape: tuple) -> None:
+        """The parts are built already."""
+        self.built = True
+
+    def call(self, mask: Any) -> Any:
+        """Mask (N, 72, 58, 1) -> probability that a pixel is active, same shape."""
+        return keras.ops.sigmoid(self.logits(mask))
+
+    def logits(self, mask: Any, training: bool | None = None) -> Any:
+        """Mask (N, 72, 58, 1) -> logits, same shape."""
+        mask = keras.ops.cast(mask, "float32")
+        return self.decoder([self.f_r(mask), self.f_m(mask, training=training)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Sizes, seed, and f_m where it is not the CoDAE's own."""
+        f_m = None if self.own_f_m else keras.saving.serialize_keras_object(self.f_m)
+        return {**super().get_config(), "config": dump(self.config), "seed": self.seed, "f_m": f_m}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "CoDAE":
+        """The model that get_config came from, weights aside."""
+        f_m = config["f_m"] and keras.saving.deserialize_keras_object(config["f_m"], custom_objects)
+        return cls(**{**config, "config": parse(CoDAEConfig, config["config"], "codae"), "f_m": f_m})
+
+
+def build_f_m(config: CoDAEConfig) -> keras.Model:
+    """Encoder 2: mask (N, 72, 58, 1) -> z_m (N, z_m_size); four times [ConvLayer, max pool 3x3 stride 2], Dense."""
+    x = mask = keras.Input(MASK_SHAPE, name="mask")
+    for level, (filters, groups) in enumerate(zip(config.f_m_filters, config.f_m_groups, strict=True)):
+        x = ConvLayer(filters, groups=groups, name=f"level{level}")(x)
+        x = keras.layers.MaxPooling2D(3, 2, "same", name=f"pool{level}")(x)
+    z_m = keras.layers.Dense(config.z_m_size, kernel_initializer="he_uniform", name="z_m")(keras.layers.Flatten()(x))
+    return keras.Model(mask, z_m, name="f_m")
+
+
+def build_f_r(config: CoDAEConfig) -> keras.Model:
+    """Encoder 1: mask (N, 72, 58, 1) -> z_R (N, 5, 4, latent_channels)."""
+    x = mask = keras.Input(MASK_SHAPE, name="mask")
+    levels = zip(config.f_r_filters, config.f_r_groups, config.f_r_residuals, strict=True)
+    for level, (filters, groups, residuals) in enumerate(levels):
+        x = ConvLayer(filters, strides=2, groups=groups, name=f"level{level}")(x)
+        for i in range(residuals):
+            x = Residual(config.residual_groups, name=f"residual{level}_{i}")(x)
+    z_r = keras.layers.Conv2D(config.latent_channels, 1, kernel_initializer="he_uniform", name="z_r")(x)
+    return keras.Model(mask, z_r, name="f_r")
+
+
+def build_decoder(config: CoDAEConfig) -> keras.Model:
+    """[z_R (N, 5, 4, C), z_m (N, z_m_size)] -> logits (N, 72, 58, 1): 80 x 64, cropped at the centre."""
+    x = z_r = keras.Input((*LATENT_GRID, config.latent_channels), name="z_r")
+    z_m = keras.Input((config.z_m_size,), name="z_m")
+    levels = zip(config.decoder_filters, config.decoder_groups, config.decoder_residuals, strict=True)
+    for level, (filters, groups, residuals) in enumerate(levels):
+        x = SpatialConditioning(name=f"conditioning{level}")([x, z_m])
+        x = UpConvLayer(filters, groups, name=f"level{level}")(x)
+        for i in range(residuals):
+            x = Residual(config.residual_groups, name=f"residual{level}_{i}")(x)
+    rows, columns = (x.shape[1] - N_PHI) // 2, (x.shape[2] - N_ETA) // 2  # 4, 3
+    x = keras.layers.Cropping2D((rows, columns), name="crop")(x)
+    output_bias = keras.initializers.Constant(config.output_bias)
+    x = keras.layers.Conv2D(1, 1, kernel_initializer="he_uniform", bias_initializer=output_bias, name="logits")(x)
+    return keras.Model([z_r, z_m], x, name="decoder")
+
+
+def with_small_encoder(codae: CoDAE, f_m: keras.Model) -> CoDAE:
+    """A CoDAE that shares f_R and decoder (the very layers, not copies) with `codae` and has another f_m.
+
+    f_m: any Keras model from the mask (N, 72, 58, 1) to (N, z_m_size).
+    """
+    expected = (None, codae.config.z_m_size)
+    if tuple(f_m.output_shape) != expected or tuple(f_m.input_shape[1:]) != MASK_SHAPE:
+        raise InputError(
+            f"f_m from {f_m.input_shape} to {f_m.output_shape}", f"(None, 72, 58, 1) to {expected}", "correct its ends"
+        )
+    return CoDAE(codae.config, codae.seed, f_m=f_m, sharing=codae)
+
+
+def save_codae(model: CoDAE, path: Path | str) -> None:
+    """Write configuration and weights to one `.keras` file, whole or not at all."""
+    if Path(path).suffix != ".keras":
+        raise InputError(f"model file {path}", "a name that ends in .keras", "rename it")
+    with whole_file(path) as temporary:
+        model.save(temporary)
+
+
+def load_codae(path: Path | str, custom_objects: dict[str, Any] | None = None) -> CoDAE:
+    """Read what save_codae wrote; predictions are equal to the bit."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist", "a model written by save_codae", "train one first")
+    try:
+        model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "a whole .keras file", "train the model again") from error
+    if not isinstance(model, CoDAE):
+        raise InputError(f"{path} holds a {type(model).__name__}", "a CoDAE", "choose a file of save_codae")
+    return model
+
+
+def _initialized(part: keras.Model, generator: np.random.Generator) -> keras.Model:
+    """Draw the kernels (he_uniform) from the generator, so that weights follow the seed alone."""
+    for variable in part.trainable_variables:
+        if len(variable.shape) > 1:
+            limit = np.sqrt(6 / np.prod(variable.shape[:-1]))  # fan-in of (rows, columns, in, out) or (in, out)
+            variable.assign(generator.uniform(-limit, limit, variable.shape).astype("float32"))
+    return part

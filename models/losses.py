@@ -1,0 +1,37 @@
+"""Reconstruction losses of masks, one number an event: (N, 72, 58, 1) twice -> (N,) float32.
+
+x is the mask (0 or 1), l the logit, p = sigmoid(l).
+"""
+
+from typing import Any
+
+from keras import ops
+
+# Height, width, channel of an event.
+PIXELS = (1, 2, 3)
+
+
+def bce(mask: Any, logits: Any) -> Any:
+    """Binary cross-entropy summed over pixels: sum -x log p - (1 - x) log(1 - p), from logits, so exact far from zero.
+
+    The target is the first argument: -log p weighs the active pixels.
+
+    >>> import numpy as np
+    >>> ones, zeros = np.ones((1, 1, 2, 1), "float32"), np.zeros((1, 1, 2, 1), "float32")
+    >>> round(float(bce(ones, zeros)[0]), 4), float(bce(ones, 100 * ones)[0])
+    (1.3863, 0.0)
+    """
+    mask = ops.cast(mask, logits.dtype)
+    return ops.sum(ops.softplus(logits) - mask * logits, axis=PIXELS)
+
+
+def mse(mask: Any, probability: Any) -> Any:
+    """Squared error summed over pixels: sum (x - p)^2."""
+    return ops.sum(ops.square(ops.cast(mask, probability.dtype) - probability), axis=PIXELS)
+
+
+def dice(mask: Any, probability: Any) -> Any:
+    """Dice loss: 1 - (2 sum x p + 1) / (sum x + sum p + 1), in [0, 1); the ones keep an empty event defined."""
+    mask = ops.cast(mask, probability.dtype)
+    overlap = ops.sum(mask * probability, axis=PIXELS)
+    return 1 - (2 * overlap + 1) / (ops.sum(mask, axis=PIXELS) + ops.sum(probability, axis=PIXELS) + 1)
