@@ -57,7 +57,7 @@ def work(run: Any) -> dict[str, Any]:
 
 def compare_all(run: Any, counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Words of each integer executor on the events, and every pair's mismatches on events and adversarial input."""
-    from codae_l1.hls.mismatch import adversarial_counts, compare_words, first_difference
+    from codae_l1.hls.mismatch import adversarial_counts, compare_words
     from codae_l1.scripts.cli import Progress
 
     adversarial = adversarial_counts(run.config.firmware, run.config.seed)
@@ -128,8 +128,9 @@ def _full_model(run: Any, masks: np.ndarray, counts: np.ndarray) -> tuple[dict, 
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
     full = codae_scores(codae, masks)
     words = in_situ.predict_words(counts)
-    target = run.config.distill.score
-    scores = {"codae": full[target] * run.read("train")["orientation"][target], "in_situ": in_situ.firmware_score(words)}
+    name = run.config.distill.score
+    teacher = full[name] * run.read("train")["orientation"][name]
+    scores = {"codae": teacher, "in_situ": in_situ.firmware_score(words)}
     latents = {
         "CoDAE f_m, float": np.stack([full["z0"], full["z1"]], axis=1),
         "QKeras f_m, in situ": words * output_word(in_situ.config).lsb,

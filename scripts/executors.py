@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 INTEGER_EXECUTORS = ("qkeras", "hls", "interpreter", "rtl")
 EXECUTORS = ("float", *INTEGER_EXECUTORS)
 # Stage that makes an executor.
-MADE_BY = {"float": "quantize", "qkeras": "quantize", "hls": "convert", "interpreter": "synthesize", "rtl": "synthesize"}
+MADE_BY = {
+    "float": "quantize",
+    "qkeras": "quantize",
+    "hls": "convert",
+    "interpreter": "synthesize",
+    "rtl": "synthesize",
+}
 
 
 def open_executor(run: "RunFolder", name: str) -> Any:

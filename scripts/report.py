@@ -86,7 +86,7 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
             f"{BUDGET.latency_ns:g}",
             f"{report['latency_ns']:g}",
             report["latency_ns"] <= BUDGET.latency_ns,
-            f"{report['latency_cycles']} cycles counted in simulation, at the stated clock; timing needs place and route",
+            f"{report['latency_cycles']} simulated cycles at the stated clock; closing it needs place and route",
         ),
         (
             "initiation interval [cycles]",

@@ -37,7 +37,7 @@ class DataConfig:
     """
 
     events: str = "sample"
-    generation: GenerationConfig = GenerationConfig()
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class RunConfig:
     """Everything that decides a run's numbers. seed: the one seed that all others follow."""
 
     seed: int = 1
-    data: DataConfig = DataConfig()
+    data: DataConfig = field(default_factory=DataConfig)
     model: CoDAEConfig = COMPACT
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
-    distill: DistillConfig = DistillConfig()
-    in_situ: InSituConfig = InSituConfig()
-    hls: HlsConfig = HlsConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    in_situ: InSituConfig = field(default_factory=InSituConfig)
+    hls: HlsConfig = field(default_factory=HlsConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
 def load_config(path: Path | str) -> RunConfig:

@@ -1,8 +1,8 @@
 """Score events with the firmware f_m of a run, by any executor.
 
-Reads HDF5 of our form or public CoDAE .npz files. Writes one HDF5: a group for each executor with `firmware_score` (N,)
-float64, higher = more anomalous, and for the integer executors `firmware_word` (N,) int64; beside them `signal` (N,) and
-`file` (N,) strings. The order of events is kept: file after file, as given.
+Reads HDF5 of our form or public CoDAE .npz files. Writes one HDF5: a group for each executor with `firmware_score`
+(N,) float64, higher = more anomalous, and for the integer executors `firmware_word` (N,) int64; beside them `signal`
+and `file` (N,) strings. The order of events is kept: file after file, as given.
 """
 
 from pathlib import Path

@@ -20,7 +20,13 @@ def work(run: Any) -> dict[str, Any]:
     model = CoDAE(run.config.model, run.config.seed)
     with Progress("train") as progress:
         history = train(
-            model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress, run.config.seed
+            model,
+            masks["train"],
+            masks["validation"],
+            run.config.training,
+            run.path("train"),
+            progress,
+            run.config.seed,
         )
     save_codae(model, run.path("train", "codae.keras"))
     scores = codae_scores(model, masks["validation"])

@@ -1,0 +1,120 @@
+"""The whole chain, once, by the demo's own config and the commands that a user types; then what must hold of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.reading import read_events
+from codae_l1.data.sample import SAMPLE
+from codae_l1.data.store import EventFile
+from codae_l1.models.evaluation import auc
+from codae_l1.models.scores import active_pixels, track_mask
+
+pytestmark = pytest.mark.end_to_end
+ROOT = Path(__file__).parents[1]
+EXECUTORS = ("qkeras", "hls", "interpreter", "rtl")
+
+
+def script(name, *arguments):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": ""},
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    result = script("run_chain.py", "--config", ROOT / "scripts/configs/demo.toml", "--run", folder)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return read_json(run / "report" / "report.json")
+
+
+def test_every_executor_gives_the_same_words(report):
+    with EventFile(SAMPLE) as file:
+        shipped = len(file)
+    pairs = {f"{a}-{b}" for i, a in enumerate(EXECUTORS) for b in EXECUTORS[i + 1 :]}
+    assert set(report["mismatches"]) == pairs
+    for pair, mismatch in report["mismatches"].items():
+        assert mismatch["compared"] > shipped, pair
+        assert mismatch["different"] == 0, pair
+
+
+def test_the_firmware_fits_the_level_1_budget(report):
+    resources = report["resources"]
+    assert 0 < resources["LUT"] <= 40_000
+    assert resources["FF"] > 0
+    assert {key: resources[key] for key in ("DSP", "BRAM_18K", "URAM")} == {"DSP": 0, "BRAM_18K": 0, "URAM": 0}
+    assert resources["kind"] in ("estimate", "synthesis", "post-route")
+    assert report["interval_cycles"] == 1
+    assert report["latency_ns"] == report["latency_cycles"] * report["clock_period_ns"] <= 50
+    assert report["verdict"]["fits"]
+
+
+def test_auc_of_every_signal_stands_beside_its_baselines(report):
+    assert set(report["auc"]) == set(SIGNALS)
+    for signal, row in report["auc"].items():
+        assert {"float", "qkeras", "hls", "rtl", "n_tracks", "active_pixels"} <= set(row)
+        assert row["rtl"] == row["qkeras"]
+        assert row["rtl"]["value"] >= row["active_pixels"]["value"] - 0.01, signal
+        assert 0 < row["rtl"]["error"] < 0.05
+
+
+def test_report_html_is_self_contained(run):
+    page = (run / "report" / "report.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.index("Level-1 budget") < page.index("<h2>")
+
+
+def test_a_second_start_does_nothing_again(run):
+    before = {p: p.stat().st_mtime_ns for p in run.glob("*.json") if p.name != "config.json"}
+    result = script("run_chain.py", "--run", run)
+    assert result.returncode == 0
+    assert result.stdout.count("done already") == 7
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_scores_of_other_files_equal_those_of_the_run(run, tmp_path):
+    out = tmp_path / "scores.h5"
+    result = script("score.py", "--run", run, "--events", SAMPLE, "--executor", "all", "--out", out)
+    assert result.returncode == 0, result.stderr
+    with h5py.File(out) as scored, h5py.File(run / "evaluate" / "scores.h5") as kept, EventFile(SAMPLE) as file:
+        assert set(scored) == {"float", "qkeras", "hls", "rtl", "signal", "file"}
+        assert scored["signal"].asstr()[:].tolist() == file.signal.tolist()
+        for name in ("qkeras", "hls", "rtl"):
+            assert np.array_equal(scored[name]["firmware_word"][:], kept[name]["firmware_word"][:])
+            assert np.array_equal(scored[name]["firmware_score"][:], scored["rtl"]["firmware_score"][:])
+        # Batches of another size may differ in a float's last bits.
+        np.testing.assert_allclose(scored["float/firmware_score"][:], kept["float/firmware_score"][:], rtol=1e-4)
+
+
+@pytest.mark.sample
+def test_rtl_score_on_the_public_sample(run, codae_sample, tmp_path):
+    files = sorted((codae_sample / "test").glob("*.npz"))
+    out = tmp_path / "scores.h5"
+    result = script("score.py", "--run", run, "--events", *files, "--executor", "rtl", "--out", out)
+    assert result.returncode == 0, result.stderr
+    with h5py.File(out) as scored:
+        words, signal = scored["rtl/firmware_word"][:], scored["signal"].asstr()[:]
+        assert np.unique(scored["file"].asstr()[:]).tolist() == sorted(map(str, files))
+    pixels = np.concatenate([active_pixels(track_mask(read_events(f).images)) for f in files])
+    assert len(words) == len(pixels)
+    for name in SIGNALS:
+        firmware = auc(words[signal == QCD], words[signal == name])
+        baseline = auc(pixels[signal == QCD], pixels[signal == name])
+        assert firmware >= baseline - 0.01, name
