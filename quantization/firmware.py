@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.artifact import whole_file
-from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.words import WordType
 from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Events a call of the QKeras model.
 BATCH = 2048
+# Mean scale of the first weights, the window it is for [cells], and distance of neighbouring ReLU thresholds [counts].
+FIRST_SCALE = 0.5
+FIRST_CELLS = 9
+THRESHOLD_STEP = 1.5
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,11 @@ class FirmwareConfig:
     """Topology and precision of f_m.
 
     pool: side of the pooled square [pixels]. count_bits: width of the unsigned input word; larger counts saturate.
-    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m).
+    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
+    over a convolution's window and, in the first dense layer, over all cells (quantization/tying.py).
     precision: layer name -> LayerPrecision; a layer not named takes the default one.
+
+    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by four ReLUs and adds them up.
 
     >>> FirmwareConfig(dense=(8,)).layers
     ('conv1', 'dense1', 'output')
@@ -57,8 +64,9 @@ class FirmwareConfig:
     pool: int = 4
     count_bits: int = 5
     conv: tuple[ConvConfig, ...] = (ConvConfig(),)
-    dense: tuple[int, ...] = (8,)
+    dense: tuple[int, ...] = ()
     outputs: int = 1
+    tied: bool = True
     precision: dict[str, LayerPrecision] = field(
         default_factory=lambda: {"output": LayerPrecision(output_bits=12, output_integer=5)}
     )
@@ -81,7 +89,7 @@ class FirmwareConfig:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Shape of one event's counts, (phi, eta, 1)."""
-        return IMAGE_SHAPE[0] // self.pool, -(-IMAGE_SHAPE[1] // self.pool), 1
+        return PoolingConfig(self.pool).shape
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
@@ -110,8 +118,8 @@ def output_word(config: FirmwareConfig) -> WordType:
 def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
     """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
 
-    >>> shapes(FirmwareConfig())["dense1"]
-    (120, 8)
+    >>> shapes(FirmwareConfig())
+    {'conv1': (3, 3, 1, 4), 'output': (120, 1)}
     """
     (rows, columns, channels), found = config.input_shape, {}
     for name, conv in zip(config.layers, config.conv, strict=False):
@@ -272,8 +280,8 @@ def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
 
 
 def _check_sizes(config: FirmwareConfig) -> None:
-    """Raise InputError with the dotted path where a size is not positive or the pool does not divide the grid."""
-    sizes = {"pool": config.pool, "count_bits": config.count_bits, "outputs": config.outputs}
+    """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
+    sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
     for i, conv in enumerate(config.conv):
         sizes[f"conv[{i}].filters"] = conv.filters
         for key in ("kernel", "stride"):
@@ -285,31 +293,41 @@ def _check_sizes(config: FirmwareConfig) -> None:
     for key, value in sizes.items():
         if value < 1:
             raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
-    if IMAGE_SHAPE[0] % config.pool:
-        raise InputError(f"firmware.pool = {config.pool}", f"a divisor of {IMAGE_SHAPE[0]} rows", "take 2, 3, 4 or 6")
+    PoolingConfig(config.pool)
 
 
 def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":
     import keras
 
-    def initializer(i: int) -> Any:
-        return keras.initializers.HeUniform(seed=seed * 1000 + i)
+    from codae_l1.quantization.tying import EqualOverCells, EqualOverWindow
 
-    inputs = keras.Input(config.input_shape, name="counts")
-    x = inputs
-    for i, (layer, conv) in enumerate(zip(config.layers, config.conv, strict=False)):
-        x = weights(
-            layer,
-            filters=conv.filters,
-            kernel_size=tuple(conv.kernel),
-            strides=tuple(conv.stride),
-            padding="valid",
-            kernel_initializer=initializer(i),
-        )(x)
+    inputs = x = keras.Input(config.input_shape, name="counts")
+    for layer, conv in zip(config.layers, config.conv, strict=False):
+        sizes = {"filters": conv.filters, "kernel_size": tuple(conv.kernel), "strides": tuple(conv.stride)}
+        constraint = EqualOverWindow() if config.tied else None
+        x = weights(layer, **sizes, padding="valid", kernel_constraint=constraint)(x)
         x = activation(f"{layer}_relu", False)(x)
+    channels = x.shape[-1]
     x = keras.layers.Flatten(name="flatten")(x)
     dense = config.layers[len(config.conv) :]
     for i, (layer, units) in enumerate(zip(dense, (*config.dense, config.outputs), strict=True)):
-        x = weights(layer, units=units, kernel_initializer=initializer(100 + i))(x)
+        constraint = EqualOverCells(channels) if config.tied and i == 0 else None
+        x = weights(layer, units=units, kernel_constraint=constraint)(x)
         x = activation("output_word" if layer == "output" else f"{layer}_relu", layer == "output")(x)
-    return keras.Model(inputs, x, name=name)
+    model = keras.Model(inputs, x, name=name)
+    _initialize(model, config, seed)
+    return model
+
+
+def _initialize(model: "keras.Model", config: FirmwareConfig, seed: int) -> None:
+    """Start from a network that grows with every count: positive kernels, ReLU thresholds spread by the biases."""
+    rng = np.random.default_rng(seed)
+    for name, shape in shapes(config).items():
+        layer, bias = model.get_layer(name), np.zeros(shape[-1])
+        kernel = np.abs(rng.normal(size=shape)) * FIRST_SCALE / np.sqrt(shape[-2])
+        if name.startswith("conv"):
+            kernel *= np.sqrt(FIRST_CELLS / prod(shape[:2]))
+            bias -= THRESHOLD_STEP * np.arange(shape[-1])
+        if layer.kernel.constraint is not None:
+            kernel = np.asarray(layer.kernel.constraint(kernel.astype(np.float32)))
+        layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
