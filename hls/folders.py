@@ -1,0 +1,66 @@
+"""Folders that are whole or not there, and the output of talkative libraries kept in a file."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from codae_l1.data.errors import InputError
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Give a temporary folder beside the target; it takes the target's place when the block ends well.
+
+    A folder that stood there is replaced only then. A full disk raises InputError and leaves nothing half-written.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+        temporary.chmod(0o755)
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error})",
+            "a writable folder with free space",
+            "free some space or choose another folder; nothing half-written was left",
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """Send all that the block prints, from Python and from C, to the end of the file `log`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(log, "a") as handle, contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(handle))
+        stack.enter_context(contextlib.redirect_stderr(handle))
+        for descriptor in (1, 2):
+            saved = os.dup(descriptor)
+            os.dup2(handle.fileno(), descriptor)
+            stack.callback(lambda saved=saved, descriptor=descriptor: (os.dup2(saved, descriptor), os.close(saved)))
+        yield
+
+
+def tail(log: Path, lines: int = 3) -> str:
+    """The last lines of a log that say something, on one line.
+
+    >>> tail(Path("/nowhere/log"))
+    'no log'
+    """
+    if not log.is_file():
+        return "no log"
+    words = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return " | ".join(words[-lines:])[-400:] or "an empty log"

@@ -1,0 +1,232 @@
+"""A QKeras firmware model as plain records: one per layer, weights as quantized, every output with its exact interval.
+
+This is the only place of `hls/` that reads QKeras layers. The interval of a layer is the smallest [low, high] on the
+grid `step` that holds every value it can give for any input word: for a weighted sum,
+low = sum_i min(w_i low_in, w_i high_in) + b, and high likewise.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from codae_l1.data.errors import InputError
+from codae_l1.data.words import WordType
+
+Kind = Literal["conv", "dense", "activation", "flatten", "max_pool", "average_pool", "relu"]
+
+# Finest grid searched for a weight: 2**-30; anything finer is no fixed-point weight.
+_FINEST_FRACTION = 30
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All values low, low + step, ..., high (step is a power of two)."""
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def word(self) -> WordType:
+        """The narrowest word that holds the interval exactly.
+
+        >>> str(Interval(-3.5, 8.0, 0.5).word)
+        'ap_fixed<6,5,AP_TRN,AP_WRAP>'
+        """
+        fraction = -int(np.log2(self.step))
+        top = max(-self.low, self.high + self.step)
+        integer = int(np.ceil(np.log2(top))) if top > 0 else 0
+        negative = self.low < 0
+        return WordType(negative, max(integer, 1 - fraction - negative), fraction)
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """A QActivation: half-to-even rounding onto `word`, then clipping to [low, high].
+
+    negative_slope: 0 for a plain relu; else a power of two, the word then being signed.
+    symmetric: the lowest word is left out.
+    """
+
+    relu: bool
+    word: WordType
+    negative_slope: float = 0.0
+    symmetric: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value given."""
+        low, high = self.word.bounds
+        low += int(self.symmetric and self.word.keep_negative)
+        if self.negative_slope:
+            low = -int(self.negative_slope * (high + 1))
+        return low * self.word.lsb, high * self.word.lsb
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: what it computes, its weights as quantized (float64), its output's shape and interval."""
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    interval: Interval
+    kernel: np.ndarray | None = None  # conv (kh, kw, in, out), dense (in, out)
+    bias: np.ndarray | None = None  # (out,)
+    strides: tuple[int, int] = (1, 1)
+    pool: tuple[int, int] = (1, 1)
+    quantizer: Quantizer | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Input word and shape, then the layers in order."""
+
+    input_name: str
+    input_word: WordType
+    input_shape: tuple[int, ...]
+    layers: tuple[Layer, ...] = field(default_factory=tuple)
+
+
+def read_network(model: Any, input_word: WordType) -> Network:
+    """Read a QKeras model (one input, one chain of layers, one output); unknown layers raise InputError.
+
+    The model's input holds values of `input_word`, any shape without the batch axis.
+    """
+    low, high = input_word.bounds
+    interval = Interval(low * input_word.lsb, high * input_word.lsb, input_word.lsb)
+    name, shape, layers = "input", tuple(model.input_shape[1:]), []
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind == "InputLayer":
+            name = layer.name
+            continue
+        if kind not in _READERS:
+            raise InputError(
+                f"layer {layer.name} is a {kind}", f"one of {', '.join(_READERS)}", "build the firmware model of these"
+            )
+        record = _READERS[kind](layer, interval)
+        layers.append(record)
+        interval = record.interval
+    return Network(name, input_word, shape, tuple(layers))
+
+
+def dyadic_fraction(values: np.ndarray, name: str) -> int:
+    """Fewest fraction bits that hold every value exactly.
+
+    >>> dyadic_fraction(np.array([0.5, -1.25, 0.0]), "w")
+    2
+    """
+    for fraction in range(-8, _FINEST_FRACTION + 1):
+        scaled = np.asarray(values, np.float64) * 2.0**fraction
+        if np.array_equal(scaled, np.rint(scaled)):
+            return fraction
+    raise InputError(
+        f"{name} has values that are no fixed-point numbers",
+        "weights on a power-of-two grid",
+        "give the layer kernel and bias quantizers with alpha=1",
+    )
+
+
+def _weighted(layer: Any, interval: Interval, kind: Kind, **fields: Any) -> Layer:
+    activation = getattr(layer.activation, "__name__", layer.activation)
+    if activation not in (None, "linear"):
+        raise InputError(
+            f"layer {layer.name} has an activation of its own", "none", "put a QActivation behind the layer instead"
+        )
+    kernel = np.asarray(layer.kernel_quantizer_internal(layer.kernel), np.float64)
+    bias = np.zeros(kernel.shape[-1])
+    if layer.use_bias:
+        bias = np.asarray(layer.bias, np.float64)
+        if layer.bias_quantizer_internal is not None:
+            bias = np.asarray(layer.bias_quantizer_internal(layer.bias), np.float64)
+    flat = kernel.reshape(-1, kernel.shape[-1])
+    low = (np.minimum(flat * interval.low, flat * interval.high).sum(0) + bias).min()
+    high = (np.maximum(flat * interval.low, flat * interval.high).sum(0) + bias).max()
+    product = interval.step * 2.0 ** -dyadic_fraction(kernel, f"{layer.name}.kernel")
+    step = min(product, 2.0 ** -dyadic_fraction(bias, f"{layer.name}.bias")) if bias.any() else product
+    shape = tuple(layer.output.shape[1:])
+    return Layer(layer.name, kind, shape, Interval(low, high, step), kernel=kernel, bias=bias, **fields)
+
+
+def _conv(layer: Any, interval: Interval) -> Layer:
+    plain = layer.padding == "valid" and tuple(layer.dilation_rate) == (1, 1) and layer.groups == 1
+    if not plain or layer.data_format != "channels_last":
+        raise InputError(
+            f"layer {layer.name} has padding {layer.padding!r}, dilation {layer.dilation_rate}, groups {layer.groups}",
+            "padding 'valid', no dilation, one group, channels last",
+            "pad the input instead",
+        )
+    return _weighted(layer, interval, "conv", strides=tuple(layer.strides))
+
+
+def _dense(layer: Any, interval: Interval) -> Layer:
+    return _weighted(layer, interval, "dense")
+
+
+def _flatten(layer: Any, interval: Interval) -> Layer:
+    return Layer(layer.name, "flatten", tuple(layer.output.shape[1:]), interval)
+
+
+def _pool(layer: Any, interval: Interval) -> Layer:
+    pool, average = tuple(layer.pool_size), "Average" in type(layer).__name__
+    size = pool[0] * pool[1]
+    if layer.padding != "valid" or tuple(layer.strides) != pool or (average and size & (size - 1)):
+        raise InputError(
+            f"layer {layer.name} pools {pool} by {layer.strides}, padding {layer.padding!r}",
+            "windows that do not overlap, 'valid', of 2**n elements where averaged",
+            "choose such a window",
+        )
+    if average:
+        interval = Interval(interval.low, interval.high, interval.step / size)
+    kind: Kind = "average_pool" if average else "max_pool"
+    return Layer(layer.name, kind, tuple(layer.output.shape[1:]), interval, pool=pool)
+
+
+def _relu(layer: Any, interval: Interval) -> Layer:
+    if layer.max_value is not None or layer.negative_slope or layer.threshold:
+        raise InputError(f"layer {layer.name} is a bounded or leaky ReLU", "a plain ReLU", "use QActivation instead")
+    clipped = Interval(max(interval.low, 0.0), max(interval.high, 0.0), interval.step)
+    return Layer(layer.name, "relu", tuple(layer.output.shape[1:]), clipped)
+
+
+def _activation(layer: Any, interval: Interval) -> Layer:
+    quantizer = read_quantizer(layer.activation, layer.name)
+    low, high = quantizer.bounds
+    shape = tuple(layer.output.shape[1:])
+    return Layer(layer.name, "activation", shape, Interval(low, high, quantizer.word.lsb), quantizer=quantizer)
+
+
+def read_quantizer(activation: Any, name: str) -> Quantizer:
+    """quantized_relu or quantized_bits of QKeras -> Quantizer; what has no exact hardware twin raises InputError."""
+    kind = type(activation).__name__
+    remedy = "use quantized_relu(bits, integer) or quantized_bits(bits, integer, alpha=1)"
+    if kind not in ("quantized_relu", "quantized_bits"):
+        raise InputError(f"layer {name} has quantizer {kind}", "quantized_relu or quantized_bits", remedy)
+    if activation.use_stochastic_rounding or activation.qnoise_factor != 1.0:
+        raise InputError(f"layer {name} rounds stochastically or adds noise", "deterministic rounding", remedy)
+    bits, integer = int(activation.bits), int(activation.integer)
+    if kind == "quantized_bits":
+        negative = bool(activation.keep_negative)
+        if activation.alpha not in (None, 1, 1.0) or bits - negative < 1:
+            raise InputError(f"layer {name} has alpha {activation.alpha}, {bits} bits", "alpha=1, 2 bits", remedy)
+        word = WordType(negative, integer, bits - negative - integer, "RND_CONV", "SAT")
+        return Quantizer(False, word, symmetric=bool(activation.symmetric))
+    slope = float(activation.negative_slope)
+    if activation.use_sigmoid or activation.relu_upper_bound is not None or not activation.is_quantized_clip:
+        raise InputError(f"layer {name} has a sigmoid or an upper bound", "a relu clipped by its word", remedy)
+    word = WordType(slope != 0, integer, bits - (slope != 0) - integer, "RND_CONV", "SAT")
+    if slope and slope * 2 ** (word.integer + word.fraction) < 1:
+        raise InputError(f"layer {name} has slope {slope}", "a slope that its word can show", "give it more bits")
+    return Quantizer(True, word, negative_slope=slope)
+
+
+_READERS = {
+    "QConv2D": _conv,
+    "QDense": _dense,
+    "QActivation": _activation,
+    "Flatten": _flatten,
+    "MaxPooling2D": _pool,
+    "AveragePooling2D": _pool,
+    "ReLU": _relu,
+}

