@@ -19,6 +19,10 @@ class InputError(Exception):
         self.received, self.expected, self.remedy = received, expected, remedy
         super().__init__(f"{received}; expected {expected}; {remedy}")
 
+    def __reduce__(self):
+        # Exceptions are pickled by their args, which is the joined text; worker processes send the three clauses.
+        return type(self), (self.received, self.expected, self.remedy)
+
 
 class ToolError(InputError):
     """An outside program (compiler, Verilator, Yosys, vendor tool) is missing or failed."""

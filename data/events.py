@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.errors import InputError
 

@@ -5,6 +5,7 @@ its pile-up from one block, so two splits have no soft collision in common. Sign
 """
 
 import numpy as np
+
 from codae_l1.data.errors import InputError
 
 SPLITS = ("train", "validation", "calibration", "test")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
 from codae_l1.data.errors import InputError
 
 # TRN: towards minus infinity. RND: half up. RND_CONV: half to even (QKeras, and hls4ml's reading of it).

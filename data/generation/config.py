@@ -1,0 +1,68 @@
+"""What to generate: counts per process, pile-up, seeds; the values of every generated sample's provenance."""
+
+from dataclasses import dataclass
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.events import PROCESSES
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """A sample of events.
+
+    n_qcd: QCD events, spread evenly over all pile-up blocks and so over all splits.
+    n_signal: events of each signal in the blocks of the test split; n_signal_validation: in the validation split.
+    processes: which to generate.
+    seed: base of all random numbers; a chunk's numbers follow from it and the chunk's number, never from the class.
+    pileup_mean: mean of the Poisson number of pile-up interactions an event.
+    pileup_blocks, pileup_block_size: the pool; an event takes all its pile-up from one block.
+    minimum_ht_gev: selection, scalar sum of jet transverse momenta.
+    wide_scalar: SUEP scalar with the width of a Standard Model Higgs boson of its mass (as the public sample), else
+        10 MeV.
+    recoil_below_gev: SUEP scalars up to this mass are made with a recoiling parton of at least 150 GeV, without which
+        one in fifty passes the selection; 0 switches it off.
+    invisible_fraction: r_inv, share of dark hadrons of semi-visible jets that decay invisibly.
+    invisible_in_hcal: share of the invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5 matches
+        the public sample's SVJ sums and is probably a flaw of it.
+    chunk_events: events a chunk, the unit of parallel work and of resume.
+
+    >>> GenerationConfig().n_events("qcd"), GenerationConfig().n_events("h125")
+    (9600, 320)
+    """
+
+    n_qcd: int = 9600
+    n_signal: int = 320
+    n_signal_validation: int = 0
+    processes: tuple[str, ...] = PROCESSES
+    seed: int = 20260
+    pileup_mean: float = 50.0
+    pileup_blocks: int = 100
+    pileup_block_size: int = 100
+    minimum_ht_gev: float = 500.0
+    wide_scalar: bool = True
+    recoil_below_gev: float = 200.0
+    invisible_fraction: float = 0.3
+    invisible_in_hcal: float = 0.0
+    chunk_events: int = 320
+
+    def __post_init__(self):
+        for name in ("n_qcd", "n_signal", "n_signal_validation", "seed", "pileup_mean", "minimum_ht_gev"):
+            self._require(name, getattr(self, name) >= 0, "a value >= 0")
+        for name in ("pileup_block_size", "chunk_events"):
+            self._require(name, getattr(self, name) >= 1, "a value >= 1")
+        # One whole cycle of the splits (codae_l1.data.splits).
+        self._require(
+            "pileup_blocks", self.pileup_blocks >= 20, "at least 20, so that each split has blocks of its own"
+        )
+        for name in ("invisible_fraction", "invisible_in_hcal"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
+        unknown = sorted(set(self.processes) - set(PROCESSES))
+        self._require("processes", not unknown, f"names out of {', '.join(PROCESSES)}")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InputError(f"generation.{name} = {getattr(self, name)!r}", expected, "correct the value")
+
+    def n_events(self, process: str) -> int:
+        """Events of a process, all splits together."""
+        return self.n_qcd if process == "qcd" else self.n_signal + self.n_signal_validation

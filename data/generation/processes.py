@@ -1,0 +1,148 @@
+"""Hard processes in Pythia 8 (arXiv:2203.11601): settings per process and final particles as arrays.
+
+QCD is generated flat-ish in transverse momentum and weighted back (bias2Selection); SUEP scalars leave Pythia undecayed
+and are decayed in codae_l1.data.generation.suep; semi-visible jets are Pythia's Hidden Valley (arXiv:1102.3795).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES
+from codae_l1.data.generation.config import GenerationConfig
+
+# Pythia's largest random seed.
+_MAX_SEED = 900_000_000
+_COMMON = (
+    "Print:quiet = on",
+    "Check:event = off",
+    "Random:setSeed = on",
+    # GeV, LHC Run 3.
+    "Beams:eCM = 13600.",
+    "Tune:pp = 5",
+)
+_QCD = (
+    "HardQCD:all = on",
+    "PhaseSpace:pTHatMin = 200.",
+    "PhaseSpace:pTHatMax = 7000.",
+    "PhaseSpace:bias2Selection = on",
+    "PhaseSpace:bias2SelectionPow = 4.5",
+    "PhaseSpace:bias2SelectionRef = 200.",
+)
+_PILEUP = ("SoftQCD:all = on",)
+SCALAR_ID = 25
+
+
+@dataclass(frozen=True)
+class Particles:
+    """Stable particles of one collision.
+
+    pdg: (n,) int64 particle codes. momentum: (n, 4) float64, px, py, pz, E in GeV. vertex: (n, 3) float64, where each
+    was produced, mm, beam spot at 0.
+    """
+
+    pdg: np.ndarray
+    momentum: np.ndarray
+    vertex: np.ndarray
+
+
+def settings(process: str, config: GenerationConfig) -> tuple[str, ...]:
+    """Pythia's settings for a process ("qcd", a signal's name, or "pileup")."""
+    if process == "pileup":
+        return (*_COMMON, *_PILEUP)
+    if process == QCD:
+        return (*_COMMON, *_QCD)
+    if process in SUEP_MASSES:
+        return (*_COMMON, *_suep(SUEP_MASSES[process], config))
+    return (*_COMMON, *_svj(SVJ_MASSES[process], config.invisible_fraction))
+
+
+def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
+    """A Pythia instance, initialised; InputError where the package is not installed."""
+    try:
+        import pythia8mc
+    except ImportError:
+        raise InputError(
+            "pythia8mc is not installed",
+            "Pythia 8 where events are generated",
+            "pip install pythia8mc==8.317.2 (or pip install -e '.[generate]')",
+        ) from None
+    pythia = pythia8mc.Pythia("", False)
+    for line in (*lines, f"Random:seed = {seed % _MAX_SEED + 1}"):
+        if not pythia.readString(line):
+            raise ToolError(f"Pythia 8 refused {line!r}", "a setting it knows", "install pythia8mc==8.317.2")
+    if not pythia.init():
+        raise ToolError("Pythia 8 did not start", "valid settings", "see its messages above")
+    return pythia
+
+
+def collisions(pythia: Any) -> Iterator[tuple[Particles, float]]:
+    """Collisions without end, each with its weight; ones that Pythia gives up are skipped."""
+    failed = 0
+    while True:
+        if not pythia.next():
+            failed += 1
+            if failed > 1000:
+                raise ToolError("Pythia 8 failed 1000 times", "events", "check the settings of the process")
+            continue
+        yield _final_particles(pythia.event), float(pythia.infoPython().weight())
+
+
+def _final_particles(event: Any) -> Particles:
+    rows = [(q.id(), q.px(), q.py(), q.pz(), q.e(), q.xProd(), q.yProd(), q.zProd()) for q in event if q.status() > 0]
+    table = np.array(rows, np.float64).reshape(-1, 8)
+    return Particles(table[:, 0].astype(np.int64), table[:, 1:5], table[:, 5:8])
+
+
+def _suep(mass: float, config: GenerationConfig) -> tuple[str, ...]:
+    if mass <= config.recoil_below_gev:
+        hard = (
+            "HiggsSM:gg2Hg(l:t) = on",
+            "HiggsSM:qg2Hq(l:t) = on",
+            "HiggsSM:qqbar2Hg(l:t) = on",
+            "PhaseSpace:pTHatMin = 150.",
+        )
+    else:
+        hard = ("HiggsSM:gg2H = on",)
+    if config.wide_scalar:
+        width = ("25:onMode = off", "25:0:onMode = 1")
+    else:
+        width = ("25:doForceWidth = on", "25:mWidth = 0.01")
+    return (*hard, f"25:m0 = {mass}", "25:mayDecay = off", *width)
+
+
+def _svj(mass: float, invisible: float) -> tuple[str, ...]:
+    mediator = [
+        "HiddenValley:ffbar2Zv = on",
+        f"4900023:m0 = {mass}",
+        f"4900023:mMin = {mass - 1}",
+        f"4900023:mMax = {mass + 1}",
+        "4900023:mWidth = 0.01",
+        "4900023:doForceWidth = on",
+        "4900023:oneChannel = 1 0.982 102 4900101 -4900101",
+    ]
+    # Without decays to quarks the mediator would have no production cross section.
+    mediator += [f"4900023:addChannel = 0 0.003 102 {q} -{q}" for q in range(1, 7)]
+    dark = ["4900101:m0 = 10", "51:m0 = 9.99", "53:m0 = 9.99"]
+    dark += [f"{code}:m0 = 20" for code in (4900111, 4900113, 4900211, 4900213)]
+    shower = [
+        "Ngauge = 2",
+        "nFlav = 2",
+        "spinFv = 0",
+        "FSR = on",
+        "fragment = on",
+        "probVector = 0.75",
+        "alphaOrder = 0",
+        "alphaFSR = 0.5",
+        "pTminFSR = 15",
+    ]
+    decays = []
+    for code in (4900111, 4900211):
+        decays += [f"{code}:oneChannel = 1 {invisible} 0 51 -51", f"{code}:addChannel = 1 {1 - invisible} 91 5 -5"]
+    for code in (4900113, 4900213):
+        decays.append(f"{code}:oneChannel = 1 {invisible} 0 53 -53")
+        decays += [f"{code}:addChannel = 1 {(1 - invisible) / 5} 91 {q} -{q}" for q in range(1, 6)]
+    return (*mediator, *dark, *(f"HiddenValley:{line}" for line in shower), *decays)

@@ -1,0 +1,65 @@
+"""The trigger-like selection: scalar sum of jet transverse momenta, pile-up subtracted.
+
+Jets are anti-kt (arXiv:0802.1189) with R = 0.5 inside |eta| = 3; from each pT the mean pile-up density rho times the
+jet's area is taken (arXiv:0707.1378). rho is the median over patches, separately inside and beyond |eta| = 2.5, where
+the removal of pile-up tracks ends; the area is pi R^2, which anti-kt jets have within a few per cent. Jets out to
+|eta| = 5 give SUEP images a tenth less energy than the public sample's, out to 2.5 give h700 a twentieth more; those
+out to 3 agree.
+"""
+
+from typing import Any
+
+import numpy as np
+
+RADIUS = 0.5
+# GeV, lowest pT of a jet after subtraction.
+JET_PT_MIN = 20.0
+ETA_JETS, ETA_CENTRAL, ETA_EDGE = 3.0, 2.5, 3.5
+# Patches: 0.5 x 30 degrees.
+PATCH_ETA, PATCHES_PHI = 0.5, 12
+PATCH_AREA = PATCH_ETA * 2 * np.pi / PATCHES_PHI
+
+
+class JetFinder:
+    """Anti-kt jets through Pythia's SlowJet; made once, used for many events."""
+
+    def __init__(self, pythia: Any):
+        import pythia8mc
+
+        self._event = pythia8mc.Event()
+        self._event.init("", pythia.particleData)
+        # Power -1 is anti-kt; select 1 takes all particles given; mass set 0 makes them massless.
+        self._jets = pythia8mc.SlowJet(-1, RADIUS, JET_PT_MIN, ETA_JETS, 1, 0)
+
+    def jets(self, candidates: np.ndarray) -> np.ndarray:
+        """Jets (j, 2) pT [GeV] and rapidity of candidates (m, 3) pT, eta, phi."""
+        self._event.reset()
+        pt, eta, phi = candidates.T
+        momenta = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta))
+        for px, py, pz, energy in np.column_stack(momenta).tolist():
+            self._event.append(22, 91, 0, 0, px, py, pz, energy, 0.0)
+        self._jets.analyze(self._event)
+        found = [(self._jets.pT(i), self._jets.y(i)) for i in range(self._jets.sizeJet())]
+        return np.array(found, np.float64).reshape(-1, 2)
+
+    def ht(self, candidates: np.ndarray) -> float:
+        """Scalar sum of jet pT [GeV] after subtraction."""
+        jets = self.jets(candidates)
+        central, forward = densities(candidates)
+        corrected = jets[:, 0] - np.where(np.abs(jets[:, 1]) < ETA_CENTRAL, central, forward) * np.pi * RADIUS**2
+        return float(corrected[corrected > JET_PT_MIN].sum())
+
+
+def densities(candidates: np.ndarray) -> tuple[float, float]:
+    """Median pT densities [GeV per unit area] inside |eta| = 2.5 and from there to 3.5; candidates (m, 3) pT, eta, phi.
+
+    >>> densities(np.array([[1.0, 0.2, 0.1], [3.0, 0.3, 0.1]]))
+    (0.0, 0.0)
+    """
+    pt, eta, phi = candidates[np.abs(candidates[:, 1]) < ETA_EDGE].T
+    columns, outer = round(2 * ETA_EDGE / PATCH_ETA), round((ETA_EDGE - ETA_CENTRAL) / PATCH_ETA)
+    row = ((phi + np.pi) * (PATCHES_PHI / (2 * np.pi))).astype(np.int64) % PATCHES_PHI
+    column = ((eta + ETA_EDGE) / PATCH_ETA).astype(np.int64)
+    sums = np.bincount(row * columns + column, pt, columns * PATCHES_PHI).reshape(PATCHES_PHI, columns)
+    forward = np.concatenate([sums[:, :outer], sums[:, -outer:]])
+    return float(np.median(sums[:, outer:-outer]) / PATCH_AREA), float(np.median(forward) / PATCH_AREA)
