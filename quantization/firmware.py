@@ -68,7 +68,10 @@ class FirmwareConfig:
     outputs: int = 1
     tied: bool = True
     precision: dict[str, LayerPrecision] = field(
-        default_factory=lambda: {"output": LayerPrecision(output_bits=12, output_integer=5)}
+        default_factory=lambda: {
+            "conv1": LayerPrecision(weight_bits=6, output_bits=6),
+            "output": LayerPrecision(weight_bits=6, output_bits=12, output_integer=5),
+        }
     )
 
     def __post_init__(self):

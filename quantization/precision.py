@@ -64,11 +64,11 @@ class LayerPrecision:
         for f in fields(self):
             value, path = getattr(self, f.name), f"{where}.{f.name}"
             if f.name.endswith("_integer"):
-                if abs(value) > MOST_INTEGER:
+                # QKeras raises the integer 2 to quantized_relu's integer bits, which fails below zero.
+                low = 0 if f.name.startswith("output") and not last else -MOST_INTEGER
+                if not low <= value <= MOST_INTEGER:
                     raise InputError(
-                        f"{path} = {value}",
-                        f"-{MOST_INTEGER} to {MOST_INTEGER} integer bits",
-                        "calibrate it on QCD events",
+                        f"{path} = {value}", f"{low} to {MOST_INTEGER} integer bits", "calibrate it on QCD events"
                     )
                 continue
             least = 2 if last or not f.name.startswith("output") else 1

@@ -1,0 +1,102 @@
+"""Integer bits from QCD: the float model's weights and activations decide where each word's point lies.
+
+integer bits = ceil(log2(margin * largest value on the calibration events)); a saturated output is still monotone, a
+wrapped one would not be, so the words saturate. The bias gets one fraction bit more than the products have and ends on
+an odd word (`without_ties`): then no sum lies half-way between two words, and half to even = half up, cheaper in logic.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codae_l1.data.errors import InputError
+from codae_l1.quantization.firmware import (
+    BATCH,
+    FirmwareConfig,
+    check_counts,
+    input_word,
+    set_weight_words,
+    weight_words,
+)
+from codae_l1.quantization.precision import LayerPrecision
+
+if TYPE_CHECKING:
+    import keras
+
+# Largest weight over the edge of its word: the word reaches just below its upper edge, 2^integer.
+WEIGHT_MARGIN = 1.02
+
+
+def calibrate(
+    config: FirmwareConfig,
+    model: "keras.Model",
+    counts: np.ndarray,
+    margin: float = 1.5,
+    output_margin: float = 6.0,
+) -> FirmwareConfig:
+    """The config with integer bits that fit the float model on calibration counts (N, 18, 15, 1) of QCD.
+
+    margin: head room of the hidden words, for events busier than QCD. output_margin: the same of the output word, whose
+    extra bits cost next to nothing. Widths stay as they are, the bias's aside.
+    """
+    if margin < 1 or output_margin < 1:
+        raise InputError(f"margins {margin}, {output_margin}", "numbers >= 1", "raise them")
+    largest = ranges(config, model, counts)
+    precision, word = {}, input_word(config)
+    for name in config.layers:
+        old, (kernel, bias) = config.layer_precision(name), model.get_layer(name).get_weights()
+        head_room = output_margin if name == "output" else margin
+        new = dataclasses.replace(
+            old,
+            weight_integer=_bits(np.abs(kernel).max() * WEIGHT_MARGIN),
+            output_integer=max(_bits(largest[name] * head_room), 0),
+        )
+        integer = _bits(np.abs(bias).max() * head_room)
+        # Odd words of one bit below the products' step: sums never lie on a tie.
+        fraction = max(word.fraction + new.weight_word.fraction + 1, 1 - integer)
+        precision[name] = dataclasses.replace(new, bias_integer=integer, bias_bits=1 + integer + fraction)
+        word = dataclasses.replace(config, precision={name: precision[name]}).layer_output(name)
+    return dataclasses.replace(config, precision=precision)
+
+
+def ranges(config: FirmwareConfig, model: "keras.Model", counts: np.ndarray) -> dict[str, float]:
+    """Largest magnitude that leaves each layer (after its ReLU) on counts (N, 18, 15, 1)."""
+    import keras
+
+    if not len(counts):
+        raise InputError("no calibration event", "at least one QCD event", "take a larger file")
+    values = check_counts(counts, config).astype(np.float32)
+    outputs = [model.get_layer("output_word" if n == "output" else f"{n}_relu").output for n in config.layers]
+    probe = keras.Model(model.inputs, outputs)
+    found = np.zeros(len(config.layers))
+    for start in range(0, len(values), BATCH):
+        results = probe.predict_on_batch(values[start : start + BATCH])
+        results = results if isinstance(results, list) else [results]
+        found = np.maximum(found, [np.abs(r).max() for r in results])
+    return dict(zip(config.layers, found.tolist(), strict=True))
+
+
+def without_ties(model: "keras.Model", config: FirmwareConfig) -> list[str]:
+    """Make bias words odd where they are finer than the products; return the layers where no tie can occur now.
+
+    The change is at most half the step of the products.
+    """
+    words, free, word = weight_words(model, config), [], input_word(config)
+    for name in config.layers:
+        precision: LayerPrecision = config.layer_precision(name)
+        if precision.bias_word.fraction == word.fraction + precision.weight_word.fraction + 1:
+            words[f"{name}.bias"] |= 1
+            free.append(name)
+        word = config.layer_output(name)
+    set_weight_words(model, config, words)
+    return free
+
+
+def _bits(largest: float) -> int:
+    """Integer bits of a word that holds `largest`; a layer of zeros gets a word around 1.
+
+    >>> _bits(0.3), _bits(5.0), _bits(0.0)
+    (-1, 3, 0)
+    """
+    return int(np.ceil(np.log2(largest))) if largest > 0 else 0

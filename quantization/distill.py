@@ -1,0 +1,178 @@
+"""Distillation: the firmware network learns a score of the full model, from QCD events alone.
+
+target = (transform(score) - mean) / deviation over the QCD training events. Squared error on the untransformed score
+weighs the tail, which is where the trigger cuts; logarithm and square root flatten it (the config chooses).
+
+The student sees QCD only: each event, flipped in eta and rolled in phi, and overlays: the union of two QCD masks,
+which is still only QCD but as busy as a rare event, so that the student learns how the score grows there. The teacher
+scores every such mask itself; its invariance is not assumed. Float training first, then quantization-aware from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PoolingConfig, mask_counts
+from codae_l1.quantization.calibration import calibrate, without_ties
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, build_float, build_qkeras
+from codae_l1.quantization.fitting import Progress, fit
+from codae_l1.quantization.float_model import FloatModel
+
+# Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
+Teacher = Callable[[np.ndarray], np.ndarray]
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda score: score,
+    "sqrt": lambda score: np.sqrt(np.maximum(score, 0)),
+    "log": lambda score: np.log(np.maximum(score, 1e-6)),
+}
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """score: name in models.scores.SCORES. transform: of the score before it is standardised.
+
+    copies: flipped and rolled copies of each QCD event. overlays: unions of two events, as a share of those copies.
+    margin, output_margin: head room of the calibration (quantization/calibration.py).
+    """
+
+    score: str = "mse"
+    transform: Literal["none", "sqrt", "log"] = "none"
+    copies: int = 4
+    overlays: float = 0.25
+    epochs: int = 20
+    qat_epochs: int = 10
+    batch_size: int = 512
+    learning_rate: float = 0.01
+    qat_learning_rate: float = 0.002
+    margin: float = 1.5
+    output_margin: float = 6.0
+
+    def __post_init__(self):
+        for name in ("copies", "epochs", "qat_epochs", "batch_size", "learning_rate", "qat_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"distill.{name} = {getattr(self, name)}", "a number above zero", "raise it")
+        if not 0 <= self.overlays <= 1:
+            raise InputError(f"distill.overlays = {self.overlays}", "a share from 0 to 1", "correct it")
+
+
+@dataclass
+class Student:
+    """What distillation gives: the float model, the firmware model, and how the training went (JSON-ready)."""
+
+    float_model: FloatModel
+    firmware: FirmwareModel
+    history: dict[str, Any]
+
+
+def distill(
+    teacher: Teacher,
+    train_masks: np.ndarray,
+    calibration_masks: np.ndarray,
+    config: DistillConfig,
+    firmware: FirmwareConfig,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Student:
+    """Teach the firmware network the teacher's score on QCD masks (N, 72, 58, 1); calibration masks fix the words."""
+    if firmware.outputs != 1:
+        raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
+    counts, scores = training_set(teacher, train_masks, config, firmware.pool, seed, _part(progress, 0))
+    transform = TRANSFORMS[config.transform]
+    values = transform(scores)
+    own = values[: config.copies * len(train_masks)]
+    mean, deviation = float(own.mean()), float(own.std())
+    if not deviation > 0:
+        raise InputError(f"a teacher with the score {mean} on every event", "scores that differ", "train it longer")
+    targets = ((values - mean) / deviation).astype(np.float32)[:, None]
+    calibration = mask_counts(calibration_masks, PoolingConfig(firmware.pool))
+    student = learn(counts, targets, calibration, config, firmware, seed, progress)
+    check = (transform(teacher(calibration_masks)) - mean) / deviation
+    student.history |= {"transform": config.transform, "mean": mean, "deviation": deviation, "events": len(counts)}
+    student.history["calibration_correlation"] = {
+        "float": float(np.corrcoef(check, student.float_model.predict_scores(calibration))[0, 1]),
+        "qkeras": float(
+            np.corrcoef(check, student.firmware.firmware_score(student.firmware.predict_words(calibration)))[0, 1]
+        ),
+    }
+    return student
+
+
+def learn(
+    counts: np.ndarray,
+    targets: np.ndarray,
+    calibration: np.ndarray,
+    config: DistillConfig,
+    firmware: FirmwareConfig,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Student:
+    """Counts (N, 18, 15, 1) integers -> targets (N, outputs) float32: float training, calibration, QAT."""
+    inputs = counts.astype(np.float32)
+    size = config.batch_size
+    model = build_float(firmware, seed)
+    first = fit(model, inputs, targets, config.epochs, config.learning_rate, size, seed, _part(progress, 1))
+    calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin)
+    quantized = build_qkeras(calibrated, seed)
+    quantized.set_weights(model.get_weights())
+    rate = config.qat_learning_rate
+    second = fit(quantized, inputs, targets, config.qat_epochs, rate, size, seed + 1, _part(progress, 2))
+    free = without_ties(quantized, calibrated)
+    history = {"float": first, "qat": second, "layers_without_ties": free}
+    return Student(FloatModel(model, calibrated), FirmwareModel(quantized, calibrated), history)
+
+
+def training_set(
+    teacher: Teacher,
+    masks: np.ndarray,
+    config: DistillConfig,
+    pool: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (M, 18, 15, 1) int64 and teacher scores (M,) float64 of flipped and rolled QCD masks, then of overlays."""
+    rng = np.random.default_rng(seed)
+    overlays = round(config.overlays * len(masks))
+    counts, scores, union_counts, union_scores = [], [], [], []
+    for copy in range(config.copies):
+        batch = flip_and_roll(masks, rng)
+        counts.append(mask_counts(batch, PoolingConfig(pool)))
+        scores.append(teacher(batch))
+        if overlays:
+            union = overlay(batch, overlays, rng)
+            union_counts.append(mask_counts(union, PoolingConfig(pool)))
+            union_scores.append(teacher(union))
+        if progress:
+            progress(copy + 1, config.copies, "the teacher scores augmented QCD")
+    return np.concatenate(counts + union_counts), np.concatenate(scores + union_scores).astype(np.float64)
+
+
+def overlay(masks: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Unions of two different events: masks (N, 72, 58, 1) -> (n, 72, 58, 1).
+
+    >>> overlay(np.array([[1, 0], [0, 1]]), 1, np.random.default_rng(0)).tolist()
+    [[1, 1]]
+    """
+    first = rng.integers(0, len(masks), n)
+    second = (first + rng.integers(1, max(len(masks), 2), n)) % len(masks)
+    return np.maximum(masks[first], masks[second])
+
+
+def codae_teacher(model: Any, score: str, sign: int = 1, batch_size: int = 128) -> Teacher:
+    """The oriented score of a CoDAE (models.scores) as a teacher."""
+    from codae_l1.models.scores import SCORES, codae_scores
+
+    if score not in SCORES:
+        raise InputError(f"distill.score = {score!r}", f"one of {', '.join(SCORES)}", "choose one of them")
+    return lambda masks: sign * codae_scores(model, masks, batch_size)[score]
+
+
+def _part(progress: Progress | None, part: int) -> Progress | None:
+    """The callback with the part's name before its text."""
+    if progress is None:
+        return None
+    name = ("labels", "float", "QAT")[part]
+    return lambda done, total, text: progress(done, total, f"{name}: {text}")

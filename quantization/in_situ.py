@@ -1,0 +1,205 @@
+"""In situ: the QKeras f_m inside the full model, where its two numbers z_m condition the decoder.
+
+    mask -> f_R -> z_R -------------------------> decoder([z_R, z_m]) -> BCE on QCD
+         -> pooled counts -> QKeras f_m -> z_m ---^
+
+It starts from the trained full model: a float student first learns the trained f_m's z_m (least squares, QCD only), its
+ranges fix the words, then QAT runs through the decoder. The component and its sign are chosen without labels: the one
+whose rank correlation with the reconstruction error on QCD is strongest (models/scores.py, `orientations`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PADDING, PoolingConfig, mask_counts
+from codae_l1.models import losses
+from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_small_encoder
+from codae_l1.models.scores import codae_scores, orientations
+from codae_l1.quantization.calibration import without_ties
+from codae_l1.quantization.distill import DistillConfig, Student, learn
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel
+from codae_l1.quantization.fitting import Progress
+
+
+@dataclass(frozen=True)
+class InSituConfig:
+    """epochs: of QAT through the decoder, each over at most `events` masks. train_decoder: f_R and decoder move, too.
+
+    warm_up_copies: augmented copies of each event for the float student that starts it.
+    """
+
+    epochs: int = 2
+    events: int = 2048
+    batch_size: int = 128
+    learning_rate: float = 0.002
+    train_decoder: bool = False
+    warm_up_copies: int = 2
+
+    def __post_init__(self):
+        for name in ("epochs", "events", "batch_size", "learning_rate", "warm_up_copies"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"in_situ.{name} = {getattr(self, name)}", "a number above zero", "raise it")
+
+
+@keras.saving.register_keras_serializable(package="codae_l1")
+class PooledCounts(keras.layers.Layer):
+    """Mask (N, 72, 58, 1) of 0 and 1 -> counts (N, 18, 15, 1) float32, equal to data/pooling.py; saturating words.
+
+    >>> PooledCounts(count_bits=3)(np.ones((1, 72, 58, 1), "float32")).numpy()[0, 0, :2, 0].tolist()
+    [7.0, 7.0]
+    """
+
+    def __init__(self, pool: int = 4, count_bits: int = 5, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pool, self.count_bits = pool, count_bits
+
+    def call(self, mask: Any) -> Any:
+        """Sum windows of the padded mask; sums of 0 and 1 are exact."""
+        rows, columns, _ = PoolingConfig(self.pool).shape
+        padded = keras.ops.pad(keras.ops.cast(mask, "float32"), ((0, 0), (0, 0), (PADDING, PADDING), (0, 0)))
+        windows = keras.ops.reshape(padded, (-1, rows, self.pool, columns, self.pool, 1))
+        return keras.ops.minimum(keras.ops.sum(windows, axis=(2, 4)), float((1 << self.count_bits) - 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Window and width."""
+        return {**super().get_config(), "pool": self.pool, "count_bits": self.count_bits}
+
+
+def train_in_situ(
+    codae: CoDAE,
+    train_masks: np.ndarray,
+    calibration_masks: np.ndarray,
+    config: InSituConfig,
+    firmware: FirmwareConfig,
+    warm_up: DistillConfig = DistillConfig(),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Student:
+    """Train the firmware network as the f_m of `codae` on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
+
+    warm_up: epochs and rates of the float student that learns z_m. The history gives the BCE on the calibration masks
+    with the model's own f_m, with the student before and after QAT in situ.
+    """
+    if firmware.outputs != codae.config.z_m_size:
+        raise InputError(f"firmware.outputs = {firmware.outputs}", f"{codae.config.z_m_size}, as z_m", "change it")
+    pooling = PoolingConfig(firmware.pool)
+    rng = np.random.default_rng(seed)
+    student = _warm_up(codae, train_masks, calibration_masks, config, firmware, warm_up, rng, seed, progress)
+    config_q, encoder = student.firmware.config, student.firmware.model
+    mask = keras.Input(MASK_SHAPE, name="mask")
+    counts = PooledCounts(firmware.pool, firmware.count_bits, name="pooled_counts")(mask)
+    whole = with_small_encoder(_copy(codae) if config.train_decoder else codae, keras.Model(mask, encoder(counts)))
+    history = {"warm_up": student.history, "bce_own_f_m": _bce(codae, calibration_masks)}
+    history["bce_before"] = _bce(whole, calibration_masks)
+    history["bce"] = _fit(whole, encoder, train_masks, config, rng, progress)
+    without_ties(encoder, config_q)
+    firmware_model = FirmwareModel(encoder, config_q)
+    history["bce_after"] = _bce(whole, calibration_masks)
+    words = firmware_model.predict_words(mask_counts(calibration_masks, pooling))
+    mse = codae_scores(codae, calibration_masks)["mse"]
+    component, sign, history["rank_correlations"] = choose_component(words, mse)
+    firmware_model.component = student.float_model.component = component
+    firmware_model.sign = student.float_model.sign = sign
+    return Student(student.float_model, firmware_model, history)
+
+
+def choose_component(words: np.ndarray, mse: np.ndarray) -> tuple[int, int, list[float]]:
+    """Component whose ranks follow the reconstruction error most on QCD, its sign, and each one's rank correlation.
+
+    words: (N, outputs). mse: (N,). No label enters.
+
+    >>> choose_component(np.array([[1, 9], [1, 5], [1, 2]]), np.array([1.0, 2.0, 3.0]))
+    (1, -1, [0.0, -1.0])
+    """
+    found = [_spearman(words[:, i], mse) for i in range(words.shape[1])]
+    best = int(np.argmax(np.abs(found)))
+    return best, orientations({"mse": mse, "z": words[:, best]})["z"], found
+
+
+def _warm_up(
+    codae: CoDAE,
+    train_masks: np.ndarray,
+    calibration_masks: np.ndarray,
+    config: InSituConfig,
+    firmware: FirmwareConfig,
+    warm_up: DistillConfig,
+    rng: np.random.Generator,
+    seed: int,
+    progress: Progress | None,
+) -> Student:
+    """A student of the trained z_m, on augmented QCD, least squares in z_m's own units."""
+    pooling = PoolingConfig(firmware.pool)
+    masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
+    z_m = _batched(codae.f_m, masks)
+    return learn(
+        mask_counts(masks, pooling), z_m, mask_counts(calibration_masks, pooling), warm_up, firmware, seed, progress
+    )
+
+
+def _fit(
+    whole: CoDAE,
+    encoder: keras.Model,
+    masks: np.ndarray,
+    config: InSituConfig,
+    rng: np.random.Generator,
+    progress: Progress | None,
+) -> list[float]:
+    """BCE summed over pixels, Adam, half-cosine rate, augmented batches; mean loss of each epoch."""
+    import tensorflow as tf
+
+    n = min(config.events, len(masks))
+    size = min(config.batch_size, n)
+    steps = n // size
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)
+    optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
+    variables = encoder.trainable_variables
+    if config.train_decoder:
+        variables = variables + whole.f_r.trainable_variables + whole.decoder.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(mask: Any) -> Any:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
+            loss = tf.reduce_mean(losses.bce(mask, whole.logits(mask, training=True)))
+        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        return loss
+
+    history = []
+    for epoch in range(config.epochs):
+        order = rng.permutation(len(masks))[: steps * size].reshape(steps, size)
+        batches = (flip_and_roll(masks[np.sort(i)], rng).astype(np.float32) for i in order)
+        history.append(float(np.mean([float(step(batch)) for batch in batches])))
+        if not np.isfinite(history[-1]):
+            raise InputError(f"loss {history[-1]} in epoch {epoch + 1}", "a finite loss", "lower in_situ.learning_rate")
+        if progress:
+            progress(epoch + 1, config.epochs, f"in situ: BCE {history[-1]:.2f}")
+    return history
+
+
+def _copy(codae: CoDAE) -> CoDAE:
+    """A CoDAE of its own weights, equal to `codae`."""
+    copy = CoDAE(codae.config, codae.seed)
+    copy.set_weights(codae.get_weights())
+    return copy
+
+
+def _bce(model: CoDAE, masks: np.ndarray) -> float:
+    return float(codae_scores(model, masks)["bce"].mean())
+
+
+def _batched(model: keras.Model, masks: np.ndarray, size: int = 256) -> np.ndarray:
+    parts = [model.predict_on_batch(masks[i : i + size].astype(np.float32)) for i in range(0, len(masks), size)]
+    return np.concatenate(parts)
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    a, b = rankdata(a), rankdata(b)
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else 0.0
