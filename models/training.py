@@ -30,8 +30,8 @@ CHECKPOINT, BEST, HISTORY = "checkpoint.npz", "best.keras", "history.json"
 class TrainingConfig:
     """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
 
-    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. augment: random eta flip and
-    phi roll of each event, each epoch. xla: compile the step with XLA, about 10 s once, then a third faster on CPUs.
+    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. augment: random eta flip
+    and phi roll of each event, each epoch. xla: compile the step with XLA, 10 s once, then a third faster on CPUs.
     The events that do not fill the last batch of an epoch wait for another epoch's shuffle.
     """
 
@@ -102,7 +102,7 @@ class _State:
         if not path.exists():
             return
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             header = json.loads(str(arrays["header"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -200,7 +200,7 @@ def _rate(config: TrainingConfig, epoch: int) -> float:
 
 
 def _values(variables: Any) -> list[np.ndarray]:
-    return [np.array(v) for v in variables]
+    return [v.numpy() for v in variables]
 
 
 def _fingerprint(model: CoDAE, config: TrainingConfig, train_masks: np.ndarray, validation_masks: np.ndarray) -> dict:

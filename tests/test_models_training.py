@@ -1,0 +1,144 @@
+"""Training: resume with the same numbers, best checkpoint, honest losses, seeds, bad input."""
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.models import losses
+from codae_l1.models.codae import CoDAE, CoDAEConfig, load_codae
+from codae_l1.models.training import TrainingConfig, train
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+
+TINY = CoDAEConfig(
+    f_m_filters=(2, 2, 2, 2),
+    f_m_groups=(1, 1, 1, 1),
+    f_r_filters=(2, 2, 4, 4),
+    f_r_groups=(1, 1, 1, 1),
+    f_r_residuals=(0, 0, 0, 0),
+    decoder_filters=(4, 4, 2, 2),
+    decoder_groups=(1, 1, 1, 1),
+    decoder_residuals=(0, 0, 0, 0),
+    residual_groups=1,
+    latent_channels=2,
+)
+CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=1e-2, final_rate=0.1, seed=5)
+RNG = np.random.default_rng(0)
+TRAIN = (RNG.random((40, 72, 58, 1)) < 0.02).astype(np.uint8)
+VALIDATION = (RNG.random((10, 72, 58, 1)) < 0.02).astype(np.uint8)
+
+
+def values(model) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(v) for v in model.weights]
+
+
+def equal(a, b) -> bool:
+    return all((x == y).all() for x, y in zip(values(a), values(b), strict=True))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(model, history, folder, progress reports) of three epochs without a break."""
+    folder, reports = tmp_path_factory.mktemp("undisturbed"), []
+    model = CoDAE(TINY, seed=1)
+    history = train(model, TRAIN, VALIDATION, CONFIG, folder, lambda *report: reports.append(report))
+    return model, history, folder, reports
+
+
+def test_history_and_progress(undisturbed):
+    _, history, folder, reports = undisturbed
+    assert json.loads((folder / "history.json").read_text()) == history
+    assert [len(history[k]) for k in ("loss", "validation_loss", "learning_rate")] == [3, 3, 3]
+    assert history["learning_rate"] == pytest.approx([1e-2, 5.5e-3, 1e-3])
+    assert [r[:2] for r in reports] == [(1, 3), (2, 3), (3, 3)]
+    assert sorted(p.name for p in folder.iterdir()) == ["best.keras", "checkpoint.npz", "history.json"]
+
+
+def test_training_lowers_the_loss(undisturbed):
+    _, history, _, _ = undisturbed
+    assert history["validation_loss"][-1] < 0.9 * history["validation_loss"][0]
+
+
+def test_the_model_left_is_the_best_one(undisturbed):
+    model, history, folder, _ = undisturbed
+    assert history["best_validation_loss"] == min(history["validation_loss"])
+    assert history["validation_loss"][history["best_epoch"] - 1] == history["best_validation_loss"]
+    mask = VALIDATION.astype("float32")
+    loss = keras.ops.convert_to_numpy(losses.bce(mask, model.logits(mask))).mean()
+    assert loss == pytest.approx(history["best_validation_loss"], rel=1e-5)
+    assert equal(model, load_codae(folder / "best.keras"))
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_killed_training_goes_on_with_the_same_numbers(undisturbed, tmp_path, epochs_before):
+    model, history, _, _ = undisturbed
+
+    def kill(done, total, text):
+        if done == epochs_before:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CoDAE(TINY, seed=1), TRAIN, VALIDATION, CONFIG, tmp_path, kill)
+    assert len(json.loads((tmp_path / "history.json").read_text())["loss"]) == epochs_before
+    resumed = CoDAE(TINY, seed=1)
+    assert train(resumed, TRAIN, VALIDATION, CONFIG, tmp_path) == history
+    assert equal(resumed, model)
+
+
+def test_finished_training_is_not_done_again(undisturbed):
+    model, history, folder, _ = undisturbed
+    again, reports = CoDAE(TINY, seed=1), []
+    assert train(again, TRAIN, VALIDATION, CONFIG, folder, lambda *r: reports.append(r)) == history
+    assert reports == []
+    assert equal(again, model)
+
+
+def test_the_seed_orders_and_augments(undisturbed, tmp_path):
+    _, history, _, _ = undisturbed
+    other = train(CoDAE(TINY, seed=1), TRAIN, VALIDATION, replace(CONFIG, seed=6, epochs=1), tmp_path)
+    assert other["loss"][0] != history["loss"][0]
+
+
+def test_loss_of_an_epoch_is_the_mean_over_its_events(tmp_path):
+    # At rate zero nothing moves: every epoch's loss is the untrained model's, so nothing is carried between epochs.
+    config = TrainingConfig(epochs=2, batch_size=20, learning_rate=0.0, weight_decay=0.0, augment=False)
+    model = CoDAE(TINY, seed=1)
+    mask = TRAIN.astype("float32")
+    expected = float(keras.ops.convert_to_numpy(losses.bce(mask, model.logits(mask))).mean())
+    history = train(model, TRAIN, TRAIN, config, tmp_path)
+    assert history["loss"] == pytest.approx([expected, expected], rel=1e-5)
+    assert history["validation_loss"] == pytest.approx([expected, expected], rel=1e-5)
+
+
+def test_only_trainable_variables_move(tmp_path):
+    model = CoDAE(TINY, seed=1)
+    model.decoder.trainable = model.f_r.trainable = False
+    train(model, TRAIN, VALIDATION, replace(CONFIG, epochs=1), tmp_path)
+    fresh = CoDAE(TINY, seed=1)
+    assert equal(model.decoder, fresh.decoder)
+    assert equal(model.f_r, fresh.f_r)
+    assert not equal(model.f_m, fresh.f_m)
+
+
+def test_folder_of_another_training_is_refused(undisturbed):
+    folder = undisturbed[2]
+    with pytest.raises(InputError, match=r"another training \(different: batch_size\)"):
+        train(CoDAE(TINY, seed=1), TRAIN, VALIDATION, replace(CONFIG, batch_size=16), folder)
+    with pytest.raises(InputError, match=r"another training \(different: train_masks\)"):
+        train(CoDAE(TINY, seed=1), TRAIN[::-1], VALIDATION, CONFIG, folder)
+    with pytest.raises(InputError, match=r"another training \(different: model\)"):
+        train(CoDAE(TINY, seed=2), TRAIN, VALIDATION, CONFIG, folder)
+
+
+def test_broken_checkpoint_and_wrong_masks_are_named(undisturbed, tmp_path):
+    whole = (undisturbed[2] / "checkpoint.npz").read_bytes()
+    (tmp_path / "checkpoint.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"checkpoint\.npz cannot be read"):
+        train(CoDAE(TINY, seed=1), TRAIN, VALIDATION, CONFIG, tmp_path)
+    with pytest.raises(InputError, match=r"validation masks of shape \(0, 72, 58, 1\)"):
+        train(CoDAE(TINY), TRAIN, VALIDATION[:0], CONFIG, tmp_path)
