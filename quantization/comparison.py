@@ -1,7 +1,7 @@
 """Float against QKeras on the same events: scatter of the scores, ROC curves, AUC difference with its error.
 
-Everything is JSON-ready: plain lists and numbers. A loss by quantization is AUC(float) - AUC(QKeras), paired on the same
-bootstrap samples, so that what the two scores share cancels.
+Everything is JSON-ready: plain lists and numbers. A loss by quantization is AUC(float) - AUC(QKeras), paired on the
+same bootstrap samples, so that what the two scores share cancels.
 """
 
 from typing import Any

@@ -16,9 +16,8 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import PoolingConfig, mask_counts
 from codae_l1.quantization.calibration import calibrate, without_ties
-from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, build_float, build_qkeras
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, build_float, build_qkeras, mask_counts
 from codae_l1.quantization.fitting import Progress, fit
 from codae_l1.quantization.float_model import FloatModel
 
@@ -80,7 +79,7 @@ def distill(
     """Teach the firmware network the teacher's score on QCD masks (N, 72, 58, 1); calibration masks fix the words."""
     if firmware.outputs != 1:
         raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
-    counts, scores = training_set(teacher, train_masks, config, firmware.pool, seed, _part(progress, 0))
+    counts, scores = training_set(teacher, train_masks, config, firmware, seed, _part(progress, 0))
     transform = TRANSFORMS[config.transform]
     values = transform(scores)
     own = values[: config.copies * len(train_masks)]
@@ -88,7 +87,7 @@ def distill(
     if not deviation > 0:
         raise InputError(f"a teacher with the score {mean} on every event", "scores that differ", "train it longer")
     targets = ((values - mean) / deviation).astype(np.float32)[:, None]
-    calibration = mask_counts(calibration_masks, PoolingConfig(firmware.pool))
+    calibration = mask_counts(calibration_masks, firmware)
     student = learn(counts, targets, calibration, config, firmware, seed, progress)
     check = (transform(teacher(calibration_masks)) - mean) / deviation
     student.history |= {"transform": config.transform, "mean": mean, "deviation": deviation, "events": len(counts)}
@@ -129,7 +128,7 @@ def training_set(
     teacher: Teacher,
     masks: np.ndarray,
     config: DistillConfig,
-    pool: int,
+    firmware: FirmwareConfig,
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -139,11 +138,11 @@ def training_set(
     counts, scores, union_counts, union_scores = [], [], [], []
     for copy in range(config.copies):
         batch = flip_and_roll(masks, rng)
-        counts.append(mask_counts(batch, PoolingConfig(pool)))
+        counts.append(mask_counts(batch, firmware))
         scores.append(teacher(batch))
         if overlays:
             union = overlay(batch, overlays, rng)
-            union_counts.append(mask_counts(union, PoolingConfig(pool)))
+            union_counts.append(mask_counts(union, firmware))
             union_scores.append(teacher(union))
         if progress:
             progress(copy + 1, config.copies, "the teacher scores augmented QCD")

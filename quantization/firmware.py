@@ -20,7 +20,7 @@ import numpy as np
 from codae_l1.data.artifact import whole_file
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import PoolingConfig
+from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.data.words import WordType
 from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
 
@@ -92,7 +92,8 @@ class FirmwareConfig:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Shape of one event's counts, (phi, eta, 1)."""
-        return PoolingConfig(self.pool).shape
+        rows, columns = PoolingConfig(self.pool).shape[:2]
+        return rows, columns, 1
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
@@ -266,6 +267,11 @@ def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[s
         kernel = precision.weight_word.from_words(words[f"{name}.kernel"]).astype(np.float32)
         bias = precision.bias_word.from_words(words[f"{name}.bias"]).astype(np.float32)
         model.get_layer(name).set_weights([kernel, bias])
+
+
+def mask_counts(masks: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Masks (N, 72, 58, 1) of 0 and 1 -> counts (N, 18, 15, 1) int64, as active_counts of their images."""
+    return active_counts_float(masks.astype(np.float32), PoolingConfig(config.pool)).astype(np.int64)
 
 
 def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:

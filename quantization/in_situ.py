@@ -15,14 +15,15 @@ import keras
 import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import PADDING, PoolingConfig, mask_counts
+from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models import losses
 from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_small_encoder
 from codae_l1.models.scores import codae_scores, orientations
 from codae_l1.quantization.calibration import without_ties
 from codae_l1.quantization.distill import DistillConfig, Student, learn
-from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, mask_counts
 from codae_l1.quantization.fitting import Progress
 
 
@@ -60,8 +61,9 @@ class PooledCounts(keras.layers.Layer):
 
     def call(self, mask: Any) -> Any:
         """Sum windows of the padded mask; sums of 0 and 1 are exact."""
-        rows, columns, _ = PoolingConfig(self.pool).shape
-        padded = keras.ops.pad(keras.ops.cast(mask, "float32"), ((0, 0), (0, 0), (PADDING, PADDING), (0, 0)))
+        rows, columns = PoolingConfig(self.pool).shape[:2]
+        side = (columns * self.pool - N_ETA) // 2
+        padded = keras.ops.pad(keras.ops.cast(mask, "float32"), ((0, 0), (0, 0), (side, side), (0, 0)))
         windows = keras.ops.reshape(padded, (-1, rows, self.pool, columns, self.pool, 1))
         return keras.ops.minimum(keras.ops.sum(windows, axis=(2, 4)), float((1 << self.count_bits) - 1))
 
@@ -76,7 +78,7 @@ def train_in_situ(
     calibration_masks: np.ndarray,
     config: InSituConfig,
     firmware: FirmwareConfig,
-    warm_up: DistillConfig = DistillConfig(),
+    warm_up: DistillConfig | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Student:
@@ -87,9 +89,10 @@ def train_in_situ(
     """
     if firmware.outputs != codae.config.z_m_size:
         raise InputError(f"firmware.outputs = {firmware.outputs}", f"{codae.config.z_m_size}, as z_m", "change it")
-    pooling = PoolingConfig(firmware.pool)
     rng = np.random.default_rng(seed)
-    student = _warm_up(codae, train_masks, calibration_masks, config, firmware, warm_up, rng, seed, progress)
+    student = _warm_up(
+        codae, train_masks, calibration_masks, config, firmware, warm_up or DistillConfig(), rng, seed, progress
+    )
     config_q, encoder = student.firmware.config, student.firmware.model
     mask = keras.Input(MASK_SHAPE, name="mask")
     counts = PooledCounts(firmware.pool, firmware.count_bits, name="pooled_counts")(mask)
@@ -100,7 +103,7 @@ def train_in_situ(
     without_ties(encoder, config_q)
     firmware_model = FirmwareModel(encoder, config_q)
     history["bce_after"] = _bce(whole, calibration_masks)
-    words = firmware_model.predict_words(mask_counts(calibration_masks, pooling))
+    words = firmware_model.predict_words(mask_counts(calibration_masks, firmware))
     mse = codae_scores(codae, calibration_masks)["mse"]
     component, sign, history["rank_correlations"] = choose_component(words, mse)
     firmware_model.component = student.float_model.component = component
@@ -133,11 +136,10 @@ def _warm_up(
     progress: Progress | None,
 ) -> Student:
     """A student of the trained z_m, on augmented QCD, least squares in z_m's own units."""
-    pooling = PoolingConfig(firmware.pool)
     masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
     z_m = _batched(codae.f_m, masks)
     return learn(
-        mask_counts(masks, pooling), z_m, mask_counts(calibration_masks, pooling), warm_up, firmware, seed, progress
+        mask_counts(masks, firmware), z_m, mask_counts(calibration_masks, firmware), warm_up, firmware, seed, progress
     )
 
 
