@@ -42,7 +42,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} does not exist", "an .npz file of the public sample", "correct the path")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # An own handle, since np.load leaves the file open where the archive is broken.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as content:
             missing = [key for key in _KEYS if key not in content]
             if not missing:
                 return {key: content[key] for key in _KEYS}

@@ -36,16 +36,15 @@ _SLICE = 1024
 def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
     """Write events, or parts of events one after another, whole or not at all.
 
-    The provenance is the first part's. Raises InputError where the disk is full.
+    The provenance is the first part's. The file is built in memory, about 1 kB an event, and written in one go: HDF5
+    does not recover from a write that the system refuses. Raises InputError where the disk is full.
     """
     parts = [events] if isinstance(events, EventImages) else events
+    with h5py.File(f"{path}", "w", driver="core", backing_store=False) as file:
+        _fill(file, parts)
+        content = file.id.get_file_image()
     with whole_file(path) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                _fill(file, parts)
-        except RuntimeError as error:
-            # HDF5 reports a write that the system refused at closing as RuntimeError.
-            raise OSError(f"HDF5 could not write: {error}") from error
+        temporary.write_bytes(content)
 
 
 class EventFile:

@@ -68,7 +68,7 @@ def save_block(path: Path, block: PileupBlock) -> None:
 def load_block(path: Path) -> PileupBlock:
     """Read a block."""
     try:
-        with np.load(path) as content:
+        with path.open("rb") as handle, np.load(handle) as content:
             hits = Hits(**{f.name: content[f.name] for f in fields(Hits)})
             return PileupBlock(hits, content["start"], content["z"])
     except (OSError, ValueError, KeyError) as error:

@@ -1,0 +1,93 @@
+"""Pooled counts: integer and float twins equal exactly; augmentation keeps what it must; splits share no pile-up."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PoolingConfig, active_counts, active_counts_float
+from codae_l1.data.splits import SPLITS, blocks_of, split_of
+
+
+def images(share: float, seed: int, n: int = 6) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    energies = rng.exponential(5, (n, 72, 58, 3)).astype(np.float32)
+    return np.where(rng.random(energies.shape) < share, energies, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("pool", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_integer_and_float_twins_are_equal(pool, share):
+    batch = images(share, pool)
+    masks = (batch[..., :1] > 0).astype(np.float32)
+    words, floats = active_counts(batch, PoolingConfig(pool)), active_counts_float(masks, PoolingConfig(pool))
+    assert words.dtype == np.int64
+    assert floats.dtype == np.float32
+    assert words.shape == floats.shape
+    assert (words == floats).all()
+    assert (words.sum(axis=(1, 2, 3)) == masks.sum(axis=(1, 2, 3))).all()
+    assert words.max() <= pool**2
+
+
+def test_each_pixel_is_counted_in_its_own_cell():
+    batch = np.zeros((72 * 58, 72, 58, 3), np.uint8)
+    phi, eta = np.divmod(np.arange(72 * 58), 58)
+    batch[np.arange(72 * 58), phi, eta, 0] = 1
+    counts = active_counts(batch)
+    expected = np.zeros((72 * 58, 18, 15, 1), np.int64)
+    expected[np.arange(72 * 58), phi // 4, (eta + 1) // 4, 0] = 1
+    assert (counts == expected).all()
+
+
+def test_other_channels_do_not_count():
+    batch = images(1.0, 0)
+    batch[..., 0] = 0
+    assert active_counts(batch).sum() == 0
+
+
+def test_pool_that_does_not_divide():
+    with pytest.raises(InputError, match=r"pool = 5; expected a divisor of 72"):
+        PoolingConfig(5)
+
+
+def test_augmentation_flips_and_rolls_by_eight_rows():
+    batch = (images(0.1, 3, 400)[..., :1] > 0).astype(np.uint8)
+    changed = flip_and_roll(batch, np.random.default_rng(5))
+    assert changed.dtype == np.uint8
+    seen = set()
+    for before, after in zip(batch, changed, strict=True):
+        matches = [
+            (flip, roll)
+            for flip in (False, True)
+            for roll in range(0, 64, 8)
+            if np.array_equal(np.roll(before[:, ::-1] if flip else before, roll, axis=0), after)
+        ]
+        assert len(matches) == 1
+        seen.add(matches[0])
+    assert len(seen) == 16
+    assert np.array_equal(changed, flip_and_roll(batch, np.random.default_rng(5)))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=200))
+def test_events_of_one_block_are_in_one_split(blocks):
+    blocks = np.array(blocks)
+    splits = split_of(blocks)
+    assert set(splits) <= set(SPLITS)
+    for block in np.unique(blocks):
+        assert len(set(splits[blocks == block])) == 1
+
+
+def test_blocks_of_the_splits_part_the_pool():
+    parts = [blocks_of(split, 100) for split in SPLITS]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(100))
+    assert [len(p) for p in parts] == [65, 10, 5, 20]
+
+
+def test_split_of_unknown_blocks_and_names():
+    with pytest.raises(InputError, match=r"1 of 2 events without a known pile-up block; expected blocks >= 0"):
+        split_of(np.array([3, -1]))
+    with pytest.raises(InputError, match=r"split 'training'; expected one of train, validation"):
+        blocks_of("training", 20)

@@ -1,0 +1,191 @@
+"""The fast detector and the SUEP shower: kinematics by independent means, no Pythia needed."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.generation.chunks import tasks_of
+from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.generation.detector import ETA_COVERED, ecal_sigma, lognormal, read_out
+from codae_l1.data.generation.pileup import PileupBlock, join, load_block, overlay, save_block
+from codae_l1.data.generation.processes import Particles, settings
+from codae_l1.data.generation.propagation import (
+    BENDING,
+    FACE_HALF_LENGTH,
+    FACE_RADIUS,
+    FIELD,
+    IN_ECAL,
+    IN_HCAL,
+    Hits,
+    charges,
+    face_position,
+    propagate,
+)
+from codae_l1.data.generation.selection import densities
+from codae_l1.data.generation.suep import decay_scalar
+
+
+def hits(n: int, seed: int = 0, **columns) -> Hits:
+    rng = np.random.default_rng(seed)
+    table = {name: rng.uniform(-2, 2, n) for name in ("eta", "phi", "track_eta", "track_phi")}
+    table |= {"energy": rng.uniform(20, 90, n), "kind": rng.integers(0, 2, n), "pt": rng.uniform(1, 9, n)}
+    return Hits(**{name: np.asarray(columns.get(name, column)) for name, column in table.items()})
+
+
+def stepped(momentum, start, charge, step=2e-4):
+    """The same helix by small rotations of the momentum, an independent calculation."""
+    p, x = momentum.copy(), start.copy()
+    pt = np.hypot(p[0], p[1])
+    half = -charge * step * BENDING * FIELD / pt / 2
+    turn = np.array([[np.cos(half), -np.sin(half)], [np.sin(half), np.cos(half)]])
+    while np.hypot(x[0], x[1]) < FACE_RADIUS and abs(x[2]) < FACE_HALF_LENGTH:
+        p[:2] = turn @ p[:2]
+        x += p / pt * step
+        p[:2] = turn @ p[:2]
+    return x
+
+
+def test_helix_agrees_with_small_steps():
+    rng = np.random.default_rng(4)
+    momentum = np.column_stack([rng.normal(0, 1.2, (12, 2)), rng.normal(0, 2, 12)])
+    start = rng.uniform(-0.2, 0.2, (12, 3))
+    charge = np.where(np.arange(12) % 3 == 0, 0, np.where(np.arange(12) % 2 == 0, 1, -1))
+    found = face_position(momentum, start, charge).T
+    slow = np.array([stepped(p, x, q) for p, x, q in zip(momentum, start, charge, strict=True)])
+    assert np.abs(found - slow).max() < 2e-3
+
+
+def test_slow_charged_particles_leave_the_barrel_empty():
+    momentum = np.array([[0.72, 0, 0.3], [0.75, 0, 0.3]])
+    x, y, z = face_position(momentum, np.zeros((2, 3)), np.array([1, 1]))
+    assert z[0] == pytest.approx(FACE_HALF_LENGTH)
+    assert np.hypot(x[1], y[1]) == pytest.approx(FACE_RADIUS)
+
+
+def test_scalar_decays_into_charged_pairs_that_carry_its_momentum():
+    rng = np.random.default_rng(2)
+    counts = []
+    for mass in (125.0, 400.0, 1000.0):
+        p = np.array([40.0, -70.0, 300.0])
+        scalar = np.array([*p, np.sqrt(mass**2 + p @ p)])
+        code, momenta = decay_scalar(scalar, rng)
+        assert momenta.sum(axis=0) == pytest.approx(scalar)
+        assert charges(code).sum() == 0
+        squares = momenta[:, 3] ** 2 - (momenta[:, :3] ** 2).sum(axis=1)
+        assert squares[np.abs(code) == 211] == pytest.approx(0.13957**2, abs=1e-4)
+        counts.append(len(code))
+    # Mean energy of a meson is 3.37 T at m = T (arXiv:1305.5226): 4 charged particles for each 6.7 GeV.
+    assert np.array(counts) / 4 == pytest.approx(np.array([125, 400, 1000]) / 6.74, rel=0.3)
+
+
+def test_invisible_particles_leave_nothing_unless_asked():
+    momentum = np.tile([30.0, 0, 10, np.sqrt(1000)], (300, 1))
+    dark = Particles(np.full(300, 51), momentum, np.zeros((300, 3)))
+    assert len(propagate(dark, 0, np.random.default_rng(0)).eta) == 0
+    assert 100 < len(propagate(dark, 0, np.random.default_rng(0), invisible_in_hcal=0.5).eta) < 200
+    neutrinos = Particles(np.full(300, -14), momentum, np.zeros((300, 3)))
+    assert len(propagate(neutrinos, 0, np.random.default_rng(0), invisible_in_hcal=1.0).eta) == 0
+
+
+def test_track_channel_is_the_sum_of_kept_tracks():
+    event = hits(500)
+    kept = np.arange(500) % 2 == 0
+    readout = read_out(event, kept, np.random.default_rng(0))
+    assert readout.n_tracks == 250
+    assert readout.image[..., 0].sum() == pytest.approx(event.pt[kept].sum(), rel=1e-5)
+    assert (readout.image >= 0).all()
+
+
+def test_a_hit_lands_in_its_tower():
+    eta, phi = np.array([0.01, 0.01, -0.5]), np.array([0.01, 0.01, -3.1])
+    event = hits(3, eta=eta, phi=phi, kind=[IN_ECAL, IN_HCAL, IN_HCAL], energy=[1e4] * 3, pt=[5.0, 0, 3.0])
+    image = read_out(event, np.ones(3, bool), np.random.default_rng(0)).image
+    assert np.argwhere(image).tolist() == [[0, 23, 0], [0, 23, 2], [36, 29, 0], [36, 29, 1], [36, 29, 2]]
+    assert image[36, 29, 1] == pytest.approx(1e4, rel=0.05)
+
+
+def test_energies_below_threshold_vanish():
+    event = hits(2, eta=[0.0, 1.0], phi=[0.0, 1.0], kind=[IN_ECAL, IN_HCAL], energy=[0.05, 0.3], pt=[0, 0])
+    for seed in range(20):
+        assert not read_out(event, np.ones(2, bool), np.random.default_rng(seed)).image.any()
+
+
+def test_nothing_is_seen_beyond_the_trackers_edge():
+    eta = np.full(50, ETA_COVERED + 0.01)
+    event = hits(50, eta=eta, kind=np.zeros(50, int), energy=np.full(50, 500.0))
+    readout = read_out(event, np.ones(50, bool), np.random.default_rng(0))
+    assert readout.n_tracks == 0
+    assert not readout.image.any()
+
+
+def test_lognormal_has_the_mean_and_spread_asked_for():
+    numbers = lognormal(np.full(200_000, 10.0), np.full(200_000, 3.0), np.random.default_rng(0))
+    assert numbers.mean() == pytest.approx(10, abs=0.03)
+    assert numbers.std() == pytest.approx(3, abs=0.05)
+    assert ecal_sigma(np.array([50.0]), np.array([0.0])) == pytest.approx([np.sqrt(0.16 + 0.605 + 0.16)])
+
+
+def test_density_is_the_median_of_the_plane():
+    rng = np.random.default_rng(0)
+    n = 40_000
+    candidates = np.column_stack([np.full(n, 0.1), rng.uniform(-3.5, 3.5, n), rng.uniform(-np.pi, np.pi, n)])
+    hard = np.array([[300.0, 0.4, 1.0], [280.0, 0.2, -2.0]])
+    expected = 0.1 * n / (7 * 2 * np.pi)
+    assert densities(np.concatenate([candidates, hard])) == pytest.approx((expected, expected), rel=0.05)
+
+
+def test_pileup_comes_from_its_block_and_rotates(tmp_path):
+    parts = [hits(n, seed=n) for n in (3, 5, 0, 4)]
+    block = PileupBlock(join(parts), np.array([0, 3, 8, 8, 12]), np.array([0.0, 40.0, -30.0, 0.05]))
+    save_block(tmp_path / "block.npz", block)
+    block = load_block(tmp_path / "block.npz")
+    hard = hits(6, seed=9)
+    everything, kept = overlay(hard, 0.0, block, 3.0, np.random.default_rng(1))
+    n_soft = len(everything.eta) - 6
+    assert kept[:6].all()
+    assert np.isin(everything.energy[6:], block.hits.energy).all()
+    assert n_soft > 0
+    # Only collisions 0 and 3 lie within 0.1 mm of the hard one.
+    near = np.isin(everything.energy[6:], np.concatenate([parts[0].energy, parts[3].energy]))
+    assert (kept[6:] == near).all()
+    assert (np.abs(everything.phi) <= np.float32(np.pi)).all()
+    assert overlay(hard, 0.0, block, 0.0, np.random.default_rng(1))[1].all()
+
+
+def test_broken_block_is_named(tmp_path):
+    (tmp_path / "block.npz").write_bytes(b"PK half")
+    with pytest.raises(InputError, match=r"pile-up block .*block.npz cannot be read .* remove it and generate again"):
+        load_block(tmp_path / "block.npz")
+
+
+def test_chunks_cover_the_sample():
+    config = GenerationConfig(n_qcd=70, n_signal=30, n_signal_validation=5, chunk_events=20)
+    tasks = tasks_of(config)
+    for process in config.processes:
+        mine = [t for t in tasks if t.process == process]
+        assert sum(t.count for t in mine) == config.n_events(process)
+        assert {t.split for t in mine} == ({"all"} if process == "qcd" else {"test", "validation"})
+    assert len({t.file for t in tasks}) == len(tasks)
+
+
+def test_wide_and_narrow_scalars_and_the_invisible_share_reach_pythia():
+    assert "25:0:onMode = 1" in settings("h700", GenerationConfig())
+    assert "25:mWidth = 0.01" in settings("h700", GenerationConfig(wide_scalar=False))
+    assert "HiggsSM:gg2Hg(l:t) = on" in settings("h200", GenerationConfig())
+    assert "HiggsSM:gg2H = on" in settings("h200", GenerationConfig(recoil_below_gev=0))
+    assert "4900111:oneChannel = 1 0.1 0 51 -51" in settings("svj2100", GenerationConfig(invisible_fraction=0.1))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("processes", ("qcd", "h126"), r"generation.processes = .*'h126'.*; expected names out of qcd, h125"),
+        ("invisible_fraction", 1.5, "generation.invisible_fraction = 1.5; expected a share from 0 to 1"),
+        ("n_qcd", -1, "generation.n_qcd = -1; expected a value >= 0"),
+        ("chunk_events", 0, "generation.chunk_events = 0; expected a value >= 1"),
+        ("pileup_blocks", 4, "generation.pileup_blocks = 4; expected at least 20"),
+    ],
+)
+def test_bad_config_is_named(field, value, words):
+    with pytest.raises(InputError, match=words):
+        GenerationConfig(**{field: value})
