@@ -59,16 +59,16 @@ class CoDAEConfig:
 PAPER = CoDAEConfig()
 # For two cores: see README, "Results", for the command and its figures.
 COMPACT = CoDAEConfig(
-    f_m_filters=(8, 16, 16, 32),
+    f_m_filters=(4, 8, 8, 16),
     f_m_groups=(1, 1, 1, 1),
-    f_r_filters=(8, 16, 32, 32),
+    f_r_filters=(8, 16, 32, 64),
     f_r_groups=(1, 1, 1, 1),
-    f_r_residuals=(0, 0, 1, 1),
-    decoder_filters=(32, 32, 16, 8),
+    f_r_residuals=(0, 0, 0, 1),
+    decoder_filters=(64, 32, 16, 4),
     decoder_groups=(1, 1, 1, 1),
-    decoder_residuals=(1, 1, 0, 0),
+    decoder_residuals=(1, 0, 0, 0),
     residual_groups=1,
-    latent_channels=8,
+    latent_channels=64,
 )
 
 
