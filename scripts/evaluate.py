@@ -16,9 +16,8 @@ SCORES = ("codae", "in_situ", "float", *INTEGER_EXECUTORS, "n_tracks", "active_p
 ROC_SCORES = ("codae", "float", "rtl", "n_tracks", "active_pixels")
 # False-positive rates at which the ROC curves are drawn: a point each 7 %, below what the sample resolves included.
 ROC_GRID = np.logspace(-3.5, 0, 120)
-# Events of each class in the latent plot, and of all classes in the scatter plot.
-LATENT_EVENTS, SCATTER_EVENTS = 250, 3000
-LATENT_PROCESSES = ("qcd", "h125", "h300", "h700", "svj3100")
+# Events of each class in the latent plot.
+LATENT_EVENTS = 250
 GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 
 
@@ -50,7 +49,6 @@ def work(run: Any) -> dict[str, Any]:
         "mismatches": mismatches,
         **content,
         "latents": {title: _by_process(z, signal) for title, z in latents.items()},
-        "scatter": {k: scores[k][:: max(1, len(signal) // SCATTER_EVENTS)].tolist() for k in ("float", "rtl")},
         "gallery": _gallery(run, test, signal, scores["rtl"], reconstruct),
     }
 
@@ -99,13 +97,14 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
 
 def _read(run: Any) -> dict[str, np.ndarray]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
-    from codae_l1.data.pooling import active_counts
+    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.data.store import EventFile
     from codae_l1.models.scores import active_pixels, track_mask
     from codae_l1.scripts.dataset import events_path, indices
 
     with EventFile(events_path(run)) as file:
-        parts = [(active_counts(e.images), track_mask(e.images)) for e in file.slices(1000)]
+        pooling = PoolingConfig(run.config.firmware.pool)
+        parts = [(active_counts(e.images, pooling), track_mask(e.images)) for e in file.slices()]
         counts, masks = (np.concatenate(column) for column in zip(*parts, strict=True))
         return {
             "counts": counts,
@@ -139,12 +138,15 @@ def _full_model(run: Any, masks: np.ndarray, counts: np.ndarray) -> tuple[dict, 
 
 
 def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
+    from codae_l1.scripts.figures import LATENT_PROCESSES
+
     chosen = {p: z[signal == p][:LATENT_EVENTS] for p in LATENT_PROCESSES if p in signal}
     return {p: np.round(points, 4).tolist() for p, points in chosen.items()}
 
 
 def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
-    """For each of some classes the event of median firmware score: its pixels and its reconstruction."""
+    """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
+    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.data.store import EventFile
     from codae_l1.models.scores import track_mask
     from codae_l1.scripts.dataset import events_path
@@ -161,6 +163,7 @@ def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, 
                 "signal": process,
                 "pixels": pixels.tolist(),
                 "energies": np.round(image[0].ravel()[pixels].astype(float), 3).tolist(),
+                "counts": active_counts(image, PoolingConfig(run.config.firmware.pool))[0, ..., 0].tolist(),
                 "reconstruction": np.round(reconstruct(track_mask(image))[0, ..., 0].astype(float), 2).tolist(),
             }
         )

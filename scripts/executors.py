@@ -33,7 +33,7 @@ def open_executor(run: "RunFolder", name: str) -> Any:
     if name == "float":
         from codae_l1.quantization.float_model import FloatModel
 
-        return FloatModel.load(run.path("quantize", "f_m_float.keras"))
+        return FloatModel.load(run.path("quantize", "f_m_float.npz"))
     if name == "qkeras":
         from codae_l1.quantization.firmware import FirmwareModel
 
@@ -41,10 +41,10 @@ def open_executor(run: "RunFolder", name: str) -> Any:
     if name == "hls":
         from codae_l1.hls.hls4ml_project import HlsProject
 
-        return HlsProject.open(run.path("convert", "hls4ml"))
+        return HlsProject(run.path("convert", "hls4ml"))
     from codae_l1.hls.rtl import Interpreter, RtlSimulation
 
-    return (Interpreter if name == "interpreter" else RtlSimulation).open(run.path("synthesize", "rtl"))
+    return (Interpreter if name == "interpreter" else RtlSimulation)(run.path("synthesize", "rtl"))
 
 
 def score(run: "RunFolder", name: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

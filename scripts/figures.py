@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
 from codae_l1.data.events import QCD, SIGNALS
-from codae_l1.data.pooling import active_counts
 
 matplotlib.use("Agg")
 
@@ -26,6 +25,10 @@ CURVES = {
     "active_pixels": ("active pixels", "#5790fc", "-"),
     "n_tracks": ("n_tracks", "#9c9ca1", "-"),
 }
+
+# Classes of the latent and scatter plots, and their colours.
+LATENT_PROCESSES = (QCD, "h125", "h300", "h700", "svj3100")
+LATENT_COLOURS = ("#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20")
 
 
 def _style() -> dict[str, Any]:
@@ -62,9 +65,8 @@ def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
     """The 2-d latent z_m of QCD and of some signals: one panel a model."""
     with matplotlib.rc_context(_style()):
         figure, axes = _figure(1, len(latents), 4.8 * len(latents), 4.2)
-        colours = ["#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20", "#7a21dd"]
         for ax, (title, points) in zip(axes.flat, latents.items(), strict=True):
-            for colour, (process, z) in zip(colours, points.items(), strict=False):
+            for colour, (process, z) in zip(LATENT_COLOURS, points.items(), strict=False):
                 z = np.array(z)
                 ax.scatter(z[:, 0], z[:, 1], s=6, color=colour, label=TITLES[process], rasterized=True, linewidths=0)
             ax.set(xlabel="$z_m[0]$", ylabel="$z_m[1]$")
@@ -73,16 +75,19 @@ def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
         return figure
 
 
-def scatter_figure(scatter: dict[str, list]) -> Figure:
-    """Float score against the firmware's score, and their difference's histogram."""
+def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
+    """Float score against the firmware's, one colour a class, and the histogram of their difference."""
     with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, 2, 9.6, 3.6)
-        a, b = np.array(scatter["float"]), np.array(scatter["rtl"])
-        axes[0, 0].scatter(a, b, s=5, color="#5790fc", rasterized=True, linewidths=0)
-        ends = [min(a.min(), b.min()), max(a.max(), b.max())]
-        axes[0, 0].plot(ends, ends, color="#9c9ca1", linewidth=0.8)
-        axes[0, 0].set(xlabel="float f_m score", ylabel="firmware f_m score (RTL)")
-        axes[0, 1].hist(b - a, bins=60, histtype="stepfilled", color="#5790fc", alpha=0.7)
+        figure, axes = _figure(1, 2, 9.6, 3.8)
+        shown = dict(zip(LATENT_COLOURS, (p for p in scatter if p in LATENT_PROCESSES), strict=False))
+        for colour, process in shown.items():
+            a, b = (np.array(scatter[process][name]) for name in ("float", "qkeras"))
+            axes[0, 0].scatter(a, b, s=5, color=colour, label=TITLES[process], rasterized=True, linewidths=0)
+        axes[0, 0].axline((0, 0), slope=1, color="#1c2530", linewidth=0.6)
+        axes[0, 0].legend(markerscale=2, frameon=False)
+        axes[0, 0].set(xlabel="float f_m score", ylabel="firmware f_m score")
+        difference = [np.subtract(p["qkeras"], p["float"]) for p in scatter.values()]
+        axes[0, 1].hist(np.concatenate(difference), bins=60, histtype="stepfilled", color="#5790fc", alpha=0.7)
         axes[0, 1].set(xlabel="firmware - float", ylabel="events")
         return figure
 
@@ -115,7 +120,7 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
             for channel, ax in enumerate(row[:3]):
                 energy = np.where(image[..., channel] > 0, image[..., channel], np.nan)
                 ax.imshow(energy, norm=LogNorm(0.2, 200), cmap="viridis", **show)
-            row[3].imshow(active_counts(image[None])[0, ..., 0], vmin=0, vmax=16, cmap="magma", **show)
+            row[3].imshow(np.array(event["counts"]), vmin=0, cmap="magma", **show)
             row[4].imshow(np.array(event["reconstruction"]), vmin=0, vmax=1, cmap="magma", **show)
             row[0].set_ylabel(f"{TITLES[event['signal']]}\n$\\phi$ [degrees]")
         for ax, title in zip(axes[0], titles, strict=True):

@@ -128,7 +128,7 @@ def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
     drawn = {
         "roc": figures.roc_figure(evaluation["roc"]),
         "latent": figures.latent_figure(evaluation["latents"]),
-        "scatter": figures.scatter_figure(evaluation["scatter"]),
+        "scatter": figures.scatter_figure(stages["quantize"]["comparison"]["scatter"]),
         "history": figures.history_figure(stages["train"]["history"]),
         "gallery": figures.gallery_figure(evaluation["gallery"]),
     }
@@ -139,7 +139,7 @@ def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
         report=report,
         columns=COLUMNS,
         titles=figures.TITLES,
-        available={key: getattr(part(report["part"]), key.lower()) for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")},
+        available=part(report["part"]).available,
         compared=max(m["compared"] for m in report["mismatches"].values()),
         different=sum(m["different"] for m in report["mismatches"].values()),
         figures={name: _svg(figure) for name, figure in drawn.items()},

@@ -30,7 +30,7 @@ def command() -> None:
 
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file = read_counts(arguments.events)
+    counts, signal, file = read_counts(arguments.events, run.config.firmware.pool)
     scored = {}
     for name in names:
         scored[name] = score(run, name, counts)
@@ -39,15 +39,15 @@ def command() -> None:
     print(arguments.out)
 
 
-def read_counts(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_counts(paths: list[Path], pool: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts (N, 18, 15, 1) int64, signal (N,) str and file (N,) str of all events, in order; one slice at a time."""
-    from codae_l1.data.pooling import active_counts
+    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.data.reading import event_slices
 
     counts, signal, file = [], [], []
     for path in paths:
         for events in event_slices(path):
-            counts.append(active_counts(events.images))
+            counts.append(active_counts(events.images, PoolingConfig(pool)))
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))
     return tuple(np.concatenate(column) for column in (counts, signal, file))  # type: ignore[return-value]
