@@ -64,3 +64,15 @@ def tail(log: Path, lines: int = 3) -> str:
         return "no log"
     words = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return " | ".join(words[-lines:])[-400:] or "an empty log"
+
+
+def keep_log(log: Path) -> Path:
+    """Copy a log out of the temporary folder it will vanish with, beside the folder; its new path."""
+    project = log.parent.parent if log.parent.name == "sim" else log.parent
+    name = project.name.lstrip(".").rsplit("-", 1)[0]
+    kept = project.parent / f"{name}-{log.name}"
+    try:
+        shutil.copy(log, kept)
+    except OSError as error:
+        return Path(f"{kept} (which could not be written: {error})")
+    return kept

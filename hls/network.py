@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 

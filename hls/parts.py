@@ -24,14 +24,19 @@ class Part:
     slr: int
 
     @property
+    def bram_18k(self) -> int:
+        """Half blocks of 18 kbit, as hls4ml counts."""
+        return 2 * self.bram36
+
+    @property
     def available(self) -> dict[str, int]:
         """Resources under hls4ml's report keys; BRAM_18K counts half blocks."""
-        return {"LUT": self.lut, "FF": self.ff, "DSP": self.dsp, "BRAM_18K": 2 * self.bram36, "URAM": self.uram}
+        return {"LUT": self.lut, "FF": self.ff, "DSP": self.dsp, "BRAM_18K": self.bram_18k, "URAM": self.uram}
 
     def gate(self, lut: float) -> Gate:
         """Green up to 10 % of the device, amber up to one super logic region, red above.
 
-        >>> [find_part("xcvu13p").gate(n) for n in (17_280, 200_000, 500_000)]
+        >>> [part("xcvu13p").gate(n) for n in (17_280, 200_000, 500_000)]
         ['green', 'amber', 'red']
         """
         if lut <= GREEN_SHARE * self.lut:
@@ -41,8 +46,8 @@ class Part:
 
 # Source: AMD UltraScale+ and 7-series product selection tables.
 PARTS = {
-    part.name: part
-    for part in (
+    row.name: row
+    for row in (
         Part("xcvu13p", 1_728_000, 3_456_000, 12_288, 2_688, 1_280, 4),
         Part("xcvu9p", 1_182_240, 2_364_480, 6_840, 2_160, 960, 3),
         Part("xc7vx690t", 433_200, 866_400, 3_600, 1_470, 0, 1),
@@ -53,15 +58,15 @@ PARTS = {
 }
 
 
-def find_part(name: str) -> Part:
+def part(name: str) -> Part:
     """The part of a full name such as xcvu13p-flga2577-2-e.
 
-    >>> find_part("xcvu13p-flga2577-2-e").lut
+    >>> part("xcvu13p-flga2577-2-e").lut
     1728000
     """
-    for key, part in PARTS.items():
+    for key, row in PARTS.items():
         if name.startswith(key):
-            return part
+            return row
     raise InputError(f"hls.part = {name!r}", f"a part of {', '.join(PARTS)}", "choose one or add it to hls/parts.py")
 
 
@@ -69,13 +74,13 @@ def find_part(name: str) -> Part:
 class Level1Budget:
     """What the firmware may cost; the defaults are the project's target on a VU13P at 40 MHz bunch crossings.
 
-    lut_target is 1 % of a VU13P, lut_limit what the demonstration must stay under.
+    lut: what the demonstration must stay under; lut_target: 1 % of a VU13P.
     """
 
+    lut: int = 40_000
     lut_target: int = 17_280
-    lut_limit: int = 40_000
     dsp: int = 0
-    bram_18k: int = 0
+    bram: int = 0
     latency_ns: float = 50.0
     interval_cycles: int = 1
 
@@ -83,12 +88,12 @@ class Level1Budget:
         """One row per limit: {name, value, limit, unit, passed, kind, tool}; `report` is synthesis.json's content."""
         resources = report["resources"]
         source = {"kind": resources["kind"], "tool": resources["tool"]}
-        exact = {"kind": "exact", "tool": report["latency"]["tool"]}
+        exact = {"kind": "exact", "tool": report["latency_tool"]}
         rows = [
-            ("LUT", resources["LUT"], self.lut_limit, "LUT", source),
+            ("LUT", resources["LUT"], self.lut, "LUT", source),
             ("LUT target", resources["LUT"], self.lut_target, "LUT", source),
             ("DSP", resources["DSP"], self.dsp, "blocks", source),
-            ("BRAM_18K", resources["BRAM_18K"], self.bram_18k, "blocks", source),
+            ("BRAM_18K", resources["BRAM_18K"], self.bram, "blocks", source),
             ("latency", report["latency_ns"], self.latency_ns, "ns", exact),
             ("initiation interval", report["interval_cycles"], self.interval_cycles, "cycles", exact),
         ]
@@ -100,3 +105,7 @@ class Level1Budget:
     def as_dict(self) -> dict[str, Any]:
         """The limits, JSON-ready."""
         return asdict(self)
+
+
+# The budget of the project (see shared limits of the Level-1 global trigger: 50 ns a slot).
+BUDGET = Level1Budget()

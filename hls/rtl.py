@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
@@ -45,6 +46,11 @@ class Interpreter:
         with np.load(_existing(self.folder / "interpreter.npz")) as programs:
             self._program, self._layers = programs["network"], programs["layers"]
         self._word = WordType(**self.design["output_word"])
+
+    @classmethod
+    def open(cls, folder: Path | str, threads: int = 2) -> "Interpreter":
+        """The one that `build_rtl` left in the folder."""
+        return cls(folder, threads)
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
@@ -83,6 +89,11 @@ class RtlSimulation:
         self.design = read_json(self.folder / "design.json")
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
 
+    @classmethod
+    def open(cls, folder: Path | str, threads: int = 2) -> "RtlSimulation":
+        """The one that `build_rtl` left in the folder."""
+        return cls(folder, threads)
+
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
         raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
@@ -105,25 +116,25 @@ def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
 
 
 def build_rtl(
-    model: Any,
-    input_word: WordType,
-    output_word: WordType,
+    firmware: Any,
     config: HlsConfig,
     folder: Path | str,
     progress: Progress | None = None,
     simulate: bool = True,
 ) -> dict[str, Any]:
-    """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
+    """Trace a FirmwareModel, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
     simulate: False leaves out the Verilator model. Raises ToolError where Verilator or the compiler fails.
     """
+    from codae_l1.quantization.firmware import input_word, output_word
+
     say = progress or (lambda done, total, text: None)
-    network = read_network(model, input_word)
+    network = read_network(firmware.model, input_word(firmware.config))
     with whole_folder(folder) as temporary:
         say(0, 4, "tracing the network into adders")
         comb, layers = trace(network, config)
         say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
-        design, pipeline = _design(network, output_word, config, comb)
+        design, pipeline = _design(network, output_word(firmware.config), config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         _write_verilog(pipeline, temporary, config)
         (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 from codae_l1.hls.network import Layer, Network, Quantizer, read_network

@@ -10,19 +10,29 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+
 from codae_l1.data.errors import ToolError
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import tail
+from codae_l1.hls.folders import keep_log, tail
 
 # Where build_rtl's folder holds the compiled simulation.
 SIMULATION_LIBRARY = Path("sim") / "libcodae_rtl.so"
 _LOG = "verilator.log"
 # Widths are checked by the bit-exact comparison; timescales and unused signals are harmless.
-_VERILATOR_FLAGS = ("--cc", "-O3", "-Wno-fatal", "-Wno-WIDTH", "--noassert", "--x-assign", "fast", "--x-initial", "fast")
+_VERILATOR_FLAGS = (
+    "--cc",
+    "-O3",
+    "-Wno-fatal",
+    "-Wno-WIDTH",
+    "--noassert",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+)
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
 
 
@@ -93,7 +103,9 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
         objects = list(pool.map(compile_one, sources))
     library = folder / SIMULATION_LIBRARY
-    _call([compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker")
+    _call(
+        [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
+    )
     shutil.rmtree(build)
 
 
@@ -120,15 +132,3 @@ def _call(
     if status != 0:
         kept = keep_log(log)
         raise ToolError(f"{tool} {ending}: {tail(log)}", "a clean build", f"read the log {kept}")
-
-
-def keep_log(log: Path) -> Path:
-    """Copy a log out of the temporary folder it will vanish with, beside the folder; its new path."""
-    project = log.parent.parent if log.parent.name == "sim" else log.parent
-    name = project.name.lstrip(".").rsplit("-", 1)[0]
-    kept = project.parent / f"{name}-{log.name}"
-    try:
-        shutil.copy(log, kept)
-    except OSError as error:
-        print(f"the log could not be kept: {error}", file=sys.stderr)
-    return kept

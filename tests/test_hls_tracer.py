@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 from codae_l1.hls.network import Quantizer
@@ -106,8 +107,9 @@ def test_random_words_and_precisions_agree():
 
 
 def test_what_has_no_exact_twin_is_refused():
-    from codae_l1.hls.network import read_quantizer
     from qkeras import quantized_bits, quantized_relu
+
+    from codae_l1.hls.network import read_quantizer
 
     with pytest.raises(InputError, match="layer act rounds stochastically or adds noise; expected deterministic"):
         read_quantizer(quantized_relu(4, 2, use_stochastic_rounding=True), "act")

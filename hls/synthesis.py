@@ -1,0 +1,208 @@
+"""Resources and latency without vendor tools: Yosys maps the pipeline, each figure said how it was got.
+
+LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+ that keeps da4ml's adders.
+The stages are mapped one by one, out of context, at the same time; registers are counted in the top module around
+them. Cycles are da4ml's stages, exact. Bands: calibration against Vivado on published designs of 13 k LUT and more
+(shared/reference/estimates.md); below that no pair was measured.
+"""
+
+import concurrent.futures
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import tail
+from codae_l1.hls.parts import part
+from codae_l1.hls.rtl import TOP
+
+# Vivado LUT / da4ml cost: adders only, and networks with lookup tables (20 and 8 designs), each +-10 %.
+ADDER_RATIO, LOOKUP_RATIO, RATIO_BAND = 1.05, 0.83, 0.10
+# Vivado / Yosys: LUT -15 / +20 %, FF -30 / +20 %.
+LUT_BAND, FF_BAND = (-0.15, 0.20), (-0.30, 0.20)
+# Period [ns] = 1.3 + 0.55 x cutoff, -30 / +40 %, fitted on post-route periods of cutoffs 2 to 8.
+PERIOD_OFFSET_NS, PERIOD_PER_CUTOFF_NS, PERIOD_BAND = 1.3, 0.55, (-0.30, 0.40)
+# Disagreement of the two LUT figures from which it is said.
+CROSS_CHECK = 0.25
+# Smallest design with a Vivado figure in the calibration.
+_CALIBRATED_FROM = 13_000
+
+_LUTS = tuple(f"LUT{n}" for n in range(1, 7))
+_SHIFT_REGISTERS = ("SRL16E", "SRLC16E", "SRLC32E")
+_FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE", "FDRE_1", "FDSE_1")
+_LUT_RAMS = ("RAM32M", "RAM64M", "RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM256X1D")
+
+
+def synthesize(
+    folder: Path | str, config: HlsConfig, progress: Callable[[int, int, str], None] | None = None
+) -> dict[str, Any]:
+    """Map the Verilog of a `build_rtl` folder; return the report, JSON-ready (see `report`).
+
+    Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s.
+    """
+    folder = Path(folder)
+    design = read_json(folder / "design.json")
+    jobs = _jobs(folder, design["stages"])
+    logs = folder / "yosys"
+    logs.mkdir(exist_ok=True)
+    total, creator = Counter(), ""
+    with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+        black_boxes = _black_boxes(folder, design["stages"], Path(scratch))
+        waiting = [
+            pool.submit(_map, name, [*files, *([black_boxes] if name == TOP else [])], Path(scratch), logs, config)
+            for name, files in jobs
+        ]
+        for done, finished in enumerate(concurrent.futures.as_completed(waiting)):
+            result = finished.result()
+            creator = result["creator"]
+            total.update(result["cells"])
+            if progress is not None:
+                progress(done + 1, len(jobs), f"Yosys mapped {done + 1} of {len(jobs)} modules")
+    return report(design, dict(total), creator, config)
+
+
+def report(design: dict[str, Any], cells: dict[str, int], creator: str, config: HlsConfig) -> dict[str, Any]:
+    """The synthesis report from cell counts: resources, hls4ml's keys, latency, estimates with their bands.
+
+    Keys: resources {LUT, FF, DSP, BRAM_18K, URAM, CARRY, tool, kind}, CSynthesisReport (hls4ml's keys, numbers),
+    latency_cycles, latency_ns, interval_cycles, clock_period_ns, part, estimates [{name, value, how, ...}], cells.
+    """
+    tool = " ".join(creator.split()[:2])
+    resources = _count(cells)
+    cycles = design["stages"]
+    period = config.clock_period_ns
+    found = {key: resources[key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}
+    return {
+        "resources": {**resources, "tool": tool, "kind": "synthesis"},
+        "latency_cycles": cycles,
+        "latency_ns": cycles * period,
+        "interval_cycles": 1,
+        "latency_tool": design["tool"],
+        "clock_period_ns": period,
+        "part": config.part,
+        "CSynthesisReport": {
+            "TargetClockPeriod": period,
+            "EstimatedClockPeriod": _period(design),
+            "BestLatency": cycles,
+            "WorstLatency": cycles,
+            "IntervalMin": 1,
+            "IntervalMax": 1,
+            **found,
+            **{f"Available{key}": value for key, value in part(config.part).available.items()},
+        },
+        "estimates": estimates(design, resources, tool),
+        "da4ml_cost": design["da4ml_cost"],
+        "cells": dict(sorted(cells.items())),
+    }
+
+
+def estimates(design: dict[str, Any], resources: dict[str, int], tool: str) -> list[dict[str, Any]]:
+    """What place and route is expected to give: rows {name, value, low, high, kind, how}, values in their units."""
+    cost, lut = design["da4ml_cost"], resources["LUT"]
+    rows = []
+    for ratio, which in ((ADDER_RATIO, "adders only"), (LOOKUP_RATIO, "lookup tables and few adders")):
+        how = f"estimate: {design['tool']} cost {cost:.0f} x {ratio}, +-10 %, calibrated on designs of {which}"
+        rows.append(_row(f"LUT, {which}", ratio * cost, (-RATIO_BAND, RATIO_BAND), how))
+    how = f"synthesis: {tool} sum of LUT primitives, against Vivado -15 / +20 %"
+    if lut < _CALIBRATED_FROM:
+        how += f"; no Vivado figure was compared below {_CALIBRATED_FROM:,} LUT"
+    rows.append(_row("LUT, Yosys", lut, LUT_BAND, how, "synthesis"))
+    nearest = min(abs(lut / (ratio * cost) - 1) for ratio in (ADDER_RATIO, LOOKUP_RATIO)) if cost else 0.0
+    words = "differ by more than 25 %: trust neither" if nearest > CROSS_CHECK else "agree within 25 %"
+    how = f"Yosys against the nearer cost estimate; they {words}"
+    rows.append({"name": "LUT cross-check", "value": f"{100 * nearest:.0f} %", "kind": "estimate", "how": how})
+    rows.append(_row("FF", resources["FF"], FF_BAND, f"synthesis: {tool}, against Vivado -30 / +20 %", "synthesis"))
+    how = f"indicative: 1.3 + 0.55 x cutoff {design['latency_cutoff']:g}, -30 / +40 %; needs place and route"
+    period = _row("clock period [ns]", _period(design), PERIOD_BAND, how, digits=2)
+    return [*rows, period]
+
+
+def _row(
+    name: str, value: float, band: tuple[float, float], how: str, kind: str = "estimate", digits: int = 0
+) -> dict[str, Any]:
+    low, high = (round(value * (1 + edge), digits or None) for edge in band)
+    return {"name": name, "value": round(value, digits or None), "low": low, "high": high, "kind": kind, "how": how}
+
+
+def _period(design: dict[str, Any]) -> float:
+    return round(PERIOD_OFFSET_NS + PERIOD_PER_CUTOFF_NS * design["latency_cutoff"], 2)
+
+
+def _count(cells: dict[str, int]) -> dict[str, int]:
+    """Cell counts -> resources; memories in LUTs count as LUTs."""
+
+    def total(names: tuple[str, ...]) -> int:
+        return sum(cells.get(name, 0) for name in names)
+
+    return {
+        "LUT": total(_LUTS) + total(_SHIFT_REGISTERS) + total(_LUT_RAMS),
+        "FF": total(_FLIP_FLOPS),
+        "DSP": sum(n for name, n in cells.items() if name.startswith("DSP")),
+        "BRAM_18K": sum(n * (2 if "36" in name else 1) for name, n in cells.items() if name.startswith("RAMB")),
+        "URAM": sum(n for name, n in cells.items() if name.startswith("URAM")),
+        "CARRY": total(("CARRY4", "CARRY8")),
+    }
+
+
+def _jobs(folder: Path, stages: int) -> list[tuple[str, list[Path]]]:
+    source = folder / "src"
+    static = [path for path in sorted((source / "static").glob("*.v")) if path.stem != "lookup_table"]
+    jobs = [(f"{TOP}_stage{i}", [source / f"{TOP}_stage{i}.v", *static]) for i in range(stages)]
+    for name, files in jobs:
+        if not files[0].is_file():
+            raise InputError(
+                f"{files[0]} does not exist", "the Verilog of a finished RTL folder", "build the RTL first"
+            )
+        if "lookup_table" in files[0].read_text():
+            files.append(source / "static" / "lookup_table.v")
+    jobs.sort(key=lambda job: -job[1][0].stat().st_size)
+    return [*jobs, (TOP, [source / f"{TOP}.v"])]
+
+
+def _black_boxes(folder: Path, stages: int, scratch: Path) -> Path:
+    """Stages as empty modules, so that the registers around them can be counted alone."""
+    path, modules = scratch / "black_boxes.v", []
+    for index in range(stages):
+        text = (folder / "src" / f"{TOP}_stage{index}.v").read_text()
+        header = re.search(r"module .*?\);", text, re.DOTALL)
+        assert header is not None
+        modules.append(f"(* blackbox *)\n{header.group()}\nendmodule\n")
+    path.write_text("\n".join(modules))
+    return path
+
+
+def _map(name: str, files: list[Path], scratch: Path, logs: Path, config: HlsConfig) -> dict[str, Any]:
+    out, log = scratch / f"{name}.json", logs.resolve() / f"{name}.log"
+    log.unlink(missing_ok=True)
+    arguments = [name, str(out), str(log), *(str(path.resolve()) for path in files)]
+    command = [sys.executable, "-m", "codae_l1.hls.yosys_job", *arguments]
+    try:
+        status = subprocess.run(
+            # Tables are read from where their memory files lie.
+            command,
+            cwd=(files[0].parent / "memfiles" if (files[0].parent / "memfiles").is_dir() else None),
+            capture_output=True,
+            timeout=config.tool_timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failure(name, f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}", log) from None
+    if status.returncode or not out.is_file():
+        how = f"was killed by signal {-status.returncode}" if status.returncode < 0 else f"failed ({status.returncode})"
+        raise _failure(name, how, log)
+    return json.loads(out.read_text())
+
+
+def _failure(name: str, how: str, log: Path) -> ToolError:
+    return ToolError(
+        f"Yosys {how} on module {name}: {tail(log)}",
+        "a clean run of pyosys",
+        f"read the log {log}, or give it more time or memory",
+    )

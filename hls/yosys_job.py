@@ -1,0 +1,41 @@
+"""Technology mapping of one module by Yosys, a process of its own: a crash, a kill or a time limit stays in it.
+
+python -m codae_l1.hls.yosys_job TOP OUT.json LOG FILE... : maps TOP on UltraScale+ and writes its cell counts.
+The adders that da4ml made are kept: hierarchy first, flattened only after Yosys has found its own adders
+(shared/reference: "NM"); default flattening fuses them, which follows Vivado less well.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Read the arguments, map, write {cell type: count} and Yosys' version."""
+    top, out, log, *files = sys.argv[1:]
+    # Yosys talks to file descriptor 1 from C++.
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    from pyosys import libyosys
+
+    design = libyosys.Design()
+    # No DSP and no block RAM: what Yosys would put there shows as LUTs; I/O buffers belong to no inner module.
+    synthesize = f"synth_xilinx -family xcup -top {top} -nobram -nodsp -noiopad"
+    statistics = f"{out}.stat"
+    for command in (
+        "read_verilog -sv -defer " + " ".join(files),
+        f"{synthesize} -run begin:map_memory",
+        "flatten; opt_expr; opt_clean; opt; opt_clean",
+        f"{synthesize} -run map_memory:check",
+        f"tee -q -o {statistics} stat -json",
+    ):
+        libyosys.run_pass(command, design)
+    content = json.loads(Path(statistics).read_text())
+    cells = content["design"]["num_cells_by_type"]
+    Path(out).write_text(json.dumps({"creator": content["creator"], "cells": cells}))
+
+
+if __name__ == "__main__":
+    main()

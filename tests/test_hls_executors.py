@@ -1,0 +1,172 @@
+"""QKeras = hls4ml = interpreter = Verilog on small firmware: equal words, a mutation found, failing tools."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.hls4ml_project import HlsProject, convert
+from codae_l1.hls.mismatch import adversarial_counts, compare
+from codae_l1.hls.rtl import Interpreter, RtlSimulation, build_rtl
+from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras, output_word
+from codae_l1.quantization.precision import LayerPrecision
+
+CONFIG = FirmwareConfig(
+    conv=(ConvConfig(2, (4, 4), (4, 4)),),
+    dense=(4,),
+    outputs=2,
+    precision={
+        "conv1": LayerPrecision(output_bits=4, output_integer=4),
+        "output": LayerPrecision(output_bits=6, output_integer=2),
+    },
+)
+
+
+def random_firmware(config, seed=3, scale=0.7):
+    """Untrained firmware with weights so large that words overflow."""
+    model, rng = build_qkeras(config, seed), np.random.default_rng(seed)
+    model.set_weights([rng.normal(0, scale, w.shape) for w in model.get_weights()])
+    return FirmwareModel(model, config)
+
+
+@pytest.fixture(scope="session")
+def firmware():
+    return random_firmware(CONFIG)
+
+
+@pytest.fixture(scope="session")
+def counts():
+    return adversarial_counts(CONFIG, seed=5, n_random=1000)
+
+
+@pytest.fixture(scope="session")
+def project(firmware, tmp_path_factory):
+    return convert(firmware, HlsConfig(), tmp_path_factory.mktemp("hls") / "hls4ml")
+
+
+@pytest.fixture(scope="session")
+def rtl_folder(firmware, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rtl") / "rtl"
+    build_rtl(firmware, HlsConfig(latency_cutoff=3.0), folder)
+    return folder
+
+
+@pytest.fixture(params=["hls", "interpreter", "rtl"])
+def executor(request, project, rtl_folder):
+    made = {"hls": lambda: HlsProject.open(project.folder), "interpreter": lambda: Interpreter.open(rtl_folder)}
+    return made.get(request.param, lambda: RtlSimulation.open(rtl_folder))()
+
+
+def test_every_executor_gives_the_words_of_qkeras(firmware, executor, counts):
+    mismatch = compare(firmware, executor, counts)
+    assert str(mismatch) == f"qkeras-{executor.name}: {len(counts)} events equal"
+    assert mismatch.different == 0
+    assert mismatch.compared == len(counts)
+
+
+def test_the_input_makes_words_saturate_and_vary(firmware, counts):
+    words = firmware.predict_words(counts)
+    low, high = output_word(CONFIG).bounds
+    assert (words.min(), words.max()) == (low, high)
+    assert len(np.unique(words)) > 20
+
+
+def test_every_traced_layer_agrees(firmware, project, rtl_folder, counts):
+    from codae_l1.hls.mismatch import qkeras_layers
+
+    expected = qkeras_layers(firmware, counts[:300])
+    for executor in (project, Interpreter.open(rtl_folder)):
+        layers = executor.predict_layers(counts[:300])
+        assert {"conv1", "conv1_relu", "dense1_relu", "output", "output_word"} <= set(layers)
+        for name, values in layers.items():
+            np.testing.assert_array_equal(values.reshape(300, -1), expected[name].reshape(300, -1), err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["conv1", "dense1", "output"])
+def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, project, rtl_folder, counts, name):
+    changed = random_firmware(CONFIG)
+    layer = changed.model.get_layer(name)
+    kernel = np.array(layer.kernel)
+    position = np.unravel_index(np.abs(kernel).argmin(), kernel.shape)
+    kernel[position] += 2.0 ** -(
+        CONFIG.layer_precision(name).weight_bits - 1 - CONFIG.layer_precision(name).weight_integer
+    )
+    layer.kernel.assign(kernel)
+    for executor in (project, Interpreter.open(rtl_folder)):
+        mismatch = compare(changed, executor, counts)
+        assert mismatch.different > 0
+        assert mismatch.worst_lsb > 0
+        assert mismatch.first_layer.layer == name
+        assert mismatch.samples[0]["qkeras"] != mismatch.samples[0][executor.name]
+        assert f"first in layer {name} (" in str(mismatch)
+
+
+def test_a_rounding_bias_free_of_ties_is_exact_too(counts, tmp_path):
+    config = FirmwareConfig(conv=(ConvConfig(1, (6, 5), (6, 5)),), dense=(2,), count_bits=3)
+    firmware = random_firmware(config, seed=8)
+    build_rtl(firmware, HlsConfig(), tmp_path / "rtl", simulate=False)
+    assert compare(firmware, Interpreter.open(tmp_path / "rtl"), counts).different == 0
+
+
+def test_no_event_gives_no_word(executor, counts):
+    assert executor.predict_words(counts[:0]).shape == (0, 2)
+
+
+def test_counts_of_another_shape_or_type_are_refused(executor, counts):
+    with pytest.raises(
+        InputError, match=r"counts of shape \(4, 17, 15, 1\), int64; expected integers \(N, 18, 15, 1\)"
+    ):
+        executor.predict_words(counts[:4, :17])
+    with pytest.raises(InputError, match="float64; expected integers"):
+        executor.predict_words(counts[:4].astype(np.float64))
+
+
+def test_the_effective_configuration_is_stored(project):
+    assert project.design["tool"].startswith("hls4ml 1.3")
+    layers = {layer["name"]: layer for layer in project.design["layers"]}
+    assert layers["counts"]["result"] == "ufixed<5,5,TRN,WRAP,0>"
+    assert layers["output_word"]["result"] == "fixed<6,3,RND_CONV,SAT,0>"
+    assert layers["conv1"]["reuse_factor"] == 1
+
+
+def test_hls4ml_keeps_quiet(firmware, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("CXX", "true")
+    with pytest.raises(InputError, match=r"libcodae_hls.so does not exist"):
+        convert(firmware, HlsConfig(), tmp_path / "hls4ml")
+    assert capfd.readouterr() == ("", "")
+    assert "conv1" in (tmp_path / "hls4ml" / "hls4ml.log").read_text()
+
+
+def test_no_compiler_is_said_with_the_remedy(firmware, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ToolError, match=r"no C\+\+ compiler on PATH; expected .*apt-get install g\+\+"):
+        convert(firmware, HlsConfig(), tmp_path / "hls4ml")
+    assert not (tmp_path / "hls4ml").exists()
+
+
+def test_a_failing_compiler_leaves_its_log_and_no_project(firmware, tmp_path, monkeypatch):
+    broken = tmp_path / "broken-c++"
+    broken.write_text("#!/bin/sh\necho 'no space in the register file' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(ToolError, match=r"ended with status 3 .*no space in the register file.*read the log") as raised:
+        convert(firmware, HlsConfig(), tmp_path / "hls4ml")
+    assert [p.name for p in tmp_path.iterdir() if p.name != "broken-c++"] == ["hls4ml-hls4ml.log"]
+    assert str(tmp_path / "hls4ml-hls4ml.log") in str(raised.value)
+
+
+def test_a_failing_verilator_is_named_with_its_log(firmware, tmp_path, monkeypatch):
+    program = tmp_path / "verilator_bin"
+    program.write_text("#!/bin/sh\necho '%Error: cannot find file'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("codae_l1.hls.verilator.find_verilator", lambda: (program, tmp_path))
+    with pytest.raises(ToolError, match=r"Verilator ended with status 1: .*%Error: cannot find file") as raised:
+        build_rtl(firmware, HlsConfig(), tmp_path / "rtl")
+    assert str(tmp_path / "rtl-verilator.log") in str(raised.value)
+    assert not (tmp_path / "rtl").exists()
+
+
+def test_a_run_without_its_simulation_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"design.json does not exist; expected a JSON file; run the stage"):
+        RtlSimulation.open(tmp_path)
