@@ -24,10 +24,11 @@ def read_events(path: Path | str) -> EventImages:
 
 
 def event_slices(path: Path | str, size: int = 1024) -> Iterator[EventImages]:
-    """The events of a file in order, at most `size` at a time; HDF5 files are not loaded whole."""
+    """The events of a file in order, at most `size` at a time; HDF5 files are verified, but not loaded whole."""
     path = Path(path)
     if _is_hdf5(path):
         with EventFile(path) as file:
+            file.verify()
             yield from file.slices(size)
         return
     events = read_public(path)
