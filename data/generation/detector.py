@@ -2,7 +2,8 @@
 
 Energies are summed per cell, smeared by a log-normal of that mean and sigma(E), and cut at a threshold and at two
 sigma. ECAL cells are 1 degree x 0.01745, 5 x 5 of them to a tower of the image, so that the threshold comes before the
-sum. Resolutions of a CMS-like card (Delphes, arXiv:1307.6346; shared facts in docs of the public CoDAE sample).
+sum. Resolutions, thresholds and coverage are those of the CMS-like detector behind the public CoDAE sample
+(Delphes, arXiv:1307.6346; arXiv:2306.12955).
 """
 
 from dataclasses import dataclass
