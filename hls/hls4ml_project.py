@@ -238,4 +238,6 @@ def _compile(compiler: str, folder: Path, config: HlsConfig) -> None:
     objects = [Path(source).stem + ".o" for source in sources]
     call("-shared", *objects, "-o", str(_LIBRARY))
     for name in objects:
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
+    if not (folder / _LIBRARY).is_file():
+        raise ToolError(f"{compiler} made no {_LIBRARY}", "a shared library", f"read the log {keep_log(log)}")

@@ -112,7 +112,7 @@ def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
             "pool the events with the run's own configuration",
         )
     low, high = WordType(**design["input_word"]).bounds
-    return np.clip(counts.reshape(len(counts), -1), low, high).astype(np.int32)
+    return np.clip(counts.reshape(len(counts), design["inputs"]), low, high).astype(np.int32)
 
 
 def build_rtl(

@@ -1,7 +1,7 @@
 """Resources and latency without vendor tools: Yosys maps the pipeline, each figure said how it was got.
 
-LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+ that keeps da4ml's adders.
-The stages are mapped one by one, out of context, at the same time; registers are counted in the top module around
+LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+,
+in an order that keeps da4ml's adders. The stages are mapped one by one, out of context, at the same time; registers are counted in the top module around
 them. Cycles are da4ml's stages, exact. Bands: calibration against Vivado on published designs of 13 k LUT and more
 (shared/reference/estimates.md); below that no pair was measured.
 """
@@ -156,11 +156,9 @@ def _jobs(folder: Path, stages: int) -> list[tuple[str, list[Path]]]:
     source = folder / "src"
     static = [path for path in sorted((source / "static").glob("*.v")) if path.stem != "lookup_table"]
     jobs = [(f"{TOP}_stage{i}", [source / f"{TOP}_stage{i}.v", *static]) for i in range(stages)]
-    for name, files in jobs:
+    for _, files in jobs:
         if not files[0].is_file():
-            raise InputError(
-                f"{files[0]} does not exist", "the Verilog of a finished RTL folder", "build the RTL first"
-            )
+            raise InputError(f"{files[0]} does not exist", "the Verilog of a finished RTL", "build the RTL first")
         if "lookup_table" in files[0].read_text():
             files.append(source / "static" / "lookup_table.v")
     jobs.sort(key=lambda job: -job[1][0].stat().st_size)

@@ -1,0 +1,88 @@
+"""Networks that cannot fit are refused before conversion; parts, gates and the Level-1 verdict."""
+
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.parts import BUDGET, PARTS, part
+from codae_l1.hls.preflight import check_size, forecast
+from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig
+
+
+PLAIN = FirmwareConfig(conv=(ConvConfig(4, (3, 3), (3, 3)),), dense=(8,))
+
+
+def test_multiplications_and_parameters_are_counted():
+    found = check_size(PLAIN, HlsConfig())
+    assert found.multiplications == 30 * 9 * 4 + 120 * 8 + 8
+    assert found.parameters == 40 + 968 + 9
+    assert found.largest_array == 960
+
+
+def test_a_network_too_large_for_the_part_is_refused():
+    large = FirmwareConfig(conv=(ConvConfig(32, (3, 3), (1, 1)), ConvConfig(32, (3, 3), (1, 1))))
+    with pytest.raises(InputError, match=r"too large for the part: about [\d,]+ LUT predicted.*1,728,000 LUT"):
+        check_size(large, HlsConfig())
+    with pytest.raises(InputError, match=r"at most the 53,200 LUT of xc7z020; take fewer filters"):
+        check_size(FirmwareConfig(conv=(ConvConfig(16, (3, 3), (3, 3)),), dense=(32,)), HlsConfig(part="xc7z020"))
+
+
+def test_an_array_too_large_for_hls4ml_is_refused():
+    wide = FirmwareConfig(conv=(ConvConfig(8, (3, 3), (3, 3)),), dense=(20,))
+    with pytest.raises(InputError, match=r"too large for hls4ml: an array of 4,800 elements; expected at most 4,096"):
+        check_size(wide, HlsConfig())
+
+
+def test_a_network_too_large_for_the_memory_is_refused():
+    with pytest.raises(InputError, match=r"needs about [\d,]+ MB; expected at most 80% of its 100 MB"):
+        check_size(FirmwareConfig(), HlsConfig(), memory_mb=100)
+
+
+def test_more_of_anything_is_predicted_to_cost_more():
+    assert (
+        forecast(FirmwareConfig(dense=(16,))).lut
+        > forecast(FirmwareConfig()).lut
+        > forecast(FirmwareConfig(conv=(ConvConfig(2),))).lut
+    )
+
+
+def test_parts_and_gates():
+    assert part("xcvu13p-flga2577-2-e").available == {
+        "LUT": 1_728_000,
+        "FF": 3_456_000,
+        "DSP": 12_288,
+        "BRAM_18K": 5_376,
+        "URAM": 1_280,
+    }
+    assert [PARTS["xcvu13p"].gate(1_000 * n) for n in (172, 173, 432, 433)] == [
+        "green",
+        "amber",
+        "amber",
+        "red",
+    ]
+    with pytest.raises(InputError, match=r"hls.part = 'xcvu99p'; expected a part of xcvu13p, xcvu9p"):
+        part("xcvu99p")
+
+
+def test_the_verdict_names_every_limit():
+    report = {
+        "resources": {"LUT": 20_000, "DSP": 0, "BRAM_18K": 1, "tool": "Yosys 0.70", "kind": "synthesis"},
+        "latency_tool": "da4ml 0.5.2",
+        "latency_ns": 50.0,
+        "interval_cycles": 1,
+    }
+    passed = {row["name"]: row["passed"] for row in BUDGET.verdict(report)}
+    assert passed == {
+        "LUT": True,
+        "LUT target": False,
+        "DSP": True,
+        "BRAM_18K": False,
+        "latency": True,
+        "initiation interval": True,
+    }
+
+
+@pytest.mark.parametrize("name", ["clock_period_ns", "latency_cutoff", "jobs"])
+def test_a_nonsense_configuration_is_refused(name):
+    with pytest.raises(InputError, match=f"hls.{name} = 0; expected a number above zero"):
+        HlsConfig(**{name: 0})

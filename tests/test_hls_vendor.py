@@ -1,0 +1,88 @@
+"""Vendor tools: absent, present (a stand-in that writes a csynth report), and failing in each way."""
+
+import pytest
+
+from codae_l1.data.errors import ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.vendor import run_vendor
+
+REPORT = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
+<UserAssignments><TargetClockPeriod>5.00</TargetClockPeriod></UserAssignments>
+<PerformanceEstimates><SummaryOfTimingAnalysis><EstimatedClockPeriod>3.633</EstimatedClockPeriod></SummaryOfTimingAnalysis>
+<SummaryOfOverallLatency><Best-caseLatency>11</Best-caseLatency><Worst-caseLatency>12</Worst-caseLatency>
+<Interval-min>1</Interval-min><Interval-max>1</Interval-max></SummaryOfOverallLatency></PerformanceEstimates>
+<AreaEstimates><Resources><BRAM_18K>0</BRAM_18K><DSP>3</DSP><FF>1200</FF><LUT>45321</LUT><URAM>0</URAM></Resources>
+<AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
+</AvailableResources></AreaEstimates></profile>"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Put a program of the name on PATH, alone with the shell's own; returns the project's folder."""
+    project, programs = tmp_path / "project", tmp_path / "bin"
+    project.mkdir()
+    programs.mkdir()
+    (programs / "report.xml").write_text(REPORT)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+    def install(name, script):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+        return project
+
+    install.project, install.report = project, programs / "report.xml"
+    return install
+
+
+def writes_report(source):
+    place = "codae_prj/solution1/syn/report"
+    return f"echo started $0 $*; mkdir -p {place}; cp {source} {place}/codae_csynth.xml"
+
+
+def test_absent_tools_are_a_record(stand_in):
+    record = run_vendor(stand_in.project, HlsConfig())
+    assert record["ran"] is False
+    assert record["CSynthesisReport"] is None
+    assert record["sentence"] == "vitis-run, vitis_hls, vivado not on PATH; the figures are those of the open tools."
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("vitis_hls", "-f"), ("vitis-run", "--mode hls --tcl")])
+def test_the_report_is_read_as_numbers(stand_in, name, arguments):
+    project = stand_in(name, writes_report(stand_in.report))
+    record = run_vendor(project, HlsConfig())
+    found = record["CSynthesisReport"]
+    assert (record["tool"], record["kind"]) == (f"{name} 2023.2", "estimate")
+    assert found["LUT"] == 45_321
+    assert found["DSP"] == 3
+    assert found["EstimatedClockPeriod"] == 3.633
+    assert (found["BestLatency"], found["WorstLatency"], found["IntervalMax"]) == (11, 12, 1)
+    assert found["AvailableLUT"] == 1_728_000
+    assert f"{arguments} build_prj.tcl" in (project / "vendor.log").read_text()
+    assert "cosim 0" in (project / "build_opt.tcl").read_text()
+
+
+def test_an_old_report_is_not_taken_for_a_new_one(stand_in):
+    run_vendor(stand_in("vitis_hls", writes_report(stand_in.report)), HlsConfig())
+    stand_in("vitis_hls", "echo ERROR: no licence for xcvu13p")
+    with pytest.raises(ToolError, match=r"vitis_hls ended without its report .*csynth.xml: ERROR: no licence.*log"):
+        run_vendor(stand_in.project, HlsConfig())
+
+
+def test_a_failing_tool_is_named(stand_in):
+    project = stand_in("vitis_hls", "echo segmentation; exit 139")
+    with pytest.raises(ToolError, match=r"vitis_hls ended with status 139: segmentation"):
+        run_vendor(project, HlsConfig())
+
+
+def test_a_tool_that_hangs_is_stopped(stand_in):
+    project = stand_in("vitis_hls", "exec sleep 20")
+    with pytest.raises(ToolError, match=r"vitis_hls took longer than hls.tool_timeout_s = 0.2"):
+        run_vendor(project, HlsConfig(tool_timeout_s=0.2))
+
+
+@pytest.mark.parametrize(("old", "new"), [("<LUT>45321</LUT>", ""), ("3.633", "undef"), ("</profile>", "")])
+def test_a_broken_report_is_named(stand_in, old, new):
+    stand_in.report.write_text(REPORT.replace(old, new))
+    project = stand_in("vitis_hls", writes_report(stand_in.report))
+    with pytest.raises(ToolError, match=r"the report of vitis_hls, .*codae_csynth.xml, cannot be read"):
+        run_vendor(project, HlsConfig())
