@@ -35,6 +35,7 @@ class DistillConfig:
     """score: name in models.scores.SCORES. transform: of the score before it is standardised.
 
     copies: flipped and rolled copies of each QCD event. overlays: unions of two events, as a share of those copies.
+    steps, qat_steps: batches of the float training and of the quantization-aware one.
     margin, output_margin: head room of the calibration (quantization/calibration.py).
     """
 
@@ -42,16 +43,16 @@ class DistillConfig:
     transform: Literal["none", "sqrt", "log"] = "none"
     copies: int = 4
     overlays: float = 0.25
-    epochs: int = 20
-    qat_epochs: int = 10
-    batch_size: int = 512
+    steps: int = 2000
+    qat_steps: int = 1500
+    batch_size: int = 128
     learning_rate: float = 0.01
     qat_learning_rate: float = 0.002
     margin: float = 1.5
     output_margin: float = 6.0
 
     def __post_init__(self):
-        for name in ("copies", "epochs", "qat_epochs", "batch_size", "learning_rate", "qat_learning_rate"):
+        for name in ("copies", "steps", "qat_steps", "batch_size", "learning_rate", "qat_learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(f"distill.{name} = {getattr(self, name)}", "a number above zero", "raise it")
         if not 0 <= self.overlays <= 1:
@@ -113,12 +114,12 @@ def learn(
     inputs = counts.astype(np.float32)
     size = config.batch_size
     model = build_float(firmware, seed)
-    first = fit(model, inputs, targets, config.epochs, config.learning_rate, size, seed, _part(progress, 1))
+    first = fit(model, inputs, targets, config.steps, config.learning_rate, size, seed, _part(progress, 1))
     calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin)
     quantized = build_qkeras(calibrated, seed)
     quantized.set_weights(model.get_weights())
     rate = config.qat_learning_rate
-    second = fit(quantized, inputs, targets, config.qat_epochs, rate, size, seed + 1, _part(progress, 2))
+    second = fit(quantized, inputs, targets, config.qat_steps, rate, size, seed + 1, _part(progress, 2))
     free = without_ties(quantized, calibrated)
     history = {"float": first, "qat": second, "layers_without_ties": free}
     return Student(FloatModel(model, calibrated), FirmwareModel(quantized, calibrated), history)
@@ -134,19 +135,15 @@ def training_set(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts (M, 18, 15, 1) int64 and teacher scores (M,) float64 of flipped and rolled QCD masks, then of overlays."""
     rng = np.random.default_rng(seed)
-    overlays = round(config.overlays * len(masks))
-    counts, scores, union_counts, union_scores = [], [], [], []
-    for copy in range(config.copies):
-        batch = flip_and_roll(masks, rng)
-        counts.append(mask_counts(batch, firmware))
-        scores.append(teacher(batch))
-        if overlays:
-            union = overlay(batch, overlays, rng)
-            union_counts.append(mask_counts(union, firmware))
-            union_scores.append(teacher(union))
-        if progress:
-            progress(copy + 1, config.copies, "the teacher scores augmented QCD")
-    return np.concatenate(counts + union_counts), np.concatenate(scores + union_scores).astype(np.float64)
+    copies = [flip_and_roll(masks, rng) for _ in range(config.copies)]
+    unions = [overlay(copy, round(config.overlays * len(masks)), rng) for copy in copies]
+    augmented = np.concatenate(copies + unions)
+    if progress:
+        progress(0, 1, f"the teacher scores {len(augmented)} augmented QCD masks")
+    scores = teacher(augmented)
+    if progress:
+        progress(1, 1, f"the teacher scored {len(augmented)} augmented QCD masks")
+    return mask_counts(augmented, firmware), np.asarray(scores, np.float64)
 
 
 def overlay(masks: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

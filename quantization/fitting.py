@@ -1,6 +1,7 @@
 """Least-squares training of small networks, reproducible by seed: Adam, half-cosine rate, own shuffling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +18,13 @@ def fit(
     model: "keras.Model",
     inputs: np.ndarray,
     targets: np.ndarray,
-    epochs: int,
+    steps: int,
     learning_rate: float,
-    batch_size: int = 512,
+    batch_size: int = 128,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Train by mean squared error; the rate falls to zero as half a cosine. Returns the mean loss of each epoch.
+    """Train by mean squared error; the rate falls to zero as half a cosine. Returns the mean loss of each tenth.
 
     inputs: (N, phi, eta, 1) float32. targets: (N, outputs) float32.
     """
@@ -31,8 +32,7 @@ def fit(
     import tensorflow as tf
 
     batch_size = min(batch_size, len(inputs))
-    steps = len(inputs) // batch_size
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(epochs * steps, 1))
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule)
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -44,12 +44,19 @@ def fit(
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
         return loss
 
-    rng, history = np.random.default_rng(seed), []
-    for epoch in range(epochs):
-        order = rng.permutation(len(inputs))[: steps * batch_size].reshape(steps, batch_size)
-        history.append(float(np.mean([float(step(inputs[i], targets[i])) for i in order])))
+    history, tenth = [], -(-steps // 10)
+    batches = _batches(len(inputs), batch_size, np.random.default_rng(seed))
+    for start in range(0, steps, tenth):
+        part = [float(step(inputs[i], targets[i])) for i in islice(batches, min(tenth, steps - start))]
+        history.append(float(np.mean(part)))
         if not np.isfinite(history[-1]):
-            raise InputError(f"loss {history[-1]} in epoch {epoch + 1}", "a finite loss", "lower the learning rate")
+            raise InputError(f"loss {history[-1]} by step {start + len(part)}", "a finite loss", "lower the rate")
         if progress:
-            progress(epoch + 1, epochs, f"loss {history[-1]:.4f}")
+            progress(start + len(part), steps, f"loss {history[-1]:.4f}")
     return history
+
+
+def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Endless index batches (size,): one shuffled pass after another, what is left of a pass dropped."""
+    while True:
+        yield from rng.permutation(n)[: n // size * size].reshape(-1, size)

@@ -3,9 +3,11 @@
     mask -> f_R -> z_R -------------------------> decoder([z_R, z_m]) -> BCE on QCD
          -> pooled counts -> QKeras f_m -> z_m ---^
 
-It starts from the trained full model: a float student first learns the trained f_m's z_m (least squares, QCD only), its
-ranges fix the words, then QAT runs through the decoder. The component and its sign are chosen without labels: the one
-whose rank correlation with the reconstruction error on QCD is strongest (models/scores.py, `orientations`).
+It starts from the trained full model: a float student first learns the trained f_m's z_m, standardised (least squares,
+QCD only), its ranges fix the words, then QAT runs through the decoder. The student's words stay in units of z_m's
+deviation; a fixed scale and offset, outside the firmware, leads to the decoder. The component and its sign are chosen
+without labels: the one whose rank correlation with the reconstruction error on QCD is strongest (models/scores.py,
+`orientations`).
 """
 
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ from codae_l1.quantization.calibration import without_ties
 from codae_l1.quantization.distill import DistillConfig, Student, learn
 from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, mask_counts
 from codae_l1.quantization.fitting import Progress
+
+# Of a component of z_m that does not vary: it is then learnt as a constant.
+SMALLEST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -84,28 +89,29 @@ def train_in_situ(
 ) -> Student:
     """Train the firmware network as the f_m of `codae` on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
 
-    warm_up: epochs and rates of the float student that learns z_m. The history gives the BCE on the calibration masks
+    warm_up: steps and rates of the float student that learns z_m. The history gives the BCE on the calibration masks
     with the model's own f_m, with the student before and after QAT in situ.
     """
     if firmware.outputs != codae.config.z_m_size:
         raise InputError(f"firmware.outputs = {firmware.outputs}", f"{codae.config.z_m_size}, as z_m", "change it")
     rng = np.random.default_rng(seed)
-    student = _warm_up(
+    student, mean, deviation = _warm_up(
         codae, train_masks, calibration_masks, config, firmware, warm_up or DistillConfig(), rng, seed, progress
     )
     config_q, encoder = student.firmware.config, student.firmware.model
     mask = keras.Input(MASK_SHAPE, name="mask")
     counts = PooledCounts(firmware.pool, firmware.count_bits, name="pooled_counts")(mask)
-    whole = with_small_encoder(_copy(codae) if config.train_decoder else codae, keras.Model(mask, encoder(counts)))
-    history = {"warm_up": student.history, "bce_own_f_m": _bce(codae, calibration_masks)}
+    z_m = keras.layers.Rescaling(deviation, mean, name="z_m")(encoder(counts))
+    whole = with_small_encoder(_copy(codae) if config.train_decoder else codae, keras.Model(mask, z_m))
+    own = codae_scores(codae, calibration_masks)
+    history = {"warm_up": student.history, "bce_own_f_m": float(own["bce"].mean())}
     history["bce_before"] = _bce(whole, calibration_masks)
     history["bce"] = _fit(whole, encoder, train_masks, config, rng, progress)
     without_ties(encoder, config_q)
     firmware_model = FirmwareModel(encoder, config_q)
     history["bce_after"] = _bce(whole, calibration_masks)
     words = firmware_model.predict_words(mask_counts(calibration_masks, firmware))
-    mse = codae_scores(codae, calibration_masks)["mse"]
-    component, sign, history["rank_correlations"] = choose_component(words, mse)
+    component, sign, history["rank_correlations"] = choose_component(words, own["mse"])
     firmware_model.component = student.float_model.component = component
     firmware_model.sign = student.float_model.sign = sign
     return Student(student.float_model, firmware_model, history)
@@ -134,13 +140,14 @@ def _warm_up(
     rng: np.random.Generator,
     seed: int,
     progress: Progress | None,
-) -> Student:
-    """A student of the trained z_m, on augmented QCD, least squares in z_m's own units."""
+) -> tuple[Student, list[float], list[float]]:
+    """A student of the trained z_m, standardised, on augmented QCD; and z_m's means and deviations."""
     masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
-    z_m = _batched(codae.f_m, masks)
-    return learn(
-        mask_counts(masks, firmware), z_m, mask_counts(calibration_masks, firmware), warm_up, firmware, seed, progress
-    )
+    z_m, calibration = _batched(codae.f_m, masks), mask_counts(calibration_masks, firmware)
+    mean, deviation = z_m.mean(axis=0), np.maximum(z_m.std(axis=0), SMALLEST_DEVIATION)
+    targets = ((z_m - mean) / deviation).astype(np.float32)
+    student = learn(mask_counts(masks, firmware), targets, calibration, warm_up, firmware, seed, progress)
+    return student, mean.tolist(), deviation.tolist()
 
 
 def _fit(
