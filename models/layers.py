@@ -168,7 +168,8 @@ class SpatialBroadcast(keras.layers.Layer):
 class SpatialConditioning(keras.layers.Layer):
     """Scale x by a field made from z: x * conv3x3(SpatialBroadcast(z)), a linear convolution with bias.
 
-    [x (N, h, w, C), z (N, d)] -> (N, h, w, C). Scale only: where x is zero it stays zero.
+    [x (N, h, w, C), z (N, d)] -> (N, h, w, C). Scale only: where x is zero it stays zero. The field is affine in z, so
+    the convolution runs on d + 1 grids (z = 0 and the unit vectors) instead of N.
     """
 
     def build(self, input_shape: list) -> None:
@@ -181,7 +182,10 @@ class SpatialConditioning(keras.layers.Layer):
     def call(self, inputs: list) -> Any:
         """[x, z] -> x scaled, x's shape."""
         x, z = inputs
-        return x * self.field(self.broadcast(z))
+        size = z.shape[-1]
+        grids = self.field(self.broadcast(ops.eye(size + 1, size, -1, dtype=x.dtype)))  # (d + 1, h, w, C)
+        slopes = ops.reshape(grids[1:] - grids[:1], (size, -1))
+        return x * (grids[:1] + ops.reshape(ops.matmul(z, slopes), (-1, *x.shape[1:])))
 
     def compute_output_shape(self, input_shape: list) -> tuple:
         """x's shape."""

@@ -111,7 +111,13 @@ def test_conditioning_scales_and_never_shifts():
     y = values(layer([X, Z]))
     assert (values(layer([np.zeros_like(X), Z])) == 0).all()
     assert (values(layer([2 * X, Z])) == 2 * y).all()
+    np.testing.assert_allclose(y, X * values(layer.field(layer.broadcast(Z))), atol=2e-6)
     assert (values(layer([X, Z + 1])) != y).any()
     layer.field.kernel.assign(np.zeros(layer.field.kernel.shape))
     layer.field.bias.assign(np.full(8, 3.0))
     assert (values(layer([X, Z])) == 3 * X).all()
+    coordinates = np.zeros((3, 3, 4, 8), "float32")
+    coordinates[1, 1, 3] = 1  # the row coordinate alone
+    layer.field.kernel.assign(coordinates)
+    layer.field.bias.assign(np.zeros(8))
+    assert (values(layer([X, Z])) == X * np.linspace(-1, 1, 5).astype("float32")[:, None, None]).all()
