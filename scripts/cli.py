@@ -22,8 +22,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def run(command: Callable[[], None]) -> None:
     """Run a command's body: InputError is one line and exit code 2, Ctrl-C a hint and 130; the rest is our mistake."""
-    # TensorFlow's start-up chatter is none of the user's; its errors stay.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         command()
     except InputError as error:
@@ -36,6 +34,20 @@ def run(command: Callable[[], None]) -> None:
         # The reader of our output has gone (`| head`); Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up chatter on standard error, which no log level stops; errors still raise."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
 
 
 class Progress:

@@ -15,20 +15,25 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.hls.hls4ml_project import convert
     from codae_l1.hls.mismatch import adversarial_counts, compare
-    from codae_l1.hls.preflight import preflight
+    from codae_l1.hls.preflight import check_size
     from codae_l1.scripts.cli import Progress
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.executors import open_executor
 
     firmware = open_executor(run, "qkeras")
-    checked = preflight(firmware, run.config.hls)
+    forecast = check_size(firmware.config, run.config.hls)
     with Progress("convert") as progress:
         project = convert(firmware, run.config.hls, run.path("convert", "hls4ml"), progress)
     counts = active_counts(read_split(run, "test").images, PoolingConfig(run.config.firmware.pool))
     mismatch = compare(
         firmware, project, np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
     )
-    return {"summary": str(mismatch), "preflight": checked, "mismatch": mismatch.as_dict(), "project": project.design}
+    return {
+        "summary": str(mismatch),
+        "forecast": forecast.as_dict(),
+        "mismatch": mismatch.as_dict(),
+        "project": project.design,
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Stage 1, make_data: generate events with Pythia 8 and the fast detector into one HDF5 file.
+"""Stage make_data: the run's events, or generate events with Pythia 8 and the fast detector into one HDF5 file.
 
+    python scripts/make_data.py --run runs/demo                       # the events that the run's config names
     python scripts/make_data.py --config scripts/configs/sample.toml --out data/sample/events.h5
     python scripts/make_data.py --out events.h5 --n-qcd 100000 --n-signal 0 --seed 7 --workers 16
 
-A TOML file gives the table [generation] of codae_l1.data.generation.config.GenerationConfig; each of its keys is also a
-flag and wins over the file. Interrupted, it goes on where it stopped when the same command is given again.
+With --out it generates: a TOML file gives the table [generation] of codae_l1.data.generation.config.GenerationConfig;
+each of its keys is also a flag and wins over the file. Interrupted, the same command goes on where it stopped.
 """
 
 import argparse
@@ -12,34 +13,59 @@ import dataclasses
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.generate import Progress, generate
+from codae_l1.scripts import cli, stage
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stage; 0, or 2 for a user's mistake, or 130 after Ctrl-C."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
-    command = shlex.join(["python", "scripts/make_data.py", *given])
-    try:
-        config = configuration(options.config, _flags(options))
-        with shown_progress() as progress:
-            generate(config, options.out, options.workers, options.work_folder, progress, command)
-    except InputError as error:
-        print(f"make_data: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"make_data: interrupted; finished chunks are kept, go on with: {command}", file=sys.stderr)
-        return 130
+def work(run: Any) -> dict[str, Any]:
+    """Generate the run's events where its config says so; verify them, count them by split and class."""
+    import numpy as np
+
+    from codae_l1.data.splits import split_of
+    from codae_l1.data.store import EventFile
+    from codae_l1.scripts.dataset import events_path
+
+    path = events_path(run)
+    if run.config.data.events == "generate":
+        _generate(run.config.data.generation, path, None, run.path("make_data", "work"), "data.events = generate")
+    with EventFile(path) as file:
+        file.verify()
+        split = split_of(file.pileup_block)
+        counts = {s: _count(file.signal[split == s]) for s in np.unique(split)}
+        events = {"source": run.config.data.events, "checksum": file.checksum, "splits": counts}
+        text = ", ".join(f"{sum(c.values()):,} {s}" for s, c in counts.items())
+        return {"summary": f"{len(file):,} events ({text})", "events": events, "provenance": file.provenance}
+
+
+def _count(signal: Any) -> dict[str, int]:
+    import numpy as np
+
+    return {str(name): int(n) for name, n in zip(*np.unique(signal, return_counts=True), strict=True)}
+
+
+def command() -> None:
+    """With --out generate a file, else do the stage of a run."""
+    options = _parser().parse_args()
+    if options.out is None:
+        run = stage.open_run(options.run, options.config, options.update)
+        stage.do(run, "make_data", work)
+        return
+    config = configuration(options.config, _flags(options))
+    words = shlex.join(["python", "scripts/make_data.py", *sys.argv[1:]])
+    _generate(config, options.out, options.workers, options.work_folder, words)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
-    return 0
+
+
+def _generate(config: GenerationConfig, out: Path, workers: int | None, folder: Path | None, words: str) -> None:
+    from codae_l1.data.generation.generate import generate
+
+    with cli.Progress("generate") as progress:
+        generate(config, out, workers, folder, progress, words)
 
 
 def configuration(path: Path | None, flags: dict[str, Any]) -> GenerationConfig:
@@ -55,31 +81,10 @@ def configuration(path: Path | None, flags: dict[str, Any]) -> GenerationConfig:
     return parse(GenerationConfig, {**dump(parse(GenerationConfig, table, "generation")), **flags}, "generation")
 
 
-@contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """A progress bar on a terminal, else a line for every tenth of the work."""
-    if not sys.stderr.isatty():
-        shown = {-1}
-
-        def line(done: int, total: int, text: str) -> None:
-            if done * 10 // max(total, 1) not in shown:
-                shown.add(done * 10 // max(total, 1))
-                print(f"{done} of {total} events, {text}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True)) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--config", type=Path, help="TOML file with a table [generation]")
-    parser.add_argument("--out", type=Path, required=True, help="events file to write (.h5)")
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, help="generate into this events file (.h5); --config gives [generation]")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--work-folder", type=Path, help="where finished chunks are kept (default: OUT with .work)")
     kinds = {"int": int, "float": float, "bool": bool}
@@ -101,4 +106,4 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(command)

@@ -22,8 +22,11 @@ def command() -> None:
     arguments = parser.parse_args()
     started = time.monotonic()
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    from codae_l1.hls.preflight import check_size
     from codae_l1.scripts.run_folder import STAGES
 
+    # A network that cannot fit is refused before anything is trained.
+    check_size(run.config.firmware, run.config.hls)
     for name in STAGES:
         stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
     minutes = (time.monotonic() - started) / 60

@@ -1,6 +1,5 @@
 """How each stage script starts: the run folder from --run and --config, then the stage unless it is done."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ def add_run_arguments(parser: Any) -> None:
 
 def open_run(run: Path | None, config: Path | None, update: bool = False) -> Any:
     """The RunFolder of the arguments."""
-    # Before the import of TensorFlow, whose start-up chatter is none of the user's.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cli.import_tensorflow()
     from codae_l1.scripts.run_config import load_config
     from codae_l1.scripts.run_folder import RunFolder
 

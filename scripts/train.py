@@ -19,15 +19,7 @@ def work(run: Any) -> dict[str, Any]:
     masks = {split: track_mask(read_split(run, split).images) for split in ("train", "validation")}
     model = CoDAE(run.config.model, run.config.seed)
     with Progress("train") as progress:
-        history = train(
-            model,
-            masks["train"],
-            masks["validation"],
-            run.config.training,
-            run.path("train"),
-            progress,
-            run.config.seed,
-        )
+        history = train(model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress)
     save_codae(model, run.path("train", "codae.keras"))
     scores = codae_scores(model, masks["validation"])
     parts = {name: getattr(model, name).count_params() for name in ("f_m", "f_r", "decoder")}

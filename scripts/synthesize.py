@@ -1,0 +1,39 @@
+"""Stage synthesize: the firmware f_m as Verilog, its cycle-accurate simulation, its resources; vendor tools if on PATH.
+
+Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesize.json.
+"""
+
+from typing import Any
+
+from codae_l1.scripts import stage
+
+
+def work(run: Any) -> dict[str, Any]:
+    """Trace and write the RTL, compile its simulation, map it with Yosys, synthesise with Vitis HLS where it is."""
+    from codae_l1.hls.rtl import build_rtl
+    from codae_l1.hls.synthesis import synthesize
+    from codae_l1.hls.vendor import run_vendor
+    from codae_l1.quantization.firmware import input_word, output_word
+    from codae_l1.scripts.cli import Progress
+    from codae_l1.scripts.executors import open_executor
+
+    firmware, config, folder = open_executor(run, "qkeras"), run.config.hls, run.path("synthesize", "rtl")
+    words = input_word(firmware.config), output_word(firmware.config)
+    with Progress("synthesize, RTL") as progress:
+        design = build_rtl(firmware.model, *words, config, folder, progress)
+    with Progress("synthesize, Yosys") as progress:
+        report = synthesize(folder, config, progress)
+    with Progress("synthesize, vendor") as progress:
+        vendor = run_vendor(run.path("convert", "hls4ml"), config, progress)
+    resources = report["resources"]
+    return {
+        "summary": f"{resources['LUT']:,} LUT, {resources['FF']:,} FF, {resources['DSP']} DSP, {resources['BRAM_18K']} "
+        f"BRAM by {resources['tool']}; {report['latency_cycles']} cycles = {report['latency_ns']:g} ns",
+        **report,
+        "design": design,
+        "vendor": vendor,
+    }
+
+
+if __name__ == "__main__":
+    stage.main("synthesize", work, __doc__)
