@@ -122,8 +122,8 @@ def _write_project(model: Any, network: Network, output: WordType, config: HlsCo
     log = folder / _LOG
     try:
         with output_to(log), warnings.catch_warnings():
-            # The warnings of other people's code belong into the log, like their print-outs.
-            warnings.simplefilter("default")
+            # NumPy 2 warns of how hls4ml and Keras copy weights; neither is ours to change.
+            warnings.simplefilter("ignore")
             graph = _convert_graph(model, network, config, folder)
             graph.write()
     except Exception as error:
@@ -151,6 +151,10 @@ def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path
         # hls4ml drops a linear QActivation, its rounding and clipping too, behind a layer of open precision.
         if layer.kind in ("conv", "dense", "average_pool"):
             settings["LayerName"][layer.name]["Precision"]["result"] = _precision(layer.interval.word)
+        # hls4ml makes ap_uint of a word without fraction bits, which neither rounds nor saturates.
+        if layer.quantizer is not None:
+            word = _precision(layer.quantizer.word, layer.quantizer.symmetric)
+            settings["LayerName"][layer.name]["Precision"]["result"] = word
     graph = hls4ml.converters.convert_from_keras_model(
         model,
         hls_config=settings,
@@ -168,13 +172,15 @@ def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path
     return graph
 
 
-def _precision(word: WordType) -> str:
-    """hls4ml's spelling of a word without rounding and saturation.
+def _precision(word: WordType, symmetric: bool = False) -> str:
+    """hls4ml's spelling of a word.
 
-    >>> _precision(WordType(True, 2, 3))
-    'fixed<6,3>'
+    >>> _precision(WordType(True, 2, 3, "RND_CONV", "SAT"))
+    'fixed<6,3,RND_CONV,SAT>'
     """
-    return f"{'' if word.keep_negative else 'u'}fixed<{word.width},{word.integer + word.keep_negative}>"
+    overflow = "SAT_SYM" if symmetric else word.overflow
+    sign, integer = "" if word.keep_negative else "u", word.integer + word.keep_negative
+    return f"{sign}fixed<{word.width},{integer},{word.rounding},{overflow}>"
 
 
 def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig) -> dict[str, Any]:

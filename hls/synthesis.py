@@ -1,8 +1,9 @@
 """Resources and latency without vendor tools: Yosys maps the pipeline, each figure said how it was got.
 
-LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+,
-in an order that keeps da4ml's adders. The stages are mapped one by one, out of context, at the same time; registers are counted in the top module around
-them. Cycles are da4ml's stages, exact. Bands: calibration against Vivado on published designs of 13 k LUT and more
+LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+, in an
+order that keeps da4ml's adders. Large stages are mapped alone, out of context and at the same time; the top module
+with its registers and the small stages is mapped around them, as black boxes.
+Cycles are da4ml's stages, exact. Bands: calibration against Vivado on published designs of 13 k LUT and more
 (shared/reference/estimates.md); below that no pair was measured.
 """
 
@@ -35,6 +36,9 @@ CROSS_CHECK = 0.25
 # Smallest design with a Vivado figure in the calibration.
 _CALIBRATED_FROM = 13_000
 
+# A stage of more than this share of the Verilog is mapped alone.
+LARGE_SHARE = 0.15
+
 _LUTS = tuple(f"LUT{n}" for n in range(1, 7))
 _SHIFT_REGISTERS = ("SRL16E", "SRLC16E", "SRLC32E")
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE", "FDRE_1", "FDSE_1")
@@ -50,16 +54,12 @@ def synthesize(
     """
     folder = Path(folder)
     design = read_json(folder / "design.json")
-    jobs = _jobs(folder, design["stages"])
     logs = folder / "yosys"
     logs.mkdir(exist_ok=True)
     total, creator = Counter(), ""
     with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
-        black_boxes = _black_boxes(folder, design["stages"], Path(scratch))
-        waiting = [
-            pool.submit(_map, name, [*files, *([black_boxes] if name == TOP else [])], Path(scratch), logs, config)
-            for name, files in jobs
-        ]
+        jobs = _jobs(folder, design["stages"], Path(scratch))
+        waiting = [pool.submit(_map, name, files, Path(scratch), logs, config) for name, files in jobs]
         for done, finished in enumerate(concurrent.futures.as_completed(waiting)):
             result = finished.result()
             creator = result["creator"]
@@ -152,29 +152,31 @@ def _count(cells: dict[str, int]) -> dict[str, int]:
     }
 
 
-def _jobs(folder: Path, stages: int) -> list[tuple[str, list[Path]]]:
+def _jobs(folder: Path, stages: int, scratch: Path) -> list[tuple[str, list[Path]]]:
+    """(module, its files), the largest first: each large stage alone, then the top module with the others."""
     source = folder / "src"
     static = [path for path in sorted((source / "static").glob("*.v")) if path.stem != "lookup_table"]
-    jobs = [(f"{TOP}_stage{i}", [source / f"{TOP}_stage{i}.v", *static]) for i in range(stages)]
-    for _, files in jobs:
-        if not files[0].is_file():
-            raise InputError(f"{files[0]} does not exist", "the Verilog of a finished RTL", "build the RTL first")
-        if "lookup_table" in files[0].read_text():
-            files.append(source / "static" / "lookup_table.v")
-    jobs.sort(key=lambda job: -job[1][0].stat().st_size)
-    return [*jobs, (TOP, [source / f"{TOP}.v"])]
+    files = [source / f"{TOP}_stage{i}.v" for i in range(stages)]
+    for path in (*files, source / f"{TOP}.v"):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist", "the Verilog of a finished RTL folder", "build the RTL first")
+    if any("lookup_table #" in path.read_text() for path in files):
+        static.append(source / "static" / "lookup_table.v")
+    files.sort(key=lambda path: -path.stat().st_size)
+    total = sum(path.stat().st_size for path in files)
+    large = [path for path in files if path.stat().st_size > LARGE_SHARE * total]
+    black_boxes = scratch / "black_boxes.v"
+    black_boxes.write_text("\n".join(_black_box(path) for path in large))
+    small = [path for path in files if path not in large]
+    jobs = [(path.stem, [path, *static]) for path in large]
+    return [*jobs, (TOP, [source / f"{TOP}.v", black_boxes, *small, *static])]
 
 
-def _black_boxes(folder: Path, stages: int, scratch: Path) -> Path:
-    """Stages as empty modules, so that the registers around them can be counted alone."""
-    path, modules = scratch / "black_boxes.v", []
-    for index in range(stages):
-        text = (folder / "src" / f"{TOP}_stage{index}.v").read_text()
-        header = re.search(r"module .*?\);", text, re.DOTALL)
-        assert header is not None
-        modules.append(f"(* blackbox *)\n{header.group()}\nendmodule\n")
-    path.write_text("\n".join(modules))
-    return path
+def _black_box(path: Path) -> str:
+    """The empty module of a stage."""
+    header = re.search(r"module .*?\);", path.read_text(), re.DOTALL)
+    assert header is not None
+    return f"(* blackbox *)\n{header.group()}\nendmodule\n"
 
 
 def _map(name: str, files: list[Path], scratch: Path, logs: Path, config: HlsConfig) -> dict[str, Any]:

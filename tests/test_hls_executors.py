@@ -86,12 +86,12 @@ def test_every_traced_layer_agrees(firmware, project, rtl_folder, counts):
 def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, project, rtl_folder, counts, name):
     changed = random_firmware(CONFIG)
     layer = changed.model.get_layer(name)
-    kernel = np.array(layer.kernel)
+    kernel = layer.get_weights()[0]
     position = np.unravel_index(np.abs(kernel).argmin(), kernel.shape)
     kernel[position] += 2.0 ** -(
         CONFIG.layer_precision(name).weight_bits - 1 - CONFIG.layer_precision(name).weight_integer
     )
-    layer.kernel.assign(kernel)
+    layer.set_weights([kernel, *layer.get_weights()[1:]])
     for executor in (project, Interpreter.open(rtl_folder)):
         mismatch = compare(changed, executor, counts)
         assert mismatch.different > 0
@@ -124,7 +124,7 @@ def test_counts_of_another_shape_or_type_are_refused(executor, counts):
 def test_the_effective_configuration_is_stored(project):
     assert project.design["tool"].startswith("hls4ml 1.3")
     layers = {layer["name"]: layer for layer in project.design["layers"]}
-    assert layers["counts"]["result"] == "ufixed<5,5,TRN,WRAP,0>"
+    assert layers["counts"]["result"] == "ufixed<5,5,TRN,SAT,0>"
     assert layers["output_word"]["result"] == "fixed<6,3,RND_CONV,SAT,0>"
     assert layers["conv1"]["reuse_factor"] == 1
 

@@ -8,7 +8,6 @@ from codae_l1.hls.parts import BUDGET, PARTS, part
 from codae_l1.hls.preflight import check_size, forecast
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig
 
-
 PLAIN = FirmwareConfig(conv=(ConvConfig(4, (3, 3), (3, 3)),), dense=(8,))
 
 

@@ -1,11 +1,13 @@
 """The da4ml trace of a quantizer and of whole models is QKeras, bit for bit: precision x rounding x clipping."""
 
+from importlib.metadata import entry_points
+
 import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
-from codae_l1.hls.network import Quantizer
+from codae_l1.hls.network import Quantizer, read_network
 from codae_l1.hls.tracer import quantize_exactly
 
 
@@ -115,3 +117,68 @@ def test_what_has_no_exact_twin_is_refused():
         read_quantizer(quantized_relu(4, 2, use_stochastic_rounding=True), "act")
     with pytest.raises(InputError, match="layer act has alpha auto_po2, 4 bits; expected alpha=1"):
         read_quantizer(quantized_bits(4, 2, alpha="auto_po2"), "act")
+
+
+@pytest.fixture(scope="module")
+def pooled_model():
+    """Every layer that the tracer takes, with weights that make words overflow."""
+    import keras
+    from qkeras import QActivation, QConv2D, QDense, quantized_bits, quantized_relu
+
+    bits = {"kernel_quantizer": quantized_bits(4, 0, alpha=1), "bias_quantizer": quantized_bits(6, 2, alpha=1)}
+    inputs = keras.Input((9, 9, 1), name="counts")
+    x = QConv2D(2, (2, 2), name="conv", **bits)(inputs)
+    x = QActivation(quantized_relu(5, 3, negative_slope=0.25), name="leaky")(x)
+    x = keras.layers.MaxPooling2D(2, name="maximum")(x)
+    x = keras.layers.AveragePooling2D(2, name="mean")(x)
+    x = QActivation(quantized_bits(4, 2, alpha=1, symmetric=1), name="rounded")(x)
+    x = keras.layers.ReLU(name="relu")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    x = QDense(2, use_bias=False, name="dense", kernel_quantizer=bits["kernel_quantizer"])(x)
+    outputs = QActivation(quantized_bits(5, 2, alpha=1), name="word")(x)
+    model, rng = keras.Model(inputs, outputs), np.random.default_rng(2)
+    model.set_weights([rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_the_plugin_traces_every_layer_exactly(pooled_model):
+    import keras
+    from da4ml.trace import HWConfig, comb_trace
+
+    (entry,) = entry_points(group="dais_tracer.plugins", name="qkeras")
+    tracer = entry.load()(pooled_model, HWConfig(1, -1, 5))
+    counts = np.random.default_rng(1).integers(0, 32, (500, 9, 9, 1))
+    counts[:200] %= 3
+    layers = [layer for layer in pooled_model.layers if layer.name != "counts"]
+    expected = keras.Model(pooled_model.inputs, [layer.output for layer in layers]).predict_on_batch(
+        counts.astype("f4")
+    )
+    inputs, outputs = tracer.trace(inputs_kif=(0, 5, 0))
+    logic = comb_trace(list(inputs._vars), list(outputs._vars), keep_dead_inputs=True)
+    result = logic.predict(counts.reshape(500, -1).astype(np.float64))
+    np.testing.assert_array_equal(result, np.asarray(expected[-1]))
+    assert len(np.unique(result)) > 8
+    traces = tracer.trace(inputs_kif=(0, 5, 0), dump=True)
+    assert list(traces) == [layer.name for layer in layers]
+
+
+def test_the_interval_of_every_layer_holds_its_values(pooled_model):
+    import keras
+
+    network = read_network(pooled_model, WordType(False, 5, 0))
+    counts = np.random.default_rng(1).integers(0, 32, (500, 9, 9, 1))
+    outputs = keras.Model(pooled_model.inputs, [pooled_model.get_layer(layer.name).output for layer in network.layers])
+    for layer, values in zip(network.layers, outputs.predict_on_batch(counts.astype("f4")), strict=True):
+        values, interval = np.asarray(values, np.float64), layer.interval
+        assert interval.low <= values.min() <= values.max() <= interval.high, layer.name
+        np.testing.assert_array_equal(values, np.rint(values / interval.step) * interval.step, err_msg=layer.name)
+        np.testing.assert_array_equal(interval.word.quantize(values), values, err_msg=layer.name)
+
+
+def test_a_layer_without_a_twin_is_refused():
+    import keras
+
+    inputs = keras.Input((4,), name="counts")
+    model = keras.Model(inputs, keras.layers.Softmax(name="soft")(inputs))
+    with pytest.raises(InputError, match=r"layer soft is a Softmax; expected one of QConv2D, QDense, QActivation"):
+        read_network(model, WordType(False, 5, 0))
