@@ -2,8 +2,8 @@
 
     count = number of pixels of the cell whose track pT is above zero (0 to pool^2)
 
-72 rows are a multiple of the pool; 58 columns are padded symmetrically with empty ones (one on each side for pool 4), so
-that the image stays symmetric in eta. Pool 4 gives (18, 15).
+72 rows are a multiple of the pool; 58 columns are padded with as many empty ones on each side (one for pool 4), so that
+the image stays symmetric in eta. Pool 4 gives (18, 15).
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ def run(command: Callable[[], None]) -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up chatter on standard error, which no log level stops; errors still raise."""
+    """Import TensorFlow without its chatter on standard error, which no log level stops; errors still raise."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
