@@ -7,8 +7,6 @@ QKeras model is an integer machine: `FirmwareModel.predict_words` gives the word
 Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
 """
 
-import json
-import zipfile
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
@@ -17,18 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.data.words import WordType
 from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
+from codae_l1.quantization.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
 
-# Version of the file that FirmwareModel.save writes.
-FORMAT = 1
 # Events a call of the QKeras model.
 BATCH = 2048
 # Mean scale of the first weights, the window it is for [cells], and distance of neighbouring ReLU thresholds [counts].
@@ -224,27 +220,23 @@ class FirmwareModel:
 
     def save(self, path: Path | str) -> None:
         """Write config, sign, component and all weights as integer words to one .npz file, whole or not at all."""
-        meta = {"format": FORMAT, "config": dump(self.config), "sign": self.sign, "component": self.component}
-        with whole_file(path) as temporary, open(temporary, "wb") as handle:
-            np.savez_compressed(handle, meta=json.dumps(meta), **weight_words(self.model, self.config))
+        meta = {"config": dump(self.config), "sign": self.sign, "component": self.component}
+        write_weights(path, meta, weight_words(self.model, self.config))
 
     @classmethod
     def load(cls, path: Path | str) -> "FirmwareModel":
         """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                words = {key: file[key] for key in file.files if key != "meta"}
-            config = parse(FirmwareConfig, meta["config"], "firmware")
-            model = build_qkeras(config, seed=0)
-            set_weight_words(model, config, words)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path} is no firmware model ({error})",
-                "a file written by FirmwareModel.save",
-                "run the quantize stage",
-            ) from error
+        meta, words = read_weights(path, lambda meta: weight_shapes(parse(FirmwareConfig, meta["config"], "firmware")))
+        config = parse(FirmwareConfig, meta["config"], "firmware")
+        model = build_qkeras(config, seed=0)
+        set_weight_words(model, config, words)
         return cls(model, config, meta["sign"], meta["component"])
+
+
+def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights, keys "conv1.kernel", "conv1.bias", ..."""
+    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in shapes(config).items())
+    return {key: shape for pair in pairs for key, shape in pair.items()}
 
 
 def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:

@@ -1,23 +1,17 @@
 """The float twin of the firmware network, trained: what the fixed-point one is compared with."""
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
 from codae_l1.data.config import dump, parse
-from codae_l1.data.errors import InputError
-from codae_l1.quantization.firmware import BATCH, FirmwareConfig, build_float, check_counts
+from codae_l1.quantization.firmware import BATCH, FirmwareConfig, build_float, check_counts, weight_shapes
+from codae_l1.quantization.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
-
-# Version of the file that FloatModel.save writes.
-FORMAT = 1
 
 
 @dataclass
@@ -41,25 +35,18 @@ class FloatModel:
 
     def save(self, path: Path | str) -> None:
         """Write config, sign, component and float32 weights to one .npz file, whole or not at all."""
-        meta = {"format": FORMAT, "config": dump(self.config), "sign": self.sign, "component": self.component}
+        meta = {"config": dump(self.config), "sign": self.sign, "component": self.component}
         weights = {}
         for name in self.config.layers:
             weights[f"{name}.kernel"], weights[f"{name}.bias"] = self.model.get_layer(name).get_weights()
-        with whole_file(path) as temporary, open(temporary, "wb") as handle:
-            np.savez_compressed(handle, meta=np.array(json.dumps(meta)), **weights)
+        write_weights(path, meta, weights)
 
     @classmethod
     def load(cls, path: Path | str) -> "FloatModel":
         """Read what `save` wrote; weights equal to the bit."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                config = parse(FirmwareConfig, meta["config"], "firmware")
-                model = build_float(config, seed=0)
-                for name in config.layers:
-                    model.get_layer(name).set_weights([file[f"{name}.kernel"], file[f"{name}.bias"]])
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path} is no float model ({error})", "a file written by FloatModel.save", "run the quantize stage"
-            ) from error
+        meta, arrays = read_weights(path, lambda meta: weight_shapes(parse(FirmwareConfig, meta["config"], "firmware")))
+        config = parse(FirmwareConfig, meta["config"], "firmware")
+        model = build_float(config, seed=0)
+        for name in config.layers:
+            model.get_layer(name).set_weights([arrays[f"{name}.kernel"], arrays[f"{name}.bias"]])
         return cls(model, config, meta["sign"], meta["component"])
