@@ -3,9 +3,14 @@
 target = (transform(score) - mean) / deviation over the QCD training events. Squared error on the untransformed score
 weighs the tail, which is where the trigger cuts; logarithm and square root flatten it (the config chooses).
 
-The student sees QCD only: each event, flipped in eta and rolled in phi, and overlays: the union of two QCD masks,
-which is still only QCD but as busy as a rare event, so that the student learns how the score grows there. The teacher
-scores every such mask itself; its invariance is not assumed. Float training first, then quantization-aware from it.
+The student sees QCD only: each event, flipped in eta and rolled in phi; on request also overlays, the union of two QCD
+masks, which is still only QCD but busier. The teacher scores every such mask itself; its invariance is not assumed. Float
+training first, then quantization-aware from it.
+
+Why `invented`, untransformed and without overlays, is the default: on generated events (COMPACT teacher, seed 1) its
+student beats the count of active pixels on every signal, the student of `mse` on none below 400 GeV. The teacher's own
+`invented` falls again for events busier than any QCD (probabilities near one leave nothing to invent); a student that
+never saw such events carries on upwards, since it adds up growing functions of counts. Overlays teach it that fall.
 """
 
 from collections.abc import Callable
@@ -39,10 +44,10 @@ class DistillConfig:
     margin, output_margin: head room of the calibration (quantization/calibration.py).
     """
 
-    score: str = "mse"
+    score: str = "invented"
     transform: Literal["none", "sqrt", "log"] = "none"
-    copies: int = 4
-    overlays: float = 0.25
+    copies: int = 2
+    overlays: float = 0.0
     steps: int = 2000
     qat_steps: int = 1500
     batch_size: int = 128
