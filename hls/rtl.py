@@ -116,25 +116,25 @@ def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
 
 
 def build_rtl(
-    firmware: Any,
+    model: Any,
+    input_word: WordType,
+    output_word: WordType,
     config: HlsConfig,
     folder: Path | str,
     progress: Progress | None = None,
     simulate: bool = True,
 ) -> dict[str, Any]:
-    """Trace a FirmwareModel, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
+    """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
     simulate: False leaves out the Verilator model. Raises ToolError where Verilator or the compiler fails.
     """
-    from codae_l1.quantization.firmware import input_word, output_word
-
     say = progress or (lambda done, total, text: None)
-    network = read_network(firmware.model, input_word(firmware.config))
+    network = read_network(model, input_word)
     with whole_folder(folder) as temporary:
         say(0, 4, "tracing the network into adders")
         comb, layers = trace(network, config)
         say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
-        design, pipeline = _design(network, output_word(firmware.config), config, comb)
+        design, pipeline = _design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         _write_verilog(pipeline, temporary, config)
         (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")

@@ -8,7 +8,14 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.hls4ml_project import HlsProject, convert
 from codae_l1.hls.mismatch import adversarial_counts, compare
 from codae_l1.hls.rtl import Interpreter, RtlSimulation, build_rtl
-from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras, output_word
+from codae_l1.quantization.firmware import (
+    ConvConfig,
+    FirmwareConfig,
+    FirmwareModel,
+    build_qkeras,
+    input_word,
+    output_word,
+)
 from codae_l1.quantization.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(
@@ -29,6 +36,10 @@ def random_firmware(config, seed=3, scale=0.7):
     return FirmwareModel(model, config)
 
 
+def words_of(firmware):
+    return input_word(firmware.config), output_word(firmware.config)
+
+
 @pytest.fixture(scope="session")
 def firmware():
     return random_firmware(CONFIG)
@@ -47,7 +58,7 @@ def project(firmware, tmp_path_factory):
 @pytest.fixture(scope="session")
 def rtl_folder(firmware, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rtl") / "rtl"
-    build_rtl(firmware, HlsConfig(latency_cutoff=3.0), folder)
+    build_rtl(firmware.model, *words_of(firmware), HlsConfig(latency_cutoff=3.0), folder)
     return folder
 
 
@@ -104,7 +115,7 @@ def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, pr
 def test_a_rounding_bias_free_of_ties_is_exact_too(counts, tmp_path):
     config = FirmwareConfig(conv=(ConvConfig(1, (6, 5), (6, 5)),), dense=(2,), count_bits=3)
     firmware = random_firmware(config, seed=8)
-    build_rtl(firmware, HlsConfig(), tmp_path / "rtl", simulate=False)
+    build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
     assert compare(firmware, Interpreter.open(tmp_path / "rtl"), counts).different == 0
 
 
@@ -162,7 +173,7 @@ def test_a_failing_verilator_is_named_with_its_log(firmware, tmp_path, monkeypat
     program.chmod(0o755)
     monkeypatch.setattr("codae_l1.hls.verilator.find_verilator", lambda: (program, tmp_path))
     with pytest.raises(ToolError, match=r"Verilator ended with status 1: .*%Error: cannot find file") as raised:
-        build_rtl(firmware, HlsConfig(), tmp_path / "rtl")
+        build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl")
     assert str(tmp_path / "rtl-verilator.log") in str(raised.value)
     assert not (tmp_path / "rtl").exists()
 

@@ -11,7 +11,7 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.parts import BUDGET
 from codae_l1.hls.rtl import build_rtl
 from codae_l1.hls.synthesis import estimates, report, synthesize
-from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, build_qkeras, input_word, output_word
 
 KEYS = {"TargetClockPeriod", "EstimatedClockPeriod", "BestLatency", "WorstLatency", "IntervalMin", "IntervalMax"}
 RESOURCES = ("LUT", "FF", "DSP", "BRAM_18K", "URAM")
@@ -23,7 +23,7 @@ def rtl_folder(tmp_path_factory):
     model, rng = build_qkeras(config, 1), np.random.default_rng(1)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
     folder = tmp_path_factory.mktemp("synthesis") / "rtl"
-    build_rtl(FirmwareModel(model, config), HlsConfig(latency_cutoff=4.0), folder, simulate=False)
+    build_rtl(model, input_word(config), output_word(config), HlsConfig(latency_cutoff=4.0), folder, simulate=False)
     return folder
 
 
