@@ -31,8 +31,8 @@ class TrainingConfig:
     """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
 
     learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. augment: random eta flip
-    and phi roll of each event, each epoch. xla: compile the step with XLA, 10 s once, then a third faster on CPUs.
-    The events that do not fill the last batch of an epoch wait for another epoch's shuffle.
+    and phi roll of each event, each epoch. The events that do not fill the last batch of an epoch wait for another
+    epoch's shuffle.
     """
 
     epochs: int = 30
@@ -42,12 +42,11 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     clipnorm: float = 1.0
     augment: bool = True
-    xla: bool = False
     seed: int = 0
 
 
 # For COMPACT on two cores and about 6,000 events.
-COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05, xla=True)
+COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
 
 
 def train(
@@ -69,7 +68,7 @@ def train(
             raise InputError(f"{name} masks of shape {masks.shape}", "(N >= 1, 72, 58, 1)", "use scores.track_mask")
     state = _State(model, config, Path(folder), _fingerprint(model, config, train_masks, validation_masks))
     state.resume()
-    step, evaluate = _compiled(model, state.optimizer, config.xla)
+    step, evaluate = _compiled(model, state.optimizer)
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
@@ -152,13 +151,13 @@ class _State:
             variable.assign(value)
 
 
-def _compiled(model: CoDAE, optimizer: Any, xla: bool) -> tuple[Callable, Callable]:
+def _compiled(model: CoDAE, optimizer: Any) -> tuple[Callable, Callable]:
     """Training step and evaluation: batch (n, 72, 58, 1) -> summed loss of its events."""
     import tensorflow as tf
 
     variables = model.trainable_variables
 
-    @tf.function(jit_compile=xla, reduce_retracing=True)
+    @tf.function(reduce_retracing=True)
     def step(mask: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
