@@ -4,8 +4,8 @@ target = (transform(score) - mean) / deviation over the QCD training events. Squ
 weighs the tail, which is where the trigger cuts; logarithm and square root flatten it (the config chooses).
 
 The student sees QCD only: each event, flipped in eta and rolled in phi; on request also overlays, the union of two QCD
-masks, which is still only QCD but busier. The teacher scores every such mask itself; its invariance is not assumed. Float
-training first, then quantization-aware from it.
+masks, which is still only QCD but busier. The teacher scores every such mask itself; its invariance is not assumed.
+Float training first, then quantization-aware from it.
 
 Why `invented`, untransformed and without overlays, is the default: on generated events (COMPACT teacher, seed 1) its
 student beats the count of active pixels on every signal, the student of `mse` on none below 400 GeV. The teacher's own

@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.quantization.distill import DistillConfig, codae_teacher, distill, overlay, training_set
+from codae_l1.quantization.firmware import FirmwareConfig, mask_counts
+
+CONFIG = DistillConfig(copies=1, steps=400, qat_steps=200, batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def masks() -> np.ndarray:
+    """QCD-like masks (600, 72, 58, 1) uint8: a few spots of changing number on a sparse floor."""
+    rng = np.random.default_rng(0)
+    masks = (rng.random((600, 72, 58, 1)) < 0.015).astype(np.uint8)
+    for mask in masks:
+        for _ in range(rng.poisson(3)):
+            row, column = rng.integers(0, 66), rng.integers(0, 52)
+            mask[row : row + 6, column : column + 6] |= rng.random((6, 6, 1)) < 0.5
+    return masks
+
+
+def teacher(masks: np.ndarray) -> np.ndarray:
+    """A score that a network of pooled counts can learn: active pixels, crowded cells twice."""
+    counts = mask_counts(masks, FirmwareConfig())
+    return (counts + np.maximum(counts - 3, 0)).sum(axis=(1, 2, 3)).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def student(masks):
+    return distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=1)
+
+
+def test_student_follows_its_teacher(student, masks):
+    assert student.history["calibration_correlation"]["float"] > 0.97
+    assert student.history["calibration_correlation"]["qkeras"] > 0.95
+    busy = np.ones((1, 72, 58, 1), np.uint8)
+    words = student.firmware.predict_words(mask_counts(np.concatenate([masks, busy]), FirmwareConfig()))
+    assert words[-1] > words[:-1].max()
+    json.dumps(student.history, allow_nan=False)
+
+
+def test_no_tie_can_occur_in_the_student(student):
+    assert student.history["layers_without_ties"] == ["conv1", "output"]
+
+
+def test_same_seed_same_student(student, masks):
+    again = distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=1)
+    assert again.history == student.history
+    for a, b in zip(student.firmware.model.get_weights(), again.firmware.model.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+    other = distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=2)
+    assert other.history["qat"] != student.history["qat"]
+
+
+def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
+    config = DistillConfig(copies=2, overlays=0.5)
+    seen = []
+
+    def recording(batch: np.ndarray) -> np.ndarray:
+        seen.append(batch)
+        return teacher(batch)
+
+    counts, scores = training_set(recording, masks[:20], config, FirmwareConfig(), seed=3)
+    assert len(counts) == len(scores) == 20 * 2 + 10 * 2
+    assert np.array_equal(counts, mask_counts(np.concatenate(seen), FirmwareConfig()))
+    assert np.array_equal(scores, teacher(np.concatenate(seen)))
+    totals = masks[:20].sum(axis=(1, 2, 3)).tolist()
+    assert counts[:20].sum(axis=(1, 2, 3)).tolist() == counts[20:40].sum(axis=(1, 2, 3)).tolist() == totals
+    assert not np.array_equal(counts[:20], counts[20:40])
+
+
+def test_overlay_is_the_union_of_two_different_events():
+    masks = np.eye(5, dtype=np.uint8)
+    union = overlay(masks, 40, np.random.default_rng(0))
+    assert union.dtype == np.uint8
+    assert (union.sum(axis=1) == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"copies": 0}, "distill.copies = 0; expected a number above zero"),
+        ({"learning_rate": -1.0}, "distill.learning_rate = -1.0"),
+        ({"overlays": 1.5}, "distill.overlays = 1.5; expected a share from 0 to 1"),
+    ],
+)
+def test_wrong_config_names_its_path(table, words):
+    with pytest.raises(InputError) as error:
+        DistillConfig(**table)
+    assert words in str(error.value)
+
+
+def test_wrong_teachers_are_refused(masks):
+    with pytest.raises(InputError, match=r"distill.score = 'beauty'; expected one of z0, "):
+        codae_teacher(None, "beauty")
+    with pytest.raises(InputError, match=r"a teacher with the score 1.0 on every event"):
+        distill(lambda m: np.ones(len(m)), masks[:9], masks[9:12], CONFIG, FirmwareConfig())
+    with pytest.raises(InputError, match=r"firmware.outputs = 2; expected 1 for distillation"):
+        distill(teacher, masks, masks, CONFIG, FirmwareConfig(outputs=2))
+
+
+def test_progress_is_told(masks):
+    told = []
+    config = DistillConfig(copies=1, steps=20, qat_steps=10)
+    distill(teacher, masks[:50], masks[50:60], config, FirmwareConfig(), progress=lambda *a: told.append(a))
+    parts = [text.split(":")[0] for *_, text in told]
+    assert [p for i, p in enumerate(parts) if p not in parts[:i]] == ["labels", "float", "QAT"]
+    assert told[-1][:2] == (10, 10)
