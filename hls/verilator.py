@@ -80,6 +80,8 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     Raises ToolError with the tail of its log where Verilator or the compiler fails.
     """
     compiler, (program, root) = find_compiler(), find_verilator()
+    # The tools run inside the folder, so relative paths would lead elsewhere.
+    folder = folder.resolve()
     simulation = folder / "sim"
     build, log = simulation / "obj_dir", simulation / _LOG
     build.mkdir(parents=True, exist_ok=True)
