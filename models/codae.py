@@ -57,7 +57,7 @@ class CoDAEConfig:
 
 # As published: 270,594 + 612,032 + 763,841 parameters.
 PAPER = CoDAEConfig()
-# For two cores: see README, "Results", for the command and its figures.
+# For two cores: 247,155 parameters, about 3.2 ms of CPU time an event and training step.
 COMPACT = CoDAEConfig(
     f_m_filters=(4, 8, 8, 16),
     f_m_groups=(1, 1, 1, 1),

@@ -34,7 +34,7 @@ SCORES = (
     *("z0", "z1", "z_sum", "z_difference", "z_norm", "z0_over_norm", "z1_over_norm"),
     *("z_r_norm", "mse", "bce", "dice", "missed", "invented", "active", "spread"),
 )
-# Standard deviation of `active` over that of `invented` on QCD, rounded: 28 / 3.6 and 28 / 4.2 in two trainings of COMPACT.
+# Standard deviation of `active` over that of `invented` on QCD, rounded (28 / 3.6, 28 / 4.2: two trainings of COMPACT).
 INVENTED_WEIGHT = 8.0
 # The score whose growth means "worse reconstructed", which orients the others.
 REFERENCE_SCORE = "mse"

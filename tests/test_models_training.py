@@ -74,17 +74,16 @@ def test_the_model_left_is_the_best_one(undisturbed):
     assert equal(model, load_codae(folder / "best.keras"))
 
 
-@pytest.mark.parametrize("epochs_before", [1, 2])
-def test_killed_training_goes_on_with_the_same_numbers(undisturbed, tmp_path, epochs_before):
+def test_killed_training_goes_on_with_the_same_numbers(undisturbed, tmp_path):
     model, history, _, _ = undisturbed
 
     def kill(done, total, text):
-        if done == epochs_before:
+        if done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(CoDAE(TINY, seed=1), TRAIN, VALIDATION, CONFIG, tmp_path, kill)
-    assert len(json.loads((tmp_path / "history.json").read_text())["loss"]) == epochs_before
+    assert len(json.loads((tmp_path / "history.json").read_text())["loss"]) == 1
     resumed = CoDAE(TINY, seed=1)
     assert train(resumed, TRAIN, VALIDATION, CONFIG, tmp_path) == history
     assert equal(resumed, model)
