@@ -1,9 +1,9 @@
 """The config of a run: one section a stage, each the frozen dataclass of the code that it configures; TOML or JSON."""
 
-import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codae_l1.data.artifact import read_json
 from codae_l1.data.config import parse
@@ -74,17 +74,19 @@ class RunConfig:
 def load_config(path: Path | str) -> RunConfig:
     """Read a TOML config, or the config.json of a run folder; errors name the file or the dotted path of the key."""
     path = Path(path)
-    if path.suffix == ".json":
-        return parse(RunConfig, read_json(path))
+    try:
+        return parse(RunConfig, read_json(path) if path.suffix == ".json" else _read_toml(path))
+    except InputError as error:
+        if str(path) in error.received:
+            raise
+        raise InputError(f"{path}: {error.received}", error.expected, error.remedy) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as handle:
-            return parse(RunConfig, tomllib.load(handle))
+            return tomllib.load(handle)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "a TOML config", "take scripts/configs/demo.toml") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error
-
-
-def with_seed(config: RunConfig, seed: int | None) -> RunConfig:
-    """The config with another seed, where one is given."""
-    return config if seed is None else dataclasses.replace(config, seed=seed)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.artifact import read_json, write_json
-from codae_l1.data.config import dump, parse
+from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
 from codae_l1.data.store import EventFile
 from codae_l1.scripts.dataset import events_path
-from codae_l1.scripts.run_config import STAGE_SECTIONS, RunConfig
+from codae_l1.scripts.run_config import STAGE_SECTIONS, RunConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 # The stages in order; each reads the JSON and artifacts of those before it.
@@ -42,7 +42,7 @@ class RunFolder:
         self.folder = Path(folder)
         stored = self.folder / "config.json"
         if stored.exists():
-            kept = parse(RunConfig, read_json(stored))
+            kept = load_config(stored)
             if config is not None and config != kept and not update:
                 key, ours, theirs = _first_difference(dump(config), dump(kept))
                 raise InputError(
