@@ -9,7 +9,9 @@ sim/              the Verilator model's binder and library
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ Progress = Callable[[int, int, str], None]
 TOP = "codae"
 # da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
 _ADDER_SIZE, _CARRY_SIZE = 1, -1
+# Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
+_PLAIN_WEIGHTS = 500
 
 
 class Interpreter:
@@ -67,7 +71,8 @@ class Interpreter:
         return layers
 
     def _run(self, program: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        from da4ml._binary import dais_interp_run
+        with without_compiler():
+            from da4ml._binary import dais_interp_run
 
         inputs = np.ascontiguousarray(input_words(self.design, counts), np.float64)
         if not len(inputs):
@@ -145,8 +150,32 @@ def build_rtl(
     return design
 
 
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Run da4ml's optimiser as plain Python inside the block.
+
+    Numba compiles it for one to two minutes on first use; a trigger-sized network takes seconds in plain Python, and
+    the result is the same. Where da4ml was imported before (and so decorated for Numba), Numba is left in charge.
+    """
+    import numba
+
+    before = numba.config.DISABLE_JIT
+    compiled = "da4ml.cmvm.core" in sys.modules and hasattr(sys.modules["da4ml.cmvm.core"].cmvm, "py_func")
+    numba.config.DISABLE_JIT = before if compiled else 1
+    try:
+        yield
+    finally:
+        numba.config.DISABLE_JIT = before
+
+
 def trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
     """(CombLogic of the network, CombLogic that gives every layer's output one after the other)."""
+    largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
+    with without_compiler() if largest <= _PLAIN_WEIGHTS else nullcontext():
+        return _trace(network, config)
+
+
+def _trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
     from da4ml.trace import HWConfig, comb_trace
 
     hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)

@@ -8,7 +8,14 @@ import pytest
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 from codae_l1.hls.network import Quantizer, read_network
+from codae_l1.hls.rtl import without_compiler
 from codae_l1.hls.tracer import quantize_exactly
+
+
+@pytest.fixture(autouse=True)
+def plain_python():
+    with without_compiler():
+        yield
 
 
 def trace_one(word: WordType, function):
