@@ -11,12 +11,9 @@ x mask, p probability, z_m = (z0, z1) from f_m, z_R from f_R. Every score is one
     bce                       sum -x log p - (1 - x) log(1 - p)
     dice                      1 - (2 sum x p + 1) / (sum x + sum p + 1)
     missed, invented          sum x (1 - p)^2, sum (1 - x) p^2; they add to mse
-    active                    sum x, the baseline to beat
-    spread                    active + 8 invented
 
 A compact CoDAE does not learn single pixels but where pixels are likely. Its squared error then misses what tells soft,
-isotropic events from jets: many places that may or may not be active, which `invented` measures. `spread` adds it to
-the count, each in units of its standard deviation on QCD.
+isotropic events from jets: many places that may or may not be active, which `invented` measures.
 """
 
 from collections.abc import Mapping
@@ -32,10 +29,8 @@ from codae_l1.models.codae import MASK_SHAPE, CoDAE
 # Names that codae_scores gives, in its order.
 SCORES = (
     *("z0", "z1", "z_sum", "z_difference", "z_norm", "z0_over_norm", "z1_over_norm"),
-    *("z_r_norm", "mse", "bce", "dice", "missed", "invented", "active", "spread"),
+    *("z_r_norm", "mse", "bce", "dice", "missed", "invented"),
 )
-# Standard deviation of `active` over that of `invented` on QCD, rounded (28 / 3.6, 28 / 4.2: two trainings of COMPACT).
-INVENTED_WEIGHT = 8.0
 # The score whose growth means "worse reconstructed", which orients the others.
 REFERENCE_SCORE = "mse"
 
@@ -57,13 +52,11 @@ def codae_scores(model: CoDAE, masks: np.ndarray, batch_size: int = 128) -> dict
     run = _compiled(model)
     parts = [_padded(run, masks[i : i + batch_size], batch_size) for i in range(0, len(masks), batch_size)]
     raw = [np.concatenate(columns) for columns in zip(*parts, strict=True)] if parts else [np.zeros((0, 2))] * 7
-    *errors, invented = (column.reshape(len(masks)) for column in raw[1:])
-    active = active_pixels(masks)
     z0, z1 = raw[0][:, 0], raw[0][:, 1]
     norm = np.hypot(z0, z1)
     safe = np.where(norm > 0, norm, 1)
     latent = (z0, z1, z0 + z1, z0 - z1, norm, z0 / safe, z1 / safe)
-    columns = (*latent, *errors, invented, active, active + INVENTED_WEIGHT * invented)
+    columns = (*latent, *(column.reshape(len(masks)) for column in raw[1:]))
     return dict(zip(SCORES, columns, strict=True))
 
 

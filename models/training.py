@@ -2,7 +2,7 @@
 
 After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole; a
 killed training goes on from it and gives the numbers of an undisturbed one, since order and augmentation of an epoch
-follow from (seed, epoch) alone.
+follow from the model's seed and the epoch alone.
 """
 
 import json
@@ -42,7 +42,6 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     clipnorm: float = 1.0
     augment: bool = True
-    seed: int = 0
 
 
 # For COMPACT on two cores and about 6,000 events.
@@ -72,7 +71,7 @@ def train(
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
-        loss = _mean(step, _batches(train_masks, config, epoch))
+        loss = _mean(step, _batches(train_masks, config, model.seed, epoch))
         validation_loss = _mean(evaluate, _slices(validation_masks, config.batch_size))
         if not np.isfinite(loss + validation_loss):
             raise InputError(
@@ -181,9 +180,9 @@ def _mean(function: Callable, batches: Iterator[np.ndarray]) -> float:
     return total / events
 
 
-def _batches(masks: np.ndarray, config: TrainingConfig, epoch: int) -> Iterator[np.ndarray]:
-    """Shuffled, augmented batches of an epoch; they depend on (seed, epoch) alone."""
-    generator = np.random.default_rng((config.seed, epoch))
+def _batches(masks: np.ndarray, config: TrainingConfig, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Shuffled, augmented batches of an epoch; they depend on the seed and the epoch alone."""
+    generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(masks))
     size = min(config.batch_size, len(masks))
     for start in range(0, len(masks) - size + 1, size):

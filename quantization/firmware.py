@@ -37,7 +37,7 @@ THRESHOLD_STEP = 1.5
 class ConvConfig:
     """One strided 'valid' convolution: filters, kernel (phi, eta), stride (phi, eta)."""
 
-    filters: int = 4
+    filters: int = 8
     kernel: tuple[int, ...] = (3, 3)
     stride: tuple[int, ...] = (3, 3)
 
@@ -51,7 +51,7 @@ class FirmwareConfig:
     over a convolution's window and, in the first dense layer, over all cells (quantization/tying.py).
     precision: layer name -> LayerPrecision; a layer not named takes the default one.
 
-    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by four ReLUs and adds them up.
+    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by eight ReLUs and adds them up.
 
     >>> FirmwareConfig(dense=(8,)).layers
     ('conv1', 'dense1', 'output')
@@ -119,7 +119,7 @@ def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
     """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
 
     >>> shapes(FirmwareConfig())
-    {'conv1': (3, 3, 1, 4), 'output': (120, 1)}
+    {'conv1': (3, 3, 1, 8), 'output': (240, 1)}
     """
     (rows, columns, channels), found = config.input_shape, {}
     for name, conv in zip(config.layers, config.conv, strict=False):

@@ -43,7 +43,10 @@ def import_tensorflow() -> None:
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
     try:
-        import tensorflow  # noqa: F401
+        import tensorflow
+
+        # Its advice on retracing is for developers.
+        tensorflow.get_logger().setLevel("ERROR")
     finally:
         os.dup2(kept, 2)
         os.close(kept)

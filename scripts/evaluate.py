@@ -11,9 +11,9 @@ import numpy as np
 from codae_l1.scripts import stage
 from codae_l1.scripts.executors import INTEGER_EXECUTORS, open_executor
 
-# Every AUC of the report: full model, in-situ f_m, executors of the distilled f_m, baselines.
-SCORES = ("codae", "in_situ", "float", *INTEGER_EXECUTORS, "n_tracks", "active_pixels")
-ROC_SCORES = ("codae", "float", "rtl", "n_tracks", "active_pixels")
+# Every AUC of the report: full model, the score of it that is distilled, in-situ f_m, executors, baselines.
+SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, "n_tracks", "active_pixels")
+ROC_SCORES = ("codae_mse", "float", "rtl", "n_tracks", "active_pixels")
 # False-positive rates at which the ROC curves are drawn: a point each 7 %, below what the sample resolves included.
 ROC_GRID = np.logspace(-3.5, 0, 120)
 # Events of each class in the latent plot.
@@ -128,8 +128,8 @@ def _full_model(run: Any, masks: np.ndarray, counts: np.ndarray) -> tuple[dict, 
     full = codae_scores(codae, masks)
     words = in_situ.predict_words(counts)
     name = run.config.distill.score
-    teacher = full[name] * run.read("train")["orientation"][name]
-    scores = {"codae": teacher, "in_situ": in_situ.firmware_score(words)}
+    sign = run.read("train")["orientation"][name]
+    scores = {"codae_mse": full["mse"], "teacher": sign * full[name], "in_situ": in_situ.firmware_score(words)}
     latents = {
         "CoDAE f_m, float": np.stack([full["z0"], full["z1"]], axis=1),
         "QKeras f_m, in situ": words * output_word(in_situ.config).lsb,

@@ -1,5 +1,7 @@
 """Figures of the report, in the mplhep style: each function takes stage JSON and returns a matplotlib Figure."""
 
+import base64
+import io
 from typing import Any
 
 import matplotlib
@@ -19,7 +21,7 @@ TITLES = {
 }
 # Name in the JSON -> label, colour, line style. Colours of the Petroff six-colour scheme (arXiv:2107.02270).
 CURVES = {
-    "codae": ("CoDAE reconstruction (float, full model)", "#7a21dd", (0, (1, 1))),
+    "codae_mse": ("CoDAE reconstruction MSE (float, full model)", "#7a21dd", (0, (1, 1))),
     "float": ("float f_m", "#f89c20", "-"),
     "rtl": ("firmware f_m (RTL)", "#e42536", (0, (4, 2))),
     "active_pixels": ("active pixels", "#5790fc", "-"),
@@ -35,7 +37,7 @@ def _style() -> dict[str, Any]:
     sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 8}
     sizes |= {"xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.4, "figure.constrained_layout.use": True}
     # DejaVu Sans comes with matplotlib, so that the style needs no font of the machine.
-    return mplhep.style.CMS | sizes | {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
+    return mplhep.style.CMS | sizes | {f"font.{name}": ["DejaVu Sans"] for name in ("family", "sans-serif", "cursive")}
 
 
 def _figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> tuple[Figure, np.ndarray]:
@@ -128,3 +130,11 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
         for ax in axes[-1]:
             ax.set_xlabel("$\\eta$")
         return figure
+
+
+def to_html(figure: Figure) -> str:
+    """A figure as an image element that holds its SVG: ids of two figures cannot collide, same bytes each time."""
+    text = io.StringIO()
+    with matplotlib.rc_context(_style() | {"svg.hashsalt": "codae-l1"}):
+        figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(text.getvalue().encode()).decode()}">'

@@ -30,7 +30,8 @@ def command() -> None:
     for name in STAGES:
         stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
     minutes = (time.monotonic() - started) / 60
-    print(f"\n{run.read('report')['verdict']}\n{run.path('report', 'report.html')} ({minutes:.1f} min)")
+    verdict = run.read("report")["verdict"]
+    print(f"\n{verdict['headline']} {verdict['sentence']}\n{run.path('report', 'report.html')} ({minutes:.1f} min)")
 
 
 def main() -> None:

@@ -58,10 +58,14 @@ def test_errors_name_the_dotted_path(table, words):
 def test_full_disk_leaves_nothing(tmp_path):
     target = tmp_path / "out.json"
     target.write_text("old")
-    with pytest.raises(InputError, match=r"out\.json could not be written \(No space left on device\)"):
-        with whole_file(target) as temporary:
+
+    def half(path):
+        with whole_file(path) as temporary:
             temporary.write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match=r"out\.json could not be written \(No space left on device\)"):
+        half(target)
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
 
