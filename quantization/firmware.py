@@ -65,8 +65,8 @@ class FirmwareConfig:
     tied: bool = True
     precision: dict[str, LayerPrecision] = field(
         default_factory=lambda: {
-            "conv1": LayerPrecision(weight_bits=6, output_bits=6),
-            "output": LayerPrecision(weight_bits=6, output_bits=12, output_integer=5),
+            "conv1": LayerPrecision(weight_bits=8, output_bits=8),
+            "output": LayerPrecision(weight_bits=8, output_bits=12, output_integer=5),
         }
     )
 

@@ -1,6 +1,6 @@
 """Stage report: report.json and the self-contained report.html, from the stages' JSON alone.
 
-Writes report/report.json, report/report.html and report.json in the run folder.
+Writes report/report.json, report/report.html, report/report.md and report.json in the run folder.
 """
 
 from pathlib import Path
@@ -31,8 +31,9 @@ def work(run: Any) -> dict[str, Any]:
     report = collect(run, stages)
     page = render(run, report, stages)
     write_json(run.path("report", "report.json"), report)
-    with whole_file(run.path("report", "report.html")) as temporary:
-        temporary.write_text(page)
+    for name, text in (("report.html", page), ("report.md", markdown(report))):
+        with whole_file(run.path("report", name)) as temporary:
+            temporary.write_text(text)
     return {"summary": str(run.path("report", "report.html")), **report}
 
 
@@ -116,6 +117,25 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
         f"costs at most {100 * max(loss, 0):.2f} % AUC."
     )
     return {"fits": not missed, "headline": headline, "sentence": sentence, "missed": missed, "checks": checks}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The AUC table and the costs in Markdown, with the commit and seed that made them."""
+    resources, stamp = report["resources"], report["stamp"]
+    lines = [
+        f"Seed {stamp['seed']}, commit {stamp['commit']}: {resources['LUT']:,} LUT, {resources['FF']:,} FF, "
+        f"{resources['DSP']} DSP, {resources['BRAM_18K']} BRAM ({resources['tool']}, {resources['kind']}), "
+        f"{report['latency_cycles']} cycles = {report['latency_ns']:g} ns at {report['clock_period_ns']:g} ns, "
+        f"II = {report['interval_cycles']}; {sum(m['different'] for m in report['mismatches'].values())} mismatches in "
+        f"{max(m['compared'] for m in report['mismatches'].values()):,} events.",
+        "",
+        "| AUC in % | " + " | ".join(title for _, title in COLUMNS) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+    ]
+    for signal, row in report["auc"].items():
+        cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in COLUMNS)
+        lines.append(f"| {signal} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:

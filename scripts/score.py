@@ -36,6 +36,7 @@ def command() -> None:
         scored[name] = score(run, name, counts)
         print(f"{name}: {len(counts)} events", flush=True)
     write_scores(arguments.out, scored, signal, file)
+    print_auc({name: values for name, (values, _) in scored.items()} | {"active pixels": counts.sum((1, 2, 3))}, signal)
     print(arguments.out)
 
 
@@ -51,6 +52,20 @@ def read_counts(paths: list[Path], pool: int) -> tuple[np.ndarray, np.ndarray, n
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))
     return tuple(np.concatenate(column) for column in (counts, signal, file))  # type: ignore[return-value]
+
+
+def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
+    """Where QCD and signals were scored: AUC in % with its bootstrap error, of each executor and of the pixel count."""
+    from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.models.evaluation import auc_with_error
+
+    found = [s for s in SIGNALS if s in signal]
+    if QCD not in signal or not found:
+        return
+    print("AUC in %  " + "".join(f"{name:>15}" for name in scores))
+    for process in found:
+        errors = (auc_with_error(v[signal == QCD], v[signal == process]) for v in scores.values())
+        print(f"{process:10}" + "".join(f"{100 * value:8.1f} +- {100 * e:3.1f}" for value, e in errors))
 
 
 def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: np.ndarray) -> None:

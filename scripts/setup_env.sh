@@ -27,8 +27,6 @@ python=$(find_python)
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"
 command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler (${CXX:-g++}) on PATH; install one (Debian, Ubuntu: apt-get install g++)"
-command -v make >/dev/null || fail "make is not on PATH, Verilator's build needs it; install it (Debian, Ubuntu: apt-get install make)"
-command -v perl >/dev/null || fail "perl is not on PATH, Verilator needs it; install it (Debian, Ubuntu: apt-get install perl)"
 
 echo "codae-l1: making .venv with $("$python" -V) from requirements.txt (about 2 GB; some minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "$python -m venv .venv failed; Debian, Ubuntu: apt-get install python3-venv; then remove .venv and try again"
