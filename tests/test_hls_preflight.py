@@ -7,6 +7,7 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.parts import BUDGET, PARTS, part
 from codae_l1.hls.preflight import check_size, forecast
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig
+from codae_l1.quantization.precision import LayerPrecision
 
 PLAIN = FirmwareConfig(conv=(ConvConfig(4, (3, 3), (3, 3)),), dense=(8,))
 
@@ -19,7 +20,8 @@ def test_multiplications_and_parameters_are_counted():
 
 
 def test_a_network_too_large_for_the_part_is_refused():
-    large = FirmwareConfig(conv=(ConvConfig(32, (3, 3), (1, 1)), ConvConfig(32, (3, 3), (1, 1))))
+    six_bits = {"output": LayerPrecision(weight_bits=6, output_bits=12)}
+    large = FirmwareConfig(conv=(ConvConfig(32, (3, 3), (1, 1)), ConvConfig(32, (3, 3), (1, 1))), precision=six_bits)
     with pytest.raises(InputError, match=r"too large for the part: about [\d,]+ LUT predicted.*1,728,000 LUT"):
         check_size(large, HlsConfig())
     with pytest.raises(InputError, match=r"at most the 53,200 LUT of xc7z020; take fewer filters"):
