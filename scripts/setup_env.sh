@@ -27,6 +27,8 @@ python=$(find_python)
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"
 command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler (${CXX:-g++}) on PATH; install one (Debian, Ubuntu: apt-get install g++)"
+command -v make >/dev/null ||
+    echo "codae-l1: no make on PATH; install it (Debian, Ubuntu: apt-get install make), or call what it calls: .venv/bin/python scripts/run_chain.py --config scripts/configs/demo.toml, .venv/bin/python -m pytest" >&2
 
 echo "codae-l1: making .venv with $("$python" -V) from requirements.txt (about 2 GB; some minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "$python -m venv .venv failed; Debian, Ubuntu: apt-get install python3-venv; then remove .venv and try again"
