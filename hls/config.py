@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from codae_l1.data.errors import InputError
+from codae_l1.hls.parts import part as find_part
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class HlsConfig:
     tool_timeout_s: float = 900.0
 
     def __post_init__(self):
+        find_part(self.part)
         for name in ("clock_period_ns", "latency_cutoff", "simulation_threads", "jobs", "tool_timeout_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"hls.{name} = {getattr(self, name)}", "a number above zero", "correct it")

@@ -66,7 +66,7 @@ class FirmwareConfig:
     precision: dict[str, LayerPrecision] = field(
         default_factory=lambda: {
             "conv1": LayerPrecision(weight_bits=8, output_bits=8),
-            "output": LayerPrecision(weight_bits=8, output_bits=12, output_integer=5),
+            "output": LayerPrecision(weight_bits=7, output_bits=12, output_integer=5),
         }
     )
 
