@@ -107,5 +107,5 @@ class Level1Budget:
         return asdict(self)
 
 
-# The budget of the project (see shared limits of the Level-1 global trigger: 50 ns a slot).
+# The budget of the project; 50 ns is the slot of one algorithm in the Level-1 global trigger (arXiv:2411.19506).
 BUDGET = Level1Budget()

@@ -101,7 +101,16 @@ class RtlSimulation:
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
+        return self._words(self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads))
+
+    def predict_clocks(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (T, ...) held at the input at rising edge t -> the output word after each edge (T, outputs) int64.
+
+        The first words are those of a pipeline of zeros; `codae_l1.hls.clocks` counts the latency from these.
+        """
+        return self._words(self._library.run_clocks(input_words(self.design, counts), self.design["outputs"]))
+
+    def _words(self, raw: np.ndarray) -> np.ndarray:
         port, fraction = WordType(**self.design["rtl_output"]), WordType(**self.design["output_word"]).fraction
         sign = int(port.keep_negative) << (port.width - 1)
         return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)

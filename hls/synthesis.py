@@ -3,8 +3,9 @@
 LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+, in an
 order that keeps da4ml's adders. Large stages are mapped alone, out of context and at the same time; the top module
 with its registers and the small stages is mapped around them, as black boxes.
-Cycles are da4ml's stages, exact. Bands: calibration against Vivado on published designs of 13 k LUT and more
-(shared/reference/estimates.md); below that no pair was measured.
+Cycles are counted in the simulation (`codae_l1.hls.clocks`) where there is one, else they are da4ml's stages; the
+report says which. Bands: calibration against Vivado on published designs of 13 k LUT and more; below that no pair was
+measured.
 """
 
 import concurrent.futures
@@ -20,6 +21,7 @@ from typing import Any
 
 from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.folders import tail
 from codae_l1.hls.parts import part
@@ -46,9 +48,14 @@ _LUT_RAMS = ("RAM32M", "RAM64M", "RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM256X1D
 
 
 def synthesize(
-    folder: Path | str, config: HlsConfig, progress: Callable[[int, int, str], None] | None = None
+    folder: Path | str,
+    config: HlsConfig,
+    progress: Callable[[int, int, str], None] | None = None,
+    clocks: ClockCount | None = None,
 ) -> dict[str, Any]:
     """Map the Verilog of a `build_rtl` folder; return the report, JSON-ready (see `report`).
+
+    clocks: what `count_clocks` found in the simulation.
 
     Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s.
     """
@@ -66,26 +73,27 @@ def synthesize(
             total.update(result["cells"])
             if progress is not None:
                 progress(done + 1, len(jobs), f"Yosys mapped {done + 1} of {len(jobs)} modules")
-    return report(design, dict(total), creator, config)
+    return report(design, dict(total), creator, config, clocks)
 
 
-def report(design: dict[str, Any], cells: dict[str, int], creator: str, config: HlsConfig) -> dict[str, Any]:
+def report(
+    design: dict[str, Any], cells: dict[str, int], creator: str, config: HlsConfig, clocks: ClockCount | None = None
+) -> dict[str, Any]:
     """The synthesis report from cell counts: resources, hls4ml's keys, latency, estimates with their bands.
 
     Keys: resources {LUT, FF, DSP, BRAM_18K, URAM, CARRY, tool, kind}, CSynthesisReport (hls4ml's keys, numbers),
-    latency_cycles, latency_ns, interval_cycles, clock_period_ns, part, estimates [{name, value, how, ...}], cells.
+    latency_cycles, latency_ns, interval_cycles, latency_tool, latency_how, interval_how (see `_timing`),
+    clock_period_ns, part, estimates [{name, value, how, ...}], cells.
     """
     tool = " ".join(creator.split()[:2])
     resources = _count(cells)
-    cycles = design["stages"]
-    period = config.clock_period_ns
+    timing, period = _timing(design, clocks), config.clock_period_ns
+    cycles, interval = timing["latency_cycles"], timing["interval_cycles"]
     found = {key: resources[key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}
     return {
         "resources": {**resources, "tool": tool, "kind": "synthesis"},
-        "latency_cycles": cycles,
+        **timing,
         "latency_ns": cycles * period,
-        "interval_cycles": 1,
-        "latency_tool": design["tool"],
         "clock_period_ns": period,
         "part": config.part,
         "CSynthesisReport": {
@@ -93,19 +101,39 @@ def report(design: dict[str, Any], cells: dict[str, int], creator: str, config: 
             "EstimatedClockPeriod": _period(design),
             "BestLatency": cycles,
             "WorstLatency": cycles,
-            "IntervalMin": 1,
-            "IntervalMax": 1,
+            "IntervalMin": interval,
+            "IntervalMax": interval,
             **found,
             **{f"Available{key}": value for key, value in part(config.part).available.items()},
         },
-        "estimates": estimates(design, resources, tool),
+        "estimates": estimates(design, resources, tool, cells.get("INV", 0)),
         "da4ml_cost": design["da4ml_cost"],
         "cells": dict(sorted(cells.items())),
     }
 
 
-def estimates(design: dict[str, Any], resources: dict[str, int], tool: str) -> list[dict[str, Any]]:
-    """What place and route is expected to give: rows {name, value, low, high, kind, how}, values in their units."""
+def _timing(design: dict[str, Any], clocks: ClockCount | None) -> dict[str, Any]:
+    """Latency and interval with how they were got: counted in simulation where it was, else what da4ml built."""
+    if clocks is None or clocks.latency_cycles is None or clocks.interval_cycles is None:
+        why = "the pipeline was not simulated" if clocks is None else "every simulated event has the same word"
+        how = f"not counted ({why}); {design['tool']} built it so"
+        timing = {"latency_cycles": design["stages"], "interval_cycles": 1, "latency_tool": design["tool"]}
+        return {**timing, "latency_how": how, "interval_how": how}
+    return {
+        "latency_cycles": clocks.latency_cycles,
+        "interval_cycles": clocks.interval_cycles,
+        "latency_tool": clocks.tool,
+        "latency_how": f"counted in simulation ({clocks.tool}) on {clocks.steps} steps of the input, "
+        "from the clock edge that takes an event to the one that gives its word; what reads it takes it one later",
+        "interval_how": f"counted in simulation ({clocks.tool}) on {clocks.events} different events back to back",
+    }
+
+
+def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inverters: int = 0) -> list[dict[str, Any]]:
+    """What place and route is expected to give: rows {name, value, low, high, kind, how}, values in their units.
+
+    inverters: cells INV that Yosys leaves beside the LUTs.
+    """
     cost, lut = design["da4ml_cost"], resources["LUT"]
     rows = []
     for ratio, which in ((ADDER_RATIO, "adders only"), (LOOKUP_RATIO, "lookup tables and few adders")):
@@ -115,6 +143,11 @@ def estimates(design: dict[str, Any], resources: dict[str, int], tool: str) -> l
     if lut < _CALIBRATED_FROM:
         how += f"; no Vivado figure was compared below {_CALIBRATED_FROM:,} LUT"
     rows.append(_row("LUT, Yosys", lut, LUT_BAND, how, "synthesis"))
+    how = (
+        f"synthesis: {tool} leaves these INV cells beside the LUTs, in no sum above (the bands were calibrated without "
+        "them); place and route absorbs most into the inputs of LUTs, at worst each takes a LUT"
+    )
+    rows.append({"name": "inverters", "value": inverters, "low": 0, "high": inverters, "kind": "synthesis", "how": how})
     nearest = min(abs(lut / (ratio * cost) - 1) for ratio in (ADDER_RATIO, LOOKUP_RATIO)) if cost else 0.0
     words = "differ by more than 25 %: trust neither" if nearest > CROSS_CHECK else "agree within 25 %"
     how = f"Yosys against the nearer cost estimate; they {words}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codae_l1.data.errors import ToolError
+from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.folders import keep_log, tail
 
@@ -34,12 +34,29 @@ _VERILATOR_FLAGS = (
     "fast",
 )
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
+# Appended to da4ml's binder, which gives one word an event: the output after each rising edge, nothing skipped.
+_CLOCKS = """
+extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
+    using config = {top}_wrapper_config;
+    auto dut = std::make_unique<config::dut_t>();
+    for (size_t t = 0; t < edges; ++t) {{
+        write_input<config::N_inp, config::max_inp_bw>(dut->model_inp, inputs + t * config::N_inp);
+        dut->clk = 0;
+        dut->eval();
+        dut->clk = 1;
+        dut->eval();
+        read_output<config::N_out, config::max_out_bw>(dut->model_out, outputs + t * config::N_out);
+    }}
+    dut->final();
+}}
+"""
 
 
 class SimulationLibrary:
-    """A compiled pipeline; `run` feeds it one event a clock."""
+    """A compiled pipeline; `run` feeds it one event a clock, `run_clocks` shows its output after every clock."""
 
     def __init__(self, path: Path):
+        self.path = path
         self._library = ctypes.CDLL(str(path.resolve()))
         pointer = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
         self._library.inference.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
@@ -51,6 +68,19 @@ class SimulationLibrary:
         raw = np.zeros((len(words), outputs), np.int32)
         if len(words):
             self._library.inference(words, raw, len(words), threads)
+        return raw
+
+    def run_clocks(self, words: np.ndarray, outputs: int) -> np.ndarray:
+        """Input words (T, inputs) int32, row t on the ports at rising edge t -> raw words (T, outputs) after it."""
+        if not hasattr(self._library, "clock_by_clock"):
+            raise InputError(
+                f"{self.path} does not show its clocks", "a simulation of this version", "build the RTL again"
+            )
+        function, pointer = self._library.clock_by_clock, np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
+        function.argtypes, function.restype = [pointer, pointer, ctypes.c_size_t], None
+        words = np.ascontiguousarray(words, np.int32)
+        raw = np.zeros((len(words), outputs), np.int32)
+        function(words, raw, len(words))
         return raw
 
 
@@ -89,7 +119,8 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     arguments = [*_VERILATOR_FLAGS, *_SPLIT, "--prefix", prefix, "--Mdir", "obj_dir", "-I../src", "-I../src/static"]
     environment = {**os.environ, "VERILATOR_ROOT": str(root)}
     _call([str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment)
-    shutil.copy(simulation / f"{top}_wrapper_binder.cc", build / "binder.cc")
+    binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
+    (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
     runtime = [root / "include" / name for name in ("verilated.cpp", "verilated_threads.cpp")]
     includes = [f"-I{path}" for path in (build, simulation, root / "include", root / "include" / "vltstd")]
     flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]

@@ -1,8 +1,8 @@
 """Technology mapping of one module by Yosys, a process of its own: a crash, a kill or a time limit stays in it.
 
 python -m codae_l1.hls.yosys_job TOP OUT.json LOG FILE... : maps TOP on UltraScale+ and writes its cell counts.
-The adders that da4ml made are kept: hierarchy first, flattened only after Yosys has found its own adders
-(shared/reference: "NM"); default flattening fuses them, which follows Vivado less well.
+The adders that da4ml made are kept: hierarchy first, flattened only after Yosys has found its own adders;
+default flattening fuses them, which follows Vivado's counts less well.
 """
 
 import json

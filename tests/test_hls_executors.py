@@ -1,9 +1,13 @@
 """QKeras = hls4ml = interpreter = Verilog on small firmware: equal words, a mutation found, failing tools."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.clocks import count_clocks
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.hls4ml_project import HlsProject, convert
 from codae_l1.hls.mismatch import adversarial_counts, compare
@@ -117,6 +121,35 @@ def test_a_rounding_bias_free_of_ties_is_exact_too(counts, tmp_path):
     firmware = random_firmware(config, seed=8)
     build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
     assert compare(firmware, Interpreter.open(tmp_path / "rtl"), counts).different == 0
+
+
+def test_latency_and_interval_are_counted_in_the_simulation(rtl_folder):
+    found = count_clocks(rtl_folder)
+    assert found.latency_cycles == RtlSimulation.open(rtl_folder).design["stages"] >= 3
+    assert found.interval_cycles == 1
+    assert (found.steps, found.events) == (16, 256)
+    assert found.tool.startswith("Verilator 5.")
+
+
+def test_a_latency_that_is_not_the_stages_is_refused(rtl_folder, tmp_path):
+    other = shutil.copytree(rtl_folder, tmp_path / "rtl")
+    design = json.loads((other / "design.json").read_text())
+    (other / "design.json").write_text(json.dumps(design | {"stages": design["stages"] + 1}))
+    message = rf"answers after {design['stages']} clocks; expected its {design['stages'] + 1} stages \(da4ml"
+    with pytest.raises(ToolError, match=message):
+        count_clocks(other)
+
+
+def test_an_event_on_one_edge_shows_its_word_after_the_stages_alone(rtl_folder, firmware, counts):
+    simulation, words = RtlSimulation.open(rtl_folder), firmware.predict_words(counts)
+    event = int(np.flatnonzero((words != words[0]).any(1))[0])
+    stages = simulation.design["stages"]
+    stream = np.repeat(counts[:1], 4 * stages, 0)
+    stream[2 * stages] = counts[event]
+    seen = simulation.predict_clocks(stream)[stages:]
+    expected = np.repeat(words[:1], 3 * stages, 0)
+    expected[2 * stages] = words[event]
+    np.testing.assert_array_equal(seen, expected)
 
 
 def test_no_event_gives_no_word(executor, counts):

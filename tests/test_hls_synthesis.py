@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.parts import BUDGET
 from codae_l1.hls.rtl import build_rtl
@@ -76,6 +77,37 @@ def test_every_kind_of_cell_is_counted():
     ]
     assert {key: resources[key] for key in RESOURCES} == {"LUT": 7, "FF": 9, "DSP": 2, "BRAM_18K": 7, "URAM": 1}
     assert resources["CARRY"] == 5
+
+
+def test_inverters_are_shown_beside_the_luts():
+    design = {"tool": "da4ml", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    found = report(design, {"LUT2": 8, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())
+    assert found["resources"]["LUT"] == 8
+    row = {row["name"]: row for row in found["estimates"]}["inverters"]
+    assert (row["value"], row["low"], row["high"], row["kind"]) == (9, 0, 9, "synthesis")
+    assert "INV cells" in row["how"]
+
+
+def test_counted_clocks_are_reported_as_such():
+    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    counted = ClockCount(4, 2, 16, 256, "Verilator 5.48.0")
+    found = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
+    assert (found["latency_cycles"], found["latency_ns"], found["interval_cycles"]) == (4, 20.0, 2)
+    assert found["CSynthesisReport"]["IntervalMax"] == 2
+    assert found["latency_how"].startswith("counted in simulation (Verilator 5.48.0) on 16 steps")
+    assert found["latency_tool"] == "Verilator 5.48.0"
+
+
+@pytest.mark.parametrize(
+    ("clocks", "why"),
+    [(None, "not simulated"), (ClockCount(None, None, 0, 256, "Verilator"), "every simulated event has the same word")],
+)
+def test_clocks_that_were_not_counted_are_said_to_be_da4mls(clocks, why):
+    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    found = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), clocks)
+    assert (found["latency_cycles"], found["interval_cycles"], found["latency_tool"]) == (4, 1, "da4ml 0.5.2")
+    assert found["latency_how"].startswith("not counted (")
+    assert why in found["latency_how"]
 
 
 def test_broken_verilog_makes_a_tool_error_with_its_log(rtl_folder, tmp_path):
