@@ -2,8 +2,10 @@
 
 Predicted da4ml cost: the adders of a matrix product of random words. A weight of b bits has (b + 1) / 3 digits in
 canonical signed form; a digit costs one adder as wide as its operand and some carries, and da4ml shares a part of
-them. The prediction is meant to be right within a factor of two (measured: see tests), so only networks that cannot
-fit are refused.
+them. For weights that fill their words at random the prediction is right within a factor of two (held by a test on
+two small networks). Trained weights are smaller, and many are zero: the network of the demonstration is predicted
+three times too large. Before training nothing is known of that, so a network is judged as if its weights filled their
+words.
 """
 
 import os
@@ -30,7 +32,8 @@ class Forecast:
     """What a network is predicted to cost.
 
     multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
-    lut: predicted LUT, right within a factor of two. memory_mb: peak memory of mapping. largest_array: its elements.
+    lut: predicted LUT, for weights that fill their words. memory_mb: peak memory of mapping.
+    largest_array: elements of the largest array.
     """
 
     multiplications: int

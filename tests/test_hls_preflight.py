@@ -1,12 +1,15 @@
 """Networks that cannot fit are refused before conversion; parts, gates and the Level-1 verdict."""
 
+import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.network import read_network
 from codae_l1.hls.parts import BUDGET, PARTS, part
 from codae_l1.hls.preflight import check_size, forecast
-from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig
+from codae_l1.hls.rtl import trace
+from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, build_qkeras, input_word
 from codae_l1.quantization.precision import LayerPrecision
 
 PLAIN = FirmwareConfig(conv=(ConvConfig(4, (3, 3), (3, 3)),), dense=(8,))
@@ -45,6 +48,20 @@ def test_more_of_anything_is_predicted_to_cost_more():
         > forecast(FirmwareConfig()).lut
         > forecast(FirmwareConfig(conv=(ConvConfig(2),))).lut
     )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        FirmwareConfig(conv=(ConvConfig(1, (6, 5), (6, 5)),), dense=(2,), count_bits=3),
+        FirmwareConfig(conv=(ConvConfig(2, (4, 4), (4, 4)),), dense=(4,)),
+    ],
+)
+def test_the_prediction_is_within_a_factor_of_two_of_random_weights(config):
+    model, rng = build_qkeras(config, 1), np.random.default_rng(1)
+    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    cost = trace(read_network(model, input_word(config)), HlsConfig())[0].cost
+    assert 0.5 < forecast(config).lut / cost < 2
 
 
 def test_parts_and_gates():
