@@ -1,11 +1,11 @@
-"""Vitis HLS where it is on PATH: synthesise the hls4ml project, read its report into numbers, keep its log.
+"""Vendor tools where they are on PATH, beside the open figures: Vitis HLS on the hls4ml project, Vivado on the RTL.
 
-Where no tool is on PATH the record says so; nothing else depends on it.
+The two synthesise different designs: hls4ml's C++ and da4ml's Verilog. Vitis HLS estimates, Vivado synthesises. Their
+logs are kept; where no tool is on PATH the record says so, and nothing else depends on it.
 """
 
 import re
 import shutil
-import subprocess
 import xml.etree.ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 
 from codae_l1.data.errors import ToolError
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import tail
 from codae_l1.hls.hls4ml_project import TOP
+from codae_l1.hls.tools import run_tool
+from codae_l1.hls.vivado import rows as vivado_rows
+from codae_l1.hls.vivado import synthesize_with_vivado
 
 # Programs that run an hls4ml project's build_prj.tcl, and how; Vitis 2024.2 and later know vitis-run alone.
 _COMMANDS: dict[str, tuple[str, ...]] = {
@@ -32,6 +34,13 @@ _PERFORMANCE = {
     "IntervalMin": "PerformanceEstimates/SummaryOfOverallLatency/Interval-min",
     "IntervalMax": "PerformanceEstimates/SummaryOfOverallLatency/Interval-max",
 }
+# Rows shown beside the open figures, and their key in both reports.
+_SHOWN = {
+    **{key: key for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")},
+    "latency [cycles]": "WorstLatency",
+    "interval [cycles]": "IntervalMax",
+    "clock period [ns]": "EstimatedClockPeriod",
+}
 
 
 def vendor_tools() -> dict[str, str | None]:
@@ -40,56 +49,72 @@ def vendor_tools() -> dict[str, str | None]:
 
 
 def run_vendor(
-    project: Path | str, config: HlsConfig, progress: Callable[[int, int, str], None] | None = None
+    project: Path | str,
+    config: HlsConfig,
+    progress: Callable[[int, int, str], None] | None = None,
+    rtl: Path | str | None = None,
+    opened: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Synthesise the hls4ml project in the folder `project` where a vendor tool is on PATH.
+    """Synthesise with the vendor tools on PATH: the hls4ml project `project` (Vitis HLS), the folder `rtl` (Vivado).
 
-    Returns {tools, ran, sentence, records, CSynthesisReport (hls4ml's keys, numbers; None where not run), kind, tool}.
-    Raises ToolError where the tool fails or ends without its report.
+    opened: the report of `codae_l1.hls.synthesis.synthesize`, shown beside; Vivado runs where rtl is given.
+    Returns {tools, ran, tool, kind, sentence, records: rows {name, open, vendor, tool, kind}, CSynthesisReport,
+    VivadoSynthReport, TimingReport (hls4ml's keys, numbers; None where not run)}.
+    Raises ToolError where a tool fails or ends without its report.
     """
-    project, tools = Path(project), vendor_tools()
+    tools, say = vendor_tools(), progress or (lambda done, total, text: None)
+    record: dict[str, Any] = {"tools": tools, "records": []}
+    record |= {"CSynthesisReport": None, "VivadoSynthReport": None, "TimingReport": None}
+    found: list[tuple[str, str, str]] = []
     name = next((name for name in _COMMANDS if tools[name]), None)
-    missing = ", ".join(name for name, place in tools.items() if place is None)
-    absent = f"{missing} not on PATH" if missing else ""
-    record = {"tools": tools, "ran": name is not None, "records": {}, "CSynthesisReport": None, "kind": "estimate"}
-    if name is None:
-        return {**record, "tool": None, "sentence": f"{absent}; the figures are those of the open tools."}
-    if progress is not None:
-        progress(0, 1, f"{name} synthesises the hls4ml project")
-    (project / "build_opt.tcl").write_text(_OPTIONS)
-    (project / _REPORT).unlink(missing_ok=True)
-    _run(name, project, config)
-    found, version = read_csynth(project / _REPORT, name)
-    if progress is not None:
-        progress(1, 1, f"{name} done")
-    sentence = f"{name} {version} synthesised the hls4ml project (its own estimate, before place and route)."
+    vivado = tools["vivado"] is not None and rtl is not None
+    total = (name is not None) + vivado
+    if name is not None:
+        say(0, total, f"{name} synthesises the hls4ml project")
+        report, version = _synthesize_project(name, Path(project), config)
+        record["CSynthesisReport"] = report
+        record["records"] += _rows(report, opened, f"{name} {version}, the hls4ml project")
+        said = f"{name} {version} synthesised the hls4ml project (its own estimate, before place and route)."
+        found.append((f"{name} {version}", "estimate", said))
+    if vivado:
+        say(len(found), total, "vivado synthesises the RTL")
+        synthesis = synthesize_with_vivado(Path(rtl or ""), config)
+        record |= {"VivadoSynthReport": synthesis.report, "TimingReport": {"WNS": synthesis.wns_ns}}
+        record["records"] += vivado_rows(synthesis, config, opened)
+        said = f"vivado {synthesis.version} synthesised the RTL out of context (synthesis, before place and route)."
+        found.append((f"vivado {synthesis.version}", "synthesis", said))
+    if found:
+        say(total, total, f"{', '.join(tool for tool, _, _ in found)} done")
+    return {**record, **_summary(found, [tool for tool, place in tools.items() if place is None])}
+
+
+def _summary(found: list[tuple[str, str, str]], missing: list[str]) -> dict[str, Any]:
+    """What ran, its kind, and all of it in words; `found` holds (tool, kind, sentence)."""
+    absent = f"{', '.join(missing)} not on PATH" if missing else ""
+    sentences = [said for _, _, said in found]
+    if absent:
+        sentences.append(f"{absent}." if found else f"{absent}; the figures are those of the open tools.")
     return {
-        **record,
-        "tool": f"{name} {version}",
-        "sentence": f"{sentence} {absent}.".strip() if absent else sentence,
-        "records": found,
-        "CSynthesisReport": found,
+        "ran": bool(found),
+        "tool": ", ".join(tool for tool, _, _ in found) or None,
+        "kind": ", ".join(kind for _, kind, _ in found) or None,
+        "sentence": " ".join(sentences),
     }
 
 
-def _run(name: str, project: Path, config: HlsConfig) -> None:
-    log = project / _LOG
-    with open(log, "w") as handle:
-        try:
-            status = subprocess.run(
-                _COMMANDS[name], cwd=project, stdout=handle, stderr=subprocess.STDOUT, timeout=config.tool_timeout_s
-            ).returncode
-            ending = f"ended with status {status}" if status else ""
-        except subprocess.TimeoutExpired:
-            ending = f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
-        except OSError as error:
-            ending = f"could not be started ({error.strerror})"
-    if not ending and not (project / _REPORT).is_file():
-        ending = f"ended without its report {_REPORT}"
-    if ending:
-        raise ToolError(
-            f"{name} {ending}: {tail(log)}", "a synthesis with its report", f"read the log {log}, check its licence"
-        )
+def _synthesize_project(name: str, project: Path, config: HlsConfig) -> tuple[dict[str, float | int], str]:
+    (project / "build_opt.tcl").write_text(_OPTIONS)
+    run_tool(_COMMANDS[name], project, project / _LOG, config.tool_timeout_s, (project / _REPORT,))
+    return read_csynth(project / _REPORT, name)
+
+
+def _rows(report: dict[str, float | int], opened: dict[str, Any] | None, tool: str) -> list[dict[str, Any]]:
+    """Vitis HLS beside the open figures: rows {name, open, vendor, tool, kind}."""
+    ours = opened["CSynthesisReport"] if opened else {}
+    return [
+        {"name": name, "open": ours.get(key), "vendor": report[key], "tool": tool, "kind": "estimate"}
+        for name, key in _SHOWN.items()
+    ]
 
 
 def read_csynth(path: Path, tool: str) -> tuple[dict[str, float | int], str]:

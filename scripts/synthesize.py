@@ -1,4 +1,4 @@
-"""Stage synthesize: the firmware f_m as Verilog, its cycle-accurate simulation, its resources; vendor tools if on PATH.
+"""Stage synthesize: the firmware f_m as Verilog, its clocks counted in simulation, its resources; vendor tools' too.
 
 Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesize.json.
 """
@@ -9,7 +9,8 @@ from codae_l1.scripts import stage
 
 
 def work(run: Any) -> dict[str, Any]:
-    """Trace and write the RTL, compile its simulation, map it with Yosys, synthesise with Vitis HLS where it is."""
+    """Trace and write the RTL, count its clocks in simulation, map it with Yosys; Vitis HLS and Vivado if on PATH."""
+    from codae_l1.hls.clocks import count_clocks
     from codae_l1.hls.rtl import build_rtl
     from codae_l1.hls.synthesis import synthesize
     from codae_l1.hls.vendor import run_vendor
@@ -21,16 +22,18 @@ def work(run: Any) -> dict[str, Any]:
     words = input_word(firmware.config), output_word(firmware.config)
     with Progress("synthesize, RTL") as progress:
         design = build_rtl(firmware.model, *words, config, folder, progress)
+    clocks = count_clocks(folder)
     with Progress("synthesize, Yosys") as progress:
-        report = synthesize(folder, config, progress)
+        report = synthesize(folder, config, progress, clocks)
     with Progress("synthesize, vendor") as progress:
-        vendor = run_vendor(run.path("convert", "hls4ml"), config, progress)
+        vendor = run_vendor(run.path("convert", "hls4ml"), config, progress, folder, report)
     resources = report["resources"]
     return {
         "summary": f"{resources['LUT']:,} LUT, {resources['FF']:,} FF, {resources['DSP']} DSP, {resources['BRAM_18K']} "
         f"BRAM by {resources['tool']}; {report['latency_cycles']} cycles = {report['latency_ns']:g} ns",
         **report,
         "design": design,
+        "clocks": clocks.as_dict(),
         "vendor": vendor,
     }
 

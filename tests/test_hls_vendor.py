@@ -1,4 +1,4 @@
-"""Vendor tools: absent, present (a stand-in that writes a csynth report), and failing in each way."""
+"""Vendor tools: absent, present (stand-ins that write reports in the vendors' form), and failing in each way."""
 
 import pytest
 
@@ -57,6 +57,8 @@ def test_the_report_is_read_as_numbers(stand_in, name, arguments):
     assert found["EstimatedClockPeriod"] == 3.633
     assert (found["BestLatency"], found["WorstLatency"], found["IntervalMax"]) == (11, 12, 1)
     assert found["AvailableLUT"] == 1_728_000
+    assert record["VivadoSynthReport"] is None
+    assert {row["name"]: row["vendor"] for row in record["records"]}["latency [cycles]"] == 12
     assert f"{arguments} build_prj.tcl" in (project / "vendor.log").read_text()
     assert "cosim 0" in (project / "build_opt.tcl").read_text()
 

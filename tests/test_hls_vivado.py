@@ -1,0 +1,229 @@
+"""Vivado on the RTL: script and reports read as numbers, beside the open figures; failing and silent in each way."""
+
+import time
+
+import pytest
+
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.vendor import run_vendor
+from codae_l1.hls.vivado import parse_slack, parse_utilization, read_reports
+
+UTILIZATION = """| Tool Version : Vivado v.2023.2 (lin64) Build 4029153
+| Command      : report_utilization -file utilization.rpt
+| Design State : Synthesized
+
+1. CLB Logic
++----------------------------+-------+-------+------------+-----------+-------+
+|          Site Type         |  Used | Fixed | Prohibited | Available | Util% |
++----------------------------+-------+-------+------------+-----------+-------+
+| CLB LUTs*                  | 14210 |     0 |          0 |   1728000 |  0.82 |
+|   LUT as Logic             | 14200 |     0 |          0 |   1728000 |  0.82 |
+| CLB Registers              |  2,702 |     0 |          0 |   3456000 |  0.08 |
++----------------------------+-------+-------+------------+-----------+-------+
+* Warning! The Final LUT count, after physical optimizations and full implementation, is typically lower.
+
+2. BLOCKRAM
++-------------------+------+-------+------------+-----------+-------+
+|     Site Type     | Used | Fixed | Prohibited | Available | Util% |
++-------------------+------+-------+------------+-----------+-------+
+| Block RAM Tile    |  1.5 |     0 |          0 |      2688 |  0.06 |
+|   RAMB36/FIFO*    |    1 |     0 |          0 |      2688 |  0.04 |
+|   RAMB18          |    1 |     0 |          0 |      5376 |  0.02 |
+| URAM              |    0 |     0 |          0 |      1280 |  0.00 |
++-------------------+------+-------+------------+-----------+-------+
+
+3. ARITHMETIC
++-----------+------+-------+------------+-----------+-------+
+| Site Type | Used | Fixed | Prohibited | Available | Util% |
++-----------+------+-------+------------+-----------+-------+
+| DSPs      |    4 |     0 |          0 |     12288 |  0.03 |
++-----------+------+-------+------------+-----------+-------+
+
+7. Primitives
++----------+-------+---------------------+
+| Ref Name |  Used | Functional Category |
++----------+-------+---------------------+
+| CLB LUTs |  9999 |                 CLB |
++----------+-------+---------------------+
+"""
+TIMING = """------------------------------------------------------------------------------
+| Design Timing Summary
+| ---------------------
+------------------------------------------------------------------------------
+
+    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)
+    -------      -------  ---------------------  -------------------      -------
+     -0.612       -3.100                     17                 2702        0.031
+
+Timing constraints are not met.
+"""
+OPEN = {
+    "CSynthesisReport": {
+        **{"LUT": 12_000, "FF": 2_700, "DSP": 0, "BRAM_18K": 0, "URAM": 0},
+        **{"WorstLatency": 4, "IntervalMax": 1, "EstimatedClockPeriod": 4.05},
+    }
+}
+CSYNTH = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
+<UserAssignments><TargetClockPeriod>5.00</TargetClockPeriod></UserAssignments>
+<PerformanceEstimates><SummaryOfTimingAnalysis><EstimatedClockPeriod>3.6</EstimatedClockPeriod></SummaryOfTimingAnalysis>
+<SummaryOfOverallLatency><Best-caseLatency>11</Best-caseLatency><Worst-caseLatency>12</Worst-caseLatency>
+<Interval-min>1</Interval-min><Interval-max>1</Interval-max></SummaryOfOverallLatency></PerformanceEstimates>
+<AreaEstimates><Resources><BRAM_18K>0</BRAM_18K><DSP>3</DSP><FF>1200</FF><LUT>45321</LUT><URAM>0</URAM></Resources>
+<AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
+</AvailableResources></AreaEstimates></profile>"""
+WRITES = "echo started $*; cp {0}/utilization.rpt {0}/timing.rpt ."
+
+
+class Workshop:
+    """Programs alone on PATH with the shell's own, the reports they copy, an RTL folder and an hls4ml project."""
+
+    def __init__(self, root):
+        self.programs, self.rtl, self.project = root / "bin", root / "rtl with blank", root / "project"
+        for folder in (self.programs, self.rtl / "src" / "static", self.rtl / "src" / "memfiles", self.project):
+            folder.mkdir(parents=True)
+        for name in ("codae.v", "codae_stage0.v", "codae_wrapper.v", "static/shift_adder.v"):
+            (self.rtl / "src" / name).write_text("module m; endmodule\n")
+        self.report("utilization.rpt", UTILIZATION)
+        self.report("timing.rpt", TIMING)
+
+    def report(self, name, text):
+        (self.programs / name).write_text(text)
+
+    def install(self, script=WRITES, name="vivado"):
+        (self.programs / name).write_text(f"#!/bin/sh\n{script.format(self.programs)}\n")
+        (self.programs / name).chmod(0o755)
+
+    def run(self, config=None, rtl=True, **options):
+        return run_vendor(self.project, config or HlsConfig(), rtl=self.rtl if rtl else None, opened=OPEN, **options)
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    made = Workshop(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.programs}:/usr/bin:/bin")
+    return made
+
+
+def test_vivado_stands_beside_the_open_figures(workshop):
+    workshop.install()
+    record = workshop.run()
+    assert record["VivadoSynthReport"] == {"LUT": 14_210, "FF": 2_702, "BRAM_18K": 3, "URAM": 0, "DSP48E": 4}
+    assert all(type(value) is int for value in record["VivadoSynthReport"].values())
+    assert record["TimingReport"] == {"WNS": -0.612}
+    assert (record["ran"], record["tool"], record["kind"]) == (True, "vivado 2023.2", "synthesis")
+    rows = {row["name"]: (row["open"], row["vendor"]) for row in record["records"]}
+    assert rows["LUT"] == (12_000, 14_210)
+    assert rows["DSP"] == (0, 4)
+    assert rows["clock period [ns]"] == (4.05, 5.612)
+    assert rows["slack WNS [ns]"] == (None, -0.612)
+    assert {(row["tool"], row["kind"]) for row in record["records"]} == {("vivado 2023.2, the RTL", "synthesis")}
+    assert record["sentence"] == (
+        "vivado 2023.2 synthesised the RTL out of context (synthesis, before place and route). "
+        "vitis-run, vitis_hls not on PATH."
+    )
+
+
+def test_both_tools_keep_their_labels(workshop):
+    workshop.report("csynth.xml", CSYNTH)
+    place = "codae_prj/solution1/syn/report"
+    workshop.install(f"mkdir -p {place}; cp {{0}}/csynth.xml {place}/codae_csynth.xml", "vitis_hls")
+    workshop.install()
+    said = []
+    record = workshop.run(progress=lambda done, total, text: said.append((done, total)))
+    assert (record["tool"], record["kind"]) == ("vitis_hls 2023.2, vivado 2023.2", "estimate, synthesis")
+    luts = [(row["open"], row["vendor"], row["kind"]) for row in record["records"] if row["name"] == "LUT"]
+    assert luts == [(12_000, 45_321, "estimate"), (12_000, 14_210, "synthesis")]
+    assert record["CSynthesisReport"]["LUT"] == 45_321
+    assert said == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_script_synthesises_the_pipeline_at_the_configured_clock(workshop):
+    workshop.install()
+    workshop.run(HlsConfig(clock_period_ns=2.5, part="xcvu9p-flga2104-2-e"))
+    folder = workshop.rtl / "vivado"
+    lines = (folder / "synthesis.tcl").read_text().splitlines()
+    assert [line for line in lines if "read_verilog" in line] == [
+        "read_verilog {../src/codae.v}",
+        "read_verilog {../src/codae_stage0.v}",
+        "read_verilog {../src/static/shift_adder.v}",
+    ]
+    assert "synth_design -top codae -part xcvu9p-flga2104-2-e -mode out_of_context" in lines
+    assert (folder / "clock.xdc").read_text() == "create_clock -name clk -period 2.5 [get_ports clk]\n"
+    assert "-mode batch" in (folder / "vivado.log").read_text()
+
+
+def test_vivado_without_rtl_is_left_alone(workshop):
+    workshop.install("exit 1")
+    assert workshop.run(rtl=False)["ran"] is False
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo ERROR: no licence; exit 1", r"vivado ended with status 1: ERROR: no licence; .*vivado.log"),
+        ("echo nothing written", r"vivado ended without its report utilization.rpt, timing.rpt: nothing written"),
+        ("cp {0}/utilization.rpt .", r"vivado ended without its report timing.rpt: an empty log"),
+    ],
+)
+def test_a_failing_or_silent_vivado_is_named(workshop, script, message):
+    workshop.install()
+    workshop.run()
+    workshop.install(script)
+    with pytest.raises(ToolError, match=message):
+        workshop.run()
+
+
+def test_a_vivado_that_hangs_is_stopped_with_its_children(workshop):
+    workshop.install("(sleep 2; touch survived) & sleep 20")
+    started = time.monotonic()
+    with pytest.raises(ToolError, match=r"vivado took longer than hls.tool_timeout_s = 0.3"):
+        workshop.run(HlsConfig(tool_timeout_s=0.3))
+    assert time.monotonic() - started < 2
+    time.sleep(2.2)
+    assert not (workshop.rtl / "vivado" / "survived").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "figure"),
+    [
+        ("utilization.rpt", "| CLB LUTs*  ", "| something  ", "LUT; expected row CLB LUTs or Slice LUTs"),
+        ("utilization.rpt", "2,702", "n/a", "FF; expected row CLB Registers"),
+        ("utilization.rpt", "Block RAM Tile", "Block RAM", "Block RAM tiles"),
+        ("utilization.rpt", "| URAM ", "| ULTRA", "URAM"),
+        ("utilization.rpt", "| DSPs ", "| none ", "DSP48E"),
+        ("timing.rpt", "-0.612", "    NA", "WNS; expected a number under WNS"),
+        ("timing.rpt", "| Design Timing Summary", "", "WNS"),
+    ],
+)
+def test_a_missing_figure_is_named(workshop, name, old, new, figure):
+    whole = {"utilization.rpt": UTILIZATION, "timing.rpt": TIMING}[name]
+    assert old in whole
+    workshop.report(name, whole.replace(old, new))
+    workshop.install()
+    with pytest.raises(ToolError, match=rf"the report of vivado, .*{name}, has no {figure}"):
+        workshop.run()
+
+
+def test_a_7_series_part_has_other_rows_and_no_uram(tmp_path):
+    text = UTILIZATION.replace("CLB LUTs*", "Slice LUTs*").replace("CLB Reg", "Slice Reg").replace("| URAM ", "| none ")
+    utilization, timing = tmp_path / "u", tmp_path / "t"
+    utilization.write_text(text)
+    timing.write_text(TIMING.replace("-0.612", " 1.250"))
+    found = read_reports(utilization, timing, has_uram=False)
+    assert (found.lut, found.ff, found.uram, found.wns_ns) == (14_210, 2_702, 0, 1.25)
+    with pytest.raises(ToolError, match="no URAM"):
+        read_reports(utilization, timing)
+
+
+def test_only_the_column_used_is_read():
+    moved = "| Site Type | Available | Used |\n| CLB LUTs* | 100 | 12 |\n"
+    assert parse_utilization(moved) == {"LUT": 12.0}
+    assert parse_slack(TIMING.replace("-0.612", "   inf")) is None
+
+
+def test_an_rtl_folder_without_verilog_is_named(workshop):
+    workshop.install()
+    (workshop.rtl / "src" / "codae.v").unlink()
+    with pytest.raises(InputError, match=r"codae.v does not exist; expected the Verilog of a finished RTL folder"):
+        workshop.run()
