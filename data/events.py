@@ -77,7 +77,7 @@ class EventImages:
 def concatenate(parts: Sequence[EventImages]) -> EventImages:
     """One EventImages of several; the provenance of the first."""
     columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventImages)[:5]]
-    return EventImages(*columns, parts[0].provenance)
+    return EventImages(*columns, provenance=parts[0].provenance)
 
 
 def check_images(images: np.ndarray, where: str = "images") -> None:

@@ -116,7 +116,7 @@ class EventFile:
             part = self.read(number * _SLICE, (number + 1) * _SLICE)
             images[here] = part.images[indices[here] - number * _SLICE]
         columns = [getattr(self, name)[indices] for name in COLUMNS]
-        return EventImages(images, *columns, self.provenance)
+        return EventImages(images, *columns, provenance=self.provenance)
 
     def verify(self) -> None:
         """Raise InputError unless the whole content has the checksum that was written with it."""

@@ -141,7 +141,7 @@ class _State:
         arrays = {f"{kind}{i}": value for kind, values in groups.items() for i, value in enumerate(values)}
         header = json.dumps({"fingerprint": self.fingerprint, "history": self.history})
         with whole_file(self.folder / CHECKPOINT) as temporary:
-            np.savez(temporary, header=np.array(header), **arrays)
+            np.savez(temporary, allow_pickle=False, header=np.array(header), **arrays)
         write_json(self.folder / HISTORY, self.history)
 
     def restore_best(self) -> None:

@@ -1,7 +1,7 @@
 """The events of a run: which file, which events are in which split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,11 @@ from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
 from codae_l1.data.store import EventFile
 
-if TYPE_CHECKING:
-    from codae_l1.scripts.run_folder import RunFolder
-
 # Fewer QCD events than this in a split, and a training or an AUC says nothing.
 MIN_QCD_EVENTS = 50
 
 
-def events_path(run: "RunFolder") -> Path:
+def events_path(run: Any) -> Path:
     """The events file that the run's config names."""
     source = run.config.data.events
     if source == "generate":
@@ -42,7 +39,7 @@ def indices(file: EventFile, split: str, qcd_only: bool = False) -> np.ndarray:
     return np.flatnonzero(chosen & ((file.signal == QCD) | (not qcd_only)))
 
 
-def read_split(run: "RunFolder", split: str, qcd_only: bool = True) -> EventImages:
+def read_split(run: Any, split: str, qcd_only: bool = True) -> EventImages:
     """The events of a split; QCD alone unless asked otherwise."""
     with EventFile(events_path(run)) as file:
         return file.read_where(indices(file, split, qcd_only))

@@ -33,7 +33,7 @@ LATENT_PROCESSES = (QCD, "h125", "h300", "h700", "svj3100")
 LATENT_COLOURS = ("#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20")
 
 
-def _style() -> dict[str, Any]:
+def _style() -> Any:
     sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 8}
     sizes |= {"xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.4, "figure.constrained_layout.use": True}
     # DejaVu Sans comes with matplotlib, so that the style needs no font of the machine.

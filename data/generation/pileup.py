@@ -62,7 +62,7 @@ def overlay(hard: Hits, z_hard: float, block: PileupBlock, mean: float, rng: np.
 def save_block(path: Path, block: PileupBlock) -> None:
     """Write a block, whole or not at all."""
     with whole_file(path) as temporary:
-        np.savez(temporary, start=block.start, z=block.z, **block.hits.columns())
+        np.savez(temporary, allow_pickle=False, start=block.start, z=block.z, **block.hits.columns())
 
 
 def load_block(path: Path) -> PileupBlock:
