@@ -52,8 +52,8 @@ def calibrate(
             weight_integer=_bits(np.abs(kernel).max() * WEIGHT_MARGIN),
             output_integer=max(_bits(largest[name] * head_room), 0),
         )
-        # Odd words of one bit below the products' step: sums never lie on a tie. A small bias gets more integer bits than
-        # it needs, not a finer step, which would cost exactness in float32.
+        # Odd words of one bit below the products' step: sums never lie on a tie. A small bias gets more integer bits
+        # than it needs, not a finer step, which would cost exactness in float32.
         fraction = word.fraction + new.weight_word.fraction + 1
         integer = max(_bits(np.abs(bias).max() * head_room), 1 - fraction)
         precision[name] = dataclasses.replace(new, bias_integer=integer, bias_bits=1 + integer + fraction)
