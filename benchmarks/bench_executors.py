@@ -56,4 +56,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from codae_l1.scripts import cli
+
+    cli.run(main)

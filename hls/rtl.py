@@ -8,9 +8,12 @@ sim/              the Verilator model's binder and library
 """
 
 import json
+import multiprocessing
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -161,16 +164,11 @@ def build_rtl(
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Run da4ml's optimiser as plain Python inside the block.
-
-    Numba compiles it for one to two minutes on first use; a trigger-sized network takes seconds in plain Python, and
-    the result is the same. Where da4ml was imported before (and so decorated for Numba), Numba is left in charge.
-    """
+    """Whatever imports da4ml first inside the block gets its optimiser as plain Python, not compiled by Numba."""
     import numba
 
     before = numba.config.DISABLE_JIT
-    compiled = "da4ml.cmvm.core" in sys.modules and hasattr(sys.modules["da4ml.cmvm.core"].cmvm, "py_func")
-    numba.config.DISABLE_JIT = before if compiled else 1
+    numba.config.DISABLE_JIT = 1
     try:
         yield
     finally:
@@ -178,10 +176,27 @@ def without_compiler() -> Iterator[None]:
 
 
 def trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
-    """(CombLogic of the network, CombLogic that gives every layer's output one after the other)."""
-    largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
-    with without_compiler() if largest <= _PLAIN_WEIGHTS else nullcontext():
-        return _trace(network, config)
+    """(CombLogic of the network, CombLogic that gives every layer's output one after the other).
+
+    Numba compiles da4ml's optimiser for one to two minutes on first use in an environment; a trigger-sized network
+    takes seconds in plain Python, and the result is the same. How da4ml was imported decides which it is, so where it
+    was imported the other way (hls4ml does it), the trace runs in a process of its own.
+    """
+    plain = (
+        max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0) <= _PLAIN_WEIGHTS
+    )
+    core = sys.modules.get("da4ml.cmvm.core")
+    if core is None or hasattr(core.cmvm, "py_func") != plain:
+        with without_compiler() if plain else nullcontext():
+            return _trace(network, config)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_choose_compiler, initargs=(plain,)) as pool:
+        return pool.submit(_trace, network, config).result()
+
+
+def _choose_compiler(plain: bool) -> None:
+    """In a fresh process, before Numba is imported there."""
+    os.environ["NUMBA_DISABLE_JIT"] = str(int(plain))
 
 
 def _trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
