@@ -35,7 +35,13 @@ LATENT_COLOURS = ("#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20")
 
 def _style() -> Any:
     sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 8}
-    sizes |= {"xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.4, "figure.constrained_layout.use": True}
+    sizes |= {
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "lines.linewidth": 1.4,
+        "axes.linewidth": 1.0,
+        "figure.constrained_layout.use": True,
+    }
     # DejaVu Sans comes with matplotlib, so that the style needs no font of the machine.
     return mplhep.style.CMS | sizes | {f"font.{name}": ["DejaVu Sans"] for name in ("family", "sans-serif", "cursive")}
 
@@ -112,6 +118,7 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
 
     titles = ("track pT [GeV]", "ECAL ET [GeV]", "HCAL ET [GeV]", "firmware input [pixels]", "reconstruction")
     grid = (-ETA_MAX, ETA_MAX, -180, 180)
+    most = max(np.max(event["counts"]) for event in gallery)
     with matplotlib.rc_context(_style()):
         figure, axes = _figure(len(gallery), 5, 11, 2.6 * len(gallery), sharex=True, sharey=True)
         for row, event in zip(axes, gallery, strict=True):
@@ -121,10 +128,13 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
             show = {"aspect": "auto", "extent": grid, "origin": "lower", "interpolation": "nearest"}
             for channel, ax in enumerate(row[:3]):
                 energy = np.where(image[..., channel] > 0, image[..., channel], np.nan)
-                ax.imshow(energy, norm=LogNorm(0.2, 200), cmap="viridis", **show)
-            row[3].imshow(np.array(event["counts"]), vmin=0, cmap="magma", **show)
-            row[4].imshow(np.array(event["reconstruction"]), vmin=0, vmax=1, cmap="magma", **show)
+                shown = [ax.imshow(energy, norm=LogNorm(0.2, 200), cmap="viridis", **show)]
+            shown.append(row[3].imshow(np.array(event["counts"]), vmin=0, vmax=most, cmap="magma", **show))
+            shown.append(row[4].imshow(np.array(event["reconstruction"]), vmin=0, vmax=1, cmap="magma", **show))
             row[0].set_ylabel(f"{TITLES[event['signal']]}\n$\\phi$ [degrees]")
+        bars = (axes[:, :3], axes[:, 3:4], axes[:, 4:]), ("GeV", "active pixels in a cell", "probability")
+        for image, ax, label in zip(shown, *bars, strict=True):
+            figure.colorbar(image, ax=ax, location="bottom", label=label, aspect=30 if label == "GeV" else 10, pad=0.01)
         for ax, title in zip(axes[0], titles, strict=True):
             ax.set_title(title)
         for ax in axes[-1]:

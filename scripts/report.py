@@ -118,7 +118,18 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
         f"{'equal' if different == 0 else 'NOT equal'} in QKeras, HLS emulation and RTL; going from float to firmware "
         f"costs at most {100 * max(loss, 0):.2f} % AUC."
     )
-    return {"fits": not missed, "headline": headline, "sentence": sentence, "missed": missed, "checks": checks}
+    better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
+    baseline = f"The number of tracks, which the image does not hold, is the better score on {', '.join(better)}."
+    if not better:
+        baseline = "The number of tracks is the better score on no signal."
+    return {
+        "fits": not missed,
+        "baseline": baseline,
+        "headline": headline,
+        "sentence": sentence,
+        "missed": missed,
+        "checks": checks,
+    }
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -58,14 +59,16 @@ class RunFolder:
                 "name one with --run, or give --config",
             )
         self.config = config
-        write_json(stored, dump(config))
+        # Opened for scoring, a run folder may be read-only.
+        if not stored.exists() or read_json(stored) != dump(config):
+            write_json(stored, dump(config))
 
     def path(self, stage: str, *names: str) -> Path:
         """Where a stage keeps its artifacts: runs/<name>/<stage>/..."""
         return self.folder.joinpath(stage, *names)
 
     def read(self, stage: str) -> dict[str, Any]:
-        """What a finished stage said; one that is not finished, or out of date, raises InputError."""
+        """What a finished stage said; one that is not finished raises InputError."""
         file = self.folder / f"{stage}.json"
         if not file.exists():
             raise InputError(
@@ -78,12 +81,20 @@ class RunFolder:
     def is_done(self, stage: str) -> bool:
         """Whether the stage's JSON was made from the inputs of now."""
         file = self.folder / f"{stage}.json"
-        return file.exists() and read_json(file)["stamp"]["inputs"] == self._inputs(stage)
+        if not file.exists() or not all(self.is_done(s) for s in STAGES[: STAGES.index(stage)][-1:]):
+            return False
+        return read_json(file)["stamp"]["inputs"] == self._inputs(stage)
 
     def do(self, stage: str, work: Callable[["RunFolder"], dict[str, Any]]) -> dict[str, Any]:
-        """Do a stage unless it is done: call `work`, stamp what it returns and write the stage's JSON."""
+        """Do a stage: call `work`, stamp what it returns and write the stage's JSON."""
         for earlier in STAGES[: STAGES.index(stage)]:
             self.read(earlier)
+            if not self.is_done(earlier):
+                raise InputError(
+                    f"stage {earlier} of {self.folder} is out of date (its config, events or packages changed)",
+                    "stages made from the inputs of now",
+                    f"run python scripts/{earlier}.py --run {self.folder} first, or python scripts/run_chain.py",
+                )
         inputs, started = self._inputs(stage), time.time()
         state = self.path(stage, ".inputs")
         if state.exists() and state.read_text() != inputs:
@@ -97,8 +108,6 @@ class RunFolder:
         return content
 
     def _discard(self, stage: str) -> None:
-        import shutil
-
         (self.folder / f"{stage}.json").unlink(missing_ok=True)
         shutil.rmtree(self.path(stage))
 
@@ -120,11 +129,10 @@ def versions() -> dict[str, str]:
 
 def stamp(seed: int) -> dict[str, Any]:
     """How an artifact was made: commit, versions, seed, time."""
-    git = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
-    )
+    describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() if shutil.which("git") else ""
     return {
-        "commit": git.stdout.strip() or "not in a git checkout",
+        "commit": commit or "not in a git checkout",
         "versions": versions(),
         "seed": seed,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

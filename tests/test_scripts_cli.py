@@ -79,6 +79,13 @@ def test_stage_before_its_inputs_names_the_script(run):
         run.do("train", lambda run: {})
 
 
+def test_stage_after_stale_inputs_is_refused(run):
+    stage.do(run, STAGES[0], lambda run: {"summary": "made"})
+    changed = RunFolder(run.folder, RunConfig(seed=2), update=True)
+    with pytest.raises(InputError, match=r"stage make_data of .* is out of date .*scripts/run_chain\.py"):
+        changed.do("train", lambda run: {})
+
+
 def test_missing_events_file(command, tmp_path, run):
     code, error = command(score.command, "--run", run.folder, "--events", tmp_path / "x.h5", "--out", tmp_path / "o.h5")
     assert code == 2
