@@ -8,11 +8,9 @@ Prints one JSON object. CPU seconds of this process and its children, so that th
 
 import argparse
 import json
-import os
 import resource
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 EVENTS = 20_000
 PEER = "hls"
 
@@ -23,6 +21,9 @@ def cpu_seconds() -> float:
 
 
 def main() -> None:
+    from codae_l1.scripts import cli
+
+    cli.import_tensorflow()
     import numpy as np
 
     from codae_l1.scripts.executors import EXECUTORS, open_executor
