@@ -112,7 +112,7 @@ def _read(run: Any) -> dict[str, np.ndarray]:
             "active_pixels": active_pixels(masks),
             "n_tracks": file.n_tracks,
             "signal": file.signal,
-            "file": np.full(len(file), file.path.name),
+            "file": np.full(len(file), str(file.path)),
             "test": indices(file, "test"),
         }
 

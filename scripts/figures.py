@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.models.evaluation import MINIMUM_BACKGROUND
 
 matplotlib.use("Agg")
 
@@ -51,15 +52,18 @@ def _figure(rows: int, columns: int, width: float, height: float, **kwargs: Any)
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def roc_figure(roc: dict[str, Any]) -> Figure:
-    """ROC of float against fixed-point, one panel a signal, with both baselines; x logarithmic."""
+def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
+    """ROC of float against fixed-point, one panel a signal, with both baselines; x logarithmic.
+
+    It starts where ten of the n_background QCD events pass: below, the sample says nothing.
+    """
     with matplotlib.rc_context(_style()):
         figure, axes = _figure(3, 3, 9.6, 8.6, sharex=True, sharey=True)
         for ax, signal in zip(axes.flat, roc, strict=False):
             for name, (label, colour, line) in CURVES.items():
                 curve = roc[signal][name]
                 ax.plot(curve["fpr"], curve["tpr"], color=colour, linestyle=line, label=label)
-            ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 1.02))
+            ax.set(xscale="log", xlim=(MINIMUM_BACKGROUND / n_background, 1), ylim=(0, 1.02))
             ax.set_title(TITLES[signal], loc="left")
         for ax in axes[-1]:
             ax.set_xlabel("false-positive rate (QCD)")

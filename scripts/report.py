@@ -44,6 +44,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
     from codae_l1.data.config import dump
     from codae_l1.models.evaluation import rate_khz
     from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.verdict import verdict
 
     synthesis, evaluation = stages["synthesize"], stages["evaluate"]
     report = {
@@ -67,69 +68,6 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
     }
     report["verdict"] = verdict(report)
     return report
-
-
-def verdict(report: dict[str, Any]) -> dict[str, Any]:
-    """Each requirement with its limit and what was reached; `fits` where all hold."""
-    from codae_l1.hls.parts import BUDGET, part
-
-    resources, available = report["resources"], part(report["part"])
-    how = f"{resources['tool']}, {resources['kind']}"
-    different = sum(m["different"] for m in report["mismatches"].values())
-    loss = max(row["value"] for row in report["quantization_loss"].values())
-    below = [s for s, row in report["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
-    n = len(report["auc"])
-    rows = [
-        ("LUT", f"{BUDGET.lut:,}", f"{resources['LUT']:,}", resources["LUT"] <= BUDGET.lut, how),
-        ("DSP", BUDGET.dsp, resources["DSP"], resources["DSP"] <= BUDGET.dsp, how),
-        ("BRAM_18K", BUDGET.bram, resources["BRAM_18K"], resources["BRAM_18K"] <= BUDGET.bram, how),
-        (
-            "latency [ns]",
-            f"{BUDGET.latency_ns:g}",
-            f"{report['latency_ns']:g}",
-            report["latency_ns"] <= BUDGET.latency_ns,
-            f"{report['latency_cycles']} cycles, {report['latency_how']}; closing the clock needs place and route",
-        ),
-        (
-            "initiation interval [cycles]",
-            BUDGET.interval_cycles,
-            report["interval_cycles"],
-            report["interval_cycles"] <= BUDGET.interval_cycles,
-            report["interval_how"],
-        ),
-        ("mismatches between executors", 0, different, different == 0, "words compared with =="),
-        (
-            "signals with RTL AUC >= active pixels - 0.01",
-            f"{n} of {n}",
-            f"{n - len(below)} of {n}",
-            not below,
-            "test events of this run" + (f"; below on {', '.join(below)}" if below else ""),
-        ),
-    ]
-    checks = [dict(zip(("name", "limit", "value", "ok", "how"), row, strict=True)) for row in rows]
-    missed = [check["name"] for check in checks if not check["ok"]]
-    headline = "Fits the Level-1 budget, and sees at least what counting pixels sees."
-    if missed:
-        headline = f"Misses: {', '.join(missed)}."
-    sentence = (
-        f"The firmware f_m costs {resources['LUT']:,} LUT ({100 * resources['LUT'] / available.lut:.1f} % of "
-        f"{report['part']}), {resources['DSP']} DSP and {resources['BRAM_18K']} BRAM, answers after "
-        f"{report['latency_ns']:g} ns and takes a new event every {report['interval_cycles']} cycle(s); its words are "
-        f"{'equal' if different == 0 else 'NOT equal'} in QKeras, HLS emulation and RTL; going from float to firmware "
-        f"costs at most {100 * max(loss, 0):.2f} % AUC."
-    )
-    better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
-    baseline = f"The number of tracks, which the image does not hold, is the better score on {', '.join(better)}."
-    if not better:
-        baseline = "The number of tracks is the better score on no signal."
-    return {
-        "fits": not missed,
-        "baseline": baseline,
-        "headline": headline,
-        "sentence": sentence,
-        "missed": missed,
-        "checks": checks,
-    }
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -160,7 +98,7 @@ def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
 
     evaluation = stages["evaluate"]
     drawn = {
-        "roc": figures.roc_figure(evaluation["roc"]),
+        "roc": figures.roc_figure(evaluation["roc"], evaluation["events"]["test"]["qcd"]),
         "latent": figures.latent_figure(evaluation["latents"]),
         "scatter": figures.scatter_figure(stages["quantize"]["comparison"]["scatter"]),
         "history": figures.history_figure(stages["train"]["history"]),

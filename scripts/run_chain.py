@@ -31,7 +31,8 @@ def command() -> None:
         stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
     minutes = (time.monotonic() - started) / 60
     verdict = run.read("report")["verdict"]
-    print(f"\n{verdict['headline']} {verdict['sentence']}\n{run.path('report', 'report.html')} ({minutes:.1f} min)")
+    print(f"\n{verdict['headline']} {verdict['sentence']} {verdict['baseline']}")
+    print(f"{run.path('report', 'report.html')} ({minutes:.1f} min)")
 
 
 def main() -> None:

