@@ -21,22 +21,33 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        temporary.chmod(0o755)
-        yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.rename(path)
+        with writing(path, "; nothing half-written was left"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+            temporary.chmod(0o755)
+            yield temporary
+            if path.is_dir():
+                shutil.rmtree(path)
+            temporary.rename(path)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path | str, left: str = "") -> Iterator[None]:
+    """Whatever the block cannot write (full disk, no permission) is an InputError that names `path`.
+
+    left: what is said of the files that the block leaves behind.
+    """
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"{path} could not be written ({error.strerror or error})",
             "a writable folder with free space",
-            "free some space or choose another folder; nothing half-written was left",
+            f"free some space or choose another folder{left}",
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

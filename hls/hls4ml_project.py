@@ -19,6 +19,7 @@ import numpy as np
 
 from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.exact import exact_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.folders import keep_log, output_to, tail, whole_folder
@@ -40,7 +41,7 @@ extern "C" void predict_batch(double *in, double *out, size_t n, size_t n_in, si
 
 
 class HlsProject:
-    """hls4ml's compiled emulation, reopened from its folder without conversion."""
+    """hls4ml's compiled emulation; `HlsProject(folder)` reopens what `convert` left there."""
 
     name = "hls"
 
@@ -55,14 +56,9 @@ class HlsProject:
         self._library.predict_batch.argtypes = [pointer, pointer, *[ctypes.c_size_t] * 3]
         self._library.predict_batch.restype = None
 
-    @classmethod
-    def open(cls, folder: Path | str) -> "HlsProject":
-        """The project that `convert` left in the folder."""
-        return cls(folder)
-
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        return WordType(**self.design["output_word"]).to_words(self._predict(counts))
+        return exact_words(self._predict(counts), WordType(**self.design["output_word"]), self.name)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64} of the layers that hls4ml kept."""
@@ -126,6 +122,9 @@ def _write_project(model: Any, network: Network, output: WordType, config: HlsCo
             warnings.simplefilter("ignore")
             graph = _convert_graph(model, network, config, folder)
             graph.write()
+    except OSError:
+        # A full disk is no fault of the network; whole_folder says what it is.
+        raise
     except Exception as error:
         with open(log, "a") as handle:
             traceback.print_exc(file=handle)

@@ -8,12 +8,13 @@ sim/              the Verilator model's binder and library
 """
 
 import json
-import multiprocessing
 import os
+import pickle
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.artifact import read_json
-from codae_l1.data.errors import InputError
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.exact import exact_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import whole_folder
+from codae_l1.hls.folders import whole_folder, writing
 from codae_l1.hls.network import Network, read_network
 from codae_l1.hls.tracer import symbolic_input, trace_layers
 from codae_l1.hls.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
@@ -54,14 +56,9 @@ class Interpreter:
             self._program, self._layers = programs["network"], programs["layers"]
         self._word = WordType(**self.design["output_word"])
 
-    @classmethod
-    def open(cls, folder: Path | str, threads: int = 2) -> "Interpreter":
-        """The one that `build_rtl` left in the folder."""
-        return cls(folder, threads)
-
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        return self._word.to_words(self._run(self._program, counts))
+        return exact_words(self._run(self._program, counts), self._word, self.name)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
@@ -96,11 +93,6 @@ class RtlSimulation:
         self.folder, self.threads = Path(folder), threads
         self.design = read_json(self.folder / "design.json")
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
-
-    @classmethod
-    def open(cls, folder: Path | str, threads: int = 2) -> "RtlSimulation":
-        """The one that `build_rtl` left in the folder."""
-        return cls(folder, threads)
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
@@ -188,18 +180,36 @@ def trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
     core = sys.modules.get("da4ml.cmvm.core")
     if core is None or hasattr(core.cmvm, "py_func") != plain:
         with without_compiler() if plain else nullcontext():
-            return _trace(network, config)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_choose_compiler, initargs=(plain,)) as pool:
-        return pool.submit(_trace, network, config).result()
+            return trace_here(network, config)
+    return _trace_apart(network, config, plain)
 
 
-def _choose_compiler(plain: bool) -> None:
-    """In a fresh process, before Numba is imported there."""
-    os.environ["NUMBA_DISABLE_JIT"] = str(int(plain))
+def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any, Any]:
+    """`trace_here` in a fresh process (codae_l1.hls.trace_job), which has Numba's setting from its environment."""
+    with tempfile.TemporaryDirectory() as scratch, writing(scratch):
+        given, made = Path(scratch) / "network.pickle", Path(scratch) / "trace.pickle"
+        given.write_bytes(pickle.dumps((network, config)))
+        command = [sys.executable, "-m", "codae_l1.hls.trace_job", str(given), str(made)]
+        environment = {**os.environ, "NUMBA_DISABLE_JIT": str(int(plain))}
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=config.tool_timeout_s
+            )
+            ending = f"ended with status {done.returncode}: {' | '.join(done.stderr.splitlines()[-3:])[-400:]}"
+        except subprocess.TimeoutExpired:
+            ending = f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
+        if not made.is_file():
+            raise ToolError(
+                f"tracing the network {ending}", "a trace by da4ml", "mend what it names, or give it more time"
+            )
+        found = pickle.loads(made.read_bytes())
+    if isinstance(found, InputError):
+        raise found
+    return found
 
 
-def _trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
+def trace_here(network: Network, config: HlsConfig) -> tuple[Any, Any]:
+    """`trace` in this process, with da4ml as it was or will be imported here."""
     from da4ml.trace import HWConfig, comb_trace
 
     hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)

@@ -17,6 +17,7 @@ import numpy as np
 
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
+from codae_l1.data.exact import exact_words
 from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.data.words import WordType
 from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
@@ -207,8 +208,7 @@ class FirmwareModel:
         values = input_word(self.config).to_words(counts).astype(np.float32)
         parts = [np.asarray(self.model.predict_on_batch(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
         outputs = np.concatenate(parts) if parts else np.zeros((0, self.config.outputs))
-        words = outputs.astype(np.float64) / output_word(self.config).lsb
-        return np.rint(words).astype(np.int64)
+        return exact_words(outputs, output_word(self.config), "qkeras")
 
     def firmware_word(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> (N,) int64, higher = more anomalous."""

@@ -1,17 +1,24 @@
 """QKeras = hls4ml = interpreter = Verilog on small firmware: equal words, a mutation found, failing tools."""
 
+import errno
 import json
+import pickle
 import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.words import WordType
 from codae_l1.hls.clocks import count_clocks
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.hls4ml_project import HlsProject, convert
 from codae_l1.hls.mismatch import adversarial_counts, compare
-from codae_l1.hls.rtl import Interpreter, RtlSimulation, build_rtl
+from codae_l1.hls.network import read_network
+from codae_l1.hls.rtl import Interpreter, RtlSimulation, build_rtl, trace
 from codae_l1.quantization.firmware import (
     ConvConfig,
     FirmwareConfig,
@@ -68,8 +75,8 @@ def rtl_folder(firmware, tmp_path_factory):
 
 @pytest.fixture(params=["hls", "interpreter", "rtl"])
 def executor(request, project, rtl_folder):
-    made = {"hls": lambda: HlsProject.open(project.folder), "interpreter": lambda: Interpreter.open(rtl_folder)}
-    return made.get(request.param, lambda: RtlSimulation.open(rtl_folder))()
+    made = {"hls": lambda: HlsProject(project.folder), "interpreter": lambda: Interpreter(rtl_folder)}
+    return made.get(request.param, lambda: RtlSimulation(rtl_folder))()
 
 
 def test_every_executor_gives_the_words_of_qkeras(firmware, executor, counts):
@@ -90,7 +97,7 @@ def test_every_traced_layer_agrees(firmware, project, rtl_folder, counts):
     from codae_l1.hls.mismatch import qkeras_layers
 
     expected = qkeras_layers(firmware, counts[:300])
-    for executor in (project, Interpreter.open(rtl_folder)):
+    for executor in (project, Interpreter(rtl_folder)):
         layers = executor.predict_layers(counts[:300])
         assert {"conv1", "conv1_relu", "dense1_relu", "output", "output_word"} <= set(layers)
         for name, values in layers.items():
@@ -107,7 +114,7 @@ def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, pr
         CONFIG.layer_precision(name).weight_bits - 1 - CONFIG.layer_precision(name).weight_integer
     )
     layer.set_weights([kernel, *layer.get_weights()[1:]])
-    for executor in (project, Interpreter.open(rtl_folder)):
+    for executor in (project, Interpreter(rtl_folder)):
         mismatch = compare(changed, executor, counts)
         assert mismatch.different > 0
         assert mismatch.worst_lsb > 0
@@ -120,12 +127,12 @@ def test_a_rounding_bias_free_of_ties_is_exact_too(counts, tmp_path):
     config = FirmwareConfig(conv=(ConvConfig(1, (6, 5), (6, 5)),), dense=(2,), count_bits=3)
     firmware = random_firmware(config, seed=8)
     build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
-    assert compare(firmware, Interpreter.open(tmp_path / "rtl"), counts).different == 0
+    assert compare(firmware, Interpreter(tmp_path / "rtl"), counts).different == 0
 
 
 def test_latency_and_interval_are_counted_in_the_simulation(rtl_folder):
     found = count_clocks(rtl_folder)
-    assert found.latency_cycles == RtlSimulation.open(rtl_folder).design["stages"] >= 3
+    assert found.latency_cycles == RtlSimulation(rtl_folder).design["stages"] >= 3
     assert found.interval_cycles == 1
     assert (found.steps, found.events) == (16, 256)
     assert found.tool.startswith("Verilator 5.")
@@ -141,7 +148,7 @@ def test_a_latency_that_is_not_the_stages_is_refused(rtl_folder, tmp_path):
 
 
 def test_an_event_on_one_edge_shows_its_word_after_the_stages_alone(rtl_folder, firmware, counts):
-    simulation, words = RtlSimulation.open(rtl_folder), firmware.predict_words(counts)
+    simulation, words = RtlSimulation(rtl_folder), firmware.predict_words(counts)
     event = int(np.flatnonzero((words != words[0]).any(1))[0])
     stages = simulation.design["stages"]
     stream = np.repeat(counts[:1], 4 * stages, 0)
@@ -213,4 +220,93 @@ def test_a_failing_verilator_is_named_with_its_log(firmware, tmp_path, monkeypat
 
 def test_a_run_without_its_simulation_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"design.json does not exist; expected a JSON file; run the stage"):
-        RtlSimulation.open(tmp_path)
+        RtlSimulation(tmp_path)
+
+
+class _Altered:
+    """An executor's library or program whose first output is changed by `by` LSB in event 7 of many."""
+
+    def __init__(self, given, by):
+        self.given, self.by = given, by
+
+    def __call__(self, *arguments):
+        out = self.given(*arguments).copy()
+        # A slice: the layers of a single event are traced unchanged.
+        out[7:8, 0] += self.by * output_word(CONFIG).lsb
+        return out
+
+
+@pytest.mark.parametrize("kind", ["hls", "interpreter", "qkeras"])
+@pytest.mark.parametrize("by", [0.4, np.nan])
+def test_an_output_between_two_words_is_not_rounded_away(firmware, project, rtl_folder, counts, monkeypatch, kind, by):
+    executor = alter(kind, by, firmware, project, rtl_folder, monkeypatch)
+    message = rf"executor {kind} gave 1 of 200 outputs off the grid of ap_fixed<6,3,.*; expected multiples of 0.125"
+    with pytest.raises(ToolError, match=message):
+        executor.predict_words(counts[:100])
+
+
+@pytest.mark.parametrize("kind", ["hls", "interpreter"])
+def test_an_output_out_of_range_is_not_clipped_away(firmware, project, rtl_folder, counts, monkeypatch, kind):
+    words, high = firmware.predict_words(counts[:100]), output_word(CONFIG).bounds[1]
+    executor = alter(kind, int(high + 1 - words[7, 0]), firmware, project, rtl_folder, monkeypatch)
+    mismatch = compare(firmware, executor, counts[:100])
+    assert executor.predict_words(counts[:100])[7, 0] == high + 1
+    assert (mismatch.different, mismatch.worst_lsb) == (1, high + 1 - words[7, 0])
+
+
+def alter(kind, by, firmware, project, rtl_folder, monkeypatch):
+    if kind == "qkeras":
+        monkeypatch.setattr(firmware.model, "predict_on_batch", _Altered(firmware.model.predict_on_batch, by))
+        return firmware
+    executor = HlsProject(project.folder) if kind == "hls" else Interpreter(rtl_folder)
+    method = "_predict" if kind == "hls" else "_run"
+    monkeypatch.setattr(executor, method, _Altered(getattr(executor, method), by))
+    return executor
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(firmware, tmp_path, monkeypatch):
+    from hls4ml.writer.vitis_writer import VitisWriter
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(VitisWriter, "write_hls", full)
+    message = r"hls4ml could not be written \(No space left on device\); .*; nothing half-written was left"
+    with pytest.raises(InputError, match=message):
+        convert(firmware, HlsConfig(), tmp_path / "hls4ml")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def traced_apart(monkeypatch):
+    """The network, and da4ml imported the way it must not be for it, so that the trace has a process of its own."""
+    core = SimpleNamespace(cmvm=SimpleNamespace(py_func=None))
+    monkeypatch.setitem(sys.modules, "da4ml.cmvm.core", core)
+    word = WordType(False, 3, 0)
+    layer = SimpleNamespace(kernel=None)
+    return SimpleNamespace(layers=(layer,), input_shape=(2,), input_word=word)
+
+
+def test_a_trace_that_fails_in_its_process_says_why(traced_apart):
+    with pytest.raises(ToolError, match=r"tracing the network ended with status 1: .*AttributeError: .*expected a"):
+        trace(traced_apart, HlsConfig())
+
+
+def test_a_trace_that_takes_too_long_is_stopped(traced_apart):
+    with pytest.raises(ToolError, match=r"tracing the network took longer than hls.tool_timeout_s = 0.1; expected"):
+        trace(traced_apart, HlsConfig(tool_timeout_s=0.1))
+
+
+def test_a_script_without_a_main_guard_can_trace(firmware, tmp_path):
+    network = read_network(firmware.model, input_word(CONFIG))
+    (tmp_path / "network.pickle").write_bytes(pickle.dumps(network))
+    script = tmp_path / "user.py"
+    script.write_text(
+        "import pickle, sys\nfrom codae_l1.hls.config import HlsConfig\nfrom codae_l1.hls.rtl import trace\n"
+        # Numba compiles here, as where hls4ml was imported first.
+        "import da4ml.cmvm.core\n"
+        "network = pickle.load(open(sys.argv[1], 'rb'))\nprint('cost', trace(network, HlsConfig())[0].cost)\n"
+    )
+    done = subprocess.run([sys.executable, script, tmp_path / "network.pickle"], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert float(done.stdout.removeprefix("cost ")) > 100
