@@ -17,8 +17,8 @@ class HlsConfig:
     jobs: processes that compile or map at once.
     tool_timeout_s: longest run of one outside tool.
 
-    >>> HlsConfig(clock_period_ns=4.0).cycles_within(50.0)
-    12
+    >>> HlsConfig(clock_period_ns=4.0).part
+    'xcvu13p-flga2577-2-e'
     """
 
     part: str = "xcvu13p-flga2577-2-e"
@@ -33,7 +33,3 @@ class HlsConfig:
         for name in ("clock_period_ns", "latency_cutoff", "simulation_threads", "jobs", "tool_timeout_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"hls.{name} = {getattr(self, name)}", "a number above zero", "correct it")
-
-    def cycles_within(self, time_ns: float) -> int:
-        """Whole clock cycles that fit into `time_ns`."""
-        return int(time_ns / self.clock_period_ns + 1e-9)

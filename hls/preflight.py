@@ -19,9 +19,12 @@ from codae_l1.hls.parts import part
 
 # hls4ml's limit on the elements of one array that is partitioned completely (config_array_partition).
 LARGEST_ARRAY = 4096
-# Share of the adders that remain after da4ml has shared common parts (measured on this project's networks).
+# Share of the adders that is left after da4ml has shared common parts. Chosen to fit the da4ml cost of two small
+# networks with random weights, those of tests/test_hls_preflight.py, which holds it within a factor of two; no other
+# source.
 SHARED = 0.55
-# Peak memory of Yosys for one stage: MB of a mapped LUT (2,770 MB at 34 k LUT) and a base.
+# Peak memory of Yosys for one module [MB]: MB a mapped LUT and a base, a line above five measured modules (195 MB at
+# 3 k LUT, 371 at 12 k, 914 at 15 k, 2,042 at 23 k, 2,770 at 34 k), not a fit; no test repeats the measurement.
 MB_PER_LUT, MB_BASE = 0.082, 200
 # Share of the machine's memory that one tool may take.
 MEMORY_SHARE = 0.8

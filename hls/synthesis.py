@@ -23,7 +23,7 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import tail
+from codae_l1.hls.folders import tail, writing
 from codae_l1.hls.parts import part
 from codae_l1.hls.rtl import TOP
 
@@ -57,14 +57,18 @@ def synthesize(
 
     clocks: what `count_clocks` found in the simulation.
 
-    Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s.
+    Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s, InputError on a full disk.
     """
     folder = Path(folder)
     design = read_json(folder / "design.json")
     logs = folder / "yosys"
-    logs.mkdir(exist_ok=True)
     total, creator = Counter(), ""
-    with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+    with (
+        writing(logs),
+        tempfile.TemporaryDirectory() as scratch,
+        concurrent.futures.ThreadPoolExecutor(config.jobs) as pool,
+    ):
+        logs.mkdir(exist_ok=True)
         jobs = _jobs(folder, design["stages"], Path(scratch))
         waiting = [pool.submit(_map, name, files, Path(scratch), logs, config) for name, files in jobs]
         for done, finished in enumerate(concurrent.futures.as_completed(waiting)):

@@ -7,12 +7,14 @@ logs are kept; where no tool is on PATH the record says so, and nothing else dep
 import re
 import shutil
 import xml.etree.ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.errors import ToolError
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import writing
 from codae_l1.hls.hls4ml_project import TOP
 from codae_l1.hls.tools import run_tool
 from codae_l1.hls.vivado import rows as vivado_rows
@@ -54,46 +56,75 @@ def run_vendor(
     progress: Callable[[int, int, str], None] | None = None,
     rtl: Path | str | None = None,
     opened: dict[str, Any] | None = None,
+    strict: bool = True,
 ) -> dict[str, Any]:
     """Synthesise with the vendor tools on PATH: the hls4ml project `project` (Vitis HLS), the folder `rtl` (Vivado).
 
     opened: the report of `codae_l1.hls.synthesis.synthesize`, shown beside; Vivado runs where rtl is given.
     Returns {tools, ran, tool, kind, sentence, records: rows {name, open, vendor, tool, kind}, CSynthesisReport,
     VivadoSynthReport, TimingReport (hls4ml's keys, numbers; None where not run)}.
-    Raises ToolError where a tool fails or ends without its report.
+    strict: raise ToolError where a tool fails (no licence, too slow) or ends without its report; where it is False, the
+    record's sentence says so, marked FAILED, and the other tool goes on: the open figures stand without either.
     """
     tools, say = vendor_tools(), progress or (lambda done, total, text: None)
     record: dict[str, Any] = {"tools": tools, "records": []}
     record |= {"CSynthesisReport": None, "VivadoSynthReport": None, "TimingReport": None}
     found: list[tuple[str, str, str]] = []
+    failed: list[str] = []
     name = next((name for name in _COMMANDS if tools[name]), None)
     vivado = tools["vivado"] is not None and rtl is not None
     total = (name is not None) + vivado
     if name is not None:
         say(0, total, f"{name} synthesises the hls4ml project")
-        report, version = _synthesize_project(name, Path(project), config)
-        record["CSynthesisReport"] = report
-        record["records"] += _rows(report, opened, f"{name} {version}, the hls4ml project")
-        said = f"{name} {version} synthesised the hls4ml project (its own estimate, before place and route)."
-        found.append((f"{name} {version}", "estimate", said))
+        with _kept(failed, strict):
+            found.append(_run_vitis(name, Path(project), config, record, opened))
     if vivado:
-        say(len(found), total, "vivado synthesises the RTL")
-        synthesis = synthesize_with_vivado(Path(rtl or ""), config)
-        record |= {"VivadoSynthReport": synthesis.report, "TimingReport": {"WNS": synthesis.wns_ns}}
-        record["records"] += vivado_rows(synthesis, config, opened)
-        said = f"vivado {synthesis.version} synthesised the RTL out of context (synthesis, before place and route)."
-        found.append((f"vivado {synthesis.version}", "synthesis", said))
-    if found:
-        say(total, total, f"{', '.join(tool for tool, _, _ in found)} done")
-    return {**record, **_summary(found, [tool for tool, place in tools.items() if place is None])}
+        say(total - 1, total, "vivado synthesises the RTL")
+        with _kept(failed, strict):
+            found.append(_run_vivado(Path(rtl or ""), config, record, opened))
+    if total:
+        say(total, total, f"{', '.join(tool for tool, _, _ in found) or 'no vendor tool'} done")
+    return {**record, **_summary(found, failed, [tool for tool, place in tools.items() if place is None])}
 
 
-def _summary(found: list[tuple[str, str, str]], missing: list[str]) -> dict[str, Any]:
-    """What ran, its kind, and all of it in words; `found` holds (tool, kind, sentence)."""
-    absent = f"{', '.join(missing)} not on PATH" if missing else ""
-    sentences = [said for _, _, said in found]
-    if absent:
-        sentences.append(f"{absent}." if found else f"{absent}; the figures are those of the open tools.")
+@contextmanager
+def _kept(failed: list[str], strict: bool) -> Iterator[None]:
+    """Keep what a failing tool said, where it is not to be raised."""
+    try:
+        yield
+    except ToolError as error:
+        if strict:
+            raise
+        failed.append(f"FAILED: {error}.")
+
+
+def _run_vitis(
+    name: str, project: Path, config: HlsConfig, record: dict[str, Any], opened: dict[str, Any] | None
+) -> tuple[str, str, str]:
+    report, version = _synthesize_project(name, project, config)
+    record["CSynthesisReport"] = report
+    record["records"] += _rows(report, opened, f"{name} {version}, the hls4ml project")
+    said = f"{name} {version} synthesised the hls4ml project (its own estimate, before place and route)."
+    return f"{name} {version}", "estimate", said
+
+
+def _run_vivado(
+    rtl: Path, config: HlsConfig, record: dict[str, Any], opened: dict[str, Any] | None
+) -> tuple[str, str, str]:
+    synthesis = synthesize_with_vivado(rtl, config)
+    record |= {"VivadoSynthReport": synthesis.report, "TimingReport": {"WNS": synthesis.wns_ns}}
+    record["records"] += vivado_rows(synthesis, config, opened)
+    said = f"vivado {synthesis.version} synthesised the RTL out of context (synthesis, before place and route)."
+    return f"vivado {synthesis.version}", "synthesis", said
+
+
+def _summary(found: list[tuple[str, str, str]], failed: list[str], missing: list[str]) -> dict[str, Any]:
+    """What ran, its kind, and all of it in words; `found` holds (tool, kind, sentence), `failed` sentences."""
+    sentences = [said for _, _, said in found] + failed
+    if missing:
+        sentences.append(f"{', '.join(missing)} not on PATH.")
+    if not found:
+        sentences[-1] = f"{sentences[-1][:-1]}; the figures are those of the open tools."
     return {
         "ran": bool(found),
         "tool": ", ".join(tool for tool, _, _ in found) or None,
@@ -103,8 +134,9 @@ def _summary(found: list[tuple[str, str, str]], missing: list[str]) -> dict[str,
 
 
 def _synthesize_project(name: str, project: Path, config: HlsConfig) -> tuple[dict[str, float | int], str]:
-    (project / "build_opt.tcl").write_text(_OPTIONS)
-    run_tool(_COMMANDS[name], project, project / _LOG, config.tool_timeout_s, (project / _REPORT,))
+    with writing(project):
+        (project / "build_opt.tcl").write_text(_OPTIONS)
+        run_tool(_COMMANDS[name], project, project / _LOG, config.tool_timeout_s, (project / _REPORT,))
     return read_csynth(project / _REPORT, name)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import writing
 from codae_l1.hls.parts import part
 from codae_l1.hls.rtl import TOP
 from codae_l1.hls.tools import run_tool
@@ -60,11 +61,12 @@ def synthesize_with_vivado(rtl: Path | str, config: HlsConfig) -> VivadoSynthesi
     """
     rtl = Path(rtl)
     folder = rtl / "vivado"
-    folder.mkdir(exist_ok=True)
-    (folder / _SCRIPT).write_text(script(rtl, config))
-    (folder / _CLOCK).write_text(f"create_clock -name clk -period {config.clock_period_ns:g} [get_ports clk]\n")
     reports = folder / _UTILIZATION, folder / _TIMING
-    run_tool(COMMAND, folder, folder / _LOG, config.tool_timeout_s, reports)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / _SCRIPT).write_text(script(rtl, config))
+        (folder / _CLOCK).write_text(f"create_clock -name clk -period {config.clock_period_ns:g} [get_ports clk]\n")
+        run_tool(COMMAND, folder, folder / _LOG, config.tool_timeout_s, reports)
     return read_reports(*reports, has_uram=part(config.part).uram > 0)
 
 

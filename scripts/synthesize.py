@@ -26,7 +26,7 @@ def work(run: Any) -> dict[str, Any]:
     with Progress("synthesize, Yosys") as progress:
         report = synthesize(folder, config, progress, clocks)
     with Progress("synthesize, vendor") as progress:
-        vendor = run_vendor(run.path("convert", "hls4ml"), config, progress, folder, report)
+        vendor = run_vendor(run.path("convert", "hls4ml"), config, progress, folder, report, strict=False)
     resources = report["resources"]
     return {
         "summary": f"{resources['LUT']:,} LUT, {resources['FF']:,} FF, {resources['DSP']} DSP, {resources['BRAM_18K']} "

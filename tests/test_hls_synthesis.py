@@ -54,7 +54,8 @@ def test_resources_are_plausible_and_without_dsp_and_bram(mapped, rtl_folder):
     assert 0.5 < resources["FF"] / design["register_bits"] <= 1.2
     assert resources["DSP"] == resources["BRAM_18K"] == resources["URAM"] == 0
     assert result["latency_ns"] == 5.0 * result["latency_cycles"] == 5.0 * design["stages"]
-    assert all(row["passed"] for row in BUDGET.verdict(result))
+    assert resources["LUT"] <= BUDGET.lut
+    assert result["latency_ns"] <= BUDGET.latency_ns
 
 
 def test_bands_and_cross_check():

@@ -1,10 +1,17 @@
 """Vendor tools: absent, present (stand-ins that write reports in the vendors' form), and failing in each way."""
 
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from codae_l1.data.errors import ToolError
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.synthesis import report
 from codae_l1.hls.vendor import run_vendor
+from codae_l1.quantization.firmware import FirmwareConfig
 
 REPORT = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
 <UserAssignments><TargetClockPeriod>5.00</TargetClockPeriod></UserAssignments>
@@ -87,4 +94,42 @@ def test_a_broken_report_is_named(stand_in, old, new):
     stand_in.report.write_text(REPORT.replace(old, new))
     project = stand_in("vitis_hls", writes_report(stand_in.report))
     with pytest.raises(ToolError, match=r"the report of vitis_hls, .*codae_csynth.xml, cannot be read"):
+        run_vendor(project, HlsConfig())
+
+
+def test_a_failure_is_said_where_it_is_not_raised(stand_in):
+    project = stand_in("vitis_hls", "echo ERROR: no licence for xcvu13p; exit 1")
+    record = run_vendor(project, HlsConfig(), strict=False)
+    assert (record["ran"], record["records"], record["CSynthesisReport"]) == (False, [], None)
+    assert record["sentence"].startswith(
+        "FAILED: vitis_hls ended with status 1: ERROR: no licence for xcvu13p; expected"
+    )
+    assert record["sentence"].endswith("vivado not on PATH; the figures are those of the open tools.")
+
+
+def test_the_stage_keeps_its_open_figures_where_the_vendor_tool_fails(stand_in, monkeypatch):
+    from codae_l1.scripts import executors, synthesize
+
+    project = stand_in("vitis_hls", "echo ERROR: no licence; exit 1")
+    config = FirmwareConfig()
+    run = SimpleNamespace(config=SimpleNamespace(hls=HlsConfig()), path=lambda *names: project)
+    counted = ClockCount(4, 1, 16, 256, "Verilator")
+    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    mapped = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
+    monkeypatch.setattr(executors, "open_executor", lambda run, name: SimpleNamespace(config=config, model=None))
+    monkeypatch.setattr("codae_l1.hls.rtl.build_rtl", lambda *arguments: design)
+    monkeypatch.setattr("codae_l1.hls.clocks.count_clocks", lambda folder: counted)
+    monkeypatch.setattr("codae_l1.hls.synthesis.synthesize", lambda *arguments: mapped)
+    content = synthesize.work(run)
+    assert content["resources"]["LUT"] == 8
+    assert content["vendor"]["sentence"].startswith("FAILED: vitis_hls ended with status 1: ERROR: no licence")
+
+
+def test_a_full_disk_is_said(stand_in, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    project = stand_in("vitis_hls", writes_report(stand_in.report))
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match=r"project could not be written \(No space left on device\); expected a writ"):
         run_vendor(project, HlsConfig())
