@@ -23,7 +23,7 @@ lint: env  ## ruff and pyright
 	@$(PY) -m pyright --pythonpath $(PY)
 
 bench: env  ## speed, as ratios against named peers in one run (benchmarks/)
-	@for f in benchmarks/bench_*.py; do $(PY) $$f; done
+	@for f in benchmarks/bench_*.py; do $(PY) $$f || exit $$?; done
 
 clean:  ## remove the environment and everything that was built; runs/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -44,7 +44,9 @@ def open_executor(run: "RunFolder", name: str) -> Any:
         return HlsProject(run.path("convert", "hls4ml"))
     from codae_l1.hls.rtl import Interpreter, RtlSimulation
 
-    return (Interpreter if name == "interpreter" else RtlSimulation)(run.path("synthesize", "rtl"))
+    return (Interpreter if name == "interpreter" else RtlSimulation)(
+        run.path("synthesize", "rtl"), threads=run.config.hls.simulation_threads
+    )
 
 
 def score(run: "RunFolder", name: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

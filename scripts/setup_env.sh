@@ -26,7 +26,8 @@ python=$(find_python)
 [ -n "$python" ] || fail "no Python 3.11, 3.12 or 3.13 found (python3 is $(python3 -V 2>&1 || echo missing)); install one, or name it: make demo PYTHON=/path/to/python3.12"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"
-command -v "${CXX:-g++}" >/dev/null || fail "no C++ compiler (${CXX:-g++}) on PATH; install one (Debian, Ubuntu: apt-get install g++)"
+command -v "${CXX:-g++}" >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null ||
+    fail "no C++ compiler (${CXX:+CXX=$CXX, }g++ or clang++) on PATH; install one (Debian, Ubuntu: apt-get install g++), or name it: CXX=/path/to/c++"
 command -v make >/dev/null ||
     echo "codae-l1: no make on PATH; install it (Debian, Ubuntu: apt-get install make), or call what it calls: .venv/bin/python scripts/run_chain.py --config scripts/configs/demo.toml, .venv/bin/python -m pytest" >&2
 

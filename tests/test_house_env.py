@@ -23,9 +23,11 @@ def setup_env(tmp_path):
     for name in TOOLS:
         (programs / name).symlink_to(shutil.which(name))
 
-    def call(python: str, **environment: str) -> tuple[int, str]:
+    def call(python: str, *others: str, **environment: str) -> tuple[int, str]:
         (programs / "python3").write_text(f"#!{shutil.which('sh')}\n{python}\n")
         (programs / "python3").chmod(0o755)
+        for name in others:
+            (programs / name).symlink_to(shutil.which("true"))
         result = subprocess.run(
             [programs / "sh", project / "scripts/setup_env.sh"],
             env={"PATH": str(programs), **environment},
@@ -55,5 +57,30 @@ def test_no_venv_module(setup_env):
 def test_no_compiler(setup_env):
     code, error = setup_env(f'exec {sys.executable} "$@"', HOME=os.environ.get("HOME", "/"))
     assert code == 2
-    assert "no C++ compiler (g++) on PATH; install one (Debian, Ubuntu: apt-get install g++)" in error
+    assert "no C++ compiler (g++ or clang++) on PATH; install one (Debian, Ubuntu: apt-get install g++)" in error
     assert error.count("\n") == 1
+
+
+# A Python that has all the script asks for and then makes no environment.
+NO_VENV = 'case "$*" in "-m venv"*) exit 1;; esac; exit 0'
+
+
+@pytest.mark.parametrize("name", ["g++", "clang++"])
+def test_each_compiler_that_the_code_can_use_is_enough(setup_env, name):
+    code, error = setup_env(NO_VENV, name)
+    assert code == 2
+    assert "compiler" not in error
+    assert "python3 -m venv .venv failed" in error
+
+
+def test_the_compiler_may_be_named(setup_env):
+    code, error = setup_env(NO_VENV, "my-c++", CXX="my-c++")
+    assert code == 2
+    assert "compiler" not in error
+    assert "python3 -m venv .venv failed" in error
+
+
+def test_a_named_compiler_that_is_not_there_is_said(setup_env):
+    code, error = setup_env(NO_VENV, CXX="my-c++")
+    assert code == 2
+    assert "no C++ compiler (CXX=my-c++, g++ or clang++) on PATH; install one" in error
