@@ -57,7 +57,9 @@ def read_json(path: Path | str) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "a JSON file", "run the stage that writes it first") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not JSON ({error})", "a whole JSON file", "remove it and run its stage") from None
 
 

@@ -14,6 +14,10 @@ from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.errors import InputError
 
 
+# The sides that PoolingConfig accepts, for its message.
+_POOLS = ", ".join(str(p) for p in range(1, N_PHI + 1) if N_PHI % p == 0 and -N_ETA % p % 2 == 0)
+
+
 @dataclass(frozen=True)
 class PoolingConfig:
     """pool: side of a cell [towers]; it must divide the 72 rows, and leave an even number of columns to pad."""
@@ -22,7 +26,7 @@ class PoolingConfig:
 
     def __post_init__(self):
         if self.pool < 1 or N_PHI % self.pool or self.padding % 2:
-            raise InputError(f"pool = {self.pool}", "a divisor of 72 that pads 58 columns evenly", "take 1, 2, 3, 4, 6")
+            raise InputError(f"pool = {self.pool}", "a divisor of 72 that pads 58 columns evenly", f"take {_POOLS}")
 
     @property
     def padding(self) -> int:

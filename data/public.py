@@ -14,15 +14,21 @@ PUBLIC_CLASSES = {(0, 0): QCD}
 PUBLIC_CLASSES |= {(1, code): name for code, name in enumerate(SUEP_MASSES, start=1)}
 PUBLIC_CLASSES |= {(2, code): name for code, name in enumerate(SVJ_MASSES, start=5)}
 _KEYS = ("images", "labels", "masses", "n_tracks")
+# NumPy's kinds of real numbers: bool, integers, floats.
+_NUMBERS = "biuf"
+# What int32 holds.
+_LARGEST = np.iinfo(np.int32).max
 
 
 def read_public(path: Path | str) -> EventImages:
     """Events of one public file; all weights 1, pile-up blocks unknown (-1)."""
     path = Path(path)
     columns = _load(path)
+    if columns["images"].dtype.kind not in _NUMBERS:
+        raise _not_numbers(path, "images", columns["images"])
     images = columns["images"].astype(np.float32, copy=False)
     check_images(images, f"{path}: images")
-    labels, masses = (columns[key].reshape(-1).astype(int) for key in ("labels", "masses"))
+    labels, masses, n_tracks = (_integers(path, key, columns[key], len(images)) for key in _KEYS[1:])
     classes = list(zip(labels.tolist(), masses.tolist(), strict=True))
     unknown = sorted(set(classes) - set(PUBLIC_CLASSES))
     if unknown:
@@ -34,8 +40,32 @@ def read_public(path: Path | str) -> EventImages:
     signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U8")
     provenance = {"source": "public CoDAE sample, arXiv:2306.12955", "file": path.name}
     n = len(images)
-    n_tracks = columns["n_tracks"].reshape(-1).astype(np.int32)
-    return EventImages(images, signal, n_tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
+    return EventImages(images, signal, n_tracks.astype(np.int32), np.ones(n), np.full(n, -1, np.int32), provenance)
+
+
+def _integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
+    """A column of whole numbers, (n,) or (n, 1) of any real dtype -> (n,) int64."""
+    if column.dtype.kind not in _NUMBERS:
+        raise _not_numbers(path, key, column)
+    if column.shape not in ((n,), (n, 1)):
+        raise InputError(
+            f"{path}: {len(column) if column.ndim else 0} entries of {key} for {n} images, shape {column.shape}",
+            f"one entry an event, shape ({n},) or ({n}, 1)",
+            "correct the file; a class is a number, not a one-hot row",
+        )
+    values = column.reshape(-1)
+    bad = ~(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) <= _LARGEST))
+    if bad.any():
+        raise InputError(
+            f"{path}: {key} with {values[bad][0]} in event {np.argmax(bad)}",
+            "finite whole numbers",
+            f"correct the {key}",
+        )
+    return values.astype(np.int64)
+
+
+def _not_numbers(path: Path, key: str, column: np.ndarray) -> InputError:
+    return InputError(f"{path}: {key} of type {column.dtype}", "numbers", f"store {key} as numbers")
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

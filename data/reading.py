@@ -1,7 +1,11 @@
-"""Any events file that the project knows: its own HDF5 form, or the public sample's .npz."""
+"""Any events file that the project knows: its own HDF5 form, or the public sample's .npz.
+
+A file without events is refused: there is nothing to score or to compare.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +14,7 @@ from codae_l1.data.events import EventImages
 from codae_l1.data.public import read_public
 from codae_l1.data.store import EventFile
 
+T = TypeVar("T", EventImages, EventFile)
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
@@ -19,8 +24,8 @@ def read_events(path: Path | str) -> EventImages:
     if _is_hdf5(path):
         with EventFile(path) as file:
             file.verify()
-            return file.read()
-    return read_public(path)
+            return _some(file.read(), path)
+    return _some(read_public(path), path)
 
 
 def event_slices(path: Path | str, size: int = 1024) -> Iterator[EventImages]:
@@ -29,11 +34,18 @@ def event_slices(path: Path | str, size: int = 1024) -> Iterator[EventImages]:
     if _is_hdf5(path):
         with EventFile(path) as file:
             file.verify()
+            _some(file, path)
             yield from file.slices(size)
         return
-    events = read_public(path)
+    events = _some(read_public(path), path)
     for start in range(0, len(events), size):
         yield events.select(np.arange(start, min(start + size, len(events))))
+
+
+def _some(events: T, path: Path) -> T:
+    if not len(events):
+        raise InputError(f"no events in {path}", "at least one event", "choose another file")
+    return events
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -9,6 +9,7 @@ probability that a pixel is active.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,34 @@ class CoDAEConfig:
     def __post_init__(self):
         for name, value in dump(self).items():
             if isinstance(value, list) and len(value) != 4:
-                raise InputError(f"{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}")
+                raise InputError(
+                    f"model.{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}"
+                )
+            least = 0 if name.endswith("_residuals") else 1
+            if name != "output_bias" and min(value if isinstance(value, list) else [value]) < least:
+                raise InputError(f"model.{name} = {value}", f"numbers >= {least}", f"correct {name}")
+        if self.z_m_size != 2:
+            raise InputError(f"model.z_m_size = {self.z_m_size}", "2, as the scores read z0 and z1", "set it to 2")
+        for part, first in (("f_m", 1), ("f_r", 1), ("decoder", self.latent_channels)):
+            self._check_groups(part, first)
+
+    def _check_groups(self, part: str, channels: int) -> None:
+        """Groups divide the channels that enter and leave a convolution; `channels` enter the first level."""
+        filters, groups = getattr(self, f"{part}_filters"), getattr(self, f"{part}_groups")
+        residuals = getattr(self, f"{part}_residuals", (0,) * len(filters))
+        for level, (inputs, outputs) in enumerate(pairwise((channels, *filters))):
+            if inputs % groups[level] or outputs % groups[level]:
+                raise InputError(
+                    f"model.{part}_groups[{level}] = {groups[level]} for {inputs} -> {outputs} channels",
+                    "a divisor of both",
+                    f"correct {part}_groups or {part}_filters",
+                )
+            if residuals[level] and outputs % self.residual_groups:
+                raise InputError(
+                    f"model.residual_groups = {self.residual_groups} for {outputs} channels of {part}_filters[{level}]",
+                    "a divisor of them",
+                    f"correct residual_groups or {part}_filters",
+                )
 
 
 # As published: 270,594 + 612,032 + 763,841 parameters.

@@ -43,6 +43,17 @@ class TrainingConfig:
     clipnorm: float = 1.0
     augment: bool = True
 
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            self._require(name, getattr(self, name) >= 1, "a number >= 1")
+        for name in ("learning_rate", "final_rate", "weight_decay"):
+            self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
+        self._require("clipnorm", 0 < self.clipnorm < float("inf"), "a finite number above 0")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InputError(f"training.{name} = {getattr(self, name)}", expected, "correct it")
+
 
 # For COMPACT on two cores and about 6,000 events.
 COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)

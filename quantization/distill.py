@@ -57,11 +57,19 @@ class DistillConfig:
     output_margin: float = 6.0
 
     def __post_init__(self):
+        # Late: the models import Keras.
+        from codae_l1.models.scores import SCORES
+
+        if self.score not in SCORES:
+            raise InputError(f"distill.score = {self.score!r}", f"one of {', '.join(SCORES)}", "choose one of them")
         for name in ("copies", "steps", "qat_steps", "batch_size", "learning_rate", "qat_learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"distill.{name} = {getattr(self, name)}", "a number above zero", "raise it")
         if not 0 <= self.overlays <= 1:
             raise InputError(f"distill.overlays = {self.overlays}", "a share from 0 to 1", "correct it")
+        for name in ("margin", "output_margin"):
+            if not 1 <= getattr(self, name) < float("inf"):
+                raise InputError(f"distill.{name} = {getattr(self, name)}", "a finite number >= 1", "correct it")
 
 
 @dataclass

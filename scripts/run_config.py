@@ -9,9 +9,10 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.config import parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.reading import HDF5_SUFFIXES
 from codae_l1.hls.config import HlsConfig
 from codae_l1.models.codae import COMPACT, CoDAEConfig
-from codae_l1.models.training import TrainingConfig
+from codae_l1.models.training import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.distill import DistillConfig
 from codae_l1.quantization.firmware import FirmwareConfig
 from codae_l1.quantization.in_situ import InSituConfig
@@ -39,6 +40,14 @@ class DataConfig:
     events: str = "sample"
     generation: GenerationConfig = field(default_factory=GenerationConfig)
 
+    def __post_init__(self):
+        if self.events not in ("sample", "generate") and Path(self.events).suffix not in HDF5_SUFFIXES:
+            raise InputError(
+                f"data.events = {self.events!r} with suffix {Path(self.events).suffix!r}",
+                f'"sample", "generate" or an HDF5 file of our form ({", ".join(HDF5_SUFFIXES)})',
+                "make one with scripts/make_data.py --out; other events, such as .npz, can be scored (scripts/score.py)",
+            )
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -58,17 +67,31 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's numbers. seed: the one seed that all others follow."""
+    """Everything that decides a run's numbers; the defaults are one compact run, as the demo.
+
+    seed: the one seed that all others follow. A section that names some of its keys takes the others from the defaults
+    of its dataclass (CoDAEConfig and TrainingConfig: as published), not from the compact run.
+    """
 
     seed: int = 1
     data: DataConfig = field(default_factory=DataConfig)
     model: CoDAEConfig = COMPACT
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = COMPACT_TRAINING
     firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     in_situ: InSituConfig = field(default_factory=InSituConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise InputError(f"seed = {self.seed}", "a number >= 0", "correct it")
+        if self.firmware.outputs != 1:
+            raise InputError(
+                f"firmware.outputs = {self.firmware.outputs}",
+                "1, the distilled score (in situ, a run takes the two of z_m by itself)",
+                "remove it",
+            )
 
 
 def load_config(path: Path | str) -> RunConfig:
@@ -88,5 +111,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(handle)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "a TOML config", "take scripts/configs/demo.toml") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML config", "correct --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error

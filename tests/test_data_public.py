@@ -6,6 +6,7 @@ import pytest
 from codae_l1.data.errors import InputError
 from codae_l1.data.public import PUBLIC_CLASSES, read_public
 from codae_l1.data.reading import event_slices, read_events
+from codae_l1.data.store import write_events
 
 
 def write(path, n=4, **changes):
@@ -46,11 +47,30 @@ def test_columns_of_a_file(tmp_path):
         ({"masses": np.full(4, 9, np.float32)}, "unknown signal, label 1 with mass 9; expected label 0 with mass 0"),
         ({"labels": None, "masses": None}, "without labels, masses; expected the arrays images"),
         ({"n_tracks": np.ones((3, 1), np.float32)}, "3 entries of n_tracks for 4 images"),
+        ({"labels": np.ones(5, np.float32)}, r"bad.npz: 5 entries of labels for 4 images, shape \(5,\)"),
+        ({"labels": np.eye(4, 3)}, r"labels for 4 images, shape \(4, 3\); .*not a one-hot row"),
+        ({"labels": np.float32(1)}, r"0 entries of labels for 4 images, shape \(\)"),
+        ({"labels": np.array(["suep"] * 4)}, "bad.npz: labels of type <U4; expected numbers"),
+        ({"images": np.full((4, 72, 58, 3), "a")}, "bad.npz: images of type <U1; expected numbers"),
+        ({"labels": np.array([1, np.nan, 1, 1])}, "labels with nan in event 1; expected finite whole numbers"),
+        ({"masses": np.array([2, 2, 2.5, 2])}, "masses with 2.5 in event 2; expected finite whole numbers"),
+        ({"n_tracks": np.array([1, 2, 3, np.inf])}, "n_tracks with inf in event 3; expected finite whole numbers"),
     ],
 )
 def test_bad_content_is_named(tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
         read_public(write(tmp_path / "bad.npz", **changes))
+
+
+@pytest.mark.parametrize("name", ["empty.npz", "empty.h5"])
+@pytest.mark.parametrize("read", [read_events, lambda path: list(event_slices(path))])
+def test_a_file_without_events_is_refused(tmp_path, name, read):
+    path = write(tmp_path / "empty.npz", 0)
+    if name.endswith("h5"):
+        path = tmp_path / name
+        write_events(path, read_public(tmp_path / "empty.npz"))
+    with pytest.raises(InputError, match=f"no events in .*{name}; expected at least one event"):
+        read(path)
 
 
 def test_missing_and_truncated_files(tmp_path):

@@ -95,7 +95,8 @@ def test_active_pixels_stay_active_and_none_overflows(tmp_path):
 
 def test_empty_file_round_trip(tmp_path):
     write_events(tmp_path / "none.h5", make_events().select(np.arange(0)))
-    assert len(read_events(tmp_path / "none.h5")) == 0
+    with EventFile(tmp_path / "none.h5") as file:
+        assert len(file) == len(file.read()) == 0
 
 
 def test_missing_file(tmp_path):

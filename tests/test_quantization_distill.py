@@ -85,6 +85,10 @@ def test_overlay_is_the_union_of_two_different_events():
         ({"copies": 0}, "distill.copies = 0; expected a number above zero"),
         ({"learning_rate": -1.0}, "distill.learning_rate = -1.0"),
         ({"overlays": 1.5}, "distill.overlays = 1.5; expected a share from 0 to 1"),
+        ({"score": "chi2"}, "distill.score = 'chi2'; expected one of z0, z1"),
+        ({"margin": 0.5}, "distill.margin = 0.5; expected a finite number >= 1"),
+        ({"output_margin": float("nan")}, "distill.output_margin = nan; expected a finite number >= 1"),
+        ({"learning_rate": float("nan")}, "distill.learning_rate = nan"),
     ],
 )
 def test_wrong_config_names_its_path(table, words):

@@ -44,6 +44,21 @@ def run(tmp_path):
         ("[hls]\npart = 'xc1'", "xc1"),
         ("[evaluation]\nfprs = [2.0]", "evaluation.fprs = [2.0]"),
         ("seed = ", "is not TOML"),
+        ("seed = -1", "seed = -1; expected a number >= 0"),
+        ("[distill]\nscore = 'chi2'", "distill.score = 'chi2'; expected one of z0, z1"),
+        ("[distill]\nmargin = 0.5", "distill.margin = 0.5; expected a finite number >= 1"),
+        ("[training]\nepochs = 0", "training.epochs = 0; expected a number >= 1"),
+        ("[training]\nlearning_rate = nan", "training.learning_rate = nan; expected a finite number >= 0"),
+        ("[training]\nclipnorm = 0", "training.clipnorm = 0.0; expected a finite number above 0"),
+        ("[model]\nz_m_size = 3", "model.z_m_size = 3; expected 2"),
+        ("[model]\nf_m_filters = [64, 127, 128, 256]", "model.f_m_groups[1] = 2 for 64 -> 127 channels"),
+        ("[model]\nf_r_groups = [1, 4, 0, 4]", "model.f_r_groups = [1, 4, 0, 4]; expected numbers >= 1"),
+        ("[model]\nresidual_groups = 3", "model.residual_groups = 3 for 64 channels of f_r_filters[0]"),
+        ("[firmware]\noutputs = 2", "firmware.outputs = 2; expected 1"),
+        (
+            "[data]\nevents = 'public.npz'",
+            "data.events = 'public.npz' with suffix '.npz'; expected \"sample\", \"generate\"",
+        ),
     ],
 )
 def test_bad_config_is_one_line(command, tmp_path, text, words):
@@ -55,6 +70,36 @@ def test_bad_config_is_one_line(command, tmp_path, text, words):
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "cannot be read (Is a directory)"),
+        (lambda path: path.write_bytes(b"\x89HDF\xff\xfe"), "can't decode byte 0x89"),
+        (lambda path: None, "does not exist"),
+    ],
+)
+def test_config_that_cannot_be_read_is_one_line(command, tmp_path, suffix, make, words):
+    config = tmp_path / f"bad{suffix}"
+    make(config)
+    code, error = command(run_chain.command, "--config", config, "--run", tmp_path / "run")
+    assert code == 2
+    assert f"error: {config} " in error
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
+    def refused(*arguments, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    # Root may read anything, so the refusal is made.
+    monkeypatch.setattr("codae_l1.scripts.run_config.open", refused, raising=False)
+    code, error = command(run_chain.command, "--config", tmp_path / "a.toml", "--run", tmp_path / "run")
+    assert code == 2
+    assert "a.toml cannot be read (Permission denied); expected a TOML config" in error
 
 
 def test_run_folder_of_another_config_is_refused(command, tmp_path, run):
