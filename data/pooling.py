@@ -13,7 +13,6 @@ import numpy as np
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.errors import InputError
 
-
 # The sides that PoolingConfig accepts, for its message.
 _POOLS = ", ".join(str(p) for p in range(1, N_PHI + 1) if N_PHI % p == 0 and -N_ETA % p % 2 == 0)
 

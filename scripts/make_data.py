@@ -26,16 +26,16 @@ def work(run: Any) -> dict[str, Any]:
     """Generate the run's events where its config says so; verify them, count them by split and class."""
     import numpy as np
 
-    from codae_l1.data.splits import split_of
     from codae_l1.data.store import EventFile
-    from codae_l1.scripts.dataset import events_path
+    from codae_l1.scripts.dataset import check_signals, events_path, splits
 
     path = events_path(run)
     if run.config.data.events == "generate":
         _generate(run.config.data.generation, path, None, run.path("make_data", "work"), "data.events = generate")
     with EventFile(path) as file:
         file.verify()
-        split = split_of(file.pileup_block)
+        check_signals(file)
+        split = splits(file)
         counts = {s: _count(file.signal[split == s]) for s in np.unique(split)}
         events = {"source": run.config.data.events, "checksum": file.checksum, "splits": counts}
         text = ", ".join(f"{sum(c.values()):,} {s}" for s, c in counts.items())
@@ -52,9 +52,12 @@ def command() -> None:
     """With --out generate a file, else do the stage of a run."""
     options = _parser().parse_args()
     if options.out is None:
+        _refuse_generation(options)
         run = stage.open_run(options.run, options.config, options.update)
         stage.do(run, "make_data", work)
         return
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"--workers {options.workers}", "a number >= 1", "correct it, or leave it out for all cores")
     config = configuration(options.config, _flags(options))
     words = shlex.join(["python", "scripts/make_data.py", *sys.argv[1:]])
     _generate(config, options.out, options.workers, options.work_folder, words)
@@ -73,16 +76,36 @@ def configuration(path: Path | None, flags: dict[str, Any]) -> GenerationConfig:
     table: dict[str, Any] = {}
     if path is not None:
         try:
-            table = tomllib.loads(path.read_text()).get("generation", {})
+            content = tomllib.loads(path.read_text())
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML file", "correct --config") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not TOML ({error})", "a TOML file", "correct it") from None
+        unknown = [key for key in content if key != "generation"]
+        if unknown:
+            raise InputError(
+                f"{path} with {', '.join(unknown)}",
+                "the table [generation] alone",
+                "rename or remove it; a run's config goes with --run, without --out",
+            )
+        table = content.get("generation", {})
     return parse(GenerationConfig, {**dump(parse(GenerationConfig, table, "generation")), **flags}, "generation")
+
+
+def _refuse_generation(options: argparse.Namespace) -> None:
+    given = [*_flags(options), *(name for name in ("workers", "work_folder") if getattr(options, name) is not None)]
+    if given:
+        raise InputError(
+            f"--{given[0].replace('_', '-')} without --out",
+            "--out with the flags of generation",
+            "add --out FILE, or set the run's [data.generation] in its config",
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
+    # A flag's own default is None, "not given"; the help names the config's.
+    parser.formatter_class = argparse.HelpFormatter
     stage.add_run_arguments(parser)
     parser.add_argument("--out", type=Path, help="generate into this events file (.h5); --config gives [generation]")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")

@@ -45,7 +45,7 @@ class DataConfig:
             raise InputError(
                 f"data.events = {self.events!r} with suffix {Path(self.events).suffix!r}",
                 f'"sample", "generate" or an HDF5 file of our form ({", ".join(HDF5_SUFFIXES)})',
-                "make one with scripts/make_data.py --out; other events, such as .npz, can be scored (scripts/score.py)",
+                "make one with scripts/make_data.py --out; scripts/score.py takes .npz, too",
             )
 
 
