@@ -1,14 +1,12 @@
 """Compare two samples of events, class by class: tracks, active pixels, energies, and how well counting separates.
 
-    python scripts/compare_samples.py ../shared/data/codae-sample data/sample/events.h5 --out comparison.json
+    python scripts/compare_samples.py "$CODAE_SAMPLE" data/sample/events.h5 --out comparison.json
 
-A and B are events files (.h5, .npz), folders of such, or several joined by commas. Errors are of the mean for n_tracks,
-active shares and sums, and the bootstrap's for the AUC of counting tracks or active pixels against QCD.
+$CODAE_SAMPLE is the folder of the public sample. A and B are events files (.h5, .npz), folders of such, or several
+joined by commas. Errors are of the mean for n_tracks, active shares and sums, and the bootstrap's for the AUC of
+counting tracks or active pixels against QCD.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +18,23 @@ from codae_l1.data.errors import InputError
 from codae_l1.data.events import PROCESSES, QCD
 from codae_l1.data.reading import HDF5_SUFFIXES, event_slices
 from codae_l1.models.evaluation import auc_with_error
+from codae_l1.scripts import cli
 
 # Files of a sample's folder that hold no events.
 NOT_EVENTS = ("reference_scores.npz",)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; 0, or 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def command() -> None:
+    """Parse the arguments, compare, print."""
+    parser = cli.parser(__doc__)
     parser.add_argument("a", help="events file, folder, or several joined by commas")
     parser.add_argument("b", help="likewise")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    options = parser.parse_args(arguments)
-    try:
-        comparison = {side: describe(summaries(getattr(options, side))) for side in ("a", "b")}
-        if options.out is not None:
-            write_json(options.out, {"files": {"a": options.a, "b": options.b}, **comparison})
-    except InputError as error:
-        print(f"compare_samples: {error}", file=sys.stderr)
-        return 2
+    options = parser.parse_args()
+    comparison = {side: describe(summaries(getattr(options, side))) for side in ("a", "b")}
+    if options.out is not None:
+        write_json(options.out, {"files": {"a": options.a, "b": options.b}, **comparison})
     print(table(comparison["a"], comparison["b"]))
-    return 0
 
 
 def files_of(sample: str) -> list[Path]:
@@ -119,4 +113,4 @@ def _cells(entry: dict[str, Any] | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(command)
