@@ -28,6 +28,7 @@ from codae_l1.quantization.firmware import (
     output_word,
 )
 from codae_l1.quantization.precision import LayerPrecision
+from codae_l1.scripts.executors import open_executor
 
 CONFIG = FirmwareConfig(
     conv=(ConvConfig(2, (4, 4), (4, 4)),),
@@ -310,3 +311,10 @@ def test_a_script_without_a_main_guard_can_trace(firmware, tmp_path):
     done = subprocess.run([sys.executable, script, tmp_path / "network.pickle"], capture_output=True, text=True)
     assert done.stderr == ""
     assert float(done.stdout.removeprefix("cost ")) > 100
+
+
+@pytest.mark.parametrize("name", ["interpreter", "rtl"])
+def test_the_configured_threads_reach_the_executor(rtl_folder, name):
+    config = SimpleNamespace(hls=HlsConfig(simulation_threads=3))
+    run = SimpleNamespace(read=lambda stage: {}, path=lambda *names: rtl_folder, config=config)
+    assert open_executor(run, name).threads == 3

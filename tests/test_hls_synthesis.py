@@ -1,7 +1,9 @@
 """Yosys on a small pipeline: counted cells, labelled figures, cross-check; a failing or hanging Yosys is named."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.parts import BUDGET
 from codae_l1.hls.rtl import build_rtl
 from codae_l1.hls.synthesis import estimates, report, synthesize
+from codae_l1.hls.vivado import synthesize_with_vivado
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, build_qkeras, input_word, output_word
 
 KEYS = {"TargetClockPeriod", "EstimatedClockPeriod", "BestLatency", "WorstLatency", "IntervalMin", "IntervalMax"}
@@ -129,3 +132,15 @@ def test_missing_verilog_is_named(rtl_folder, tmp_path):
     (broken / "src" / "codae_stage0.v").unlink()
     with pytest.raises(InputError, match=r"codae_stage0.v does not exist; expected the Verilog"):
         synthesize(broken, HlsConfig())
+
+
+def test_a_full_disk_is_said(rtl_folder, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = shutil.copytree(rtl_folder, tmp_path / "rtl")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match=r"rtl/yosys could not be written \(No space left on device\); expected a"):
+        synthesize(folder, HlsConfig())
+    with pytest.raises(InputError, match=r"rtl/vivado could not be written \(No space left on device\); expected a"):
+        synthesize_with_vivado(folder, HlsConfig())

@@ -138,6 +138,17 @@ def test_both_tools_keep_their_labels(workshop):
     assert said == [(0, 2), (1, 2), (2, 2)]
 
 
+def test_vivado_goes_on_where_the_other_tool_fails(workshop):
+    workshop.install("echo ERROR: no licence; exit 1", "vitis_hls")
+    workshop.install()
+    record = workshop.run(strict=False)
+    assert (record["ran"], record["tool"], record["kind"]) == (True, "vivado 2023.2", "synthesis")
+    assert record["CSynthesisReport"] is None
+    assert record["VivadoSynthReport"]["LUT"] == 14_210
+    assert "route). FAILED: vitis_hls ended with status 1: ERROR: no licence; expected a synth" in record["sentence"]
+    assert record["sentence"].endswith("vitis-run not on PATH.")
+
+
 def test_the_script_synthesises_the_pipeline_at_the_configured_clock(workshop):
     workshop.install()
     workshop.run(HlsConfig(clock_period_ns=2.5, part="xcvu9p-flga2104-2-e"))
