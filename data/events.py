@@ -1,8 +1,8 @@
 """Events in memory: images with what is known of each.
 
 An event image is the calorimeter of one bunch crossing, (72, 58, 3) in GeV (channel 0 the pT of tracks at the
-calorimeter face, 1 and 2 the transverse energy in ECAL and HCAL towers). Classes as in the public CoDAE sample
-(arXiv:2306.12955): QCD is 0, SUEP 1, SVJ 2.
+calorimeter face, 1 and 2 the transverse energy in ECAL and HCAL towers). Processes as in the public CoDAE sample
+(arXiv:2306.12955).
 """
 
 from collections.abc import Sequence
@@ -56,11 +56,6 @@ class EventImages:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    @property
-    def label(self) -> np.ndarray:
-        """(N,) int8: 0 QCD, 1 SUEP, 2 SVJ."""
-        return np.where(self.signal == QCD, 0, np.where(np.isin(self.signal, list(SUEP_MASSES)), 1, 2)).astype(np.int8)
 
     def select(self, which: np.ndarray) -> "EventImages":
         """The events at an index array or mask, in its order."""

@@ -50,7 +50,8 @@ class FirmwareConfig:
     pool: side of the pooled square [pixels]. count_bits: width of the unsigned input word; larger counts saturate.
     conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/tying.py).
-    precision: layer name -> LayerPrecision; a layer not named takes the default one.
+    precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
+    and output_bits; calibration sets the others.
 
     The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by eight ReLUs and adds them up.
 

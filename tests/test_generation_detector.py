@@ -163,7 +163,9 @@ def test_chunks_cover_the_sample():
     tasks = tasks_of(config)
     for process in config.processes:
         mine = [t for t in tasks if t.process == process]
-        assert sum(t.count for t in mine) == config.n_events(process)
+        assert sum(t.count for t in mine) == (
+            config.n_qcd if process == "qcd" else config.n_signal + config.n_signal_validation
+        )
         assert {t.split for t in mine} == ({"all"} if process == "qcd" else {"test", "validation"})
     assert len({t.file for t in tasks}) == len(tasks)
 

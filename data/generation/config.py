@@ -25,9 +25,6 @@ class GenerationConfig:
     invisible_in_hcal: share of the invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5 matches
         the public sample's SVJ sums and is probably a flaw of it.
     chunk_events: events a chunk, the unit of parallel work and of resume.
-
-    >>> GenerationConfig().n_events("qcd"), GenerationConfig().n_events("h125")
-    (9600, 320)
     """
 
     n_qcd: int = 9600
@@ -62,7 +59,3 @@ class GenerationConfig:
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise InputError(f"generation.{name} = {getattr(self, name)!r}", expected, "correct the value")
-
-    def n_events(self, process: str) -> int:
-        """Events of a process, all splits together."""
-        return self.n_qcd if process == "qcd" else self.n_signal + self.n_signal_validation
