@@ -153,7 +153,7 @@ def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inve
     )
     rows.append({"name": "inverters", "value": inverters, "low": 0, "high": inverters, "kind": "synthesis", "how": how})
     nearest = min(abs(lut / (ratio * cost) - 1) for ratio in (ADDER_RATIO, LOOKUP_RATIO)) if cost else 0.0
-    words = "differ by more than 25 %: trust neither" if nearest > CROSS_CHECK else "agree within 25 %"
+    words = "differ by more than 25 %: expect anything between them" if nearest > CROSS_CHECK else "agree within 25 %"
     how = f"Yosys against the nearer cost estimate; they {words}"
     rows.append({"name": "LUT cross-check", "value": f"{100 * nearest:.0f} %", "kind": "estimate", "how": how})
     rows.append(_row("FF", resources["FF"], FF_BAND, f"synthesis: {tool}, against Vivado -30 / +20 %", "synthesis"))
