@@ -1,5 +1,7 @@
 """Pooled counts: integer and float twins equal exactly; augmentation keeps what it must; splits share no pile-up."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,18 @@ def test_other_channels_do_not_count():
 def test_pool_that_does_not_divide():
     with pytest.raises(InputError, match=r"pool = 5; expected a divisor of 72"):
         PoolingConfig(5)
+
+
+def test_pools_that_the_message_names_are_those_that_work():
+    with pytest.raises(InputError) as error:
+        PoolingConfig(5)
+    named = [int(p) for p in str(error.value).rpartition("take ")[2].split(", ")]
+    works = []
+    for pool in range(1, 73):
+        with contextlib.suppress(InputError):
+            works.append(PoolingConfig(pool).pool)
+    assert named == works
+    assert {1, 2, 3, 4, 6, 8} <= set(named)
 
 
 def test_augmentation_flips_and_rolls_by_eight_rows():
