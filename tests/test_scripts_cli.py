@@ -102,6 +102,17 @@ def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
     assert "a.toml cannot be read (Permission denied); expected a TOML config" in error
 
 
+def test_network_too_large_for_the_part_is_refused_before_anything_is_trained(command, tmp_path):
+    config, run = tmp_path / "large.toml", tmp_path / "run"
+    config.write_text('[hls]\npart = "xc7z020clg400-1"\n[firmware]\ndense = [32]\n[[firmware.conv]]\nfilters = 16\n')
+    code, error = command(run_chain.command, "--config", config, "--run", run)
+    assert code == 2
+    assert "the network is too large for the part: about" in error
+    assert "at most the 53,200 LUT of xc7z020clg400-1; take fewer filters" in error
+    assert error.count("\n") == 1
+    assert [p.name for p in run.iterdir()] == ["config.json"]
+
+
 def test_run_folder_of_another_config_is_refused(command, tmp_path, run):
     (tmp_path / "other.toml").write_text("seed = 7")
     code, error = command(run_chain.command, "--config", tmp_path / "other.toml", "--run", run.folder)
