@@ -6,6 +6,8 @@ probability that a pixel is active.
 
     mask (N, 72, 58, 1) -> f_R -> z_R (N, 5, 4, C) -> decoder([z_R, z_m]) -> logits (N, 72, 58, 1)
                         -> f_m -> z_m (N, 2) ------------^
+
+The categorical CoDVAE (models/codvae.py) differs in z_R alone.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from codae_l1.data.artifact import whole_file
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
+from codae_l1.models import losses
 from codae_l1.models.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
 
 # (phi, eta, channel) of the mask: 1 where the track channel is above zero.
@@ -29,12 +32,35 @@ LATENT_GRID = (5, 4)
 
 
 @dataclass(frozen=True)
+class CategoricalConfig:
+    """What makes a CoDAE a categorical CoDVAE: each cell of z_R is a relaxed one-hot of latent_channels classes.
+
+    components: of the prior's mixture in each cell. samples: Monte-Carlo samples of the KL. kl_weight: its factor in
+    the loss, where the KL is summed over the cells (the published code averages it over cells and again over the batch:
+    a factor 1 / (20 x 128) here).
+    """
+
+    components: int = 5
+    samples: int = 10
+    kl_weight: float = 1.0
+
+    def __post_init__(self):
+        if self.components < 1 or self.samples < 1 or not 0 <= self.kl_weight < float("inf"):
+            raise InputError(
+                f"model.categorical = {dump(self)}",
+                "components and samples >= 1, a finite kl_weight >= 0",
+                "correct it",
+            )
+
+
+@dataclass(frozen=True)
 class CoDAEConfig:
     """Sizes of a CoDAE, one entry a level; a level halves (encoders) or doubles (decoder) the grid.
 
     *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
     it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. z_m_size: numbers f_m gives.
-    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active.
+    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. categorical: given, the model
+    is a CoDVAE.
     """
 
     f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
@@ -49,15 +75,18 @@ class CoDAEConfig:
     latent_channels: int = 64
     z_m_size: int = 2
     output_bias: float = -1.0
+    categorical: CategoricalConfig | None = None
 
     def __post_init__(self):
         for name, value in dump(self).items():
+            if name in ("output_bias", "categorical"):
+                continue
             if isinstance(value, list) and len(value) != 4:
                 raise InputError(
                     f"model.{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}"
                 )
             least = 0 if name.endswith("_residuals") else 1
-            if name != "output_bias" and min(value if isinstance(value, list) else [value]) < least:
+            if min(value if isinstance(value, list) else [value]) < least:
                 raise InputError(f"model.{name} = {value}", f"numbers >= {least}", f"correct {name}")
         if self.z_m_size != 2:
             raise InputError(f"model.z_m_size = {self.z_m_size}", "2, as the scores read z0 and z1", "set it to 2")
@@ -98,6 +127,19 @@ COMPACT = CoDAEConfig(
     residual_groups=1,
     latent_channels=64,
 )
+# For tests: 1,355 parameters.
+TINY = CoDAEConfig(
+    f_m_filters=(2, 2, 2, 2),
+    f_m_groups=(1, 1, 1, 1),
+    f_r_filters=(2, 2, 4, 4),
+    f_r_groups=(1, 1, 1, 1),
+    f_r_residuals=(0, 0, 0, 0),
+    decoder_filters=(4, 4, 2, 2),
+    decoder_groups=(1, 1, 1, 1),
+    decoder_residuals=(0, 0, 0, 0),
+    residual_groups=1,
+    latent_channels=2,
+)
 
 
 @register
@@ -122,11 +164,18 @@ class CoDAE(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        if (config.categorical is None) != (type(self) is CoDAE):
+            raise InputError(
+                f"model.categorical = {config.categorical} for a {type(self).__name__}",
+                "none for a CoDAE, a table for a CoDVAE",
+                "use models.codvae.create_model",
+            )
         self.config, self.seed, self.own_f_m = config, seed, f_m is None
         generators = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
         self.f_m = f_m or _initialized(build_f_m(config), next(generators))
-        self.f_r = sharing.f_r if sharing else _initialized(build_f_r(config), next(generators))
+        self.f_r = sharing.f_r if sharing else _initialized(self.build_f_r(config), next(generators))
         self.decoder = sharing.decoder if sharing else _initialized(build_decoder(config), next(generators))
+        self.prior = sharing.prior if sharing else self.build_prior(config, seed)
         self.build((None, *MASK_SHAPE))
 
     def build(self, input_shape: tuple) -> None:
@@ -140,12 +189,30 @@ class CoDAE(keras.Model):
     def logits(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) -> logits, same shape."""
         mask = keras.ops.cast(mask, "float32")
-        return self.decoder([self.f_r(mask), self.f_m(mask, training=training)])
+        return self.decoder([self.latent(mask), self.f_m(mask, training=training)])
+
+    def latent(self, mask: Any) -> Any:
+        """Mask (N, 72, 58, 1) float32 -> z_R (N, 5, 4, C) as the decoder reads it."""
+        return self.f_r(mask)
+
+    def objective(self, mask: Any, training: bool = False, seed: Any = None) -> dict[str, Any]:
+        """Terms of the loss, which is their sum: name -> (N,) float32. seed: of what is drawn; nothing is here."""
+        return {"bce": losses.bce(mask, self.logits(mask, training=training))}
 
     def get_config(self) -> dict[str, Any]:
         """Sizes, seed, and f_m where it is not the CoDAE's own."""
         f_m = None if self.own_f_m else keras.saving.serialize_keras_object(self.f_m)
         return {**super().get_config(), "config": dump(self.config), "seed": self.seed, "f_m": f_m}
+
+    @staticmethod
+    def build_f_r(config: CoDAEConfig) -> keras.Model:
+        """Encoder 1 of this kind of model."""
+        return build_f_r(config)
+
+    @staticmethod
+    def build_prior(config: CoDAEConfig, seed: int) -> keras.layers.Layer | None:
+        """The prior of z_R: a CoDAE has none."""
+        return None
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "CoDAE":
@@ -203,7 +270,7 @@ def with_small_encoder(codae: CoDAE, f_m: keras.Model) -> CoDAE:
         raise InputError(
             f"f_m from {f_m.input_shape} to {f_m.output_shape}", f"(None, 72, 58, 1) to {expected}", "correct its ends"
         )
-    return CoDAE(codae.config, codae.seed, f_m=f_m, sharing=codae)
+    return type(codae)(codae.config, codae.seed, f_m=f_m, sharing=codae)
 
 
 def save_codae(model: CoDAE, path: Path | str) -> None:
