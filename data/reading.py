@@ -23,8 +23,8 @@ def read_events(path: Path | str) -> EventImages:
     path = Path(path)
     if _is_hdf5(path):
         with EventFile(path) as file:
-            file.verify()
-            return _some(file.read(), path)
+            [events] = _some(file, path).slices(len(file), verify=True)
+            return events
     return _some(read_public(path), path)
 
 
@@ -33,9 +33,7 @@ def event_slices(path: Path | str, size: int = 1024) -> Iterator[EventImages]:
     path = Path(path)
     if _is_hdf5(path):
         with EventFile(path) as file:
-            file.verify()
-            _some(file, path)
-            yield from file.slices(size)
+            yield from _some(file, path).slices(size, verify=True)
         return
     events = _some(read_public(path), path)
     for start in range(0, len(events), size):

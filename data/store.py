@@ -1,14 +1,17 @@
 """Event images in a file: compact HDF5, checksummed, read in slices.
 
-Nine of ten pixels are empty, so each channel is three columns: `count`, active pixels of each event; `gap`, step from
-one active pixel to the next in the flattened (72, 58) image, starting at -1; `energy`, float16. With HDF5's shuffle
-and gzip filters this takes about 1 kB an event. Fletcher-32 guards each block as it is read, SHA-256 the content.
+Nine of ten pixels are empty, so each channel is three columns: `count`, entries of each event; `gap`, uint8, step from
+one entry to the next in the flattened (72, 58) image, starting at -1; `energy`, float16. An entry is an active pixel,
+or a filler of energy 0 where the next active pixel is further away than 255. This takes about 1.2 kB an event. Gaps and
+energies are not compressed, since their digits hardly can be and unpacking them would take most of the reading.
+Fletcher-32 guards each block as it is read, SHA-256 the content. (Files with gaps of uint16, compressed, read as well.)
 
 Energies are float16: a relative error up to 2^-11. An active pixel stays active (at least 2^-24 GeV) and none overflows
 (at most 65504 GeV).
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,10 +30,16 @@ VERSION = 1
 # GeV, smallest and largest energy that float16 holds.
 FLOAT16_MIN, FLOAT16_MAX = 2.0**-24, 65504.0
 COLUMNS = {"signal": "S8", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
-STREAMS = {"count": "u2", "gap": "u2", "energy": "f2"}
-# Entries a compressed block, the unit of reading and of the Fletcher-32 sum.
-_BLOCK = 1 << 15
+STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
+# Largest gap of one entry, what uint8 holds.
+GAP_MAX = 255
+# Pixels and events a block, the unit of reading and of the Fletcher-32 sum.
+_BLOCK, _EVENT_BLOCK = 1 << 14, 1 << 12
 _SLICE = 1024
+# Events decoded at a time.
+_GROUP = 256
+_PIXELS = N_PHI * N_ETA
+_NOT_ITS_CHECKSUM = "its content does not have its checksum"
 
 
 def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
@@ -83,25 +92,26 @@ class EventFile:
         """Events start to stop (default: to the end), without reading the others."""
         start, stop, _ = slice(start, stop).indices(len(self))
         stop = max(start, stop)
-        images = np.zeros((stop - start, N_PHI * N_ETA, len(CHANNELS)), np.float32)
-        for channel, name in enumerate(CHANNELS):
-            first, last = self._first[name][[start, stop]]
-            gap, energy = self._part(name, "gap", first, last), self._part(name, "energy", first, last)
-            event, pixel = _positions(self._count[name][start:stop], gap, str(self.path))
-            images[event, pixel, channel] = energy
-        return EventImages(
-            images.reshape(-1, *IMAGE_SHAPE),
-            self.signal[start:stop],
-            self.n_tracks[start:stop],
-            self.weight[start:stop],
-            self.pileup_block[start:stop],
-            self.provenance,
-        )
+        return self._decode(start, stop, self._streams(start, stop))
 
-    def slices(self, size: int = _SLICE) -> Iterator[EventImages]:
-        """All events in order, `size` at a time."""
+    def slices(self, size: int = _SLICE, verify: bool = False) -> Iterator[EventImages]:
+        """All events in order, `size` at a time.
+
+        verify: raise InputError in place of the last slice unless the whole content has its checksum; each block is
+        then read once, where verify() and slices() would read it twice.
+        """
+        hashes = _Hashes()
+        for name, column in self._columns.items():
+            hashes.update(name, column)
         for start in range(0, len(self), size):
-            yield self.read(start, start + size)
+            stop = min(start + size, len(self))
+            streams = self._streams(start, stop)
+            if verify:
+                for name, column in streams.items():
+                    hashes.update(name, column)
+                if stop == len(self) and hashes.total() != self.checksum:
+                    raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
+            yield self._decode(start, stop, streams)
 
     def read_where(self, indices: np.ndarray) -> EventImages:
         """The events at an index array or mask (N,), in its order; reads only the slices that hold some."""
@@ -126,7 +136,7 @@ class EventFile:
             for first in range(0, length, 32 * _BLOCK):
                 hashes.update(name, self._get(name, slice(first, min(first + 32 * _BLOCK, length))))
         if hashes.total() != self.checksum:
-            raise _corrupt(self.path, "its content does not have its checksum")
+            raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
 
     def _read_header(self) -> None:
         attributes = self._file.attrs
@@ -138,26 +148,47 @@ class EventFile:
             self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
             self.checksum = str(attributes["checksum"])
             shape = tuple(int(n) for n in attributes["image_shape"])
-            datasets = {name: self._content(name) for name in COLUMNS}
-            self._count = {name: self._content(f"{name}/count").astype(np.int64) for name in CHANNELS}
+            self._columns = {name: self._content(name) for name in (*COLUMNS, *(f"{c}/count" for c in CHANNELS))}
+            self._count = {name: self._columns[f"{name}/count"].astype(np.int64) for name in CHANNELS}
             streams = {(n, s): len(self._file[f"{n}/{s}"]) for n in CHANNELS for s in ("gap", "energy")}
         except (KeyError, ValueError, TypeError) as error:
             raise _corrupt(self.path, f"part of it is missing: {error}") from error
         if shape != IMAGE_SHAPE:
             raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
-        self.signal = datasets["signal"].astype("U8")
-        self.n_tracks, self.weight = datasets["n_tracks"], datasets["weight"]
-        self.pileup_block = datasets["pileup_block"]
+        self.signal = self._columns["signal"].astype("U8")
+        self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
+        self.pileup_block = self._columns["pileup_block"]
         self._first = {name: np.concatenate([[0], np.cumsum(n)]) for name, n in self._count.items()}
-        lengths = {len(column) for column in (*datasets.values(), *self._count.values())}
+        lengths = {len(column) for column in self._columns.values()}
         if len(lengths) != 1 or any(self._first[n][-1] != length for (n, _), length in streams.items()):
             raise _corrupt(self.path, "its columns are of different lengths")
 
     def _content(self, name: str) -> np.ndarray:
         return self._get(name, slice(None))
 
-    def _part(self, channel: str, stream: str, first: int, last: int) -> np.ndarray:
-        return self._get(f"{channel}/{stream}", slice(int(first), int(last)))
+    def _streams(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Gaps and energies of events start to stop, as stored: dataset's name -> (entries,)."""
+        parts = {}
+        for name in CHANNELS:
+            first, last = (int(i) for i in self._first[name][[start, stop]])
+            parts |= {f"{name}/{s}": self._get(f"{name}/{s}", slice(first, last)) for s in ("gap", "energy")}
+        return parts
+
+    def _decode(self, start: int, stop: int, streams: dict[str, np.ndarray]) -> EventImages:
+        """The events start to stop from their gaps and energies, in groups whose work arrays stay in the cache."""
+        images = np.zeros(((stop - start) * _PIXELS, len(CHANNELS)), np.float32)
+        good = True
+        for (channel, name), first in itertools.product(enumerate(CHANNELS), range(start, stop, _GROUP)):
+            last = min(first + _GROUP, stop)
+            where = slice(*(self._first[name][[first, last]] - self._first[name][start]))
+            row = _positions(self._count[name][first:last], streams[f"{name}/gap"][where], str(self.path))
+            energy = streams[f"{name}/energy"][where].astype(np.float32)
+            images[(first - start) * _PIXELS : (last - start) * _PIXELS, channel][row] = energy
+            good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
+        columns = (getattr(self, name)[start:stop] for name in COLUMNS)
+        # A look at the entries has shown that the energies are good; else the check names what is wrong.
+        make = EventImages.of_good_energies if good else EventImages
+        return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
         dataset = self._file[name]
@@ -174,7 +205,7 @@ class _Hashes:
         self._parts = {name: hashlib.sha256() for name in _datasets()}
 
     def update(self, name: str, content: np.ndarray) -> None:
-        self._parts[name].update(np.ascontiguousarray(content).tobytes())
+        self._parts[name].update(np.ascontiguousarray(content).view(np.uint8))
 
     def total(self) -> str:
         return hashlib.sha256(b"".join(h.digest() for h in self._parts.values())).hexdigest()
@@ -187,8 +218,11 @@ def _datasets() -> list[str]:
 def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
     dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
     for name, dtype in dtypes.items():
-        options = {"shuffle": True, "compression": "gzip", "compression_opts": 9, "fletcher32": True}
-        file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", chunks=(_BLOCK,), **options)
+        if name.endswith(("/gap", "/energy")):
+            options: dict[str, Any] = {"chunks": (_BLOCK,)}
+        else:
+            options = {"chunks": (_EVENT_BLOCK,), "shuffle": True, "compression": "gzip"}
+        file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", fletcher32=True, **options)
     hashes, provenance = _Hashes(), None
     for events in parts:
         provenance = events.provenance if provenance is None else provenance
@@ -219,23 +253,41 @@ def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:
     images = events.images[which].reshape(-1, N_PHI * N_ETA, len(CHANNELS))
     for channel, name in enumerate(CHANNELS):
         event, pixel = np.nonzero(images[..., channel])
-        count = np.bincount(event, minlength=len(images))
         before = np.concatenate([[-1], pixel[:-1]])
         before[np.flatnonzero(np.diff(event, prepend=-1))] = -1
-        energy = np.clip(images[event, pixel, channel], FLOAT16_MIN, FLOAT16_MAX).astype(np.float16)
-        columns |= {f"{name}/count": count, f"{name}/gap": pixel - before, f"{name}/energy": energy}
+        entries, gap = _fill_gaps(pixel - before)
+        energy = np.zeros(len(gap), np.float16)
+        energy[np.cumsum(entries) - 1] = np.clip(images[event, pixel, channel], FLOAT16_MIN, FLOAT16_MAX)
+        count = np.bincount(event, entries, len(images))
+        columns |= {f"{name}/count": count, f"{name}/gap": gap, f"{name}/energy": energy}
     return columns
 
 
-def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Event and pixel of each active pixel, from the counts (n,) of events and the gaps, one an active pixel."""
-    event = np.repeat(np.arange(len(count)), count)
-    steps = np.cumsum(gap.astype(np.int64))
-    before = np.concatenate([[0], steps])[np.concatenate([[0], np.cumsum(count)[:-1]])] if len(count) else steps
-    pixel = steps - before[event] - 1
-    if pixel.size and not (pixel.min() >= 0 and pixel.max() < N_PHI * N_ETA):
+def _fill_gaps(gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (n,) int -> entries that each takes (n,), and all of them, none above 255, each step's rest last.
+
+    >>> [part.tolist() for part in _fill_gaps(np.array([7, 600]))]
+    [[1, 3], [7, 255, 255, 90]]
+    """
+    entries = (gap - 1) // GAP_MAX + 1
+    filled = np.full(entries.sum(), GAP_MAX)
+    filled[np.cumsum(entries) - 1] = gap - GAP_MAX * (entries - 1)
+    return entries, filled
+
+
+def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> np.ndarray:
+    """Row of each entry in the slice's (n * 72 * 58, ...) image, from the counts (n,) of events and the gaps.
+
+    >>> _positions(np.array([2, 0, 1]), np.array([1, 4175, 4176]), "") - [0, 0, 2 * 72 * 58]
+    array([   0, 4175, 4175])
+    """
+    steps = gap.astype(np.int64)
+    np.cumsum(steps, out=steps)
+    ends = np.cumsum(count)
+    before, last = np.concatenate([[0], steps])[[ends - count, ends]]
+    if gap.size and not (gap.min() >= 1 and np.max(last - before) <= _PIXELS):
         raise InputError(f"{where} with a pixel outside the image", "whole content", "get the file again")
-    return event, pixel
+    return steps + np.repeat(np.arange(len(count)) * _PIXELS - 1 - before, count)
 
 
 def _open(path: Path) -> h5py.File:

@@ -1,5 +1,7 @@
 """Events files: round trip, slices, checksum, and each way in which a file can be bad."""
 
+import hashlib
+import json
 import resource
 import subprocess
 import sys
@@ -93,6 +95,53 @@ def test_active_pixels_stay_active_and_none_overflows(tmp_path):
     assert read[1, 71, 57, 2] == np.float16(3.14159)
 
 
+def test_gaps_beyond_a_byte_take_fillers_that_are_no_pixels(tmp_path):
+    events = make_events(3)
+    images = np.zeros_like(events.images).reshape(3, -1, 3)
+    # Steps of 1, 255, 256, 510, 511 from one active pixel to the next; an empty event between two.
+    for pixel in np.cumsum([0, 255, 256, 510, 511]):
+        images[0, pixel, 1] = images[2, 4175 - pixel, 2] = 2.0
+    events = replace(events, images=images.reshape(events.images.shape))
+    write_events(tmp_path / "sparse.h5", events)
+    assert same(read_events(tmp_path / "sparse.h5"), events)
+    with h5py.File(tmp_path / "sparse.h5") as file:
+        assert file["ecal/gap"][:].tolist() == [1, 255, 255, 1, 255, 255, 255, 255, 1]
+        assert (file["ecal/energy"][:] > 0).tolist() == [True, True, False, True, False, True, False, False, True]
+
+
+def test_a_file_of_the_first_layout_reads_as_before(tmp_path):
+    """Gaps of uint16 without fillers, compressed: files written by earlier commits."""
+    events, parts = make_events(), {}
+    for name, dtype in {"signal": "S8", "n_tracks": "<i4", "weight": "<f8", "pileup_block": "<i4"}.items():
+        parts[name] = getattr(events, name).astype(dtype)
+    for channel, name in enumerate(("tracks", "ecal", "hcal")):
+        active = [np.flatnonzero(image[..., channel]) for image in events.images]
+        parts[f"{name}/count"] = np.array([len(a) for a in active], "<u2")
+        parts[f"{name}/gap"] = np.concatenate([np.diff(a, prepend=-1) for a in active]).astype("<u2")
+        flat = events.images[..., channel].ravel()
+        parts[f"{name}/energy"] = flat[flat > 0].astype("<f2")
+    digests = b"".join(hashlib.sha256(part.tobytes()).digest() for part in parts.values())
+    with h5py.File(tmp_path / "first.h5", "w") as file:
+        for name, part in parts.items():
+            file.create_dataset(name, data=part, chunks=(1 << 15,), maxshape=(None,), compression=9, shuffle=True)
+        file.attrs.update({"format": "codae-l1 events", "version": 1, "image_shape": (72, 58, 3)})
+        file.attrs["provenance"] = json.dumps(events.provenance)
+        file.attrs["checksum"] = hashlib.sha256(digests).hexdigest()
+    assert same(read_events(tmp_path / "first.h5"), events)
+    with EventFile(tmp_path / "first.h5") as file:
+        file.verify()
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 1000])
+def test_slices_are_verified_in_passing(stored, size):
+    with h5py.File(stored, "r+") as file:
+        file["ecal/energy"][-1] = 7.0
+    given = []
+    with EventFile(stored) as file, pytest.raises(InputError, match="its content does not have its checksum"):
+        given.extend(len(events) for events in file.slices(size, verify=True))
+    assert sum(given) == (50 - 1) // size * size
+
+
 def test_empty_file_round_trip(tmp_path):
     write_events(tmp_path / "none.h5", make_events().select(np.arange(0)))
     with EventFile(tmp_path / "none.h5") as file:
@@ -152,7 +201,7 @@ def test_wrong_image_shape_in_the_file(stored):
 
 def test_pixel_outside_the_image(stored):
     with h5py.File(stored, "r+") as file:
-        file["tracks/gap"][0] = 60000
+        file["tracks/gap"][:18] = 250
     with EventFile(stored) as file, pytest.raises(InputError, match="pixel outside the image"):
         file.read(1, 2)
 
