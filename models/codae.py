@@ -10,7 +10,7 @@ probability that a pixel is active.
 The categorical CoDVAE (models/codvae.py) differs in z_R alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.models import losses
 from codae_l1.models.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
+from codae_l1.models.swaps import SwapConfig
 
 # (phi, eta, channel) of the mask: 1 where the track channel is above zero.
 MASK_SHAPE = (N_PHI, N_ETA, 1)
@@ -59,8 +60,8 @@ class CoDAEConfig:
 
     *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
     it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. z_m_size: numbers f_m gives.
-    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. categorical: given, the model
-    is a CoDVAE.
+    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. swaps: layers of both
+    encoders. categorical: given, the model is a CoDVAE.
     """
 
     f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
@@ -75,11 +76,12 @@ class CoDAEConfig:
     latent_channels: int = 64
     z_m_size: int = 2
     output_bias: float = -1.0
+    swaps: SwapConfig = field(default_factory=SwapConfig)
     categorical: CategoricalConfig | None = None
 
     def __post_init__(self):
         for name, value in dump(self).items():
-            if name in ("output_bias", "categorical"):
+            if name in ("output_bias", "swaps", "categorical"):
                 continue
             if isinstance(value, list) and len(value) != 4:
                 raise InputError(
@@ -146,7 +148,8 @@ TINY = CoDAEConfig(
 class CoDAE(keras.Model):
     """CoDAE with parts f_m, f_r, decoder; the same seed gives the same initial weights.
 
-    f_m: another small encoder in place of the configured one. sharing: a CoDAE whose f_R and decoder to use.
+    f_m, f_r: other encoders in place of the configured ones. sharing: a CoDAE whose remaining parts to use, the very
+    layers, not copies (`with_encoders`).
 
     Called on a mask (N, 72, 58, 1) it gives probabilities (N, 72, 58, 1) float32.
 
@@ -160,6 +163,7 @@ class CoDAE(keras.Model):
         config: CoDAEConfig = COMPACT,
         seed: int = 0,
         f_m: keras.Model | None = None,
+        f_r: keras.Model | None = None,
         sharing: "CoDAE | None" = None,
         **kwargs: Any,
     ):
@@ -170,11 +174,17 @@ class CoDAE(keras.Model):
                 "none for a CoDAE, a table for a CoDVAE",
                 "use models.codvae.create_model",
             )
-        self.config, self.seed, self.own_f_m = config, seed, f_m is None
-        generators = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
-        self.f_m = f_m or _initialized(build_f_m(config), next(generators))
-        self.f_r = sharing.f_r if sharing else _initialized(self.build_f_r(config), next(generators))
-        self.decoder = sharing.decoder if sharing else _initialized(build_decoder(config), next(generators))
+        self.config, self.seed = config, seed
+        # Encoders that the configuration does not describe: saved with their own configuration.
+        self.replaced = [name for name, part in (("f_m", f_m), ("f_r", f_r)) if part is not None]
+        if sharing:
+            self.f_m, self.f_r, self.decoder = f_m or sharing.f_m, f_r or sharing.f_r, sharing.decoder
+            self.replaced += [name for name in sharing.replaced if name not in self.replaced]
+        else:
+            first, second, third = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
+            self.f_m = f_m or _initialized(build_f_m(config), first)
+            self.f_r = f_r or _initialized(self.build_f_r(config), second)
+            self.decoder = _initialized(build_decoder(config), third)
         self.prior = sharing.prior if sharing else self.build_prior(config, seed)
         self.build((None, *MASK_SHAPE))
 
@@ -189,20 +199,24 @@ class CoDAE(keras.Model):
     def logits(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) -> logits, same shape."""
         mask = keras.ops.cast(mask, "float32")
-        return self.decoder([self.latent(mask), self.f_m(mask, training=training)])
+        return self.decoder([self.latent(mask, training), self.f_m(mask, training=training)])
 
-    def latent(self, mask: Any) -> Any:
+    def latent(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) float32 -> z_R (N, 5, 4, C) as the decoder reads it."""
-        return self.f_r(mask)
+        return self.f_r(mask, training=training)
+
+    def latent_scores(self, mask: Any) -> tuple[Any, dict[str, Any]]:
+        """(z_R, scores of it alone: name -> (N,) float32, none for a CoDAE) of a mask (N, 72, 58, 1) float32."""
+        return self.latent(mask), {}
 
     def objective(self, mask: Any, training: bool = False, seed: Any = None) -> dict[str, Any]:
         """Terms of the loss, which is their sum: name -> (N,) float32. seed: of what is drawn; nothing is here."""
         return {"bce": losses.bce(mask, self.logits(mask, training=training))}
 
     def get_config(self) -> dict[str, Any]:
-        """Sizes, seed, and f_m where it is not the CoDAE's own."""
-        f_m = None if self.own_f_m else keras.saving.serialize_keras_object(self.f_m)
-        return {**super().get_config(), "config": dump(self.config), "seed": self.seed, "f_m": f_m}
+        """Sizes, seed, and the encoders that are not the CoDAE's own."""
+        own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.replaced}
+        return {**super().get_config(), "config": dump(self.config), "seed": self.seed, **own}
 
     @staticmethod
     def build_f_r(config: CoDAEConfig) -> keras.Model:
@@ -217,28 +231,33 @@ class CoDAE(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "CoDAE":
         """The model that get_config came from, weights aside."""
-        f_m = config["f_m"] and keras.saving.deserialize_keras_object(config["f_m"], custom_objects)
-        return cls(**{**config, "config": parse(CoDAEConfig, config["config"], "codae"), "f_m": f_m})
+        parts = {name: config[name] for name in ("f_m", "f_r") if config.get(name)}
+        parts = {name: keras.saving.deserialize_keras_object(part, custom_objects) for name, part in parts.items()}
+        return cls(**{**config, "config": parse(CoDAEConfig, config["config"], "codae"), **parts})
 
 
 def build_f_m(config: CoDAEConfig) -> keras.Model:
     """Encoder 2: mask (N, 72, 58, 1) -> z_m (N, z_m_size); four times [ConvLayer, max pool 3x3 stride 2], Dense."""
+    swaps = config.swaps
+    strides, window = (2, 0) if swaps.pooling == "strided" else (1, 2 if swaps.pooling == "2x2" else 3)
     x = mask = keras.Input(MASK_SHAPE, name="mask")
     for level, (filters, groups) in enumerate(zip(config.f_m_filters, config.f_m_groups, strict=True)):
-        x = ConvLayer(filters, groups=groups, name=f"level{level}")(x)
-        x = keras.layers.MaxPooling2D(3, 2, "same", name=f"pool{level}")(x)
+        x = ConvLayer(filters, strides, groups, swaps.norm, swaps.slope, name=f"level{level}")(x)
+        if window:
+            x = keras.layers.MaxPooling2D(window, 2, "same", name=f"pool{level}")(x)
     z_m = keras.layers.Dense(config.z_m_size, kernel_initializer="he_uniform", name="z_m")(keras.layers.Flatten()(x))
     return keras.Model(mask, z_m, name="f_m")
 
 
 def build_f_r(config: CoDAEConfig) -> keras.Model:
     """Encoder 1: mask (N, 72, 58, 1) -> z_R (N, 5, 4, latent_channels)."""
+    norm, slope = config.swaps.norm, config.swaps.slope
     x = mask = keras.Input(MASK_SHAPE, name="mask")
     levels = zip(config.f_r_filters, config.f_r_groups, config.f_r_residuals, strict=True)
     for level, (filters, groups, residuals) in enumerate(levels):
-        x = ConvLayer(filters, strides=2, groups=groups, name=f"level{level}")(x)
+        x = ConvLayer(filters, 2, groups, norm, slope, name=f"level{level}")(x)
         for i in range(residuals):
-            x = Residual(config.residual_groups, name=f"residual{level}_{i}")(x)
+            x = Residual(config.residual_groups, norm, slope, name=f"residual{level}_{i}")(x)
     z_r = keras.layers.Conv2D(config.latent_channels, 1, kernel_initializer="he_uniform", name="z_r")(x)
     return keras.Model(mask, z_r, name="f_r")
 
@@ -260,17 +279,20 @@ def build_decoder(config: CoDAEConfig) -> keras.Model:
     return keras.Model([z_r, z_m], x, name="decoder")
 
 
-def with_small_encoder(codae: CoDAE, f_m: keras.Model) -> CoDAE:
-    """A CoDAE that shares f_R and decoder (the very layers, not copies) with `codae` and has another f_m.
+def with_encoders(codae: CoDAE, f_m: keras.Model | None = None, f_r: keras.Model | None = None) -> CoDAE:
+    """A CoDAE (or CoDVAE) with other encoders; what is not given is shared with `codae`: the very layers, not copies.
 
-    f_m: any Keras model from the mask (N, 72, 58, 1) to (N, z_m_size).
+    f_m, f_r: Keras models from the mask (N, 72, 58, 1) to what the encoders of `codae` give.
     """
-    expected = (None, codae.config.z_m_size)
-    if tuple(f_m.output_shape) != expected or tuple(f_m.input_shape[1:]) != MASK_SHAPE:
-        raise InputError(
-            f"f_m from {f_m.input_shape} to {f_m.output_shape}", f"(None, 72, 58, 1) to {expected}", "correct its ends"
-        )
-    return type(codae)(codae.config, codae.seed, f_m=f_m, sharing=codae)
+    for name, part in (("f_m", f_m), ("f_r", f_r)):
+        expected = getattr(codae, name).output_shape
+        if part is not None and (part.output_shape != expected or tuple(part.input_shape[1:]) != MASK_SHAPE):
+            raise InputError(
+                f"{name} from {part.input_shape} to {part.output_shape}",
+                f"(None, 72, 58, 1) to {expected}",
+                "correct its ends",
+            )
+    return type(codae)(codae.config, codae.seed, f_m=f_m, f_r=f_r, sharing=codae)
 
 
 def save_codae(model: CoDAE, path: Path | str) -> None:

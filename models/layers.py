@@ -4,7 +4,7 @@ Tensors are (N, height, width, channel) float32. Definitions after arXiv:2306.12
 `keras.saving` (registered under "codae_l1").
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,6 +16,11 @@ register = keras.saving.register_keras_serializable(package="codae_l1")
 LEAKY_SLOPE = 0.2
 # Added to the variance before the square root (arXiv:2306.12955).
 NORM_EPSILON = 1e-3
+# Share of the old moving mean that BatchNorm keeps each step: an epoch of a few dozen steps must be enough.
+BATCH_MOMENTUM = 0.9
+
+# What follows a convolution (models/swaps.py).
+Norm = Literal["instance", "batch", "none"]
 
 
 @register
@@ -51,25 +56,39 @@ class InstanceNorm(keras.layers.Layer):
 
 @register
 class ConvLayer(keras.layers.Layer):
-    """Convolution 3x3 with bias, 'same' -> InstanceNorm -> leaky ReLU.
+    """Convolution 3x3 with bias, 'same' -> InstanceNorm -> leaky ReLU; other norms and slopes as in models/swaps.py.
 
     (N, h, w, C) -> (N, ceil(h / strides), ceil(w / strides), filters).
     """
 
-    def __init__(self, filters: int, strides: int = 1, groups: int = 1, **kwargs: Any):
+    def __init__(
+        self,
+        filters: int,
+        strides: int = 1,
+        groups: int = 1,
+        norm: Norm = "instance",
+        slope: float = LEAKY_SLOPE,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
-        self.filters, self.strides, self.groups = filters, strides, groups
+        self.filters, self.strides, self.groups, self.norm_kind, self.slope = filters, strides, groups, norm, slope
         self.convolution = conv3x3(filters, strides, groups)
-        self.norm = InstanceNorm(name="norm")
+        self.norm = make_norm(norm)
 
     def build(self, input_shape: tuple) -> None:
         """Build the parts, so that a saved layer finds its weights."""
         self.convolution.build(input_shape)
-        self.norm.build(self.convolution.compute_output_shape(input_shape))
+        if self.norm is not None:
+            self.norm.build(self.convolution.compute_output_shape(input_shape))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """(N, h, w, C) -> (N, h', w', filters)."""
-        return ops.leaky_relu(self.norm(self.convolution(x)), negative_slope=LEAKY_SLOPE)
+        x = self.convolution(x)
+        if self.norm_kind == "batch":
+            x = self.norm(x, training=training)
+        elif self.norm is not None:
+            x = self.norm(x)
+        return ops.leaky_relu(x, negative_slope=self.slope)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shape after the convolution."""
@@ -77,7 +96,8 @@ class ConvLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
-        return {**super().get_config(), "filters": self.filters, "strides": self.strides, "groups": self.groups}
+        sizes = {"filters": self.filters, "strides": self.strides, "groups": self.groups}
+        return {**super().get_config(), **sizes, "norm": self.norm_kind, "slope": self.slope}
 
 
 @register
@@ -111,24 +131,24 @@ class UpConvLayer(keras.layers.Layer):
 class Residual(keras.layers.Layer):
     """x + ConvLayer(ConvLayer(x)): (N, h, w, C) -> (N, h, w, C)."""
 
-    def __init__(self, groups: int = 1, **kwargs: Any):
+    def __init__(self, groups: int = 1, norm: Norm = "instance", slope: float = LEAKY_SLOPE, **kwargs: Any):
         super().__init__(**kwargs)
-        self.groups = groups
+        self.options: dict[str, Any] = {"groups": groups, "norm": norm, "slope": slope}
 
     def build(self, input_shape: tuple) -> None:
         """Two convolutions with as many filters as x has channels."""
-        self.first = ConvLayer(input_shape[-1], groups=self.groups, name="first")
-        self.second = ConvLayer(input_shape[-1], groups=self.groups, name="second")
+        self.first = ConvLayer(input_shape[-1], **self.options, name="first")
+        self.second = ConvLayer(input_shape[-1], **self.options, name="second")
         self.first.build(input_shape)
         self.second.build(input_shape)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """(N, h, w, C) -> the same shape."""
-        return x + self.second(self.first(x))
+        return x + self.second(self.first(x, training=training), training=training)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
-        return {**super().get_config(), "groups": self.groups}
+        return {**super().get_config(), **self.options}
 
 
 @register
@@ -195,3 +215,12 @@ class SpatialConditioning(keras.layers.Layer):
 def conv3x3(filters: int, strides: int = 1, groups: int = 1, name: str = "convolution") -> keras.layers.Conv2D:
     """Linear 3x3 'same' convolution with bias, he_uniform kernel."""
     return keras.layers.Conv2D(filters, 3, strides, "same", groups=groups, kernel_initializer="he_uniform", name=name)
+
+
+def make_norm(kind: Norm) -> keras.layers.Layer | None:
+    """The layer behind a convolution, or None; scale and shift a channel are learned either way."""
+    if kind == "instance":
+        return InstanceNorm(name="norm")
+    if kind == "batch":
+        return keras.layers.BatchNormalization(momentum=BATCH_MOMENTUM, epsilon=NORM_EPSILON, name="norm")
+    return None

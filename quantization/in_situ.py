@@ -21,11 +21,11 @@ from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models import losses
-from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_small_encoder
+from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_encoders
 from codae_l1.models.scores import codae_scores, orientations
 from codae_l1.quantization.calibration import without_ties
 from codae_l1.quantization.distill import DistillConfig, Student, learn
-from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, mask_counts
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, input_counts
 from codae_l1.quantization.fitting import Progress
 
 # Of a component of z_m that does not vary: it is then learnt as a constant.
@@ -102,7 +102,7 @@ def train_in_situ(
     mask = keras.Input(MASK_SHAPE, name="mask")
     counts = PooledCounts(firmware.pool, firmware.count_bits, name="pooled_counts")(mask)
     z_m = keras.layers.Rescaling(deviation, mean, name="z_m")(encoder(counts))
-    whole = with_small_encoder(_copy(codae) if config.train_decoder else codae, keras.Model(mask, z_m))
+    whole = with_encoders(_copy(codae) if config.train_decoder else codae, keras.Model(mask, z_m))
     own = codae_scores(codae, calibration_masks)
     history = {"warm_up": student.history, "bce_own_f_m": float(own["bce"].mean())}
     history["bce_before"] = _bce(whole, calibration_masks)
@@ -110,7 +110,7 @@ def train_in_situ(
     without_ties(encoder, config_q)
     firmware_model = FirmwareModel(encoder, config_q)
     history["bce_after"] = _bce(whole, calibration_masks)
-    words = firmware_model.predict_words(mask_counts(calibration_masks, firmware))
+    words = firmware_model.predict_words(input_counts(calibration_masks, firmware))
     component, sign, history["rank_correlations"] = choose_component(words, own["mse"])
     firmware_model.component = student.float_model.component = component
     firmware_model.sign = student.float_model.sign = sign
@@ -143,10 +143,10 @@ def _warm_up(
 ) -> tuple[Student, list[float], list[float]]:
     """A student of the trained z_m, standardised, on augmented QCD; and z_m's means and deviations."""
     masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
-    z_m, calibration = _batched(codae.f_m, masks), mask_counts(calibration_masks, firmware)
+    z_m, calibration = _batched(codae.f_m, masks), input_counts(calibration_masks, firmware)
     mean, deviation = z_m.mean(axis=0), np.maximum(z_m.std(axis=0), SMALLEST_DEVIATION)
     targets = ((z_m - mean) / deviation).astype(np.float32)
-    student = learn(mask_counts(masks, firmware), targets, calibration, warm_up, firmware, seed, progress)
+    student = learn(input_counts(masks, firmware), targets, calibration, warm_up, firmware, seed, progress)
     return student, mean.tolist(), deviation.tolist()
 
 

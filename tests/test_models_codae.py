@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
-from codae_l1.models.codae import COMPACT, PAPER, CoDAE, CoDAEConfig, load_codae, save_codae, with_small_encoder
+from codae_l1.models.codae import COMPACT, PAPER, CoDAE, CoDAEConfig, load_codae, save_codae, with_encoders
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -95,7 +95,7 @@ def test_saved_model_is_equal_to_the_bit(tmp_path, seed):
 
 def test_small_encoder_shares_the_rest_and_survives_saving(compact, tmp_path):
     small = keras.Sequential([keras.Input((72, 58, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    model = with_small_encoder(compact, small)
+    model = with_encoders(compact, small)
     assert model.f_r is compact.f_r
     assert model.decoder is compact.decoder
     assert model.f_m is small
@@ -106,7 +106,7 @@ def test_small_encoder_shares_the_rest_and_survives_saving(compact, tmp_path):
 def test_wrong_small_encoder_is_named(compact):
     three = keras.Sequential([keras.Input((72, 58, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     with pytest.raises(InputError, match=r"f_m from .* to \(None, 3\); expected .*\(None, 2\)"):
-        with_small_encoder(compact, three)
+        with_encoders(compact, three)
 
 
 def test_bad_files_and_sizes_are_named(compact, tmp_path):
