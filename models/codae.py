@@ -199,7 +199,8 @@ class CoDAE(keras.Model):
     def logits(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) -> logits, same shape."""
         mask = keras.ops.cast(mask, "float32")
-        return self.decoder([self.latent(mask, training), self.f_m(mask, training=training)])
+        logits = self.decoder([self.latent(mask, training), self.f_m(mask, training=training)])
+        return keras.ops.cast(logits, "float32")
 
     def latent(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) float32 -> z_R (N, 5, 4, C) as the decoder reads it."""

@@ -128,10 +128,22 @@ class CoDVAE(CoDAE):
         """The mixture of each cell, learned with the rest."""
         return MixturePrior(config.categorical.components, config.latent_channels, seed, name="prior")
 
-    def latent(self, mask: Any) -> Any:
+    def latent(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) float32 -> z_R = softmax(l / tau) (N, 5, 4, K)."""
-        logits, temperature = self.f_r(mask)
+        logits, temperature = self.f_r(mask, training=training)
         return ops.softmax(logits / temperature, axis=-1)
+
+    def latent_scores(self, mask: Any) -> tuple[Any, dict[str, Any]]:
+        """(z_R, {"kl", "entropy", "temperature"}); models/scores.py defines them. The KL has no weight here."""
+        logits, temperature = self.f_r(mask)
+        y = ops.log_softmax(logits / temperature, axis=-1)
+        z = ops.exp(y)
+        scores = {
+            "kl": self._divergence(self._sample_log(logits, temperature), logits, temperature),
+            "entropy": -ops.sum(z * y, axis=(1, 2, 3)),
+            "temperature": ops.mean(temperature, axis=(1, 2, 3)),
+        }
+        return z, scores
 
     def objective(self, mask: Any, training: bool = False, seed: Any = None) -> dict[str, Any]:
         """Terms of the loss: bce and kl (weighted), (N,) float32 each.
@@ -140,22 +152,28 @@ class CoDVAE(CoDAE):
         tau) and the KL takes the same Gumbel numbers for every event, so that an event's loss is its own.
         """
         mask = ops.cast(mask, "float32")
-        logits, temperature = self.f_r(mask)
-        events = ops.shape(logits)[0] if training else 1
-        y = sample_log(logits, temperature, self._gumbel(events, seed if training else (self.seed, 0)))
+        logits, temperature = (ops.cast(x, "float32") for x in self.f_r(mask, training=training))
+        y = self._sample_log(logits, temperature, seed if training else None)
         z = ops.exp(y[0]) if training else ops.softmax(logits / temperature, axis=-1)
-        output = self.decoder([z, self.f_m(mask, training=training)])
-        divergence = ops.mean(log_density(y, logits, temperature) - self.prior(y), axis=0)
-        kl = self.config.categorical.kl_weight * ops.sum(divergence, axis=(1, 2))
+        output = ops.cast(self.decoder([z, self.f_m(mask, training=training)]), "float32")
+        kl = self.config.categorical.kl_weight * self._divergence(y, logits, temperature)
         return {"bce": losses.bce(mask, output), "kl": kl}
 
-    def _gumbel(self, events: Any, seed: Any) -> Any:
-        """Standard Gumbel numbers (S, events, 5, 4, K), the same for the same seed."""
+    def _divergence(self, y: Any, logits: Any, temperature: Any) -> Any:
+        """KL(q || p) of each event, summed over cells, from samples y (S, N, 5, 4, K) of q: (N,)."""
+        difference = log_density(y, logits, temperature) - self.prior(y)
+        return ops.sum(ops.mean(difference, axis=0), axis=(1, 2))
+
+    def _sample_log(self, logits: Any, temperature: Any, seed: Any = None) -> Any:
+        """S samples y = log z (S, N, 5, 4, K); Gumbel numbers of the seed, or the model's, the same for each event."""
         import tensorflow as tf
 
+        events = 1 if seed is None else ops.shape(logits)[0]
         shape = (self.config.categorical.samples, events, *LATENT_GRID, self.config.latent_channels)
-        uniform = tf.random.stateless_uniform(shape, seed, minval=np.finfo("float32").tiny)
-        return -tf.math.log(-tf.math.log(uniform))
+        uniform = tf.random.stateless_uniform(
+            shape, (self.seed, 0) if seed is None else seed, minval=np.finfo("float32").tiny
+        )
+        return sample_log(logits, temperature, -tf.math.log(-tf.math.log(uniform)))
 
 
 def create_model(config: CoDAEConfig, seed: int = 0) -> CoDAE:

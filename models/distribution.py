@@ -1,0 +1,86 @@
+"""Where a training runs: one device, the GPUs of one machine, or several workers, by TensorFlow's strategies.
+
+Each replica gets an equal slice of every batch; gradients are summed over replicas before they are clipped and applied,
+so that the numbers are those of one device up to the order of summation. Workers are found by TF_CONFIG, as TensorFlow
+documents it: the same command on each, with a folder that all of them see; the first one writes.
+
+    TF_CONFIG='{"cluster": {"worker": ["a:9000", "b:9000"]}, "task": {"type": "worker", "index": 0}}'
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from codae_l1.data.errors import InputError
+
+Distribute = Literal["none", "mirrored", "multi_worker"]
+
+
+def create_strategy(distribute: Distribute) -> Any:
+    """The tf.distribute strategy of a name; build the model in its scope. Call it before anything runs in TensorFlow.
+
+    mirrored: all GPUs (without any, all logical CPUs) of this machine. multi_worker: the workers of TF_CONFIG.
+    """
+    import tensorflow as tf
+
+    if distribute == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if distribute == "multi_worker":
+        try:
+            cluster = json.loads(os.environ.get("TF_CONFIG", ""))["cluster"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"TF_CONFIG = {os.environ.get('TF_CONFIG')!r}",
+                'JSON with "cluster" and "task" on every worker (see codae_l1.models.distribution)',
+                'set it, or take training.distribute = "mirrored"',
+            ) from error
+        if not cluster.get("worker"):
+            raise InputError(f"TF_CONFIG's cluster {cluster}", "a list of workers", "name them as host:port")
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: Any) -> bool:
+    """Whether this process writes the files: the only one, or the first worker."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    return resolver is None or not resolver.task_id
+
+
+def split(strategy: Any, *arrays: np.ndarray) -> list[Any]:
+    """Give each replica its slice of arrays (n, ...); n is a multiple of the replicas."""
+    import tensorflow as tf
+
+    size = len(arrays[0]) // strategy.num_replicas_in_sync
+
+    def slice_of(array: np.ndarray) -> Any:
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(array[size * context.replica_id_in_sync_group :][:size])
+        )
+
+    return [slice_of(array) for array in arrays]
+
+
+@contextmanager
+def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
+    """Every layer computes in `precision` ("float32" or "bfloat16") while the block runs; variables stay float32.
+
+    Only what is traced in the block is changed: outside, and in saved files, the model computes as it did.
+    """
+    if precision == "float32":
+        yield
+        return
+    layers = list(model._flatten_layers())
+    policies = [layer.dtype_policy for layer in layers]
+    try:
+        for layer in layers:
+            layer.dtype_policy = f"mixed_{precision}"
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
