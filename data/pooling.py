@@ -1,9 +1,11 @@
-"""The firmware's input: active pixels counted in cells of pool x pool towers, an integer and a float twin.
+"""The firmware's input: cells of pool x pool towers, an integer and a float twin.
 
-    count = number of pixels of the cell whose track pT is above zero (0 to pool^2)
+    tracks                 number of pixels of the cell whose track pT is above zero (0 to pool^2)
+    track_pt, ecal, hcal   floor(sum over the cell of floor(ET / TOWER_LSB) * TOWER_LSB / energy_lsb_gev)
 
-72 rows are a multiple of the pool; 58 columns are padded with as many empty ones on each side (one for pool 4), so that
-the image stays symmetric in eta. Pool 4 gives (18, 15).
+All is integer arithmetic on the words that a trigger's towers have, so firmware can do the same. 72 rows are a multiple
+of the pool; 58 columns are padded with as many empty ones on each side (one for pool 4), so that the image stays
+symmetric in eta. Pool 4 gives (18, 15).
 """
 
 from dataclasses import dataclass
@@ -13,19 +15,39 @@ import numpy as np
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.errors import InputError
 
+# Input -> channel of the image that it is made of.
+INPUTS = {"tracks": 0, "track_pt": 0, "ecal": 1, "hcal": 2}
+# GeV; least significant bit of a tower's transverse energy, as in the trigger of CMS (arXiv:2006.10165).
+TOWER_LSB_GEV = 0.5
 # The sides that PoolingConfig accepts, for its message.
 _POOLS = ", ".join(str(p) for p in range(1, N_PHI + 1) if N_PHI % p == 0 and -N_ETA % p % 2 == 0)
 
 
 @dataclass(frozen=True)
 class PoolingConfig:
-    """pool: side of a cell [towers]; it must divide the 72 rows, and leave an even number of columns to pad."""
+    """pool: side of a cell [towers]; it must divide the 72 rows, and leave an even number of columns to pad.
+
+    inputs: names in INPUTS, the channels of the pooled words in order. energy_lsb_gev: step of the energy words, a
+    power of two times TOWER_LSB_GEV.
+    """
 
     pool: int = 4
+    inputs: tuple[str, ...] = ("tracks",)
+    energy_lsb_gev: float = 4.0
 
     def __post_init__(self):
         if self.pool < 1 or N_PHI % self.pool or self.padding % 2:
             raise InputError(f"pool = {self.pool}", "a divisor of 72 that pads 58 columns evenly", f"take {_POOLS}")
+        unknown = [name for name in self.inputs if name not in INPUTS]
+        if unknown or not self.inputs or len(set(self.inputs)) < len(self.inputs):
+            raise InputError(
+                f"inputs = {list(self.inputs)}", f"different names out of {', '.join(INPUTS)}", "correct them"
+            )
+        steps = self.energy_lsb_gev / TOWER_LSB_GEV
+        if not (steps >= 1 and steps.is_integer() and int(steps).bit_count() == 1):
+            raise InputError(
+                f"energy_lsb_gev = {self.energy_lsb_gev}", f"{TOWER_LSB_GEV} times 1, 2, 4, 8 ...", "correct it"
+            )
 
     @property
     def padding(self) -> int:
@@ -33,28 +55,45 @@ class PoolingConfig:
         return -N_ETA % self.pool
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Cells in (phi, eta).
+    def shape(self) -> tuple[int, int, int]:
+        """Cells in (phi, eta), and inputs.
 
         >>> PoolingConfig().shape
-        (18, 15)
+        (18, 15, 1)
         """
-        return N_PHI // self.pool, (N_ETA + self.padding) // self.pool
+        return N_PHI // self.pool, (N_ETA + self.padding) // self.pool, len(self.inputs)
+
+    @property
+    def energy_shift(self) -> int:
+        """Bits that a cell's sum of tower words is shifted right.
+
+        >>> PoolingConfig(energy_lsb_gev=4.0).energy_shift
+        3
+        """
+        return int(self.energy_lsb_gev / TOWER_LSB_GEV).bit_length() - 1
 
 
-def active_counts(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """The integer twin: images (N, 72, 58, C) GeV, channel 0 the tracks -> counts (N, 18, 15, 1) int64."""
-    return _sum_cells((images[..., :1] > 0).astype(np.int64), config)
+def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
+    """The integer twin: images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
+    columns = []
+    for name in config.inputs:
+        pixels = images[..., INPUTS[name], None]
+        if name == "tracks":
+            columns.append(_sum_cells((pixels > 0).astype(np.int64), config))
+        else:
+            towers = np.floor(pixels.astype(np.float64) / TOWER_LSB_GEV).astype(np.int64)
+            columns.append(_sum_cells(towers, config) >> config.energy_shift)
+    return np.concatenate(columns, axis=-1)
 
 
 def active_counts_float(masks: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """The float twin: masks (N, 72, 58, 1) of 0 and 1 -> counts (N, 18, 15, 1) float32, equal to the integer twin's."""
+    """The float twin of "tracks": masks (N, 72, 58, 1) of 0 and 1 -> (N, 18, 15, 1) float32, equal to input_words."""
     return _sum_cells(masks.astype(np.float32), config)
 
 
 def _sum_cells(pixels: np.ndarray, config: PoolingConfig) -> np.ndarray:
     side = config.padding // 2
     padded = np.pad(pixels, ((0, 0), (0, 0), (side, side), (0, 0)))
-    rows, columns = config.shape
+    rows, columns = config.shape[:2]
     cells = padded.reshape(len(pixels), rows, config.pool, columns, config.pool, pixels.shape[-1])
     return cells.sum(axis=(2, 4))

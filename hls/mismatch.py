@@ -55,7 +55,7 @@ class Mismatch:
 
 
 def compare(a: Any, b: Any, counts: np.ndarray) -> Mismatch:
-    """Run both executors on counts (N, 18, 15, 1) int64 and compare their words."""
+    """Run both executors on counts (N, 18, 15, inputs) int64 and compare their words."""
     return _compare(a, b, counts, a.predict_words(counts), b.predict_words(counts))
 
 
@@ -108,7 +108,7 @@ def _tracer(executor: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]] | No
 
 
 def qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Counts (N, 18, 15, 1) -> {layer name: values (N, *shape) float64} of a FirmwareModel, in order."""
+    """Counts (N, 18, 15, inputs) -> {layer name: values (N, *shape) float64} of a FirmwareModel, in order."""
     import keras
 
     from codae_l1.quantization.firmware import input_word
@@ -121,7 +121,7 @@ def qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def adversarial_counts(config: Any, seed: int, n_random: int = 2000) -> np.ndarray:
-    """Counts (N, 18, 15, 1) int64 that make networks overflow: empty, full, saturated, single cells, random.
+    """Counts (N, 18, 15, inputs) int64 that make networks overflow: empty, full, saturated, single cells, random.
 
     config: FirmwareConfig. Cells hold 0 to pool**2 active pixels; the input word may hold more, and is filled, too.
     """

@@ -14,8 +14,8 @@ from codae_l1.data.errors import InputError
 from codae_l1.quantization.firmware import (
     BATCH,
     FirmwareConfig,
-    check_counts,
     input_word,
+    saturated,
     set_weight_words,
     weight_words,
 )
@@ -35,7 +35,7 @@ def calibrate(
     margin: float = 1.5,
     output_margin: float = 6.0,
 ) -> FirmwareConfig:
-    """The config with integer bits that fit the float model on calibration counts (N, 18, 15, 1) of QCD.
+    """The config with integer bits that fit the float model on calibration counts (N, 18, 15, inputs) of QCD.
 
     margin: head room of the hidden words, for events busier than QCD. output_margin: the same of the output word, whose
     extra bits cost next to nothing. Widths stay as they are, the bias's aside.
@@ -49,25 +49,25 @@ def calibrate(
         head_room = output_margin if name == "output" else margin
         new = dataclasses.replace(
             old,
-            weight_integer=_bits(np.abs(kernel).max() * WEIGHT_MARGIN),
-            output_integer=max(_bits(largest[name] * head_room), 0),
+            weight_integer=integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN),
+            output_integer=max(integer_bits(largest[name] * head_room), 0),
         )
         # Odd words of one bit below the products' step: sums never lie on a tie. A small bias gets more integer bits
         # than it needs, not a finer step, which would cost exactness in float32.
         fraction = word.fraction + new.weight_word.fraction + 1
-        integer = max(_bits(np.abs(bias).max() * head_room), 1 - fraction)
+        integer = max(integer_bits(np.abs(bias).max() * head_room), 1 - fraction)
         precision[name] = dataclasses.replace(new, bias_integer=integer, bias_bits=1 + integer + fraction)
         word = dataclasses.replace(config, precision={name: precision[name]}).layer_output(name)
     return dataclasses.replace(config, precision=precision)
 
 
 def ranges(config: FirmwareConfig, model: "keras.Model", counts: np.ndarray) -> dict[str, float]:
-    """Largest magnitude that leaves each layer (after its ReLU) on counts (N, 18, 15, 1)."""
+    """Largest magnitude that leaves each layer (after its ReLU) on counts (N, 18, 15, inputs)."""
     import keras
 
     if not len(counts):
         raise InputError("no calibration event", "at least one QCD event", "take a larger file")
-    values = check_counts(counts, config).astype(np.float32)
+    values = saturated(counts, config)
     outputs = [model.get_layer("output_word" if n == "output" else f"{n}_relu").output for n in config.layers]
     probe = keras.Model(model.inputs, outputs)
     found = np.zeros(len(config.layers))
@@ -94,10 +94,10 @@ def without_ties(model: "keras.Model", config: FirmwareConfig) -> list[str]:
     return free
 
 
-def _bits(largest: float) -> int:
+def integer_bits(largest: float) -> int:
     """Integer bits of a word that holds `largest`; a layer of zeros gets a word around 1.
 
-    >>> _bits(0.3), _bits(5.0), _bits(0.0)
+    >>> integer_bits(0.3), integer_bits(5.0), integer_bits(0.0)
     (-1, 3, 0)
     """
     return int(np.ceil(np.log2(largest))) if largest > 0 else 0

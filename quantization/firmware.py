@@ -1,8 +1,9 @@
 """The firmware encoder f_m: a network small enough for a trigger, in float and in QKeras, and the trained model.
 
-Input: counts (N, 18, 15, 1), active pixels of 4x4 pooled cells, unsigned integer words. Strided 'valid' convolutions,
-ReLU, flatten, dense layers, one fixed-point output word a component. All sums are exact in float32 (checked), so the
-QKeras model is an integer machine: `FirmwareModel.predict_words` gives the words that hls4ml and RTL must give.
+Input: counts (N, 18, 15, inputs), words of 4x4 pooled cells (data/pooling.py), unsigned integers. Strided 'valid'
+convolutions, ReLU, flatten, dense layers, one fixed-point output word a component. All sums are exact in float32
+(checked), so the QKeras model is an integer machine: `FirmwareModel.predict_words` gives the words that hls4ml and RTL
+must give.
 
 Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
 """
@@ -18,7 +19,7 @@ import numpy as np
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.exact import exact_words
-from codae_l1.data.pooling import PoolingConfig, active_counts_float
+from codae_l1.data.pooling import PoolingConfig, input_words
 from codae_l1.data.words import WordType
 from codae_l1.quantization.precision import LayerPrecision, exact_accumulator
 from codae_l1.quantization.weights_file import read_weights, write_weights
@@ -47,7 +48,8 @@ class ConvConfig:
 class FirmwareConfig:
     """Topology and precision of f_m.
 
-    pool: side of the pooled square [pixels]. count_bits: width of the unsigned input word; larger counts saturate.
+    pool: side of the pooled square [pixels]. inputs: what is pooled, names in data.pooling.INPUTS. energy_lsb_gev: step
+    of energy words. count_bits: width of the unsigned input word; larger counts saturate.
     conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/tying.py).
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
@@ -60,6 +62,8 @@ class FirmwareConfig:
     """
 
     pool: int = 4
+    inputs: tuple[str, ...] = ("tracks",)
+    energy_lsb_gev: float = 4.0
     count_bits: int = 5
     conv: tuple[ConvConfig, ...] = (ConvConfig(),)
     dense: tuple[int, ...] = ()
@@ -88,10 +92,14 @@ class FirmwareConfig:
         return (*convs, *(f"dense{i + 1}" for i in range(len(self.dense))), "output")
 
     @property
+    def pooling(self) -> PoolingConfig:
+        """How images become counts."""
+        return PoolingConfig(self.pool, self.inputs, self.energy_lsb_gev)
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Shape of one event's counts, (phi, eta, 1)."""
-        rows, columns = PoolingConfig(self.pool).shape[:2]
-        return rows, columns, 1
+        """Shape of one event's counts, (phi, eta, inputs)."""
+        return self.pooling.shape
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
@@ -148,7 +156,7 @@ def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
 
 
 def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
-    """The same topology in float: counts (N, 18, 15, 1) float32 -> (N, outputs), layers of the same names."""
+    """The same topology in float: counts (N, 18, 15, inputs) float32 -> (N, outputs), layers of the same names."""
     import keras
 
     def weights(name: str, **kwargs: Any) -> Any:
@@ -162,7 +170,7 @@ def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
 
 
 def build_qkeras(config: FirmwareConfig, seed: int) -> "keras.Model":
-    """The QKeras model: counts (N, 18, 15, 1) float32 integers -> (N, outputs) multiples of the output word's LSB."""
+    """The QKeras model: saturated counts (N, 18, 15, inputs) float32 -> (N, outputs), multiples of the word's LSB."""
     import qkeras
 
     def weights(name: str, **kwargs: Any) -> Any:
@@ -204,9 +212,8 @@ class FirmwareModel:
         set_weight_words(self.model, self.config, weight_words(self.model, self.config))
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
-        """Counts (N, 18, 15, 1) integers -> output words (N, outputs) int64, by QKeras."""
-        counts = check_counts(counts, self.config)
-        values = input_word(self.config).to_words(counts).astype(np.float32)
+        """Counts (N, 18, 15, inputs) integers -> output words (N, outputs) int64, by QKeras."""
+        values = saturated(counts, self.config)
         parts = [np.asarray(self.model.predict_on_batch(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
         outputs = np.concatenate(parts) if parts else np.zeros((0, self.config.outputs))
         return exact_words(outputs, output_word(self.config), "qkeras")
@@ -262,9 +269,19 @@ def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[s
         model.get_layer(name).set_weights([kernel, bias])
 
 
-def mask_counts(masks: np.ndarray, config: FirmwareConfig) -> np.ndarray:
-    """Masks (N, 72, 58, 1) of 0 and 1 -> counts (N, 18, 15, 1) int64, as active_counts of their images."""
-    return active_counts_float(masks.astype(np.float32), PoolingConfig(config.pool)).astype(np.int64)
+def input_counts(images: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Images (N, 72, 58, 3) GeV -> counts (N, 18, 15, inputs) int64; masks (N, 72, 58, 1) do for tracks alone."""
+    if images.shape[-1] < (1 if config.inputs == ("tracks",) else 3):
+        raise InputError(
+            f"images of shape {images.shape}", f"(N, 72, 58, 3) for {', '.join(config.inputs)}", "give the energies"
+        )
+    parts = [input_words(images[i : i + BATCH], config.pooling) for i in range(0, len(images), BATCH)]
+    return np.concatenate([np.zeros((0, *config.input_shape), np.int64), *parts])
+
+
+def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Counts (N, 18, 15, inputs) integers -> what the input words hold of them, float32."""
+    return input_word(config).to_words(check_counts(counts, config)).astype(np.float32)
 
 
 def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
@@ -274,7 +291,7 @@ def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
         raise InputError(
             f"counts {counts.shape} of {counts.dtype}",
             f"integers (N, {', '.join(map(str, config.input_shape))})",
-            "pool the images with codae_l1.data.pooling.active_counts",
+            "pool the images with input_counts",
         )
     if counts.size and counts.min() < 0:
         raise InputError(f"counts with {counts.min()}", "counts >= 0", "pool the images anew")
@@ -295,7 +312,7 @@ def _check_sizes(config: FirmwareConfig) -> None:
     for key, value in sizes.items():
         if value < 1:
             raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
-    PoolingConfig(config.pool)
+    PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
 
 
 def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":

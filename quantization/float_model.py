@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.config import dump, parse
-from codae_l1.quantization.firmware import BATCH, FirmwareConfig, build_float, check_counts, weight_shapes
+from codae_l1.quantization.firmware import BATCH, FirmwareConfig, build_float, saturated, weight_shapes
 from codae_l1.quantization.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class FloatModel:
     component: int = 0
 
     def predict(self, counts: np.ndarray) -> np.ndarray:
-        """Counts (N, 18, 15, 1) integers -> outputs (N, outputs) float64."""
-        values = check_counts(counts, self.config).astype(np.float32)
+        """Counts (N, 18, 15, inputs) integers -> outputs (N, outputs) float64."""
+        values = saturated(counts, self.config)
         parts = [np.asarray(self.model.predict_on_batch(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
         return np.concatenate([np.zeros((0, self.config.outputs)), *parts]).astype(np.float64)
 
     def predict_scores(self, counts: np.ndarray) -> np.ndarray:
-        """Counts (N, 18, 15, 1) integers -> (N,) float64, higher = more anomalous."""
+        """Counts (N, 18, 15, inputs) integers -> (N,) float64, higher = more anomalous."""
         return self.sign * self.predict(counts)[:, self.component]
 
     def save(self, path: Path | str) -> None:

@@ -1,6 +1,6 @@
-"""Stage convert: the hls4ml project of the firmware f_m and its compiled emulation, compared with QKeras word by word.
+"""Stage convert: the firmware f_m's hls4ml project and its C++ emulator, both compiled and compared with QKeras.
 
-Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/ and convert.json.
+Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emulator/ and convert.json.
 """
 
 from typing import Any
@@ -12,10 +12,12 @@ def work(run: Any) -> dict[str, Any]:
     """Check that the network can fit the part, convert, compile, compare."""
     import numpy as np
 
-    from codae_l1.data.pooling import PoolingConfig, active_counts
+    from codae_l1.hls.emulator import Emulator, build_emulator
     from codae_l1.hls.hls4ml_project import convert
     from codae_l1.hls.mismatch import adversarial_counts, compare
+    from codae_l1.hls.network import read_network
     from codae_l1.hls.preflight import check_size
+    from codae_l1.quantization.firmware import input_counts, input_word, output_word
     from codae_l1.scripts.cli import Progress
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.executors import open_executor
@@ -24,15 +26,18 @@ def work(run: Any) -> dict[str, Any]:
     forecast = check_size(firmware.config, run.config.hls)
     with Progress("convert") as progress:
         project = convert(firmware, run.config.hls, run.path("convert", "hls4ml"), progress)
-    counts = active_counts(read_split(run, "test").images, PoolingConfig(run.config.firmware.pool))
-    mismatch = compare(
-        firmware, project, np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
-    )
+    network, folder = read_network(firmware.model, input_word(firmware.config)), run.path("convert", "emulator")
+    emulator = build_emulator(network, output_word(firmware.config), run.config.hls, folder, firmware.config.pooling)
+    counts = input_counts(read_split(run, "test").images, firmware.config)
+    inputs = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
+    mismatches = [compare(firmware, executor, inputs) for executor in (project, Emulator(folder))]
     return {
-        "summary": str(mismatch),
+        "summary": "; ".join(map(str, mismatches)),
         "forecast": forecast.as_dict(),
-        "mismatch": mismatch.as_dict(),
+        "mismatch": mismatches[0].as_dict(),
+        "emulator_mismatch": mismatches[1].as_dict(),
         "project": project.design,
+        "emulator": emulator,
     }
 
 

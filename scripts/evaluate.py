@@ -11,9 +11,11 @@ import numpy as np
 from codae_l1.scripts import stage
 from codae_l1.scripts.executors import INTEGER_EXECUTORS, open_executor
 
+# Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/scores.py).
+BASELINES = ("n_tracks", "active_pixels", "block_power")
 # Every AUC of the report: full model, the score of it that is distilled, in-situ f_m, executors, baselines.
-SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, "n_tracks", "active_pixels")
-ROC_SCORES = ("codae_mse", "float", "rtl", "n_tracks", "active_pixels")
+SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, *BASELINES)
+ROC_SCORES = ("codae_mse", "float", "rtl", *BASELINES)
 # False-positive rates at which the ROC curves are drawn: a point each 7 %, below what the sample resolves included.
 ROC_GRID = np.logspace(-3.5, 0, 120)
 # Events of each class in the latent plot.
@@ -35,8 +37,8 @@ def work(run: Any) -> dict[str, Any]:
     written |= {name: (firmware.firmware_score(w), firmware.firmware_word(w)) for name, w in words.items()}
     write_scores(run.path("evaluate", "scores.h5"), written, events["signal"], events["file"])
     scores["float"] = scores["float"][test]
-    scores |= {name: events[name][test].astype(np.float64) for name in ("n_tracks", "active_pixels")}
-    full, latents, reconstruct = _full_model(run, events["masks"][test], events["counts"][test])
+    scores |= {name: events[name][test].astype(np.float64) for name in BASELINES}
+    full, latents, reconstruct = _full_model(run, events["masks"][test])
     scores |= full
     signal = events["signal"][test]
     content = measure(run.config.evaluation, run.config.seed, scores, signal)
@@ -97,19 +99,19 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
 
 def _read(run: Any) -> dict[str, np.ndarray]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
-    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.data.store import EventFile
-    from codae_l1.models.scores import active_pixels, track_mask
+    from codae_l1.models.scores import active_pixels, block_power, track_mask
+    from codae_l1.quantization.firmware import input_counts
     from codae_l1.scripts.dataset import events_path, indices
 
     with EventFile(events_path(run)) as file:
-        pooling = PoolingConfig(run.config.firmware.pool)
-        parts = [(active_counts(e.images, pooling), track_mask(e.images)) for e in file.slices()]
+        parts = [(input_counts(e.images, run.config.firmware), track_mask(e.images)) for e in file.slices()]
         counts, masks = (np.concatenate(column) for column in zip(*parts, strict=True))
         return {
             "counts": counts,
             "masks": masks,
             "active_pixels": active_pixels(masks),
+            "block_power": block_power(masks),
             "n_tracks": file.n_tracks,
             "signal": file.signal,
             "file": np.full(len(file), str(file.path)),
@@ -117,19 +119,19 @@ def _read(run: Any) -> dict[str, np.ndarray]:
         }
 
 
-def _full_model(run: Any, masks: np.ndarray, counts: np.ndarray) -> tuple[dict, dict, Any]:
+def _full_model(run: Any, masks: np.ndarray) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
     from codae_l1.models.codae import load_codae
     from codae_l1.models.scores import codae_scores
-    from codae_l1.quantization.firmware import FirmwareModel, output_word
+    from codae_l1.quantization.distill import combined
+    from codae_l1.quantization.firmware import FirmwareModel, input_counts, output_word
 
     codae = load_codae(run.path("train", "codae.keras"))
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
     full = codae_scores(codae, masks)
-    words = in_situ.predict_words(counts)
-    name = run.config.distill.score
-    sign = run.read("train")["orientation"][name]
-    scores = {"codae_mse": full["mse"], "teacher": sign * full[name], "in_situ": in_situ.firmware_score(words)}
+    words = in_situ.predict_words(input_counts(masks, in_situ.config))
+    teacher = combined(run.read("quantize")["teacher"], full)
+    scores = {"codae_mse": full["mse"], "teacher": teacher, "in_situ": in_situ.firmware_score(words)}
     latents = {
         "CoDAE f_m, float": np.stack([full["z0"], full["z1"]], axis=1),
         "QKeras f_m, in situ": words * output_word(in_situ.config).lsb,
@@ -146,9 +148,9 @@ def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
 
 def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
     """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
-    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.data.store import EventFile
     from codae_l1.models.scores import track_mask
+    from codae_l1.quantization.firmware import input_counts
     from codae_l1.scripts.dataset import events_path
 
     gallery = []
@@ -163,7 +165,7 @@ def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, 
                 "signal": process,
                 "pixels": pixels.tolist(),
                 "energies": np.round(image[0].ravel()[pixels].astype(float), 3).tolist(),
-                "counts": active_counts(image, PoolingConfig(run.config.firmware.pool))[0, ..., 0].tolist(),
+                "counts": input_counts(image, run.config.firmware)[0, ..., 0].tolist(),
                 "reconstruction": np.round(reconstruct(track_mask(image))[0, ..., 0].astype(float), 2).tolist(),
             }
         )

@@ -26,6 +26,7 @@ CURVES = {
     "float": ("float f_m", "#f89c20", "-"),
     "rtl": ("firmware f_m (RTL)", "#e42536", (0, (4, 2))),
     "active_pixels": ("active pixels", "#5790fc", "-"),
+    "block_power": ("block power", "#964a8b", "--"),
     "n_tracks": ("n_tracks", "#9c9ca1", "-"),
 }
 

@@ -14,24 +14,27 @@ def work(run: Any) -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
     from codae_l1.data.config import dump
     from codae_l1.models.codae import load_codae
-    from codae_l1.models.scores import track_mask
-    from codae_l1.quantization.distill import codae_teacher, distill
+    from codae_l1.models.scores import codae_scores, track_mask
+    from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
     from codae_l1.scripts.cli import Progress
     from codae_l1.scripts.dataset import read_split
 
     config = run.config
     codae = load_codae(run.path("train", "codae.keras"))
-    sign = run.read("train")["orientation"][config.distill.score]
-    masks = {split: track_mask(read_split(run, split).images) for split in ("train", "calibration")}
+    images = {split: read_split(run, split).images for split in ("train", "calibration")}
+    masks = {split: track_mask(i) for split, i in images.items()}
+    inputs = masks if config.firmware.inputs == ("tracks",) else images
+    signs = run.read("train")["orientation"]
+    coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
     with Progress("quantize, distilled") as progress:
-        teacher = codae_teacher(codae, config.distill.score, sign)
+        teacher = codae_teacher(codae, coefficients)
         student = distill(
-            teacher, masks["train"], masks["calibration"], config.distill, config.firmware, config.seed, progress
+            teacher, inputs["train"], inputs["calibration"], config.distill, config.firmware, config.seed, progress
         )
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
-    two = dataclasses.replace(config.firmware, outputs=codae.config.z_m_size)
+    two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=codae.config.z_m_size)
     with Progress("quantize, in situ") as progress:
         in_situ = train_in_situ(
             codae, masks["train"], masks["calibration"], config.in_situ, two, config.distill, config.seed, progress
@@ -41,9 +44,10 @@ def work(run: Any) -> dict[str, Any]:
     correlation = student.history["calibration_correlation"]["qkeras"]
     bce = (in_situ.history["bce_after"], in_situ.history["bce_own_f_m"])
     return {
-        "summary": f"f_m of {parameters:,} parameters; correlation with the full model's {config.distill.score} on QCD "
+        "summary": f"f_m of {parameters:,} parameters; correlation with its teacher's score on QCD "
         f"{correlation:.3f}; in situ BCE {bce[0]:.2f} (own f_m {bce[1]:.2f})",
         "parameters": parameters,
+        "teacher": coefficients,
         "firmware": dump(student.firmware.config),
         "distilled": student.history,
         "in_situ": in_situ.history,
@@ -53,12 +57,12 @@ def work(run: Any) -> dict[str, Any]:
 
 def compare(run: Any, student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
-    from codae_l1.data.pooling import PoolingConfig, active_counts
     from codae_l1.quantization.comparison import compare_scores
+    from codae_l1.quantization.firmware import input_counts
     from codae_l1.scripts.dataset import read_split
 
     test = read_split(run, "test", qcd_only=False)
-    counts = active_counts(test.images, PoolingConfig(run.config.firmware.pool))
+    counts = input_counts(test.images, run.config.firmware)
     qkeras = student.firmware.firmware_score(student.firmware.predict_words(counts))
     scores = student.float_model.predict_scores(counts), qkeras
     return compare_scores(*scores, test.signal, run.config.evaluation.bootstrap, run.config.seed)

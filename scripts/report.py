@@ -20,6 +20,7 @@ COLUMNS = (
     ("rtl", "RTL"),
     ("n_tracks", "n_tracks"),
     ("active_pixels", "active pixels"),
+    ("block_power", "block power"),
 )
 # Keys of latency and interval, taken over from the synthesize stage.
 TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "interval_how")

@@ -12,7 +12,7 @@ import numpy as np
 
 from codae_l1.scripts import cli, stage
 
-CHOICES = ("float", "qkeras", "hls", "rtl")
+CHOICES = ("float", "qkeras", "hls", "emulator", "rtl")
 
 
 def command() -> None:
@@ -30,28 +30,32 @@ def command() -> None:
 
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file = read_counts(arguments.events, run.config.firmware.pool)
+    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware)
     scored = {}
     for name in names:
         scored[name] = score(run, name, counts)
         print(f"{name}: {len(counts)} events", flush=True)
     write_scores(arguments.out, scored, signal, file)
-    print_auc({name: values for name, (values, _) in scored.items()} | {"active pixels": counts.sum((1, 2, 3))}, signal)
+    print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
     print(arguments.out)
 
 
-def read_counts(paths: list[Path], pool: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts (N, 18, 15, 1) int64, signal (N,) str and file (N,) str of all events, in order; one slice at a time."""
-    from codae_l1.data.pooling import PoolingConfig, active_counts
+def read_counts(paths: list[Path], firmware: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time."""
     from codae_l1.data.reading import event_slices
+    from codae_l1.models.scores import active_pixels, block_power, track_mask
+    from codae_l1.quantization.firmware import input_counts
 
-    counts, signal, file = [], [], []
+    counts, signal, file, pixels, power = [], [], [], [], []
     for path in paths:
         for events in event_slices(path):
-            counts.append(active_counts(events.images, PoolingConfig(pool)))
+            counts.append(input_counts(events.images, firmware))
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))
-    return tuple(np.concatenate(column) for column in (counts, signal, file))  # type: ignore[return-value]
+            pixels.append(active_pixels(track_mask(events.images)))
+            power.append(block_power(track_mask(events.images)))
+    baselines = {"active pixels": np.concatenate(pixels), "block power": np.concatenate(power)}
+    return np.concatenate(counts), np.concatenate(signal), np.concatenate(file), baselines
 
 
 def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import PoolingConfig, active_counts, active_counts_float
+from codae_l1.data.pooling import PoolingConfig, active_counts_float, input_words
 from codae_l1.data.splits import SPLITS, blocks_of, split_of
 
 
@@ -24,7 +24,7 @@ def images(share: float, seed: int, n: int = 6) -> np.ndarray:
 def test_integer_and_float_twins_are_equal(pool, share):
     batch = images(share, pool)
     masks = (batch[..., :1] > 0).astype(np.float32)
-    words, floats = active_counts(batch, PoolingConfig(pool)), active_counts_float(masks, PoolingConfig(pool))
+    words, floats = input_words(batch, PoolingConfig(pool)), active_counts_float(masks, PoolingConfig(pool))
     assert words.dtype == np.int64
     assert floats.dtype == np.float32
     assert words.shape == floats.shape
@@ -37,16 +37,45 @@ def test_each_pixel_is_counted_in_its_own_cell():
     batch = np.zeros((72 * 58, 72, 58, 3), np.uint8)
     phi, eta = np.divmod(np.arange(72 * 58), 58)
     batch[np.arange(72 * 58), phi, eta, 0] = 1
-    counts = active_counts(batch)
+    counts = input_words(batch)
     expected = np.zeros((72 * 58, 18, 15, 1), np.int64)
     expected[np.arange(72 * 58), phi // 4, (eta + 1) // 4, 0] = 1
     assert (counts == expected).all()
 
 
+def test_energies_are_summed_as_tower_words():
+    batch = np.zeros((1, 72, 58, 3), np.float32)
+    batch[0, 0, 0:3, 1] = (3.9, 0.6, 0.49)  # tower words 7, 1, 0 of 0.5 GeV: 8 in all
+    batch[0, 71, 57, 2] = 1000.0
+    config = PoolingConfig(inputs=("hcal", "tracks", "ecal"), energy_lsb_gev=2.0)
+    words = input_words(batch, config)
+    assert words.shape == (1, *config.shape) == (1, 18, 15, 3)
+    assert words.dtype == np.int64
+    assert words[0, 0, 0].tolist() == [0, 0, 2]
+    assert words[0, 17, 14].tolist() == [500, 0, 0]
+    assert words.sum() == 502
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"inputs": ("muons",)}, r"inputs = \['muons'\]; expected different names out of tracks, track_pt, ecal, hcal"),
+        ({"inputs": ("ecal", "ecal")}, r"inputs = \['ecal', 'ecal'\]"),
+        ({"inputs": ()}, r"inputs = \[\]"),
+        ({"energy_lsb_gev": 3.0}, r"energy_lsb_gev = 3.0; expected 0.5 times 1, 2, 4, 8"),
+        ({"energy_lsb_gev": 0.25}, r"energy_lsb_gev = 0.25"),
+        ({"energy_lsb_gev": float("nan")}, r"energy_lsb_gev = nan"),
+    ],
+)
+def test_wrong_inputs_name_what_is_expected(table, words):
+    with pytest.raises(InputError, match=words):
+        PoolingConfig(**table)
+
+
 def test_other_channels_do_not_count():
     batch = images(1.0, 0)
     batch[..., 0] = 0
-    assert active_counts(batch).sum() == 0
+    assert input_words(batch).sum() == 0
 
 
 def test_pool_that_does_not_divide():

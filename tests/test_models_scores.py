@@ -6,7 +6,7 @@ import pytest
 from codae_l1.data.errors import InputError
 from codae_l1.models import losses
 from codae_l1.models.codae import COMPACT, CoDAE
-from codae_l1.models.scores import SCORES, active_pixels, codae_scores, orient, orientations, track_mask
+from codae_l1.models.scores import SCORES, active_pixels, block_power, codae_scores, orient, orientations, track_mask
 
 MASKS = (np.random.default_rng(0).random((7, 72, 58, 1)) < 0.02).astype(np.uint8)
 
@@ -19,6 +19,15 @@ def model() -> CoDAE:
 @pytest.fixture(scope="module")
 def scores(model) -> dict[str, np.ndarray]:
     return codae_scores(model, MASKS, batch_size=4)
+
+
+def blocks(p: np.ndarray) -> np.ndarray:
+    """Sums over 12 x 12 pixels, one column of padding on each side: (N, 72, 58, 1) -> (N, 6, 5)."""
+    return np.pad(p[..., 0], ((0, 0), (0, 0), (1, 1))).reshape(len(p), 6, 12, 5, 12).sum((2, 4))
+
+
+def test_block_power_of_masks_is_the_score_of_a_perfect_reconstruction():
+    assert np.array_equal(block_power(MASKS), (blocks(MASKS.astype(float)) ** 2).sum((1, 2)))
 
 
 def test_scores_follow_their_formulas(model, scores):
@@ -41,6 +50,7 @@ def test_scores_follow_their_formulas(model, scores):
         "dice": 1 - (2 * (x * p).sum(pixels) + 1) / (x.sum(pixels) + p.sum(pixels) + 1),
         "missed": (x * (1 - p) ** 2).sum(pixels),
         "invented": ((1 - x) * p**2).sum(pixels),
+        "block_power": (blocks(p) ** 2).sum((1, 2)),
     }
     assert tuple(scores) == SCORES == tuple(expected)
     for name, value in expected.items():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
-from codae_l1.quantization.distill import DistillConfig, codae_teacher, distill, overlay, training_set
-from codae_l1.quantization.firmware import FirmwareConfig, mask_counts
+from codae_l1.quantization.distill import DistillConfig, combined, distill, teacher_coefficients, training_set
+from codae_l1.quantization.firmware import FirmwareConfig, input_counts
 
 CONFIG = DistillConfig(copies=1, steps=400, qat_steps=200, batch_size=64)
 
@@ -24,7 +24,7 @@ def masks() -> np.ndarray:
 
 def teacher(masks: np.ndarray) -> np.ndarray:
     """A score that a network of pooled counts can learn: active pixels, crowded cells twice."""
-    counts = mask_counts(masks, FirmwareConfig())
+    counts = input_counts(masks, FirmwareConfig())
     return (counts + np.maximum(counts - 3, 0)).sum(axis=(1, 2, 3)).astype(np.float64)
 
 
@@ -37,7 +37,7 @@ def test_student_follows_its_teacher(student, masks):
     assert student.history["calibration_correlation"]["float"] > 0.97
     assert student.history["calibration_correlation"]["qkeras"] > 0.95
     busy = np.ones((1, 72, 58, 1), np.uint8)
-    words = student.firmware.predict_words(mask_counts(np.concatenate([masks, busy]), FirmwareConfig()))
+    words = student.firmware.predict_words(input_counts(np.concatenate([masks, busy]), FirmwareConfig()))
     assert words[-1] > words[:-1].max()
     json.dumps(student.history, allow_nan=False)
 
@@ -56,7 +56,7 @@ def test_same_seed_same_student(student, masks):
 
 
 def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
-    config = DistillConfig(copies=2, overlays=0.5)
+    config = DistillConfig(copies=2)
     seen = []
 
     def recording(batch: np.ndarray) -> np.ndarray:
@@ -64,19 +64,38 @@ def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
         return teacher(batch)
 
     counts, scores = training_set(recording, masks[:20], config, FirmwareConfig(), seed=3)
-    assert len(counts) == len(scores) == 20 * 2 + 10 * 2
-    assert np.array_equal(counts, mask_counts(np.concatenate(seen), FirmwareConfig()))
+    assert len(counts) == len(scores) == 20 * 2
+    assert np.array_equal(counts, input_counts(np.concatenate(seen), FirmwareConfig()))
     assert np.array_equal(scores, teacher(np.concatenate(seen)))
     totals = masks[:20].sum(axis=(1, 2, 3)).tolist()
     assert counts[:20].sum(axis=(1, 2, 3)).tolist() == counts[20:40].sum(axis=(1, 2, 3)).tolist() == totals
     assert not np.array_equal(counts[:20], counts[20:40])
 
 
-def test_overlay_is_the_union_of_two_different_events():
-    masks = np.eye(5, dtype=np.uint8)
-    union = overlay(masks, 40, np.random.default_rng(0))
-    assert union.dtype == np.uint8
-    assert (union.sum(axis=1) == 2).all()
+def test_energies_reach_the_counts_and_the_teacher_sees_masks(masks):
+    images = np.repeat(masks[:20], 3, axis=3).astype(np.float32) * np.array([1.5, 8, 9], np.float32)
+    firmware = FirmwareConfig(inputs=("tracks", "ecal"))
+    counts, scores = training_set(teacher, images, DistillConfig(copies=1), firmware, seed=3)
+    alone, same = training_set(teacher, masks[:20], DistillConfig(copies=1), FirmwareConfig(), seed=3)
+    assert np.array_equal(counts[..., :1], alone)
+    assert np.array_equal(counts[..., 1:], alone * 2)  # 8 GeV a pixel in steps of 4
+    assert np.array_equal(scores, same)
+    with pytest.raises(
+        InputError, match=r"images of shape \(20, 72, 58, 1\); expected \(N, 72, 58, 3\) for tracks, ecal"
+    ):
+        training_set(teacher, masks[:20], DistillConfig(copies=1), firmware, seed=3)
+
+
+def test_combined_scores_are_oriented_and_standardised():
+    qcd = {"mse": np.array([0.0, 4.0]), "kl": np.array([3.0, 1.0]), "bce": np.ones(2)}
+    signs = {"mse": 1, "kl": -1, "bce": 1}
+    coefficients = teacher_coefficients({"mse": 1.0, "kl": 0.5}, qcd, signs)
+    assert coefficients == {"mse": 0.5, "kl": -0.5}
+    assert combined(coefficients, qcd).tolist() == [-1.5, 1.5]
+    with pytest.raises(InputError, match=r"distill.scores.elbo for this model; expected one of mse, kl, bce"):
+        teacher_coefficients({"elbo": 1.0}, qcd, signs)
+    with pytest.raises(InputError, match=r"a teacher whose bce is the same on every event"):
+        teacher_coefficients({"bce": 1.0}, qcd, signs)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +103,9 @@ def test_overlay_is_the_union_of_two_different_events():
     [
         ({"copies": 0}, "distill.copies = 0; expected a number above zero"),
         ({"learning_rate": -1.0}, "distill.learning_rate = -1.0"),
-        ({"overlays": 1.5}, "distill.overlays = 1.5; expected a share from 0 to 1"),
-        ({"score": "chi2"}, "distill.score = 'chi2'; expected one of z0, z1"),
+        ({"scores": {"chi2": 1.0}}, "distill.scores.chi2 = 1.0; expected a finite weight of one of z0, z1"),
+        ({"scores": {"mse": float("nan")}}, "distill.scores.mse = nan; expected a finite weight"),
+        ({"scores": {"mse": 0.0}}, "distill.scores = {'mse': 0.0}; expected a weight other than zero"),
         ({"margin": 0.5}, "distill.margin = 0.5; expected a finite number >= 1"),
         ({"output_margin": float("nan")}, "distill.output_margin = nan; expected a finite number >= 1"),
         ({"learning_rate": float("nan")}, "distill.learning_rate = nan"),
@@ -98,8 +118,6 @@ def test_wrong_config_names_its_path(table, words):
 
 
 def test_wrong_teachers_are_refused(masks):
-    with pytest.raises(InputError, match=r"distill.score = 'beauty'; expected one of z0, "):
-        codae_teacher(None, "beauty")
     with pytest.raises(InputError, match=r"a teacher with the score 1.0 on every event"):
         distill(lambda m: np.ones(len(m)), masks[:9], masks[9:12], CONFIG, FirmwareConfig())
     with pytest.raises(InputError, match=r"firmware.outputs = 2; expected 1 for distillation"):

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import active_counts
+from codae_l1.data.pooling import input_words
 from codae_l1.models.codae import CoDAE, CoDAEConfig
 from codae_l1.quantization.distill import DistillConfig
-from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, mask_counts
+from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, input_counts
 from codae_l1.quantization.in_situ import InSituConfig, PooledCounts, choose_component, train_in_situ
 
 ONES = (1, 1, 1, 1)
@@ -48,13 +48,13 @@ def test_pooling_layer_equals_the_integer_twin(masks, pool):
     config = FirmwareConfig(pool=pool, count_bits=6)
     full = np.concatenate([masks, np.ones((1, 72, 58, 1), np.uint8)])
     counts = np.asarray(PooledCounts(pool, 6)(full))
-    assert np.array_equal(counts, mask_counts(full, config).astype(np.float32))
+    assert np.array_equal(counts, input_counts(full, config).astype(np.float32))
     assert np.asarray(PooledCounts(pool, 1)(full)).max() == 1
 
 
 def test_masks_and_images_pool_alike(masks):
     images = np.concatenate([masks * 3.7, masks, masks], axis=3).astype(np.float32)
-    assert np.array_equal(mask_counts(masks, FirmwareConfig()), active_counts(images))
+    assert np.array_equal(input_counts(masks, FirmwareConfig()), input_words(images))
 
 
 def test_training_through_the_frozen_decoder(trained):
@@ -77,7 +77,7 @@ def test_decoder_may_move_in_a_copy(masks, trained):
 
 
 def test_same_seed_same_words(masks, trained, tmp_path):
-    student, counts = trained[0], mask_counts(masks, FirmwareConfig())
+    student, counts = trained[0], input_counts(masks, FirmwareConfig())
     again, _ = run(masks)
     words = student.firmware.predict_words(counts)
     assert np.array_equal(words, again.firmware.predict_words(counts))

@@ -5,7 +5,7 @@ from codae_l1.data.reading import read_events
 from codae_l1.models.evaluation import auc
 from codae_l1.models.scores import active_pixels, track_mask
 from codae_l1.quantization.distill import DistillConfig, learn
-from codae_l1.quantization.firmware import FirmwareConfig, mask_counts
+from codae_l1.quantization.firmware import FirmwareConfig, input_counts
 
 # Files of the nine signals, each a glob that meets one file.
 SIGNAL_FILES = [
@@ -30,13 +30,13 @@ def test_student_of_the_published_model_beats_counting_pixels(codae_sample):
         target = np.concatenate([scores[name][:, mse] for name in names])
     target = ((target - target.mean()) / target.std()).astype(np.float32)[:, None]
     config = FirmwareConfig()
-    counts = mask_counts(masks, config)
+    counts = input_counts(masks, config)
     # Here alone the score of an event is taken for its mirror image's, too: the published model itself is not at hand.
     both = np.concatenate([counts, counts[:, :, ::-1]])
     firmware = learn(both, np.tile(target, (2, 1)), counts, DistillConfig(), config, seed=1).firmware
 
     def score(masks: np.ndarray) -> np.ndarray:
-        return firmware.firmware_score(firmware.predict_words(mask_counts(masks, config)))
+        return firmware.firmware_score(firmware.predict_words(input_counts(masks, config)))
 
     qcd, _ = masks_of(codae_sample / "test", "qcd_*")
     for pattern in SIGNAL_FILES:

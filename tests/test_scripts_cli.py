@@ -45,7 +45,7 @@ def run(tmp_path):
         ("[evaluation]\nfprs = [2.0]", "evaluation.fprs = [2.0]"),
         ("seed = ", "is not TOML"),
         ("seed = -1", "seed = -1; expected a number >= 0"),
-        ("[distill]\nscore = 'chi2'", "distill.score = 'chi2'; expected one of z0, z1"),
+        ("[distill.scores]\nchi2 = 1.0", "distill.scores.chi2 = 1.0; expected a finite weight of one of z0, z1"),
         ("[distill]\nmargin = 0.5", "distill.margin = 0.5; expected a finite number >= 1"),
         ("[training]\nepochs = 0", "training.epochs = 0; expected a number >= 1"),
         ("[training]\nlearning_rate = nan", "training.learning_rate = nan; expected a finite number >= 0"),
