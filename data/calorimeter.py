@@ -18,6 +18,9 @@ PHI_STEP = 2 * np.pi / N_PHI
 # Pseudorapidity width of a tower, dimensionless.
 ETA_STEP = 0.08725
 ETA_MAX = ETA_STEP * N_ETA / 2
+# Tracks and ECAL reach to here: 286 cells of 0.01745; the outermost towers are covered to 0.6 of their width.
+ETA_COVERED = 2.49535
+OUTER_SHARE = (ETA_COVERED - (ETA_MAX - ETA_STEP)) / ETA_STEP
 
 
 def eta_edges() -> np.ndarray:

@@ -78,6 +78,13 @@ class EventImages:
         )
 
 
+def unweighted(images: np.ndarray, signal: np.ndarray, n_tracks: np.ndarray, provenance: dict) -> EventImages:
+    """Events of which no more is known: weights 1, pile-up blocks unknown (-1)."""
+    n = len(images)
+    names, tracks = signal.astype("U8"), n_tracks.astype(np.int32)
+    return EventImages(images, names, tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
+
+
 def concatenate(parts: Sequence[EventImages]) -> EventImages:
     """One EventImages of several; the provenance of the first."""
     columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventImages)[:5]]

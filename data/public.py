@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from codae_l1.data.errors import InputError
-from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images
+from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
 
 # (label, mass code) of the files -> name: SUEP masses are numbered from 1, SVJ's from 5.
 PUBLIC_CLASSES = {(0, 0): QCD}
@@ -28,7 +28,7 @@ def read_public(path: Path | str) -> EventImages:
         raise _not_numbers(path, "images", columns["images"])
     images = columns["images"].astype(np.float32, copy=False)
     check_images(images, f"{path}: images")
-    labels, masses, n_tracks = (_integers(path, key, columns[key], len(images)) for key in _KEYS[1:])
+    labels, masses, n_tracks = (integers(path, key, columns[key], len(images)) for key in _KEYS[1:])
     classes = list(zip(labels.tolist(), masses.tolist(), strict=True))
     unknown = sorted(set(classes) - set(PUBLIC_CLASSES))
     if unknown:
@@ -39,12 +39,11 @@ def read_public(path: Path | str) -> EventImages:
         )
     signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U8")
     provenance = {"source": "public CoDAE sample, arXiv:2306.12955", "file": path.name}
-    n = len(images)
-    return EventImages(images, signal, n_tracks.astype(np.int32), np.ones(n), np.full(n, -1, np.int32), provenance)
+    return unweighted(images, signal, n_tracks, provenance)
 
 
-def _integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
-    """A column of whole numbers, (n,) or (n, 1) of any real dtype -> (n,) int64."""
+def integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
+    """A column of whole numbers, (n,) or (n, 1) of any real dtype -> (n,) int64; key: its name, for the messages."""
     if column.dtype.kind not in _NUMBERS:
         raise _not_numbers(path, key, column)
     if column.shape not in ((n,), (n, 1)):

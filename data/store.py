@@ -68,7 +68,7 @@ class EventFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._file = open_file(self.path)
         try:
             self._read_header()
         except BaseException:
@@ -290,7 +290,8 @@ def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> np.ndarray:
     return steps + np.repeat(np.arange(len(count)) * _PIXELS - 1 - before, count)
 
 
-def _open(path: Path) -> h5py.File:
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file, open for reading."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "an HDF5 file of events", "make one with scripts/make_data.py")
     try:

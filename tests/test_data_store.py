@@ -234,8 +234,8 @@ def test_unknown_signal_name_in_the_file(stored):
 
 
 def test_suffix_of_no_known_form(tmp_path):
-    with pytest.raises(InputError, match=r"suffix '.root'; expected .h5, .hdf5 .* or .npz"):
-        read_events(tmp_path / "events.root")
+    with pytest.raises(InputError, match=r"suffix '.csv'; expected .h5, .hdf5, .npz .* or .root"):
+        read_events(tmp_path / "events.csv")
 
 
 _FULL_DISK = """

@@ -1,0 +1,45 @@
+"""Events of the anomaly-detection challenge ADC2021 (arXiv:2107.02157): HDF5 with `Particles` (N, 19, 4).
+
+Each object is (pT [GeV], eta, phi, class): row 0 the missing transverse momentum (class 1), 1-4 electrons (2), 5-8
+muons (3), 9-18 jets (4), each kind falling in pT, zero-padded.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, require_shape, slices
+
+PARTICLES = "Particles"
+KIND = "ADC2021's HDF5: Particles (N, 19, 4)"
+# Class of each row: 1 missing momentum, 2 electrons, 3 muons, 4 jets.
+ROW_CLASS = np.repeat([1, 2, 3, 4], [1, 4, 4, 10])
+SHAPE = (len(ROW_CLASS), 4)
+# Events read at a time, 608 bytes each.
+SLICE = 16384
+
+
+def object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
+    """Objects (n, 19, 4) float64 of a file in order, at most `size` events at a time."""
+    with open_hdf5(path, KIND) as file:
+        particles = find(file, PARTICLES, KIND)
+        require_shape(particles, PARTICLES, (None, *SHAPE))
+        for start, stop in slices(len(particles), size):
+            objects = read(particles, KIND, start, stop).astype(np.float64, copy=False)
+            require_finite(objects, f"{path}: {PARTICLES}", start)
+            require_finite(objects[..., 0], f"{path}: pT in {PARTICLES}", start, 0.0)
+            _require_classes(objects[..., 3], path, start)
+            yield objects
+
+
+def _require_classes(classes: np.ndarray, path: Path | str, start: int) -> None:
+    bad = (classes != ROW_CLASS) & (classes != 0)
+    if bad.any():
+        event, row = np.argwhere(bad)[0]
+        raise InputError(
+            f"{path}: class {classes[event, row]:g} in row {row} of event {start + event}",
+            f"{ROW_CLASS[row]}, or 0 where there is no object: rows are MET, 4 electrons, 4 muons, 10 jets",
+            "correct the order of the objects",
+        )

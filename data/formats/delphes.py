@@ -1,0 +1,165 @@
+"""ROOT files of Delphes (arXiv:1307.6346): tracks and towers of the tree `Delphes`, filled into event images.
+
+Channel 0 is the pT of tracks where they meet the calorimeter (EtaOuter, PhiOuter), channels 1 and 2 are the transverse
+energies Eem / cosh(Eta) and Ehad / cosh(Eta) of towers. As in the public CoDAE sample (arXiv:2306.12955), tracks of
+pile-up are dropped where |DZ - z of the first vertex| exceeds a window, tracks and ECAL reach to |eta| = 2.49535, and
+HCAL towers of the outermost columns count with the share of their width inside. Needs uproot (pip install uproot).
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI, OUTER_SHARE, PHI_STEP
+from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
+from codae_l1.data.events import EventImages, check_signals, unweighted
+from codae_l1.data.formats.hdf5 import require_finite, slices
+
+TREE = "Delphes"
+KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
+# Events read at a time; with pile-up 50 an event has about a thousand tracks and towers.
+SLICE = 512
+
+
+@dataclass(frozen=True)
+class DelphesConfig:
+    """tracks, towers, vertices: names of the branches. vertex_window_mm: tracks further than this from the first vertex
+    are pile-up; without effect where the file has no vertices, or where `tracks` is EFlowTrack, which Delphes has
+    cleaned already."""
+
+    tracks: str = "Track"
+    towers: str = "Tower"
+    vertices: str = "Vertex"
+    vertex_window_mm: float = 0.1
+
+
+def delphes_slices(
+    path: Path | str, signal: str, size: int = SLICE, config: DelphesConfig = DelphesConfig()
+) -> Iterator[EventImages]:
+    """The events of a file in order, at most `size` (and 512) at a time; signal: what they are, "qcd" or a signal."""
+    check_signals(np.array([signal]))
+    with _open(Path(path)) as tree:
+        names = set(tree.keys(recursive=True, full_paths=False))
+        tracks = [f"{config.tracks}.{name}" for name in ("PT", "EtaOuter", "PhiOuter")]
+        towers = [f"{config.towers}.{name}" for name in ("Eta", "Phi", "Eem", "Ehad")]
+        missing = [name for name in (*tracks, *towers) if name not in names]
+        if missing:
+            raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
+        vertices = [f"{config.tracks}.DZ", f"{config.vertices}.Z"]
+        cut = config.tracks != "EFlowTrack" and set(vertices) <= names
+        provenance = {"source": "Delphes ROOT", "file": Path(path).name, "label": signal, "config": dump(config)}
+        provenance["pileup_tracks_cut"] = cut
+        for start, stop in slices(tree.num_entries, min(size, SLICE)):
+            columns = _Columns(tree, str(path), start, stop)
+            images, n_tracks = np.zeros((stop - start, *IMAGE_SHAPE), np.float32), np.zeros(stop - start)
+            kept = columns.near_vertex(*vertices, config.vertex_window_mm) if cut else None
+            images[..., 0], n_tracks = _track_image(columns, tracks, kept)
+            images[..., 1], images[..., 2] = _tower_images(columns, towers)
+            yield unweighted(images, np.full(stop - start, signal), n_tracks, provenance)
+
+
+class _Columns:
+    """Branches of events start to stop as flat arrays, and the event of each entry."""
+
+    def __init__(self, tree: Any, path: str, start: int, stop: int):
+        self._tree, self._path, self.start, self.n = tree, path, start, stop - start
+
+    def read(self, name: str, least: float = -np.inf) -> tuple[np.ndarray, np.ndarray]:
+        """(event (m,), value (m,) float64) of a branch; event from 0 in this slice."""
+        import awkward
+
+        with _readable(self._path):
+            column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
+        if column.ndim != 2:
+            raise InputError(f"{self._path}: {name} with {column.type}", "a list of numbers an event", "see Delphes")
+        event = np.repeat(np.arange(self.n), awkward.to_numpy(awkward.num(column)))
+        values = awkward.to_numpy(awkward.flatten(column)).astype(np.float64)
+        require_finite(values, f"{self._path}: {name}", self.start, least, event)
+        return event, values
+
+    def read_all(self, names: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(event (m,), [values (m,), ...]) of branches of one collection."""
+        columns = [self.read(name) for name in names]
+        lengths = {len(values) for _, values in columns}
+        if len(lengths) > 1:
+            raise InputError(f"{self._path}: {', '.join(names)} of different lengths", KIND, "correct the file")
+        return columns[0][0], [values for _, values in columns]
+
+    def near_vertex(self, track_z: str, vertex_z: str, window_mm: float) -> np.ndarray:
+        """Which tracks (m,) are within the window of their event's first vertex; all where an event has none."""
+        event, z = self.read(track_z)
+        vertex_event, vertex = self.read(vertex_z)
+        first = np.full(self.n, np.nan)
+        first[vertex_event[::-1]] = vertex[::-1]
+        return ~(np.abs(z - first[event]) > window_mm)
+
+
+def _track_image(columns: _Columns, names: list[str], kept: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Image (n, 72, 58) [GeV] and number (n,) of the tracks that are kept and inside."""
+    columns.read(names[0], 0.0)
+    event, (pt, eta, phi) = columns.read_all(names)
+    inside = np.abs(eta) < ETA_COVERED
+    if kept is not None:
+        inside &= kept
+    image = _fill(columns.n, event[inside], eta[inside], phi[inside], pt[inside])
+    return image, np.bincount(event[inside], minlength=columns.n)
+
+
+def _tower_images(columns: _Columns, names: list[str]) -> list[np.ndarray]:
+    """ECAL and HCAL images (n, 72, 58) [GeV]."""
+    for name in names[2:]:
+        columns.read(name, 0.0)
+    event, (eta, phi, *energies) = columns.read_all(names)
+    ecal, hcal = (energy / np.cosh(eta) for energy in energies)
+    hcal = np.where(np.abs(eta) > ETA_MAX - ETA_STEP, OUTER_SHARE * hcal, hcal)
+    reach = ((ecal, ETA_COVERED), (hcal, ETA_MAX))
+    return [_fill(columns.n, *(a[np.abs(eta) < edge] for a in (event, eta, phi, et))) for et, edge in reach]
+
+
+def _fill(n: int, event: np.ndarray, eta: np.ndarray, phi: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Sums (n, 72, 58) of values (m,) in towers; |eta| is inside the grid."""
+    row = np.floor((phi + np.pi) / PHI_STEP).astype(np.int64) % N_PHI
+    column = np.floor((eta + ETA_MAX) / ETA_STEP).astype(np.int64).clip(0, N_ETA - 1)
+    cells = np.bincount((event * N_PHI + row) * N_ETA + column, value, n * N_PHI * N_ETA)
+    return cells.reshape(n, N_PHI, N_ETA)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """The tree of an open file."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", KIND, "correct the path")
+    try:
+        import awkward  # noqa: F401
+        import uproot
+    except ImportError:
+        raise InputError(
+            "uproot is not installed", "uproot where ROOT files are read", "pip install uproot (or -e '.[formats]')"
+        ) from None
+    with _readable(path):
+        file = uproot.open(path)
+    with file:
+        if TREE not in file.keys(cycle=False):
+            raise InputError(f"{path} without the tree {TREE}", KIND, "choose another file or format")
+        with _readable(path):
+            tree = file[TREE]
+        yield tree
+
+
+@contextmanager
+def _readable(path: Path | str) -> Iterator[None]:
+    """What uproot raises on a file that is cut or is no ROOT file, as one message."""
+    import uproot
+
+    try:
+        yield
+    except (OSError, ValueError, EOFError, LookupError, struct.error, zlib.error, uproot.DeserializationError) as error:
+        words = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is truncated or no ROOT file ({words})", KIND, "copy it again") from error

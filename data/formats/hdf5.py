@@ -1,0 +1,108 @@
+"""What the readers of other people's HDF5 share: open, find, check and read, each failure one clear message."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from codae_l1.data.errors import InputError
+
+# NumPy's kinds of real numbers: bool, integers, floats.
+_NUMBERS = "biuf"
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path | str, kind: str) -> Iterator[h5py.File]:
+    """An open file; kind: what is expected in it, for the messages."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", kind, "correct the path")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise _damaged(path, kind, error) from error
+    with file:
+        yield file
+
+
+def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
+    """The dataset of that name, its compression readable."""
+    path, found = file.filename, file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{path} without the dataset {name}", kind, "correct the file or choose another format")
+    _require_filters(found, path)
+    return found
+
+
+def require_shape(dataset: h5py.Dataset, name: str, shape: tuple[int | None, ...]) -> None:
+    """Raise InputError unless the dataset holds numbers of this shape; None: any length."""
+    fits = len(dataset.shape) == len(shape) and all(b in (None, a) for a, b in zip(dataset.shape, shape, strict=True))
+    if not fits or dataset.dtype.kind not in _NUMBERS:
+        expected = ", ".join("N" if n is None else str(n) for n in shape)
+        raise InputError(
+            f"{dataset.file.filename}: {name} of shape {dataset.shape}, type {dataset.dtype}",
+            f"numbers of shape ({expected})",
+            "correct the file or choose another format",
+        )
+
+
+def read(dataset: h5py.Dataset, kind: str, start: int, stop: int, field: str | None = None) -> np.ndarray:
+    """Rows start to stop of a dataset, or of one field of it."""
+    try:
+        return dataset[start:stop] if field is None else dataset.fields(field)[start:stop]
+    except OSError as error:
+        raise _damaged(dataset.file.filename, kind, error) from error
+
+
+def require_finite(
+    values: np.ndarray, what: str, start: int = 0, least: float = -np.inf, event: np.ndarray | None = None
+) -> None:
+    """Raise InputError unless all values (N, ...) are finite and at least `least`.
+
+    start: index of the first event. event: (N,) event of each value after `start`, where it is not one a row.
+
+    >>> require_finite(np.array([[1.0], [-2.0]]), "x.h5: energy", 100, 0.0)
+    Traceback (most recent call last):
+        ...
+    codae_l1.data.errors.InputError: x.h5: energy with -2 in event 101; expected finite numbers >= 0; correct the file
+    """
+    # The minimum of an array with NaN is NaN, and no comparison with NaN holds: two passes find all.
+    if not values.size or (values.min() >= least and values.max() < np.inf and values.min() > -np.inf):
+        return
+    bad = ~(np.isfinite(values) & (values >= least))
+    expected = "finite numbers" if least == -np.inf else f"finite numbers >= {least:g}"
+    row = int(np.argmax(bad.reshape(len(values), -1).any(axis=1)))
+    where = start + (row if event is None else int(event[row]))
+    raise InputError(f"{what} with {values[bad][0]:g} in event {where}", expected, "correct the file")
+
+
+def slices(n: int, size: int) -> Iterator[tuple[int, int]]:
+    """Bounds of slices of at most `size`.
+
+    >>> list(slices(5, 2))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return ((start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _require_filters(dataset: h5py.Dataset, path: str) -> None:
+    """Raise InputError unless its blocks can be unpacked; hdf5plugin brings Blosc and others where it is installed."""
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    if all(h5py.h5z.filter_avail(f[0]) for f in filters):
+        return
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401  (registers its filters)
+    names = [f[3].decode() or str(f[0]) for f in filters if not h5py.h5z.filter_avail(f[0])]
+    if names:
+        raise InputError(
+            f"{path}: {dataset.name} compressed by {', '.join(names)}",
+            "a compression that HDF5 here can read",
+            "pip install hdf5plugin (or pip install -e '.[formats]')",
+        )
+
+
+def _damaged(path: Path | str, kind: str, error: OSError) -> InputError:
+    return InputError(f"{path} is truncated or not HDF5 ({error})", kind, "copy it again")

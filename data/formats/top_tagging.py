@@ -1,0 +1,137 @@
+"""Jets in the layout of the top-tagging reference set (Zenodo 2603255, arXiv:1902.09914), and images of them.
+
+A pandas table: group `table`, dataset `table/table` with the floats E_0, PX_0, PY_0, PZ_0, E_1, ... of 200
+constituents, hardest first and zero-padded, then the top quark's four-vector; and the integers ttv, is_signal_new
+(0 QCD, 1 signal). Relative coordinates of a constituent, with the jet the sum of all of them:
+
+    (eta - eta_jet, phi - phi_jet within +-pi, pT / pT_jet)
+
+An image is the sum of pT in pixels, axis 0 eta, axis 1 phi, divided by the whole image's sum.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, slices
+
+TABLE = "table/table"
+KIND = "the top-tagging reference's HDF5: a pandas table of 200 constituents (E, px, py, pz), ttv and is_signal_new"
+# Columns after the constituents (the top quark's four-vector), and columns of integers.
+EXTRA, INTEGERS = 4, 2
+# Jets read at a time, 3.2 kB each.
+SLICE = 4096
+
+
+@dataclass(frozen=True)
+class Jets:
+    """N jets.
+
+    constituents: (N, K, 4) float32, E, px, py, pz in GeV, zero-padded. is_signal: (N,) bool, a top jet or the file's
+    signal.
+    """
+
+    constituents: np.ndarray
+    is_signal: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.constituents)
+
+
+@dataclass(frozen=True)
+class JetImageConfig:
+    """bins: pixels a side. pixel_eta, pixel_phi: their size. aligned: centred on the pT-weighted mean, the principal
+    axis turned to phi, and flipped so that the harder halves are at positive eta and phi."""
+
+    bins: int = 16
+    pixel_eta: float = 0.1
+    pixel_phi: float = 0.1
+    aligned: bool = False
+
+
+# 16 x 16 over [-0.8, 0.8]^2; and the 40 x 40 pixels of arXiv:1803.00107.
+COARSE = JetImageConfig()
+FINE = JetImageConfig(40, 0.029, 0.035, aligned=True)
+
+
+def jet_slices(path: Path | str, size: int = SLICE) -> Iterator[Jets]:
+    """The jets of a file in order, at most `size` at a time."""
+    with open_hdf5(path, KIND) as file:
+        table = find(file, TABLE, KIND)
+        floats, integers = _fields(table, path)
+        for start, stop in slices(len(table), size):
+            block = read(table, KIND, start, stop, floats)
+            require_finite(block, f"{path}: constituents", start)
+            constituents = block[:, :-EXTRA].reshape(stop - start, -1, 4).astype(np.float32, copy=False)
+            yield Jets(constituents, read(table, KIND, start, stop, integers)[:, -1] == 1)
+
+
+def relative(constituents: np.ndarray) -> np.ndarray:
+    """Constituents (N, K, 4) E, px, py, pz -> (N, K, 3) float32: eta and phi relative to the jet's, share of its pT.
+
+    >>> jet = np.array([[[50.0, 30.0, 40.0, 0.0], [50.0, 30.0, 40.0, 0.0], [0, 0, 0, 0]]])
+    >>> relative(jet)[0].tolist()
+    [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]
+    """
+    _, px, py, pz = np.moveaxis(constituents.astype(np.float64), -1, 0)
+    jet = [component.sum(axis=1, keepdims=True) for component in (px, py, pz)]
+    pt, eta, phi = _pt_eta_phi(px, py, pz)
+    jet_pt, jet_eta, jet_phi = _pt_eta_phi(*jet)
+    turned = np.remainder(phi - jet_phi + np.pi, 2 * np.pi) - np.pi
+    share = np.divide(pt, jet_pt, out=np.zeros_like(pt), where=jet_pt > 0)
+    return np.where((pt > 0)[..., None], np.stack([eta - jet_eta, turned, share], axis=-1), 0).astype(np.float32)
+
+
+def jet_images(coordinates: np.ndarray, config: JetImageConfig = COARSE) -> np.ndarray:
+    """Relative coordinates (N, K, 3) -> images (N, bins, bins) float32 of sum 1 (0 where nothing falls inside)."""
+    eta, phi, weight = np.moveaxis(align(coordinates) if config.aligned else coordinates, -1, 0)
+    row = np.floor(eta / config.pixel_eta + config.bins / 2).astype(np.int64)
+    column = np.floor(phi / config.pixel_phi + config.bins / 2).astype(np.int64)
+    inside = (row >= 0) & (row < config.bins) & (column >= 0) & (column < config.bins) & (weight > 0)
+    pixel = (np.arange(len(eta))[:, None] * config.bins + row) * config.bins + column
+    images = np.bincount(pixel[inside], weight[inside], len(eta) * config.bins**2)
+    images = images.reshape(len(eta), config.bins, config.bins)
+    total = images.sum(axis=(1, 2), keepdims=True)
+    return np.divide(images, total, out=np.zeros_like(images), where=total > 0).astype(np.float32)
+
+
+def align(coordinates: np.ndarray) -> np.ndarray:
+    """Centre, turn and flip relative coordinates (N, K, 3); what JetImageConfig.aligned says."""
+    eta, phi, weight = np.moveaxis(coordinates.astype(np.float64), -1, 0)
+    total = np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    eta, phi = (x - (weight * x).sum(axis=1, keepdims=True) / total for x in (eta, phi))
+    covariance = [(weight * x * y).sum(axis=1, keepdims=True) for x, y in ((eta, eta), (eta, phi), (phi, phi))]
+    # Angle of the axis along which the jet is widest, from the eta axis; it is turned to the phi axis.
+    turn = np.pi / 2 - 0.5 * np.arctan2(2 * covariance[1], covariance[0] - covariance[2])
+    eta, phi = eta * np.cos(turn) - phi * np.sin(turn), eta * np.sin(turn) + phi * np.cos(turn)
+    flipped = []
+    for x in (eta, phi):
+        harder = (weight * np.sign(x)).sum(axis=1, keepdims=True)
+        flipped.append(np.where(harder < 0, -x, x))
+    return np.stack([*flipped, weight], axis=-1)
+
+
+def _fields(table: h5py.Dataset, path: Path | str) -> tuple[str, str]:
+    """Names of the table's fields of floats and of integers; InputError where the layout is another one."""
+    blocks = {name: table.dtype[name] for name in table.dtype.names or () if name.startswith("values_block")}
+    floats = [n for n, t in blocks.items() if t.base.kind == "f" and len(t.shape) == 1]
+    integers = [n for n, t in blocks.items() if t.base.kind == "i" and t.shape == (INTEGERS,)]
+    if len(floats) == len(integers) == 1:
+        width = blocks[floats[0]].shape[0]
+        if width > EXTRA and (width - EXTRA) % 4 == 0:
+            return floats[0], integers[0]
+    found = ", ".join(f"{n} {t.base}{list(t.shape)}" for n, t in blocks.items()) or str(table.dtype)
+    raise InputError(
+        f"{path}: {TABLE} with {found}",
+        "values_block_0 of 804 floats and values_block_1 of 2 integers",
+        "write it with pandas, format='table', the columns in the reference's order",
+    )
+
+
+def _pt_eta_phi(px: np.ndarray, py: np.ndarray, pz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    pt = np.hypot(px, py)
+    return pt, np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pt), where=pt > 0)), np.arctan2(py, px)
