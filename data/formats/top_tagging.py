@@ -94,7 +94,8 @@ def jet_images(coordinates: np.ndarray, config: JetImageConfig = COARSE) -> np.n
     inside = (row >= 0) & (row < config.bins) & (column >= 0) & (column < config.bins) & (weight > 0)
     pixel = (np.arange(len(eta))[:, None] * config.bins + row) * config.bins + column
     images = np.bincount(pixel[inside], weight[inside], len(eta) * config.bins**2)
-    images = images.reshape(len(eta), config.bins, config.bins)
+    # Without entries bincount counts integers.
+    images = images.reshape(len(eta), config.bins, config.bins).astype(np.float64)
     total = images.sum(axis=(1, 2), keepdims=True)
     return np.divide(images, total, out=np.zeros_like(images), where=total > 0).astype(np.float32)
 
