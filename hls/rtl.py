@@ -113,6 +113,12 @@ class RtlSimulation:
 
 def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
     """Counts (N, ...) -> input words (N, inputs) int32 as the design takes them: clipped to the input word's range."""
+    low, high = WordType(**design["input_word"]).bounds
+    return np.clip(check_counts(design, counts), low, high).astype(np.int32)
+
+
+def check_counts(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
+    """Counts (N, ...) -> (N, inputs) as they are; InputError unless they are integers, as many as the design takes."""
     counts = np.asarray(counts)
     if counts.ndim < 2 or int(np.prod(counts.shape[1:])) != design["inputs"] or counts.dtype.kind not in "iu":
         raise InputError(
@@ -120,8 +126,7 @@ def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
             f"integers (N, {', '.join(map(str, design['input_shape']))})",
             "pool the events with the run's own configuration",
         )
-    low, high = WordType(**design["input_word"]).bounds
-    return np.clip(counts.reshape(len(counts), design["inputs"]), low, high).astype(np.int32)
+    return counts.reshape(len(counts), design["inputs"])
 
 
 def build_rtl(
@@ -132,16 +137,18 @@ def build_rtl(
     folder: Path | str,
     progress: Progress | None = None,
     simulate: bool = True,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
-    simulate: False leaves out the Verilator model. Raises ToolError where Verilator or the compiler fails.
+    simulate: False leaves out the Verilator model. compiled: see `trace`. Raises ToolError where Verilator or the
+    compiler fails.
     """
     say = progress or (lambda done, total, text: None)
     network = read_network(model, input_word)
     with whole_folder(folder) as temporary:
         say(0, 4, "tracing the network into adders")
-        comb, layers = trace(network, config)
+        comb, layers = trace(network, config, compiled)
         say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
         design, pipeline = _design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
@@ -167,16 +174,16 @@ def without_compiler() -> Iterator[None]:
         numba.config.DISABLE_JIT = before
 
 
-def trace(network: Network, config: HlsConfig) -> tuple[Any, Any]:
+def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[Any, Any]:
     """(CombLogic of the network, CombLogic that gives every layer's output one after the other).
 
     Numba compiles da4ml's optimiser for one to two minutes on first use in an environment; a trigger-sized network
     takes seconds in plain Python, and the result is the same. How da4ml was imported decides which it is, so where it
-    was imported the other way (hls4ml does it), the trace runs in a process of its own.
+    was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: by Numba however
+    small, for whoever traces many networks.
     """
-    plain = (
-        max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0) <= _PLAIN_WEIGHTS
-    )
+    largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
+    plain = largest <= _PLAIN_WEIGHTS and not compiled
     core = sys.modules.get("da4ml.cmvm.core")
     if core is None or hasattr(core.cmvm, "py_func") != plain:
         with without_compiler() if plain else nullcontext():

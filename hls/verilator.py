@@ -118,7 +118,9 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     prefix = f"V{top}_wrapper"
     arguments = [*_VERILATOR_FLAGS, *_SPLIT, "--prefix", prefix, "--Mdir", "obj_dir", "-I../src", "-I../src/static"]
     environment = {**os.environ, "VERILATOR_ROOT": str(root)}
-    _call([str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment)
+    call_logged(
+        [str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment
+    )
     binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
     (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
     runtime = [root / "include" / name for name in ("verilated.cpp", "verilated_threads.cpp")]
@@ -129,22 +131,25 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         target = build / f"{source.stem}.o"
         # Initialisation runs once: not worth optimising.
         level = "-O0" if "__Slow" in source.stem else "-O1"
-        _call([compiler, level, *flags, "-c", str(source), "-o", str(target)], simulation, log, config, "The compiler")
+        call_logged(
+            [compiler, level, *flags, "-c", str(source), "-o", str(target)], simulation, log, config, "The compiler"
+        )
         return str(target)
 
     sources = sorted((*build.glob("*.cpp"), build / "binder.cc", *runtime), key=lambda p: -p.stat().st_size)
     with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
         objects = list(pool.map(compile_one, sources))
     library = folder / SIMULATION_LIBRARY
-    _call(
+    call_logged(
         [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
     )
     shutil.rmtree(build)
 
 
-def _call(
+def call_logged(
     command: list[str], folder: Path, log: Path, config: HlsConfig, tool: str, environment: dict[str, str] | None = None
 ) -> None:
+    """Run a command in `folder`, its output at the end of `log`; ToolError with the log's end where it fails."""
     log = log.resolve()
     with open(log, "a") as handle:
         print("+", *command, file=handle, flush=True)

@@ -3,6 +3,7 @@
 float        the float twin of the firmware network (no words)
 qkeras       the quantized Keras model
 hls          hls4ml's bit-accurate C++ emulation
+emulator     the C++ emulator that is exported for trigger emulations
 interpreter  da4ml's integer interpreter of the traced network
 rtl          the Verilog, simulated cycle by cycle
 """
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from codae_l1.scripts.run_folder import RunFolder
 
 # Executors that give integer words, the reference first.
-INTEGER_EXECUTORS = ("qkeras", "hls", "interpreter", "rtl")
+INTEGER_EXECUTORS = ("qkeras", "hls", "emulator", "interpreter", "rtl")
 EXECUTORS = ("float", *INTEGER_EXECUTORS)
 # Stage that makes an executor.
 MADE_BY = {
     "float": "quantize",
     "qkeras": "quantize",
     "hls": "convert",
+    "emulator": "convert",
     "interpreter": "synthesize",
     "rtl": "synthesize",
 }
@@ -42,6 +44,10 @@ def open_executor(run: "RunFolder", name: str) -> Any:
         from codae_l1.hls.hls4ml_project import HlsProject
 
         return HlsProject(run.path("convert", "hls4ml"))
+    if name == "emulator":
+        from codae_l1.hls.emulator import Emulator
+
+        return Emulator(run.path("convert", "emulator"))
     from codae_l1.hls.rtl import Interpreter, RtlSimulation
 
     return (Interpreter if name == "interpreter" else RtlSimulation)(
@@ -50,7 +56,7 @@ def open_executor(run: "RunFolder", name: str) -> Any:
 
 
 def score(run: "RunFolder", name: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Counts (N, 18, 15, 1) int64 -> firmware_score (N,) float64 and firmware_word (N,) int64, None for float.
+    """Counts (N, 18, 15, inputs) int64 -> firmware_score (N,) float64 and firmware_word (N,) int64, None for float.
 
     Both are oriented: higher is more anomalous.
     """

@@ -19,7 +19,7 @@ from codae_l1.models.scores import active_pixels, track_mask
 
 pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[1]
-EXECUTORS = ("qkeras", "hls", "interpreter", "rtl")
+EXECUTORS = ("qkeras", "hls", "emulator", "interpreter", "rtl")
 
 
 def script(name, *arguments):
@@ -99,9 +99,9 @@ def test_scores_of_other_files_equal_those_of_the_run(run, tmp_path):
     result = script("score.py", "--run", run, "--events", SAMPLE, "--executor", "all", "--out", out)
     assert result.returncode == 0, result.stderr
     with h5py.File(out) as scored, h5py.File(run / "evaluate" / "scores.h5") as kept, EventFile(SAMPLE) as file:
-        assert set(scored) == {"float", "qkeras", "hls", "rtl", "signal", "file"}
+        assert set(scored) == {"float", "qkeras", "hls", "emulator", "rtl", "signal", "file"}
         assert scored["signal"].asstr()[:].tolist() == file.signal.tolist()
-        for name in ("qkeras", "hls", "rtl"):
+        for name in ("qkeras", "hls", "emulator"):
             assert np.array_equal(scored[name]["firmware_word"][:], kept[name]["firmware_word"][:])
             assert np.array_equal(scored[name]["firmware_score"][:], scored["rtl"]["firmware_score"][:])
         # Batches of another size may differ in a float's last bits.

@@ -15,6 +15,7 @@ from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.words import WordType
 from codae_l1.hls.clocks import count_clocks
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.emulator import Emulator, build_emulator
 from codae_l1.hls.hls4ml_project import HlsProject, convert
 from codae_l1.hls.mismatch import adversarial_counts, compare
 from codae_l1.hls.network import read_network
@@ -74,9 +75,18 @@ def rtl_folder(firmware, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["hls", "interpreter", "rtl"])
-def executor(request, project, rtl_folder):
+@pytest.fixture(scope="session")
+def emulator(firmware, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("emulator") / "emulator"
+    network = read_network(firmware.model, input_word(CONFIG))
+    build_emulator(network, output_word(CONFIG), HlsConfig(), folder, CONFIG.pooling)
+    return Emulator(folder)
+
+
+@pytest.fixture(params=["hls", "emulator", "interpreter", "rtl"])
+def executor(request, project, emulator, rtl_folder):
     made = {"hls": lambda: HlsProject(project.folder), "interpreter": lambda: Interpreter(rtl_folder)}
+    made["emulator"] = lambda: Emulator(emulator.folder)
     return made.get(request.param, lambda: RtlSimulation(rtl_folder))()
 
 
@@ -94,11 +104,11 @@ def test_the_input_makes_words_saturate_and_vary(firmware, counts):
     assert len(np.unique(words)) > 20
 
 
-def test_every_traced_layer_agrees(firmware, project, rtl_folder, counts):
+def test_every_traced_layer_agrees(firmware, project, emulator, rtl_folder, counts):
     from codae_l1.hls.mismatch import qkeras_layers
 
     expected = qkeras_layers(firmware, counts[:300])
-    for executor in (project, Interpreter(rtl_folder)):
+    for executor in (project, emulator, Interpreter(rtl_folder)):
         layers = executor.predict_layers(counts[:300])
         assert {"conv1", "conv1_relu", "dense1_relu", "output", "output_word"} <= set(layers)
         for name, values in layers.items():
@@ -106,7 +116,9 @@ def test_every_traced_layer_agrees(firmware, project, rtl_folder, counts):
 
 
 @pytest.mark.parametrize("name", ["conv1", "dense1", "output"])
-def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, project, rtl_folder, counts, name):
+def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(
+    firmware, project, emulator, rtl_folder, counts, name
+):
     changed = random_firmware(CONFIG)
     layer = changed.model.get_layer(name)
     kernel = layer.get_weights()[0]
@@ -115,7 +127,7 @@ def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(firmware, pr
         CONFIG.layer_precision(name).weight_bits - 1 - CONFIG.layer_precision(name).weight_integer
     )
     layer.set_weights([kernel, *layer.get_weights()[1:]])
-    for executor in (project, Interpreter(rtl_folder)):
+    for executor in (project, emulator, Interpreter(rtl_folder)):
         mismatch = compare(changed, executor, counts)
         assert mismatch.different > 0
         assert mismatch.worst_lsb > 0

@@ -1,0 +1,196 @@
+"""The emulator: the firmware network as C++17 that needs nothing but its own headers, and its compiled library.
+
+Folder (whole or not there): <namespace>.h and .cpp, the network; <namespace>_pooling.h and .cpp, from towers to its
+inputs; <namespace>_network.h, the trained words; <namespace>_layers.h, the arithmetic; emulator.json, what
+it is; lib<namespace>.so.
+"""
+
+import ctypes
+import hashlib
+import json
+import math
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
+from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.data.words import WordType
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.emulator_code import TEMPLATES, network_code, pooling_values
+from codae_l1.hls.folders import whole_folder
+from codae_l1.hls.network import Network
+from codae_l1.hls.rtl import check_counts, input_words
+from codae_l1.hls.verilator import call_logged, find_compiler
+
+# Portable: no instructions beyond those that every x86-64 or ARM64 machine has.
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
+NAMESPACE = "codae"
+# C function -> types of what it takes and gives.
+_TYPES = {
+    "predict": (np.int64, np.int64),
+    "predict_each": (np.int32, np.int64),
+    "trace": (np.int64, np.int64),
+    "predict_images": (np.float32, np.int64),
+    "pool_images": (np.float32, np.int32),
+    "pool_towers": (np.int32, np.int32),
+}
+_DESIGN, _LOG = "emulator.json", "emulator.log"
+
+
+class Emulator:
+    """The compiled emulator; `Emulator(folder)` reopens what `build_emulator` left there.
+
+    each: events one at a time through the entry point that CMS emulators call, instead of in blocks.
+    """
+
+    name = "emulator"
+
+    def __init__(self, folder: Path | str, each: bool = False):
+        self.folder, self.each = Path(folder), each
+        self.design = read_json(self.folder / _DESIGN)
+        path = self.folder / self.design["library"]
+        if not path.is_file():
+            raise InputError(f"{path} does not exist", "a compiled emulator", "run the convert stage first")
+        self._library = ctypes.CDLL(str(path.resolve()))
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        if self.each:
+            return self._call("predict_each", input_words(self.design, counts), self.design["outputs"])
+        return self._call("predict", check_counts(self.design, counts), self.design["outputs"])
+
+    def predict_images(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, 72, 58, 3) GeV -> output words (N, outputs) int64, pooled in C++, too."""
+        return self._call("predict_images", self._towers(images, N_CHANNELS), self.design["outputs"])
+
+    def pool_images(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, 72, 58, 3) GeV -> counts (N, *input_shape) int32, saturated."""
+        inputs = self._call("pool_images", self._towers(images, N_CHANNELS), self.design["inputs"])
+        return inputs.reshape(-1, *self.design["input_shape"])
+
+    def pool_towers(self, towers: np.ndarray) -> np.ndarray:
+        """Tower words (N, 72, 58, inputs), 1 for a track or ET in TOWER_LSB_GEV -> counts (N, *input_shape) int32."""
+        towers = self._towers(towers, self.design["input_shape"][-1])
+        return self._call("pool_towers", towers, self.design["inputs"]).reshape(-1, *self.design["input_shape"])
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
+        sizes = [math.prod(layer["shape"]) for layer in self.design["layers"]]
+        flat = self._call("trace", check_counts(self.design, counts), sum(sizes))
+        parts = np.split(flat, np.cumsum(sizes)[:-1], axis=1)
+        return {
+            layer["name"]: words.reshape(-1, *layer["shape"]) * 2.0 ** -layer["fraction"]
+            for layer, words in zip(self.design["layers"], parts, strict=True)
+        }
+
+    def _towers(self, images: np.ndarray, channels: int) -> np.ndarray:
+        expected = (N_PHI, N_ETA, channels)
+        if images.shape[1:] != expected or self.design["pooling"] is None:
+            raise InputError(
+                f"images of shape {images.shape}, pooling {self.design['pooling']}",
+                f"(N, {', '.join(map(str, expected))}) and an emulator with its pooling",
+                "give images of the calorimeter, or the pooling to build_emulator",
+            )
+        return images
+
+    def _call(self, function: str, inputs: np.ndarray, columns: int) -> np.ndarray:
+        """Inputs (N, ...) -> results (N, columns) of a C function of the library."""
+        given, made = _TYPES[function]
+        results = np.empty((len(inputs), columns), made)
+        entry = getattr(self._library, f"{self.design['namespace']}_{function}")
+        entry.argtypes, entry.restype = [_pointer(given), ctypes.c_size_t, _pointer(made)], None
+        entry(np.ascontiguousarray(inputs, given), len(inputs), results)
+        return results
+
+
+def _pointer(kind: type) -> Any:
+    return np.ctypeslib.ndpointer(kind, flags="C_CONTIGUOUS")
+
+
+def build_emulator(
+    network: Network,
+    output_word: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    pooling: PoolingConfig | None = None,
+    namespace: str = NAMESPACE,
+) -> dict[str, Any]:
+    """Write a network's emulator and compile it; return emulator.json.
+
+    pooling: how images become the network's inputs; None leaves it out.
+    Raises ToolError where there is no compiler or it fails.
+    """
+    compiler = find_compiler()
+    sources, design = emulator_sources(network, output_word, pooling, namespace)
+    with whole_folder(folder) as temporary:
+        for name, text in sources.items():
+            (temporary / name).write_text(text)
+        (temporary / _DESIGN).write_text(json.dumps(design, indent=1) + "\n")
+        arguments = [compiler, *FLAGS, *(name for name in sources if name.endswith(".cpp")), "-o", design["library"]]
+        call_logged(arguments, temporary, temporary / _LOG, config, "The compiler")
+    return design
+
+
+def emulator_sources(
+    network: Network, output_word: WordType, pooling: PoolingConfig | None = None, namespace: str = NAMESPACE
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """({file name: text}, emulator.json) of a network; the checksum is of all that decides the words."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace):
+        raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
+    if pooling is not None and pooling.shape != tuple(network.input_shape):
+        raise InputError(
+            f"a pooling to {pooling.shape}", f"{tuple(network.input_shape)}, the network's input", "give its own"
+        )
+    body, fractions = network_code(network, output_word)
+    text = body + (str(pooling) if pooling else "")
+    design = {
+        "version": version("codae-l1"),
+        "checksum": hashlib.sha256(text.encode()).hexdigest(),
+        "namespace": namespace,
+        "library": f"lib{namespace}.so",
+        "input_shape": list(network.input_shape),
+        "inputs": math.prod(network.input_shape),
+        "outputs": math.prod(network.layers[-1].shape),
+        "input_word": vars(network.input_word),
+        "output_word": vars(output_word),
+        "pooling": vars(pooling) if pooling else None,
+        "layers": [
+            {"name": layer.name, "shape": list(layer.shape), "fraction": fractions[layer.name]}
+            for layer in network.layers
+        ],
+    }
+    values = {"NETWORK": body, **_values(network, output_word, design), **(pooling_values(pooling) if pooling else {})}
+    names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
+    names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
+    return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
+
+
+def _values(network: Network, output_word: WordType, design: dict[str, Any]) -> dict[str, Any]:
+    low, high = network.input_word.bounds
+    return {
+        "NAMESPACE": design["namespace"],
+        "GUARD": design["namespace"].upper(),
+        "VERSION": design["version"],
+        "CHECKSUM": design["checksum"],
+        "SHAPE": f"({', '.join(map(str, network.input_shape))})",
+        "INPUTS": design["inputs"],
+        "OUTPUTS": design["outputs"],
+        "INPUT_WORD": network.input_word,
+        "INPUT_LOW": low,
+        "INPUT_HIGH": high,
+        "OUTPUT_WORD": output_word,
+        "OUTPUT_WIDTH": output_word.width,
+        "OUTPUT_FRACTION": output_word.fraction,
+    }
+
+
+def fill(template: str, values: dict[str, Any]) -> str:
+    """A file of hls/cpp with its @NAMES@ replaced."""
+    text = (TEMPLATES / template).read_text()
+    return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
