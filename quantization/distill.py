@@ -30,6 +30,7 @@ from codae_l1.quantization.firmware import (
 )
 from codae_l1.quantization.fitting import Progress, fit
 from codae_l1.quantization.float_model import FloatModel
+from codae_l1.quantization.pruning import prune
 
 # Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
 Teacher = Callable[[np.ndarray], np.ndarray]
@@ -44,13 +45,16 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class DistillConfig:
     """scores: name in models.scores -> weight in the sum. transform: of that sum before it is standardised.
 
-    copies: flipped and rolled copies of each QCD event.
+    given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
+    energies. copies: flipped and rolled copies of each QCD event.
     steps, qat_steps: batches of the float training and of the quantization-aware one.
     margin, output_margin: head room of the calibration (quantization/calibration.py).
+    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/pruning.py).
     """
 
     scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
     transform: Literal["none", "sqrt", "log"] = "none"
+    given_energies: bool = False
     copies: int = 2
     steps: int = 2000
     qat_steps: int = 1500
@@ -59,6 +63,7 @@ class DistillConfig:
     qat_learning_rate: float = 0.002
     margin: float = 1.5
     output_margin: float = 6.0
+    sparsity: float = 0.0
 
     def __post_init__(self):
         # Late: the models import Keras.
@@ -76,6 +81,8 @@ class DistillConfig:
         for name in ("margin", "output_margin"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise InputError(f"distill.{name} = {getattr(self, name)}", "a finite number >= 1", "correct it")
+        if not 0 <= self.sparsity < 1:
+            raise InputError(f"distill.sparsity = {self.sparsity}", "a share from 0 to below 1", "correct it")
 
 
 @dataclass
@@ -104,22 +111,46 @@ def distill(
         raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
     counts, scores = training_set(teacher, train_images, config, firmware, seed, _part(progress, 0))
     transform = TRANSFORMS[config.transform]
-    values = transform(scores)
+    expected = expected_score(counts, transform(scores), firmware, seed) if config.given_energies else lambda c: 0.0
+    values = transform(scores) - expected(counts)
     mean, deviation = float(values.mean()), float(values.std())
     if not deviation > 0:
         raise InputError(f"a teacher with the score {mean} on every event", "scores that differ", "train it longer")
     targets = ((values - mean) / deviation).astype(np.float32)[:, None]
     calibration = input_counts(calibration_images, firmware)
     student = learn(counts, targets, calibration, config, firmware, seed, progress)
-    check = (transform(teacher(_masks(calibration_images))) - mean) / deviation
     student.history |= {"transform": config.transform, "mean": mean, "deviation": deviation, "events": len(counts)}
-    student.history["calibration_correlation"] = {
-        "float": float(np.corrcoef(check, student.float_model.predict_scores(calibration))[0, 1]),
-        "qkeras": float(
-            np.corrcoef(check, student.firmware.firmware_score(student.firmware.predict_words(calibration)))[0, 1]
-        ),
+    check = transform(teacher(_masks(calibration_images))) - expected(calibration)
+    answers = {
+        "float": student.float_model.predict_scores(calibration),
+        "qkeras": student.firmware.firmware_score(student.firmware.predict_words(calibration)),
     }
+    correlation = {name: float(np.corrcoef(check, answer)[0, 1]) for name, answer in answers.items()}
+    student.history["calibration_correlation"] = correlation
     return student
+
+
+def energies(counts: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
+    """Sum of each energy input's words: counts (N, 18, 15, inputs) -> (N, energy inputs) float64."""
+    which = [i for i, name in enumerate(firmware.inputs) if name != "tracks"]
+    if not which:
+        raise InputError(
+            f"distill.given_energies with firmware.inputs = {list(firmware.inputs)}",
+            "an energy among them (track_pt, ecal, hcal)",
+            "add one",
+        )
+    return saturated(counts, firmware)[..., which].sum(axis=(1, 2)).astype(np.float64)
+
+
+def expected_score(
+    counts: np.ndarray, scores: np.ndarray, firmware: FirmwareConfig, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Mean score of QCD of the same energies, by boosted trees: a function of counts (N, 18, 15, inputs) -> (N,)."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    trees = HistGradientBoostingRegressor(max_leaf_nodes=8, early_stopping=False, random_state=seed)
+    trees.fit(energies(counts, firmware), scores)
+    return lambda counts: trees.predict(energies(counts, firmware))
 
 
 def learn(
@@ -138,10 +169,11 @@ def learn(
     calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin)
     quantized = build_qkeras(calibrated, seed)
     quantized.set_weights(model.get_weights())
+    pruned = prune(quantized, calibrated.layers, config.sparsity)
     rate = config.qat_learning_rate
     second = fit(quantized, inputs, targets, config.qat_steps, rate, size, seed + 1, _part(progress, 2))
     free = without_ties(quantized, calibrated)
-    history = {"float": first, "qat": second, "layers_without_ties": free}
+    history = {"float": first, "qat": second, "layers_without_ties": free, "pruned": pruned}
     return Student(FloatModel(model, calibrated), FirmwareModel(quantized, calibrated), history)
 
 

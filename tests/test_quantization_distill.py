@@ -1,10 +1,18 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
-from codae_l1.quantization.distill import DistillConfig, combined, distill, teacher_coefficients, training_set
+from codae_l1.quantization.distill import (
+    DistillConfig,
+    combined,
+    distill,
+    expected_score,
+    teacher_coefficients,
+    training_set,
+)
 from codae_l1.quantization.firmware import FirmwareConfig, input_counts
 
 CONFIG = DistillConfig(copies=1, steps=400, qat_steps=200, batch_size=64)
@@ -84,6 +92,27 @@ def test_energies_reach_the_counts_and_the_teacher_sees_masks(masks):
         InputError, match=r"images of shape \(20, 72, 58, 1\); expected \(N, 72, 58, 3\) for tracks, ecal"
     ):
         training_set(teacher, masks[:20], DistillConfig(copies=1), firmware, seed=3)
+
+
+def test_given_energies_the_student_learns_what_they_do_not_explain(masks):
+    """The score is pixels; where each pixel has the same energy, energy explains it wholly and random energy not."""
+    rng = np.random.default_rng(5)
+    energy = np.where(np.arange(len(masks)) % 2, 1.0, rng.uniform(0.2, 5.0, len(masks)))[:, None, None, None]
+    images = np.concatenate([masks, masks * 4 * energy, masks * 0], axis=3).astype(np.float32)
+    firmware = FirmwareConfig(inputs=("tracks", "ecal"), count_bits=8)
+    counts = input_counts(images, firmware)
+    scores = teacher(masks)
+    expected = expected_score(counts[1::2], scores[1::2], firmware, seed=0)
+    assert np.std(scores[1::2] - expected(counts[1::2])) < 0.3 * np.std(scores)
+    noise = expected_score(counts[::2], scores[::2], firmware, seed=0)
+    assert np.std(scores[::2] - noise(counts[::2])) > 0.5 * np.std(scores)
+    config = dataclasses.replace(CONFIG, given_energies=True)
+    student = distill(teacher, images[:500], images[500:], config, firmware, seed=1)
+    assert student.history["calibration_correlation"]["float"] > 0.5
+    with pytest.raises(
+        InputError, match=r"distill.given_energies with firmware.inputs = \['tracks'\]; expected an energy"
+    ):
+        distill(teacher, masks[:50], masks[50:60], config, FirmwareConfig(), seed=1)
 
 
 def test_combined_scores_are_oriented_and_standardised():
