@@ -75,7 +75,8 @@ def swap_table(published: "CoDAEConfig") -> dict[str, "CoDAEConfig"]:
     }
     rows = {"published layers": base}
     rows |= {name: dataclasses.replace(base, swaps=SwapConfig(**change)) for name, change in alone.items()}
-    rows["groups: 1"] = one_group(base)
+    if one_group(base) != base:
+        rows["groups: 1"] = one_group(base)
     shift = SwapConfig(norm="batch", slope=SHIFT_SLOPE, pooling="2x2")
     rows["all: batch, 1/4, 2x2, groups 1"] = dataclasses.replace(one_group(base), swaps=shift)
     rows["all: batch, ReLU, strided, groups 1"] = dataclasses.replace(one_group(base), swaps=FIRMWARE)

@@ -1,0 +1,217 @@
+"""What each swap of the encoders' layers costs: the full model trained once a swap, AUC per signal.
+
+    python scripts/swaps.py --out runs/swaps --model compact --events data/sample/events.h5 --seeds 1 2
+
+Every row has the same budget: events, epochs, optimizer, seeds. Writes swaps.json and swaps.md into --out; a killed
+command goes on where it stopped, and trials that are done are not done twice. Rows: codae_l1.models.swaps.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import read_json, whole_file, write_json
+from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
+from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts import cli
+
+# Scores whose AUC stands in the table.
+SHOWN = ("mse", "invented", "block_power", "z0")
+MODELS = ("paper", "compact", "tiny")
+
+
+def command() -> None:
+    """Parse the arguments, run the trials that are missing, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trials and the table")
+    parser.add_argument("--model", choices=MODELS, default="compact", help="sizes; the layers are the published ones")
+    parser.add_argument("--events", type=Path, default=Path(SAMPLE), help="HDF5 file of events")
+    parser.add_argument("--train-events", type=int, default=3000, help="QCD events to train on")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the table (default: all)")
+    arguments = parser.parse_args()
+    if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:
+        raise InputError(f"--seeds {arguments.seeds}", "different numbers >= 0", "correct them")
+    if arguments.train_events < 1:
+        raise InputError(f"--train-events {arguments.train_events}", "a number >= 1", "raise it")
+    cli.import_tensorflow()
+    configs, training = rows_of(arguments.model, arguments.rows), budget(arguments.epochs)
+    events, checksum = read(cli.existing(str(arguments.events)), arguments.train_events)
+    results: dict[str, list[dict[str, Any]]] = {row: [] for row in configs}
+    for seed in arguments.seeds:
+        for row, config in configs.items():
+            inputs = {"model": dump(config), "training": dump(training), "events": checksum, "seed": seed}
+            inputs["train_events"] = len(events["train"])
+            results[row].append(trial(arguments.out, inputs, config, training, events, f"seed {seed}, {row}"))
+    summary = summarize(results, events) | {"events": {k: len(v) for k, v in events.items()}, "checksum": checksum}
+    summary |= {"model": arguments.model, "seeds": arguments.seeds, "training": dump(training)}
+    write(arguments.out, summary)
+
+
+def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
+    """Row -> CoDAEConfig: the named sizes with groups as published, each swap alone, all of them."""
+    from codae_l1.models.codae import COMPACT, PAPER, TINY
+    from codae_l1.models.swaps import swap_table
+
+    base = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}[model]
+    if model == "compact":
+        # Residual blocks keep one group here: the decoder, which has them too, is the same in each row.
+        base = dataclasses.replace(base, f_m_groups=(1, 2, 2, 2), f_r_groups=(1, 4, 4, 4))
+    table = swap_table(base)
+    unknown = sorted(set(names or ()) - set(table))
+    if unknown:
+        raise InputError(f"--rows {', '.join(unknown)}", f"some of {', '.join(table)}", "correct the names")
+    # The published layers are what the others are compared with.
+    return {row: c for row, c in table.items() if not names or row in names or row == next(iter(table))}
+
+
+def budget(epochs: int) -> Any:
+    """The training of every row: that of the compact model, but for the epochs."""
+    from codae_l1.models.training import COMPACT_TRAINING
+
+    return dataclasses.replace(COMPACT_TRAINING, epochs=epochs)
+
+
+def read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
+    """Masks of QCD ("train", "validation") and of the test events ("qcd" and the signals); the file's checksum."""
+    from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.data.store import EventFile
+    from codae_l1.models.scores import track_mask
+    from codae_l1.scripts.dataset import check_signals, indices
+
+    with EventFile(path) as file:
+        check_signals(file)
+        qcd = {split: indices(file, split, qcd_only=True) for split in ("train", "validation")}
+        qcd["train"] = qcd["train"][:train_events]
+        masks = {split: track_mask(file.read_where(which).images) for split, which in qcd.items()}
+        test = file.read_where(indices(file, "test"))
+        checksum = file.checksum
+    for name in (QCD, *(s for s in SIGNALS if s in test.signal)):
+        masks[name] = track_mask(test.images[test.signal == name])
+    return masks, checksum
+
+
+def trial(
+    out: Path, inputs: dict[str, Any], config: Any, training: Any, events: dict[str, np.ndarray], text: str
+) -> dict[str, Any]:
+    """AUC of one row and seed; read where it was done before from the same inputs."""
+    from codae_l1.models.codae import CoDAE
+    from codae_l1.models.training import train
+
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    file = out / "trials" / f"{key}.json"
+    if file.exists():
+        return read_json(file)
+    model = CoDAE(config, inputs["seed"])
+    with cli.Progress(text) as progress:
+        folder = out / "trials" / key
+        history = train(model, events["train"], events["validation"], training, folder, progress)
+    result = {"auc": aucs(model, events), "bce": history["best_validation_loss"], "inputs": inputs}
+    result["parameters"] = {part: trainable(getattr(model, part)) for part in ("f_m", "f_r", "decoder")}
+    write_json(file, result)
+    shutil.rmtree(folder)
+    print(f"{text}: BCE {result['bce']:.2f}", flush=True)
+    return result
+
+
+def aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Score -> signal -> AUC on the test events; the scores' signs come from the QCD validation events."""
+    from codae_l1.models.evaluation import auc
+    from codae_l1.models.scores import codae_scores, orient, orientations
+
+    names = ["validation", *tested(events)]
+    every = codae_scores(model, np.concatenate([events[name] for name in names]))
+    edges = np.cumsum([len(events[name]) for name in names])[:-1]
+    parts = {name: np.split(values, edges) for name, values in every.items()}
+    signs = orientations({name: part[0] for name, part in parts.items()})
+    scores = {n: orient({s: part[i] for s, part in parts.items()}, signs) for i, n in enumerate(names) if i}
+    signals = [name for name in scores if name != "qcd"]
+    return {score: {s: auc(scores["qcd"][score], scores[s][score]) for s in signals} for score in signs}
+
+
+def trainable(part: Any) -> int:
+    """Parameters that are trained; BatchNorm's moving statistics are not."""
+    return sum(int(np.prod(v.shape)) for v in part.trainable_variables)
+
+
+def tested(events: dict[str, np.ndarray]) -> list[str]:
+    """Names of the test events' classes."""
+    return [name for name in events if name not in ("train", "validation")]
+
+
+def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Row -> AUC of each seed, difference from the published layers (mean over signals, seed by seed), BCE."""
+    from codae_l1.models.evaluation import auc
+    from codae_l1.models.scores import active_pixels
+
+    published, rows = next(iter(results.values())), {}
+    for row, trials in results.items():
+        means, reference = (
+            [{score: np.mean(list(a.values())) for score, a in t["auc"].items()} for t in of]
+            for of in (trials, published)
+        )
+        rows[row] = {
+            "parameters": trials[0]["parameters"],
+            "swaps": trials[0]["inputs"]["model"]["swaps"],
+            "bce": _spread([t["bce"] for t in trials]),
+            "auc": {
+                score: {s: _spread([t["auc"][score][s] for t in trials]) for s in trials[0]["auc"][score]}
+                for score in trials[0]["auc"]
+            },
+            "difference": {
+                score: _spread([m[score] - r[score] for m, r in zip(means, reference, strict=True)])
+                for score in means[0]
+            },
+        }
+    counts = {name: active_pixels(events[name]) for name in tested(events)}
+    return {"rows": rows, "active_pixels": {s: auc(counts["qcd"], c) for s, c in counts.items() if s != "qcd"}}
+
+
+def write(out: Path, summary: dict[str, Any]) -> None:
+    """swaps.json and swaps.md; the table also to the terminal."""
+    from codae_l1.scripts.run_folder import stamp
+
+    made = {"command": "python scripts/swaps.py " + " ".join(sys.argv[1:]), "stamp": stamp(summary["seeds"][0])}
+    write_json(out / "swaps.json", summary | made)
+    text = "\n\n".join(table(summary, score) for score in SHOWN)
+    with whole_file(out / "swaps.md") as temporary:
+        temporary.write_text(text + "\n")
+    print(text)
+
+
+def table(summary: dict[str, Any], score: str) -> str:
+    """Markdown: AUC in % of one score, mean and spread over the seeds; the last column is the swap's cost."""
+    signals = list(summary["active_pixels"])
+    head = [f"AUC in %, {score}", "f_m + f_R parameters", "BCE", *signals, "mean - published"]
+    lines = [head, ["---"] * len(head)]
+    for row, entry in summary["rows"].items():
+        parameters = entry["parameters"]["f_m"] + entry["parameters"]["f_r"]
+        cells = [row, f"{parameters:,}", _cell(entry["bce"], 1, 2)]
+        cells += [_cell(entry["auc"][score][s], 100, 1) for s in signals]
+        lines.append([*cells, _cell(entry["difference"][score], 100, 2, "+")])
+    baseline = [f"{100 * summary['active_pixels'][s]:.1f}" for s in signals]
+    lines.append(["active pixels", "0", "", *baseline, ""])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds; no deviation of one seed."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "deviation": deviation, "values": [float(v) for v in values]}
+
+
+def _cell(entry: dict[str, Any], scale: float, digits: int, sign: str = "") -> str:
+    error = "" if entry["deviation"] is None else f" ± {scale * entry['deviation']:.{digits}f}"
+    return f"{scale * entry['mean']:{sign}.{digits}f}{error}"
+
+
+if __name__ == "__main__":
+    cli.run(command)

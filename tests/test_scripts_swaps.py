@@ -1,0 +1,97 @@
+"""The swap table's command: every row of one budget, trials done once, table as stored."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.events import QCD
+from codae_l1.data.sample import SAMPLE
+from codae_l1.data.splits import split_of
+from codae_l1.data.store import EventFile, write_events
+from codae_l1.models import training
+from codae_l1.scripts import cli, swaps
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+
+ROWS = ["pooling: strided"]
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Sixty QCD events of each split and eight of two signals."""
+    path = tmp_path_factory.mktemp("events") / "few.h5"
+    with EventFile(SAMPLE) as file:
+        splits, chosen = split_of(file.pileup_block), []
+        for split in ("train", "validation", "test"):
+            chosen += np.flatnonzero((splits == split) & (file.signal == QCD))[:60].tolist()
+        for signal in ("h300", "svj3100"):
+            chosen += np.flatnonzero((splits == "test") & (file.signal == signal))[:8].tolist()
+        write_events(path, file.read_where(np.sort(chosen)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, events, tmp_path):
+    def call(*arguments):
+        words = ["--out", tmp_path / "out", "--events", events, "--model", "tiny", "--epochs", 1, *arguments]
+        monkeypatch.setattr(sys, "argv", ["swaps.py", *map(str, words)])
+        try:
+            cli.run(swaps.command)
+        except SystemExit as stop:
+            return stop.code
+        return read_json(tmp_path / "out" / "swaps.json")
+
+    return call
+
+
+def test_rows_seeds_and_table_and_nothing_is_trained_twice(run, tmp_path, monkeypatch, capsys):
+    first = run("--seeds", 1, 2, "--rows", *ROWS)
+    assert list(first["rows"]) == ["published layers", *ROWS]
+    assert set(first["active_pixels"]) == {"h300", "svj3100"}
+    row = first["rows"]["pooling: strided"]
+    assert row["swaps"] == {"norm": "instance", "slope": 0.2, "pooling": "strided"}
+    assert row["parameters"] == first["rows"]["published layers"]["parameters"]
+    values = row["auc"]["mse"]["h300"]
+    assert len(values["values"]) == 2
+    assert values["mean"] == pytest.approx(np.mean(values["values"]))
+    means = [
+        np.mean([first["rows"][name]["auc"]["z0"][s]["values"] for s in ("h300", "svj3100")], axis=0)
+        for name in ("pooling: strided", "published layers")
+    ]
+    assert row["difference"]["z0"]["values"] == pytest.approx(means[0] - means[1])
+    table = (tmp_path / "out" / "swaps.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    assert f"| pooling: strided | {sum(row['parameters'][p] for p in ('f_m', 'f_r'))} |" in table
+
+    def fail(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "train", fail)
+    again = run("--seeds", 1, 2, "--rows", *ROWS)
+    assert again["rows"] == first["rows"]
+    with pytest.raises(AssertionError, match="trained again"):
+        run("--seeds", 3, "--rows", ROWS[0])
+
+
+def test_all_rows_have_the_same_sizes():
+    rows = swaps.rows_of("compact", None)
+    assert len(rows) == 10
+    sizes = {dataclasses.replace(c, swaps=rows["published layers"].swaps) for c in rows.values()}
+    assert len(sizes) == 2  # groups as published, and one group
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--rows", "norm: layer"), "--rows norm: layer; expected some of published layers, norm: batch"),
+        (("--seeds", 1, 1), "--seeds [1, 1]; expected different numbers >= 0"),
+        (("--train-events", 0), "--train-events 0; expected a number >= 1"),
+    ],
+)
+def test_mistakes_are_one_line(run, capsys, arguments, words):
+    assert run(*arguments) == 2
+    assert words in capsys.readouterr().err
