@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.scripts import cli, stage
-
-CHOICES = ("float", "qkeras", "hls", "emulator", "rtl")
+from codae_l1.scripts.executors import EXECUTORS, INTEGER_EXECUTORS
 
 
 def command() -> None:
@@ -20,11 +19,11 @@ def command() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a finished run folder")
     parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="HDF5 or .npz of events")
-    parser.add_argument("--executor", choices=(*CHOICES, "all"), default="all", help="who computes the score")
+    parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="who computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
     arguments = parser.parse_args()
     run = stage.open_run(arguments.run, None)
-    names = CHOICES if arguments.executor == "all" else (arguments.executor,)
+    names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)
 
     from codae_l1.scripts.executors import score
 
@@ -36,6 +35,9 @@ def command() -> None:
         scored[name] = score(run, name, counts)
         print(f"{name}: {len(counts)} events", flush=True)
     write_scores(arguments.out, scored, signal, file)
+    words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
+    if len(words) > 1:
+        print(agreement(words))
     print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
     print(arguments.out)
 
@@ -58,18 +60,35 @@ def read_counts(paths: list[Path], firmware: Any) -> tuple[np.ndarray, np.ndarra
     return np.concatenate(counts), np.concatenate(signal), np.concatenate(file), baselines
 
 
+def agreement(words: dict[str, np.ndarray]) -> str:
+    """Firmware words of each executor -> in how many events they are not all the same.
+
+    >>> agreement({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
+    'words of qkeras, hls, rtl: 1 of 2 events differ'
+    """
+    first = next(iter(words.values()))
+    different = np.any([w != first for w in words.values()], axis=0)
+    return f"words of {', '.join(words)}: {different.sum():,} of {len(first):,} events differ"
+
+
 def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
-    """Where QCD and signals were scored: AUC in % with its bootstrap error, of each executor and of the pixel count."""
+    """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error."""
     from codae_l1.data.events import QCD, SIGNALS
-    from codae_l1.models.evaluation import auc_with_error
+    from codae_l1.models.evaluation import auc_with_error, paired_auc_difference
 
     found = [s for s in SIGNALS if s in signal]
     if QCD not in signal or not found:
         return
-    print("AUC in %  " + "".join(f"{name:>15}" for name in scores))
+    loss = {"float", "rtl"} <= set(scores)
+    print("AUC in %  " + "".join(f"{name:>15}" for name in scores) + ("    float - rtl" if loss else ""))
     for process in found:
-        errors = (auc_with_error(v[signal == QCD], v[signal == process]) for v in scores.values())
-        print(f"{process:10}" + "".join(f"{100 * value:8.1f} +- {100 * e:3.1f}" for value, e in errors))
+        pairs = {name: (v[signal == QCD], v[signal == process]) for name, v in scores.items()}
+        errors = (auc_with_error(*pair) for pair in pairs.values())
+        row = "".join(f"{100 * value:8.1f} +- {100 * error:3.1f}" for value, error in errors)
+        if loss:
+            value, error = paired_auc_difference(*pairs["float"], *pairs["rtl"])
+            row += f"{100 * value:+8.2f} +- {100 * error:4.2f}"
+        print(f"{process:10}{row}")
 
 
 def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: np.ndarray) -> None:

@@ -109,9 +109,7 @@ def test_given_energies_the_student_learns_what_they_do_not_explain(masks):
     config = dataclasses.replace(CONFIG, given_energies=True)
     student = distill(teacher, images[:500], images[500:], config, firmware, seed=1)
     assert student.history["calibration_correlation"]["float"] > 0.5
-    with pytest.raises(
-        InputError, match=r"distill.given_energies with firmware.inputs = \['tracks'\]; expected an energy"
-    ):
+    with pytest.raises(InputError, match=r"given_energies with firmware.inputs = \['tracks'\]; expected an energy"):
         distill(teacher, masks[:50], masks[50:60], config, FirmwareConfig(), seed=1)
 
 
