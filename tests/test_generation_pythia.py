@@ -123,7 +123,7 @@ def test_missing_pythia_names_the_command(tmp_path, monkeypatch):
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    with pytest.raises(InputError, match=r"pythia8mc is not installed; .*pip install pythia8mc==8.317.2"):
+    with pytest.raises(InputError, match=r"pythia8mc is not installed; .*pip install pythia8mc==8.317.2 awkward"):
         generate(TINY, tmp_path / "events.h5")
 
 

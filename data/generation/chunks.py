@@ -5,8 +5,9 @@ no seed can tell the classes apart; they do not depend on which worker makes it 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,12 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.errors import ToolError
 from codae_l1.data.events import QCD, SUEP_MASSES, EventImages
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import read_out
+from codae_l1.data.generation.detector import Readout, read_out
 from codae_l1.data.generation.pileup import Z_SPREAD, load_block, make_block, overlay, save_block
-from codae_l1.data.generation.processes import SCALAR_ID, Particles, collisions, settings, start_pythia
+from codae_l1.data.generation.processes import Particles, collisions, settings, start_pythia
 from codae_l1.data.generation.propagation import propagate
 from codae_l1.data.generation.selection import JetFinder
-from codae_l1.data.generation.suep import decay_scalar
+from codae_l1.data.generation.suep import decay_scalars
 from codae_l1.data.splits import blocks_of
 from codae_l1.data.store import write_events
 
@@ -31,6 +32,8 @@ _STREAMS = {"pool": 0, "all": 1, "test": 1, "validation": 2}
 _PB = 1e9
 # A process of which so many collisions in a row fail the selection is not what the config wants.
 _PATIENCE = 20_000
+# Collisions that go through the detector together.
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -71,70 +74,106 @@ def pool_file(block: int) -> str:
 
 def make_pool_chunk(config: GenerationConfig, chunk: int, folder: Path) -> None:
     """Make the pile-up blocks of a pool chunk that are not there."""
-    blocks = range(chunk * POOL_CHUNK, min((chunk + 1) * POOL_CHUNK, config.pileup_blocks))
-    if all((folder / pool_file(block)).exists() for block in blocks):
+    if pool_chunk_there(config, chunk, folder):
         return
     seed, rng = _random(config.seed, "pool", chunk)
-    soft = collisions(start_pythia(settings("pileup", config), seed))
-    for block in blocks:
+    pythia = start_pythia(settings("pileup", config), seed)
+    for block in _pool_blocks(config, chunk):
         # All are made, since the numbers of one follow on those of the block before it.
-        save_block(folder / pool_file(block), make_block(soft, config.pileup_block_size, rng))
+        save_block(folder / pool_file(block), make_block(pythia, rng, config))
+
+
+def pool_chunks(config: GenerationConfig) -> Iterator[int]:
+    """Numbers of the pool's chunks; none where nothing is drawn from it."""
+    if config.pileup_mean > 0:
+        yield from range(-(-config.pileup_blocks // POOL_CHUNK))
+
+
+def pool_chunk_there(config: GenerationConfig, chunk: int, folder: Path) -> bool:
+    """Whether all blocks of a pool chunk are made."""
+    return all((folder / pool_file(block)).exists() for block in _pool_blocks(config, chunk))
+
+
+def _pool_blocks(config: GenerationConfig, chunk: int) -> range:
+    return range(chunk * POOL_CHUNK, min((chunk + 1) * POOL_CHUNK, config.pileup_blocks))
 
 
 def make_chunk(config: GenerationConfig, task: Task, folder: Path) -> None:
     """Make a chunk's events and write them to the work folder."""
     seed, rng = _random(config.seed, task.split, task.chunk)
     pythia = start_pythia(settings(task.process, config), seed)
-    finder = JetFinder(pythia)
-    blocks = np.arange(config.pileup_blocks) if task.split == "all" else blocks_of(task.split, config.pileup_blocks)
-    chosen = blocks[(task.first + np.arange(task.count)) % len(blocks)]
-    pool = {block: load_block(folder / pool_file(block)) for block in np.unique(chosen).tolist()}
-    images = np.zeros((task.count, *IMAGE_SHAPE), np.float32)
-    n_tracks, weight = np.zeros(task.count, np.int32), np.ones(task.count)
-    done, since, tried, sum_weight = 0, 0, 0, 0.0
-    for particles, w in collisions(pythia):
-        tried, since, sum_weight = tried + 1, since + 1, sum_weight + w
-        if since > _PATIENCE:
+    maker = _Maker(config, task, folder, pythia, rng)
+    while maker.open:
+        maker.make_batch()
+    record = {"tried": maker.tried, "sum_weight": maker.sum_weight}
+    record["cross_section_pb"] = pythia.infoPython().sigmaGen() * _PB
+    write_events(folder / task.file, replace(maker.events, provenance=record))
+
+
+class _Maker:
+    """A chunk under way.
+
+    Each event to make has its pile-up block from the start, so that the blocks are used evenly. A batch of collisions
+    is tried for the open events in turn; one that is selected fills its event, and later ones tried for that event
+    count as never made.
+    """
+
+    def __init__(self, config: GenerationConfig, task: Task, folder: Path, pythia: Any, rng: np.random.Generator):
+        self._config, self._task, self._pythia, self._rng = config, task, pythia, rng
+        self._finder = JetFinder(pythia)
+        blocks = np.arange(config.pileup_blocks) if task.split == "all" else blocks_of(task.split, config.pileup_blocks)
+        chosen = blocks[(task.first + np.arange(task.count)) % len(blocks)].astype(np.int32)
+        used = np.unique(chosen).tolist() if config.pileup_mean > 0 else []
+        self._pool = {block: load_block(folder / pool_file(block)) for block in used}
+        signal = np.full(task.count, task.process, dtype="U8")
+        images = np.zeros((task.count, *IMAGE_SHAPE), np.float32)
+        self.events = EventImages(images, signal, np.zeros(task.count, np.int32), np.ones(task.count), chosen)
+        self.open = list(range(task.count))
+        self.tried, self.sum_weight, self._since = 0, 0.0, 0
+
+    def make_batch(self) -> None:
+        """Try so many collisions as will probably fill the open events, at most _BATCH."""
+        accepted = self._task.count - len(self.open)
+        likely = len(self.open) * (self.tried + 1) / (accepted + 1)
+        particles = collisions(self._pythia, int(np.clip(likely, 1, _BATCH)))
+        number = len(particles.weight)
+        slots = np.resize(self.open, number)
+        readout = self._read_out(particles, slots)
+        filled = set()
+        for i, slot in enumerate(slots.tolist()):
+            if slot in filled:
+                continue
+            self.tried, self._since = self.tried + 1, self._since + 1
+            self.sum_weight += float(particles.weight[i])
+            if self._finder.ht(readout.candidates[i]) > self._config.minimum_ht_gev:
+                filled.add(slot)
+                self.events.images[slot] = readout.images[i]
+                self.events.n_tracks[slot] = readout.n_tracks[i]
+                self.events.weight[slot] = particles.weight[i]
+                self._since = 0
+        self.open = [slot for slot in self.open if slot not in filled]
+        if self._since > _PATIENCE:
             raise ToolError(
-                f"{since} {task.process} events in a row fail the selection", "some", "lower minimum_ht_gev"
+                f"{self._since} {self._task.process} events in a row fail the selection",
+                "some",
+                "lower minimum_ht_gev",
             )
-        z = rng.normal(0, Z_SPREAD)
-        hard = propagate(_stable(task.process, particles, rng), z, rng, config.invisible_in_hcal)
-        hits, kept = overlay(hard, z, pool[int(chosen[done])], config.pileup_mean, rng)
-        event = read_out(hits, kept, rng)
-        if finder.ht(event.candidates) <= config.minimum_ht_gev:
-            continue
-        images[done], n_tracks[done], weight[done] = event.image, event.n_tracks, w
-        done, since = done + 1, 0
-        if done == task.count:
-            break
-    record = {"tried": tried, "sum_weight": sum_weight, "cross_section_pb": pythia.infoPython().sigmaGen() * _PB}
-    signal = np.full(task.count, task.process, dtype="U8")
-    events = EventImages(images, signal, n_tracks, weight, chosen.astype(np.int32), record)
-    write_events(folder / task.file, events)
 
-
-def _stable(process: str, particles: Particles, rng: np.random.Generator) -> Particles:
-    """A collision's particles, a SUEP scalar decayed where it was made."""
-    if process not in SUEP_MASSES:
-        return particles
-    scalar = np.flatnonzero(particles.pdg == SCALAR_ID)
-    rest = np.delete(np.arange(len(particles.pdg)), scalar)
-    code, momentum = decay_scalar(particles.momentum[scalar[0]], rng)
-    vertex = np.repeat(particles.vertex[scalar[:1]], len(code), axis=0)
-    return Particles(
-        np.concatenate([particles.pdg[rest], code]),
-        np.concatenate([particles.momentum[rest], momentum]),
-        np.concatenate([particles.vertex[rest], vertex]),
-    )
+    def _read_out(self, particles: Particles, slots: np.ndarray) -> Readout:
+        """The detector's answer to the collisions, each with the pile-up of its slot's block."""
+        if self._task.process in SUEP_MASSES:
+            particles = decay_scalars(particles, self._rng)
+        number = len(slots)
+        z = self._rng.normal(0, Z_SPREAD, number)
+        hits = propagate(particles, z, self._rng, self._config)
+        kept = np.ones(len(hits.eta), bool)
+        if self._pool:
+            blocks = [self._pool[block] for block in self.events.pileup_block[slots].tolist()]
+            hits, kept = overlay(hits, z, blocks, self._config.pileup_mean, self._rng)
+        return read_out(hits, kept, number, self._rng, self._config)
 
 
 def _random(seed: int, split: str, chunk: int) -> tuple[int, np.random.Generator]:
     """A seed for Pythia and a generator for the rest."""
     sequence = np.random.SeedSequence([seed, _STREAMS[split], chunk])
     return int(sequence.generate_state(1)[0]), np.random.default_rng(sequence)
-
-
-def pool_chunks(config: GenerationConfig) -> Iterator[int]:
-    """Numbers of the pool's chunks."""
-    yield from range(-(-config.pileup_blocks // POOL_CHUNK))

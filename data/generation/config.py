@@ -15,6 +15,7 @@ class GenerationConfig:
     processes: which to generate.
     seed: base of all random numbers; a chunk's numbers follow from it and the chunk's number, never from the class.
     pileup_mean: mean of the Poisson number of pile-up interactions an event.
+    pileup_energy_gev: collision energy of the pile-up; the public sample's is 13 TeV, its hard collisions' 13.6 TeV.
     pileup_blocks, pileup_block_size: the pool; an event takes all its pile-up from one block.
     minimum_ht_gev: selection, scalar sum of jet transverse momenta.
     wide_scalar: SUEP scalar with the width of a Standard Model Higgs boson of its mass (as the public sample), else
@@ -24,6 +25,9 @@ class GenerationConfig:
     invisible_fraction: r_inv, share of dark hadrons of semi-visible jets that decay invisibly.
     invisible_in_hcal: share of the invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5 matches
         the public sample's SVJ sums and is probably a flaw of it.
+    ecal_scale, hcal_scale: measured / true energy of a calorimeter, before its thresholds.
+    resolution_scale: factor on the resolution of both calorimeters.
+    efficiency_scale: factor on the tracking efficiency, which stays at most 1.
     chunk_events: events a chunk, the unit of parallel work and of resume.
     """
 
@@ -33,13 +37,18 @@ class GenerationConfig:
     processes: tuple[str, ...] = PROCESSES
     seed: int = 20260
     pileup_mean: float = 50.0
+    pileup_energy_gev: float = 13000.0
     pileup_blocks: int = 100
-    pileup_block_size: int = 100
+    pileup_block_size: int = 300
     minimum_ht_gev: float = 500.0
     wide_scalar: bool = True
     recoil_below_gev: float = 200.0
     invisible_fraction: float = 0.3
     invisible_in_hcal: float = 0.0
+    ecal_scale: float = 1.0
+    hcal_scale: float = 1.0
+    resolution_scale: float = 1.0
+    efficiency_scale: float = 1.0
     chunk_events: int = 320
 
     def __post_init__(self):
@@ -47,12 +56,15 @@ class GenerationConfig:
             self._require(name, getattr(self, name) >= 0, "a value >= 0")
         for name in ("pileup_block_size", "chunk_events"):
             self._require(name, getattr(self, name) >= 1, "a value >= 1")
+        for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale"):
+            self._require(name, getattr(self, name) > 0, "a value > 0")
         # One whole cycle of the splits (codae_l1.data.splits).
         self._require(
             "pileup_blocks", self.pileup_blocks >= 20, "at least 20, so that each split has blocks of its own"
         )
         for name in ("invisible_fraction", "invisible_in_hcal"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
+        self._require("efficiency_scale", 0 <= self.efficiency_scale <= 2, "a factor from 0 to 2")
         unknown = sorted(set(self.processes) - set(PROCESSES))
         self._require("processes", not unknown, f"names out of {', '.join(PROCESSES)}")
 

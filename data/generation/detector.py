@@ -1,9 +1,10 @@
-"""From hits to an image: calorimeter towers with resolution and thresholds, tracks, particle-flow candidates.
+"""From hits to images: calorimeter towers with resolution and thresholds, tracks, particle-flow candidates.
 
 Energies are summed per cell, smeared by a log-normal of that mean and sigma(E), and cut at a threshold and at two
 sigma. ECAL cells are 1 degree x 0.01745, 5 x 5 of them to a tower of the image, so that the threshold comes before the
 sum. Resolutions, thresholds and coverage are those of the CMS-like detector behind the public CoDAE sample
-(Delphes, arXiv:1307.6346; arXiv:2306.12955).
+(Delphes, arXiv:1307.6346; arXiv:2306.12955). All events of a batch go through together: a cell's number holds its
+event's, and only cells that were hit are made.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codae_l1.data.calorimeter import ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI
+from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 
 # ECAL cells a tower, along each axis.
@@ -29,27 +31,46 @@ FORWARD_CONSTANT, FORWARD_STOCHASTIC = 0.11, 2.80
 
 @dataclass(frozen=True)
 class Readout:
-    """One event.
+    """A batch of events.
 
-    image: (72, 58, 3) float32, GeV. n_tracks: tracks of channel 0. candidates: (m, 3) float64, pT [GeV], eta, phi of
-    what jets are made of: tracks of the event, photons, neutral hadrons, forward towers.
+    images: (events, 72, 58, 3) float32, GeV. n_tracks: (events,) tracks of channel 0. candidates: for each event
+    (m, 3) float64, pT [GeV], eta, phi of what jets are made of: tracks of the hard collision, photons, neutral hadrons,
+    forward towers.
     """
 
-    image: np.ndarray
-    n_tracks: int
-    candidates: np.ndarray
+    images: np.ndarray
+    n_tracks: np.ndarray
+    candidates: list[np.ndarray]
 
 
-def read_out(hits: Hits, kept_tracks: np.ndarray, rng: np.random.Generator) -> Readout:
-    """Image and candidates of all hits of a bunch crossing; kept_tracks (n,) bool: tracks not removed as pile-up."""
-    shown = kept_tracks & (hits.pt > 0) & (np.abs(hits.eta) < ETA_COVERED)
-    image = np.zeros(IMAGE_SHAPE, np.float32)
-    image[..., 0] = _grid(hits, shown, hits.pt, 1)
-    image[..., 1], photons = _ecal(hits, rng)
-    image[..., 2], neutral = _hcal(hits, rng)
-    tracks = kept_tracks & (hits.pt > 0)
-    charged = np.column_stack([hits.pt[tracks], hits.track_eta[tracks], hits.track_phi[tracks]])
-    return Readout(image, int(shown.sum()), np.concatenate([charged, photons, neutral, _forward(hits, rng)]))
+@dataclass(frozen=True)
+class _Cells:
+    """Cells with energy: event, row in phi, column in eta, energy deposited and its share by particles with a track."""
+
+    event: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    energy: np.ndarray
+    tracked: np.ndarray
+
+
+def read_out(
+    hits: Hits, kept_tracks: np.ndarray, events: int, rng: np.random.Generator, config: GenerationConfig
+) -> Readout:
+    """Images and candidates of all hits of some bunch crossings; kept_tracks (n,) bool: not removed as pile-up."""
+    tracks = np.flatnonzero(kept_tracks & (hits.pt > 0))
+    shown = tracks[np.abs(hits.eta[tracks]) < ETA_COVERED]
+    images = np.zeros((events, *IMAGE_SHAPE), np.float32)
+    row, column = _place(hits.phi[shown], hits.eta[shown], N_PHI, N_ETA, ETA_MAX)
+    images[..., 0] = _image(hits.event[shown], row, column, hits.pt[shown], events)
+    images[..., 1], photons = _ecal(hits, events, rng, config)
+    images[..., 2], neutral = _hcal(hits, events, rng, config)
+    charged = np.column_stack([hits.event[tracks], hits.pt[tracks], hits.track_eta[tracks], hits.track_phi[tracks]])
+    candidates = np.concatenate([charged, photons, neutral, _forward(hits, rng, config)])
+    candidates = candidates[np.argsort(candidates[:, 0], kind="stable")]
+    bounds = np.searchsorted(candidates[:, 0], np.arange(1, events))
+    n_tracks = np.bincount(hits.event[shown], minlength=events)
+    return Readout(images, n_tracks, np.split(candidates[:, 1:], bounds))
 
 
 def ecal_sigma(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
@@ -74,70 +95,89 @@ def lognormal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> 
     return np.exp(np.log(mean) - b2 / 2 + np.sqrt(b2) * rng.standard_normal(len(mean)))
 
 
-def _ecal(hits: Hits, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Transverse energy (72, 58) and photon candidates (m, 3)."""
-    inside = (hits.kind == IN_ECAL) & (np.abs(hits.eta) < ETA_COVERED)
-    true = _grid(hits, inside, hits.energy, CELLS).ravel()
-    tracked = _grid(hits, inside & (hits.pt > 0), hits.energy, CELLS).ravel()
-    cells = np.flatnonzero(true)
-    eta = (cells % (N_ETA * CELLS) + 0.5) * (ETA_STEP / CELLS) - ETA_MAX
-    phi = (cells // (N_ETA * CELLS) + 0.5) * (2 * np.pi / (N_PHI * CELLS)) - np.pi
-    energy = lognormal(true[cells], ecal_sigma(true[cells], eta), rng)
+def _ecal(hits: Hits, events: int, rng: np.random.Generator, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Transverse energy (events, 72, 58) and photon candidates (m, 4)."""
+    inside = np.flatnonzero((hits.kind == IN_ECAL) & (np.abs(hits.eta) < ETA_COVERED))
+    cells = _cells(hits, inside, N_PHI * CELLS, N_ETA * CELLS, ETA_MAX)
+    eta = (cells.column + 0.5) * (ETA_STEP / CELLS) - ETA_MAX
+    phi = (cells.row + 0.5) * (2 * np.pi / (N_PHI * CELLS)) - np.pi
+    true = cells.energy * config.ecal_scale
+    energy = lognormal(true, ecal_sigma(true, eta) * config.resolution_scale, rng)
     sigma = ecal_sigma(energy, eta)
     energy = np.where((energy > ECAL_THRESHOLD) & (energy > SIGNIFICANCE * sigma), energy, 0)
-    tower = cells // (N_ETA * CELLS * CELLS) * N_ETA + cells % (N_ETA * CELLS) // CELLS
-    image = np.bincount(tower, energy / np.cosh(eta), N_PHI * N_ETA).reshape(N_PHI, N_ETA)
-    excess = energy - tracked[cells]
-    return image, _candidates(excess, eta, phi, (excess > ECAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma))
+    image = _image(cells.event, cells.row // CELLS, cells.column // CELLS, energy / np.cosh(eta), events)
+    excess = energy - cells.tracked
+    found = (excess > ECAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma)
+    return image, _candidates(cells.event, excess, eta, phi, found)
 
 
-def _hcal(hits: Hits, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Transverse energy (72, 58) and candidates of neutral hadrons (m, 3)."""
-    inside = (hits.kind == IN_HCAL) & (np.abs(hits.eta) < ETA_MAX)
-    true = _grid(hits, inside, hits.energy, 1).ravel()
-    tracked = _grid(hits, inside & (hits.pt > 0), hits.energy, 1).ravel()
-    towers = np.flatnonzero(true)
-    column = towers % N_ETA
-    eta = (column + 0.5) * ETA_STEP - ETA_MAX
-    phi = (towers // N_ETA + 0.5) * (2 * np.pi / N_PHI) - np.pi
-    energy = lognormal(true[towers], hcal_sigma(true[towers]), rng)
+def _hcal(hits: Hits, events: int, rng: np.random.Generator, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Transverse energy (events, 72, 58) and candidates of neutral hadrons (m, 4)."""
+    inside = np.flatnonzero((hits.kind == IN_HCAL) & (np.abs(hits.eta) < ETA_MAX))
+    towers = _cells(hits, inside, N_PHI, N_ETA, ETA_MAX)
+    eta = (towers.column + 0.5) * ETA_STEP - ETA_MAX
+    phi = (towers.row + 0.5) * (2 * np.pi / N_PHI) - np.pi
+    true = towers.energy * config.hcal_scale
+    energy = lognormal(true, hcal_sigma(true) * config.resolution_scale, rng)
     sigma = hcal_sigma(energy)
     energy = np.where((energy > HCAL_THRESHOLD) & (energy > SIGNIFICANCE * sigma), energy, 0)
     # The position inside a tower is random, and an outer tower is seen where it falls inside the covered part.
     seen_eta = np.abs(eta + rng.uniform(-ETA_STEP / 2, ETA_STEP / 2, len(eta)))
-    outer = (column == 0) | (column == N_ETA - 1)
+    outer = (towers.column == 0) | (towers.column == N_ETA - 1)
     shown = energy / np.cosh(seen_eta) * np.where(outer, OUTER_SHARE * (seen_eta < ETA_COVERED), 1)
-    image = np.bincount(towers, shown, N_PHI * N_ETA).reshape(N_PHI, N_ETA)
-    excess = energy - tracked[towers]
-    return image, _candidates(excess, eta, phi, (excess > HCAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma))
+    image = _image(towers.event, towers.row, towers.column, shown, events)
+    excess = energy - towers.tracked
+    found = (excess > HCAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma)
+    return image, _candidates(towers.event, excess, eta, phi, found)
 
 
-def _forward(hits: Hits, rng: np.random.Generator) -> np.ndarray:
-    """Candidates (m, 3) beyond the image, out to where the jets end."""
+def _forward(hits: Hits, rng: np.random.Generator, config: GenerationConfig) -> np.ndarray:
+    """Candidates (m, 4) beyond the image, out to where the jets end."""
     edge = np.where(hits.kind == IN_ECAL, ETA_COVERED, ETA_MAX)
-    outside = (hits.kind <= IN_HCAL) & (np.abs(hits.eta) >= edge)
-    n_eta = round(2 * ETA_SEEN / FORWARD_ETA_STEP)
-    row = ((hits.phi[outside] + np.pi) * (FORWARD_N_PHI / (2 * np.pi))).astype(np.int64) % FORWARD_N_PHI
-    column = ((hits.eta[outside] + ETA_SEEN) / FORWARD_ETA_STEP).astype(np.int64).clip(0, n_eta - 1)
-    true = np.bincount(row * n_eta + column, hits.energy[outside], FORWARD_N_PHI * n_eta)
-    towers = np.flatnonzero(true)
-    energy = lognormal(true[towers], _forward_sigma(true[towers]), rng)
-    eta = (towers % n_eta + 0.5) * FORWARD_ETA_STEP - ETA_SEEN
-    phi = (towers // n_eta + 0.5) * (2 * np.pi / FORWARD_N_PHI) - np.pi
-    return _candidates(energy, eta, phi, energy > SIGNIFICANCE * _forward_sigma(energy))
+    outside = np.flatnonzero((hits.kind <= IN_HCAL) & (np.abs(hits.eta) >= edge))
+    towers = _cells(hits, outside, FORWARD_N_PHI, round(2 * ETA_SEEN / FORWARD_ETA_STEP), ETA_SEEN)
+    true = towers.energy * config.hcal_scale
+    energy = lognormal(true, _forward_sigma(true) * config.resolution_scale, rng)
+    eta = (towers.column + 0.5) * FORWARD_ETA_STEP - ETA_SEEN
+    phi = (towers.row + 0.5) * (2 * np.pi / FORWARD_N_PHI) - np.pi
+    return _candidates(towers.event, energy, eta, phi, energy > SIGNIFICANCE * _forward_sigma(energy))
 
 
 def _forward_sigma(energy: np.ndarray) -> np.ndarray:
     return np.sqrt((FORWARD_CONSTANT * energy) ** 2 + FORWARD_STOCHASTIC**2 * energy)
 
 
-def _candidates(energy: np.ndarray, eta: np.ndarray, phi: np.ndarray, which: np.ndarray) -> np.ndarray:
-    return np.column_stack([energy[which] / np.cosh(eta[which]), eta[which], phi[which]])
+def _candidates(
+    event: np.ndarray, energy: np.ndarray, eta: np.ndarray, phi: np.ndarray, which: np.ndarray
+) -> np.ndarray:
+    """(m, 4) event, pT, eta, phi."""
+    return np.column_stack([event[which], energy[which] / np.cosh(eta[which]), eta[which], phi[which]])
 
 
-def _grid(hits: Hits, which: np.ndarray, values: np.ndarray, cells: int) -> np.ndarray:
-    """Sum of values (n,) over cells, `cells` a tower along each axis: (72 cells, 58 cells) float64."""
-    n_phi, n_eta = N_PHI * cells, N_ETA * cells
-    row = ((hits.phi[which] + np.pi) * (n_phi / (2 * np.pi))).astype(np.int64) % n_phi
-    column = ((hits.eta[which] + ETA_MAX) * (cells / ETA_STEP)).astype(np.int64).clip(0, n_eta - 1)
-    return np.bincount(row * n_eta + column, values[which], n_phi * n_eta).reshape(n_phi, n_eta)
+def _place(phi: np.ndarray, eta: np.ndarray, n_phi: int, n_eta: int, eta_max: float) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of positions on a grid of n_phi x n_eta cells that ends at eta_max."""
+    row = ((phi + np.pi) * (n_phi / (2 * np.pi))).astype(np.int64) % n_phi
+    column = ((eta + eta_max) * (n_eta / (2 * eta_max))).astype(np.int64).clip(0, n_eta - 1)
+    return row, column
+
+
+def _cells(hits: Hits, which: np.ndarray, n_phi: int, n_eta: int, eta_max: float) -> _Cells:
+    """The cells of a grid that some of the hits fall into."""
+    row, column = _place(hits.phi[which], hits.eta[which], n_phi, n_eta, eta_max)
+    key = (hits.event[which] * np.int64(n_phi) + row) * n_eta + column
+    order = np.argsort(key, kind="stable")
+    key, energy = key[order], hits.energy[which][order].astype(np.float64)
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    if len(first) == 0:
+        return _Cells(*(np.zeros(0, t) for t in (np.int64, np.int64, np.int64, np.float64, np.float64)))
+    tracked = np.add.reduceat(energy * (hits.pt[which][order] > 0), first)
+    place = key[first]
+    return _Cells(
+        place // (n_phi * n_eta), place // n_eta % n_phi, place % n_eta, np.add.reduceat(energy, first), tracked
+    )
+
+
+def _image(event: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray, events: int) -> np.ndarray:
+    """Sums of values (n,) per tower: (events, 72, 58) float64."""
+    place = (event * np.int64(N_PHI) + row) * N_ETA + column
+    return np.bincount(place, values, events * N_PHI * N_ETA).reshape(events, N_PHI, N_ETA)

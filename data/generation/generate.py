@@ -20,12 +20,11 @@ from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.events import EventImages
 from codae_l1.data.generation.chunks import (
-    POOL_CHUNK,
     Task,
     make_chunk,
     make_pool_chunk,
+    pool_chunk_there,
     pool_chunks,
-    pool_file,
     tasks_of,
 )
 from codae_l1.data.generation.config import GenerationConfig
@@ -33,7 +32,7 @@ from codae_l1.data.store import EventFile, write_events
 
 Progress = Callable[[int, int, str], None]
 # Changes when the same config would give other events.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 def generate(
@@ -73,7 +72,7 @@ def _make(config: GenerationConfig, missing: list[Task], total: int, folder: Pat
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        wanted = [c for c in pool_chunks(config) if not _pool_chunk_there(config, c, folder)]
+        wanted = [c for c in pool_chunks(config) if not pool_chunk_there(config, c, folder)]
         report(done, total, "pile-up pool")
         for future in as_completed([pool.submit(make_pool_chunk, config, c, folder) for c in wanted]):
             future.result()
@@ -144,20 +143,16 @@ def _prepare(folder: Path, config: GenerationConfig) -> None:
         write_json(folder / "config.json", stamp)
 
 
-def _pool_chunk_there(config: GenerationConfig, chunk: int, folder: Path) -> bool:
-    blocks = range(chunk * POOL_CHUNK, min((chunk + 1) * POOL_CHUNK, config.pileup_blocks))
-    return all((folder / pool_file(block)).exists() for block in blocks)
-
-
 def _require_pythia() -> None:
-    try:
-        importlib.metadata.version("pythia8mc")
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            "pythia8mc is not installed",
-            "Pythia 8 where events are generated",
-            "pip install pythia8mc==8.317.2 (or pip install -e '.[generate]')",
-        ) from None
+    for package in ("pythia8mc", "awkward"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise InputError(
+                f"{package} is not installed",
+                "Pythia 8 where events are generated",
+                "pip install pythia8mc==8.317.2 awkward (or pip install -e '.[generate]')",
+            ) from None
 
 
 def _start_worker() -> None:

@@ -4,7 +4,6 @@ QCD is generated flat-ish in transverse momentum and weighted back (bias2Selecti
 and are decayed in codae_l1.data.generation.suep; semi-visible jets are Pythia's Hidden Valley (arXiv:1102.3795).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,21 +37,23 @@ SCALAR_ID = 25
 
 @dataclass(frozen=True)
 class Particles:
-    """Stable particles of one collision.
+    """Stable particles of some collisions, one collision after another: columns (n,).
 
-    pdg: (n,) int64 particle codes. momentum: (n, 4) float64, px, py, pz, E in GeV. vertex: (n, 3) float64, where each
-    was produced, mm, beam spot at 0.
+    event: (n,) int64, ascending, which collision. pdg: (n,) int64 particle codes. momentum: (n, 4) float64, px, py, pz,
+    E in GeV. vertex: (n, 3) float64, where each was produced, mm, beam spot at 0. weight: (events,) float64.
     """
 
+    event: np.ndarray
     pdg: np.ndarray
     momentum: np.ndarray
     vertex: np.ndarray
+    weight: np.ndarray
 
 
 def settings(process: str, config: GenerationConfig) -> tuple[str, ...]:
     """Pythia's settings for a process ("qcd", a signal's name, or "pileup")."""
     if process == "pileup":
-        return (*_COMMON, *_PILEUP)
+        return (*_COMMON, *_PILEUP, f"Beams:eCM = {config.pileup_energy_gev}")
     if process == QCD:
         return (*_COMMON, *_QCD)
     if process in SUEP_MASSES:
@@ -79,22 +80,26 @@ def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
     return pythia
 
 
-def collisions(pythia: Any) -> Iterator[tuple[Particles, float]]:
-    """Collisions without end, each with its weight; ones that Pythia gives up are skipped."""
-    failed = 0
-    while True:
-        if not pythia.next():
-            failed += 1
-            if failed > 1000:
-                raise ToolError("Pythia 8 failed 1000 times", "events", "check the settings of the process")
-            continue
-        yield _final_particles(pythia.event), float(pythia.infoPython().weight())
+def collisions(pythia: Any, count: int) -> Particles:
+    """The next `count` collisions, less those that Pythia gives up.
 
+    Pythia hands over whole batches as columns, four times as fast as one Python object a particle.
+    """
+    import awkward
 
-def _final_particles(event: Any) -> Particles:
-    rows = [(q.id(), q.px(), q.py(), q.pz(), q.e(), q.xProd(), q.yProd(), q.zProd()) for q in event if q.status() > 0]
-    table = np.array(rows, np.float64).reshape(-1, 8)
-    return Particles(table[:, 0].astype(np.int64), table[:, 1:5], table[:, 5:8])
+    try:
+        batch = pythia.nextBatch(count, "skip")
+    except RuntimeError as error:
+        raise ToolError(f"Pythia 8 failed ({error})", "events", "check the settings of the process") from None
+    final = batch.prt[batch.prt.status > 0]
+    if len(batch) == 0:
+        raise ToolError(f"Pythia 8 failed {count} times", "events", "check the settings of the process")
+    event = np.repeat(np.arange(len(batch)), np.asarray(awkward.num(final)))
+    flat = awkward.flatten(final)
+    momentum = np.column_stack([np.asarray(flat.p[axis]) for axis in ("px", "py", "pz", "e")])
+    vertex = np.column_stack([np.asarray(awkward.fill_none(flat.vProd[axis], 0.0)) for axis in ("px", "py", "pz")])
+    weight = np.asarray(awkward.firsts(batch.info.weights), np.float64)
+    return Particles(event, np.asarray(flat.id, np.int64), momentum, vertex, weight)
 
 
 def _suep(mass: float, config: GenerationConfig) -> tuple[str, ...]:

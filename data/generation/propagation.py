@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.processes import Particles
 
 # Tesla, metre, metre.
@@ -26,8 +27,7 @@ TRACK_PT_MIN = 0.1
 TRACK_PT_STEP = 1.0
 # Efficiency (barrel below the step, barrel above, endcap below, endcap above) of hadrons, electrons, muons.
 EFFICIENCY = np.array([[0.70, 0.95, 0.60, 0.85], [0.73, 0.95, 0.50, 0.83], [0.75, 0.99, 0.70, 0.98]])
-# Codes that leave nothing: neutrinos and dark matter.
-INVISIBLE = (12, 14, 16, 51, 53)
+# Codes from here on, of the dark sector, leave nothing, as neutrinos (12, 14, 16) and dark matter (51, 53).
 HIDDEN_VALLEY = 4_900_000
 # Kinds of deposit.
 IN_ECAL, IN_HCAL, IN_NEITHER = 0, 1, 2
@@ -35,12 +35,14 @@ IN_ECAL, IN_HCAL, IN_NEITHER = 0, 1, 2
 
 @dataclass(frozen=True)
 class Hits:
-    """Where the particles of one or more collisions meet the calorimeter face: columns (n,).
+    """Where the particles of some events meet the calorimeter face: columns (n,).
 
-    eta, phi: position as seen from the detector's centre (phi in radian). energy: GeV. kind: IN_ECAL, IN_HCAL or
-    IN_NEITHER (muons). pt: GeV, 0 where no track was found. track_eta, track_phi: direction of the momentum.
+    event: which event. eta, phi: position as seen from the detector's centre (phi in radian). energy: GeV. kind:
+    IN_ECAL, IN_HCAL or IN_NEITHER (muons). pt: GeV, 0 where no track was found. track_eta, track_phi: direction of the
+    momentum.
     """
 
+    event: np.ndarray
     eta: np.ndarray
     phi: np.ndarray
     energy: np.ndarray
@@ -54,28 +56,47 @@ class Hits:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def propagate(particles: Particles, z_vertex: float, rng: np.random.Generator, invisible_in_hcal: float = 0.0) -> Hits:
-    """Hits of one collision whose vertex lies at z_vertex [mm] on the beam line."""
-    code = np.abs(particles.pdg)
-    dark = np.isin(code, (51, 53))
-    hidden = np.isin(code, INVISIBLE) | (code > HIDDEN_VALLEY)
-    if invisible_in_hcal > 0:
-        hidden &= ~(dark & (rng.random(len(code)) < invisible_in_hcal))
+# Types of the columns of Hits.
+_TYPES = {"event": np.int32, "kind": np.int8}
+
+
+def propagate(particles: Particles, z_vertex: np.ndarray, rng: np.random.Generator, config: GenerationConfig) -> Hits:
+    """Hits of collisions whose vertices lie at z_vertex (collisions,) [mm] on the beam line."""
     pt = np.hypot(particles.momentum[:, 0], particles.momentum[:, 1])
-    keep = ~hidden & (pt > 0.01)
-    pdg, code, pt = particles.pdg[keep], code[keep], pt[keep]
+    keep = np.flatnonzero(_visible(np.abs(particles.pdg), rng, config.invisible_in_hcal) & (pt > 0.01))
+    event, pdg, pt = particles.event[keep], particles.pdg[keep], pt[keep]
     px, py, pz, energy = particles.momentum[keep].T
     # mm -> m
-    start = particles.vertex[keep] * 1e-3 + np.array([0, 0, z_vertex * 1e-3])
-    charge = charges(pdg)
-    x, y, z = face_position(np.column_stack([px, py, pz]), start, charge)
+    start = particles.vertex[keep].T * 1e-3
+    start[2] += z_vertex[event] * 1e-3
+    code, charge = np.abs(pdg), charges(pdg)
+    x, y, z = face_position(np.stack([px, py, pz]), start, charge)
     eta = np.arcsinh(z / np.maximum(np.hypot(x, y), 1e-9))
-    momentum_eta = np.arcsinh(pz / pt)
-    found = rng.random(len(pt)) < track_efficiency(code, charge, pt, momentum_eta)
-    kind = np.where(np.isin(code, (11, 22)), IN_ECAL, np.where(code == 13, IN_NEITHER, IN_HCAL))
-    seen = np.abs(eta) < ETA_SEEN
-    table = (eta, np.arctan2(y, x), energy, kind, np.where(found, pt, 0), momentum_eta, np.arctan2(py, px))
-    return Hits(*(column[seen].astype(np.int8 if i == 3 else np.float32) for i, column in enumerate(table)))
+    # By where the particle meets the face, not by its momentum: slow ones of the barrel curl to the end caps.
+    efficiency = np.minimum(track_efficiency(code, charge, pt, eta) * config.efficiency_scale, 1)
+    found = rng.random(len(pt)) < efficiency
+    kind = np.where((code == 11) | (code == 22), IN_ECAL, np.where(code == 13, IN_NEITHER, IN_HCAL))
+    seen = np.flatnonzero(np.abs(eta) < ETA_SEEN)
+    table = (
+        event,
+        eta,
+        np.arctan2(y, x),
+        energy,
+        kind,
+        np.where(found, pt, 0),
+        np.arcsinh(pz / pt),
+        np.arctan2(py, px),
+    )
+    columns = dict(zip((f.name for f in fields(Hits)), table, strict=True))
+    return Hits(**{name: column[seen].astype(_TYPES.get(name, np.float32)) for name, column in columns.items()})
+
+
+def _visible(code: np.ndarray, rng: np.random.Generator, invisible_in_hcal: float) -> np.ndarray:
+    """Which particles of absolute codes (n,) reach a detector, (n,) bool."""
+    hidden = (code == 12) | (code == 14) | (code == 16) | (code > HIDDEN_VALLEY)
+    dark = np.flatnonzero((code == 51) | (code == 53))
+    hidden[dark] = rng.random(len(dark)) >= invisible_in_hcal
+    return ~hidden
 
 
 def charges(pdg: np.ndarray) -> np.ndarray:
@@ -85,11 +106,12 @@ def charges(pdg: np.ndarray) -> np.ndarray:
     [-1, 1, 1, -1, 1, 0, 0]
     """
     code, sign = np.abs(pdg), np.sign(pdg)
-    return np.where(np.isin(code, (211, 321, 2212)), sign, np.where(np.isin(code, (11, 13)), -sign, 0))
+    charged, lepton = (code == 211) | (code == 321) | (code == 2212), (code == 11) | (code == 13)
+    return np.where(charged, sign, np.where(lepton, -sign, 0))
 
 
 def track_efficiency(code: np.ndarray, charge: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
-    """Probability (n,) of a track, by absolute code, charge, pT [GeV] and eta of the momentum."""
+    """Probability (n,) of a track, by absolute code, charge, pT [GeV] and eta."""
     row = np.where(code == 11, 1, np.where(code == 13, 2, 0))
     column = 2 * (np.abs(eta) > ETA_BARREL) + (pt > TRACK_PT_STEP)
     taken = (charge != 0) & (pt > TRACK_PT_MIN) & (np.abs(eta) < ETA_TRACKS)
@@ -97,19 +119,19 @@ def track_efficiency(code: np.ndarray, charge: np.ndarray, pt: np.ndarray, eta: 
 
 
 def face_position(momentum: np.ndarray, start: np.ndarray, charge: np.ndarray) -> np.ndarray:
-    """Where particles of momentum (n, 3) [GeV] from start (n, 3) [m] meet the face: (3, n) [m].
+    """Where particles of momentum (3, n) [GeV] from start (3, n) [m] meet the face: (3, n) [m].
 
     A particle that starts beyond the face stays where it starts. One of 0.7 GeV curls up inside the barrel:
 
-    >>> face_position(np.array([[0.7, 0, 0.1], [100.0, 0, 0]]), np.zeros((2, 3)), np.array([1, 0])).T.round(2).tolist()
-    [[0.23, -1.18, 3.0], [1.29, 0.0, 0.0]]
+    >>> face_position(np.array([[0.7, 100], [0, 0], [0.1, 0]]), np.zeros((3, 2)), np.array([1, 0])).round(2).tolist()
+    [[0.23, 1.29], [-1.18, 0.0], [3.0, 0.0]]
     """
-    out = np.array(start.T, np.float64)
+    out = np.array(start, np.float64)
     inside = (np.hypot(out[0], out[1]) < FACE_RADIUS) & (np.abs(out[2]) < FACE_HALF_LENGTH)
     straight = np.flatnonzero(inside & (charge == 0))
     curved = np.flatnonzero(inside & (charge != 0))
-    out[:, straight] = _line(momentum[straight].T, out[:, straight])
-    out[:, curved] = _helix(momentum[curved].T, out[:, curved], charge[curved])
+    out[:, straight] = _line(momentum[:, straight], out[:, straight])
+    out[:, curved] = _helix(momentum[:, curved], out[:, curved], charge[curved])
     return out
 
 

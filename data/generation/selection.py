@@ -7,6 +7,10 @@ the removal of pile-up tracks ends; the area is pi R^2, which anti-kt jets have 
 out to 3 agree.
 """
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,14 +34,17 @@ class JetFinder:
         self._event.init("", pythia.particleData)
         # Power -1 is anti-kt; select 1 takes all particles given; mass set 0 makes them massless.
         self._jets = pythia8mc.SlowJet(-1, RADIUS, JET_PT_MIN, ETA_JETS, 1, 0)
+        with _silent_stdout():
+            self.jets(np.ones((1, 3)))
 
     def jets(self, candidates: np.ndarray) -> np.ndarray:
         """Jets (j, 2) pT [GeV] and rapidity of candidates (m, 3) pT, eta, phi."""
         self._event.reset()
+        append = self._event.append
         pt, eta, phi = candidates.T
         momenta = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta))
-        for px, py, pz, energy in np.column_stack(momenta).tolist():
-            self._event.append(22, 91, 0, 0, px, py, pz, energy, 0.0)
+        for px, py, pz, energy in zip(*(column.tolist() for column in momenta), strict=True):
+            append(22, 91, 0, 0, px, py, pz, energy, 0.0)
         self._jets.analyze(self._event)
         found = [(self._jets.pT(i), self._jets.y(i)) for i in range(self._jets.sizeJet())]
         return np.array(found, np.float64).reshape(-1, 2)
@@ -63,3 +70,18 @@ def densities(candidates: np.ndarray) -> tuple[float, float]:
     sums = np.bincount(row * columns + column, pt, columns * PATCHES_PHI).reshape(PATCHES_PHI, columns)
     forward = np.concatenate([sums[:, :outer], sums[:, -outer:]])
     return float(np.median(sums[:, outer:-outer]) / PATCH_AREA), float(np.median(forward) / PATCH_AREA)
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """FastJet prints a banner at its first use, below Python; nothing else is lost."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(silent)

@@ -8,12 +8,31 @@ from functools import lru_cache
 
 import numpy as np
 
+from codae_l1.data.generation.processes import SCALAR_ID, Particles
+
 # GeV: mass of phi, temperature of the dark sector, mass of A' (names phi2, dt2, dp0p7 of the public sample's files).
 PHI_MASS = 2.0
 TEMPERATURE = 2.0
 DARK_PHOTON_MASS = 0.7
 # Particle code -> mass [GeV] (PDG 2024) and branching ratio of A'.
 DARK_PHOTON_DECAYS = {11: (0.000511, 0.15), 13: (0.10566, 0.15), 211: (0.13957, 0.70)}
+
+
+def decay_scalars(particles: Particles, rng: np.random.Generator) -> Particles:
+    """The collisions with their scalars decayed where they were made, one a collision."""
+    scalar = np.flatnonzero(particles.pdg == SCALAR_ID)
+    rest = np.flatnonzero(particles.pdg != SCALAR_ID)
+    decays = [decay_scalar(particles.momentum[i], rng) for i in scalar]
+    mother = np.repeat(scalar, [len(code) for code, _ in decays])
+    event = np.concatenate([particles.event[rest], particles.event[mother]])
+    order = np.argsort(event, kind="stable")
+    return Particles(
+        event[order],
+        np.concatenate([particles.pdg[rest], *(code for code, _ in decays)])[order],
+        np.concatenate([particles.momentum[rest], *(momentum for _, momentum in decays)])[order],
+        np.concatenate([particles.vertex[rest], particles.vertex[mother]])[order],
+        particles.weight,
+    )
 
 
 def decay_scalar(scalar: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
