@@ -48,6 +48,7 @@ class EncoderConfig:
     encoders: which encoders are quantized. weight_bits: of every kernel. word_bits: of what leaves a hidden layer.
     output_bits: of z_m, z_R. slope: of the ReLU below zero, 0 or a power of two. pooling: how f_m halves its grid.
     margin, output_margin: head room over the largest value on QCD calibration events (quantization/calibration.py).
+    float_epochs: training in situ before quantization, to make up for the swaps; 0 where the float model has them all.
     """
 
     encoders: tuple[Part, ...] = PARTS
@@ -58,6 +59,7 @@ class EncoderConfig:
     pooling: Literal["strided", "2x2"] = "strided"
     margin: float = 1.5
     output_margin: float = 2.0
+    float_epochs: int = 1
 
     def __post_init__(self):
         if not self.encoders or len(set(self.encoders)) < len(self.encoders):
@@ -72,6 +74,8 @@ class EncoderConfig:
         for name in ("margin", "output_margin"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise InputError(f"encoders.{name} = {getattr(self, name)}", "a finite number >= 1", "raise it")
+        if self.float_epochs < 0:
+            raise InputError(f"encoders.float_epochs = {self.float_epochs}", "a number >= 0", "raise it")
 
 
 def build_encoder(

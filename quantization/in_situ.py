@@ -1,4 +1,4 @@
-"""In situ: the QKeras f_m inside the full model, where its two numbers z_m condition the decoder.
+"""In situ: the firmware's QKeras f_m inside the full model, where its two numbers z_m condition the decoder.
 
     mask -> f_R -> z_R -------------------------> decoder([z_R, z_m]) -> BCE on QCD
          -> pooled counts -> QKeras f_m -> z_m ---^
@@ -7,9 +7,11 @@ It starts from the trained full model: a float student first learns the trained 
 QCD only), its ranges fix the words, then QAT runs through the decoder. The student's words stay in units of z_m's
 deviation; a fixed scale and offset, outside the firmware, leads to the decoder. The component and its sign are chosen
 without labels: the one whose rank correlation with the reconstruction error on QCD is strongest (models/scores.py,
-`orientations`).
+`orientations`). The twins of the whole encoders train in situ, too: quantization/encoders_in_situ.py.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,6 @@ from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.models import losses
 from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_encoders
 from codae_l1.models.scores import codae_scores, orientations
 from codae_l1.quantization.calibration import without_ties
@@ -94,6 +95,8 @@ def train_in_situ(
     """
     if firmware.outputs != codae.config.z_m_size:
         raise InputError(f"firmware.outputs = {firmware.outputs}", f"{codae.config.z_m_size}, as z_m", "change it")
+    if tuple(firmware.inputs) != ("tracks",):
+        raise InputError(f"firmware.inputs = {list(firmware.inputs)}", "tracks, all that a CoDAE sees", "change them")
     rng = np.random.default_rng(seed)
     student, mean, deviation = _warm_up(
         codae, train_masks, calibration_masks, config, firmware, warm_up or DistillConfig(), rng, seed, progress
@@ -102,14 +105,14 @@ def train_in_situ(
     mask = keras.Input(MASK_SHAPE, name="mask")
     counts = PooledCounts(firmware.pool, firmware.count_bits, name="pooled_counts")(mask)
     z_m = keras.layers.Rescaling(deviation, mean, name="z_m")(encoder(counts))
-    whole = with_encoders(_copy(codae) if config.train_decoder else codae, keras.Model(mask, z_m))
+    whole = with_encoders(copied(codae) if config.train_decoder else codae, keras.Model(mask, z_m))
     own = codae_scores(codae, calibration_masks)
     history = {"warm_up": student.history, "bce_own_f_m": float(own["bce"].mean())}
-    history["bce_before"] = _bce(whole, calibration_masks)
-    history["bce"] = _fit(whole, encoder, train_masks, config, rng, progress)
+    history["bce_before"] = mean_bce(whole, calibration_masks)
+    history["bce"] = fit_in_situ(whole, ("f_m",), train_masks, config, config.epochs, rng, progress)
     without_ties(encoder, config_q)
     firmware_model = FirmwareModel(encoder, config_q)
-    history["bce_after"] = _bce(whole, calibration_masks)
+    history["bce_after"] = mean_bce(whole, calibration_masks)
     words = firmware_model.predict_words(input_counts(calibration_masks, firmware))
     component, sign, history["rank_correlations"] = choose_component(words, own["mse"])
     firmware_model.component = student.float_model.component = component
@@ -125,7 +128,7 @@ def choose_component(words: np.ndarray, mse: np.ndarray) -> tuple[int, int, list
     >>> choose_component(np.array([[1, 9], [1, 5], [1, 2]]), np.array([1.0, 2.0, 3.0]))
     (1, -1, [0.0, -1.0])
     """
-    found = [_spearman(words[:, i], mse) for i in range(words.shape[1])]
+    found = [rank_correlation(words[:, i], mse) for i in range(words.shape[1])]
     best = int(np.argmax(np.abs(found)))
     return best, orientations({"mse": mse, "z": words[:, best]})["z"], found
 
@@ -150,55 +153,76 @@ def _warm_up(
     return student, mean.tolist(), deviation.tolist()
 
 
-def _fit(
+def fit_in_situ(
     whole: CoDAE,
-    encoder: keras.Model,
+    parts: Sequence[str],
     masks: np.ndarray,
     config: InSituConfig,
+    epochs: int,
     rng: np.random.Generator,
     progress: Progress | None,
 ) -> list[float]:
-    """BCE summed over pixels, Adam, half-cosine rate, augmented batches; mean loss of each epoch."""
+    """Train parts ("f_m", "f_r") of a CoDAE or CoDVAE by its own loss on QCD masks; mean BCE of each epoch.
+
+    Adam, half-cosine rate, augmented batches. With config.train_decoder all parts move; those that do not stay as they
+    are, moving statistics of norms included.
+    """
     import tensorflow as tf
 
     n = min(config.events, len(masks))
     size = min(config.batch_size, n)
     steps = n // size
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(epochs * steps, 1))
     optimizer = keras.optimizers.Adam(schedule, clipnorm=1.0)
-    variables = encoder.trainable_variables
-    if config.train_decoder:
-        variables = variables + whole.f_r.trainable_variables + whole.decoder.trainable_variables
+    parts = ("f_m", "f_r", "decoder") if config.train_decoder else parts
+    variables = [v for part in parts for v in getattr(whole, part).trainable_variables]
     optimizer.build(variables)
 
     @tf.function(reduce_retracing=True)
-    def step(mask: Any) -> Any:
+    def step(mask: Any, seed: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
-            loss = tf.reduce_mean(losses.bce(mask, whole.logits(mask, training=True)))
+            terms = whole.objective(mask, training=True, seed=seed)
+            loss = tf.reduce_mean(sum(terms.values()))
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-        return loss
+        return tf.reduce_mean(terms["bce"])
 
     history = []
-    for epoch in range(config.epochs):
-        order = rng.permutation(len(masks))[: steps * size].reshape(steps, size)
-        batches = (flip_and_roll(masks[np.sort(i)], rng).astype(np.float32) for i in order)
-        history.append(float(np.mean([float(step(batch)) for batch in batches])))
-        if not np.isfinite(history[-1]):
-            raise InputError(f"loss {history[-1]} in epoch {epoch + 1}", "a finite loss", "lower in_situ.learning_rate")
-        if progress:
-            progress(epoch + 1, config.epochs, f"in situ: BCE {history[-1]:.2f}")
+    with _frozen(whole, parts):
+        for epoch in range(epochs):
+            order = rng.permutation(len(masks))[: steps * size].reshape(steps, size)
+            batches = (flip_and_roll(masks[np.sort(i)], rng).astype(np.float32) for i in order)
+            draws = rng.integers(0, 1 << 31, (steps, 2)).astype(np.int32)
+            history.append(float(np.mean([float(step(b, d)) for b, d in zip(batches, draws, strict=True)])))
+            if not np.isfinite(history[-1]):
+                raise InputError(f"loss {history[-1]} in epoch {epoch + 1}", "a finite loss", "lower the learning_rate")
+            if progress:
+                progress(epoch + 1, epochs, f"in situ: BCE {history[-1]:.2f}")
     return history
 
 
-def _copy(codae: CoDAE) -> CoDAE:
-    """A CoDAE of its own weights, equal to `codae`."""
-    copy = CoDAE(codae.config, codae.seed)
+@contextmanager
+def _frozen(whole: CoDAE, parts: Sequence[str]) -> Iterator[None]:
+    """Parts that are not named keep their norms' moving statistics meanwhile."""
+    others = [getattr(whole, part) for part in ("f_m", "f_r", "decoder") if part not in parts]
+    for part in others:
+        part.trainable = False
+    try:
+        yield
+    finally:
+        for part in others:
+            part.trainable = True
+
+
+def copied(codae: CoDAE) -> CoDAE:
+    """A model of its own weights, equal to `codae`."""
+    copy = type(codae)(codae.config, codae.seed)
     copy.set_weights(codae.get_weights())
     return copy
 
 
-def _bce(model: CoDAE, masks: np.ndarray) -> float:
+def mean_bce(model: CoDAE, masks: np.ndarray) -> float:
+    """BCE an event, mean over masks (N, 72, 58, 1)."""
     return float(codae_scores(model, masks)["bce"].mean())
 
 
@@ -207,7 +231,8 @@ def _batched(model: keras.Model, masks: np.ndarray, size: int = 256) -> np.ndarr
     return np.concatenate(parts)
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's, 0 where one of (N,), (N,) does not vary."""
     from scipy.stats import rankdata
 
     a, b = rankdata(a), rankdata(b)
