@@ -170,9 +170,9 @@ class CoDVAE(CoDAE):
 
         events = 1 if seed is None else ops.shape(logits)[0]
         shape = (self.config.categorical.samples, events, *LATENT_GRID, self.config.latent_channels)
-        uniform = tf.random.stateless_uniform(
-            shape, (self.seed, 0) if seed is None else seed, minval=np.finfo("float32").tiny
-        )
+        seed = (self.seed, 0) if seed is None else seed
+        # The generator is named, so that CPUs and GPUs draw the same numbers.
+        uniform = tf.random.stateless_uniform(shape, seed, minval=np.finfo("float32").tiny, alg="philox")
         return sample_log(logits, temperature, -tf.math.log(-tf.math.log(uniform)))
 
 

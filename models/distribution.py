@@ -40,8 +40,8 @@ def create_strategy(distribute: Distribute) -> Any:
                 'JSON with "cluster" and "task" on every worker (see codae_l1.models.distribution)',
                 'set it, or take training.distribute = "mirrored"',
             ) from error
-        if not cluster.get("worker"):
-            raise InputError(f"TF_CONFIG's cluster {cluster}", "a list of workers", "name them as host:port")
+        if set(cluster) != {"worker"}:
+            raise InputError(f"TF_CONFIG with {', '.join(cluster)}", "workers alone", "name all under worker")
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
 
@@ -68,14 +68,14 @@ def split(strategy: Any, *arrays: np.ndarray) -> list[Any]:
 
 @contextmanager
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
-    """Every layer computes in `precision` ("float32" or "bfloat16") while the block runs; variables stay float32.
+    """Layers of f_m, f_r and decoder compute in "float32" or "bfloat16" while the block runs; variables stay float32.
 
     Only what is traced in the block is changed: outside, and in saved files, the model computes as it did.
     """
     if precision == "float32":
         yield
         return
-    layers = list(model._flatten_layers())
+    layers = [layer for part in (model.f_m, model.f_r, model.decoder) for layer in part._flatten_layers()]
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:

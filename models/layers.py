@@ -214,7 +214,29 @@ class SpatialConditioning(keras.layers.Layer):
 
 def conv3x3(filters: int, strides: int = 1, groups: int = 1, name: str = "convolution") -> keras.layers.Conv2D:
     """Linear 3x3 'same' convolution with bias, he_uniform kernel."""
-    return keras.layers.Conv2D(filters, 3, strides, "same", groups=groups, kernel_initializer="he_uniform", name=name)
+    cls = GroupedConv2D if groups > 1 else keras.layers.Conv2D
+    return cls(filters, 3, strides, "same", groups=groups, kernel_initializer="he_uniform", name=name)
+
+
+@register
+class GroupedConv2D(keras.layers.Conv2D):
+    """Conv2D with groups that is fast on CPUs, too: one convolution a group, side by side.
+
+    Keras compiles a grouped convolution by XLA, whose kernel is ten to forty times slower on a CPU. On a GPU it is one
+    call.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """(N, h, w, C) and (kh, kw, C / groups, filters) -> (N, h', w', filters)."""
+        import tensorflow as tf
+
+        def convolve(x: Any, k: Any) -> Any:
+            return tf.nn.conv2d(x, k, self.strides, self.padding.upper(), dilations=self.dilation_rate)
+
+        if tf.config.list_physical_devices("GPU"):
+            return convolve(inputs, kernel)
+        groups = zip(tf.split(inputs, self.groups, -1), tf.split(kernel, self.groups, -1), strict=True)
+        return tf.concat([convolve(x, k) for x, k in groups], -1)
 
 
 def make_norm(kind: Norm) -> keras.layers.Layer | None:

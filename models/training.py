@@ -270,7 +270,7 @@ def _mean(function: Callable, strategy: Any, batches: Iterator[tuple[np.ndarray,
         sums = function(*split(strategy, mask, weight))
         total = {name: total.get(name, 0.0) + value for name, value in sums.items()}
         events += weight.sum()
-    return {name: float(value) / events for name, value in total.items()}
+    return {name: float(value / events) for name, value in total.items()}
 
 
 def _batch_size(config: TrainingConfig, events: int, replicas: int) -> int:

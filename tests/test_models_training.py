@@ -9,24 +9,12 @@ import pytest
 
 from codae_l1.data.errors import InputError
 from codae_l1.models import losses
-from codae_l1.models.codae import CoDAE, CoDAEConfig, load_codae
+from codae_l1.models.codae import TINY, CoDAE, load_codae
 from codae_l1.models.training import TrainingConfig, train
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
 
-TINY = CoDAEConfig(
-    f_m_filters=(2, 2, 2, 2),
-    f_m_groups=(1, 1, 1, 1),
-    f_r_filters=(2, 2, 4, 4),
-    f_r_groups=(1, 1, 1, 1),
-    f_r_residuals=(0, 0, 0, 0),
-    decoder_filters=(4, 4, 2, 2),
-    decoder_groups=(1, 1, 1, 1),
-    decoder_residuals=(0, 0, 0, 0),
-    residual_groups=1,
-    latent_channels=2,
-)
 CONFIG = TrainingConfig(epochs=3, batch_size=8, learning_rate=1e-2, final_rate=0.1)
 RNG = np.random.default_rng(0)
 TRAIN = (RNG.random((40, 72, 58, 1)) < 0.02).astype(np.uint8)
@@ -144,3 +132,33 @@ def test_broken_checkpoint_and_wrong_masks_are_named(undisturbed, tmp_path):
         train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, CONFIG, tmp_path)
     with pytest.raises(InputError, match=r"validation masks of shape \(0, 72, 58, 1\)"):
         train(CoDAE(TINY), TRAIN, VALIDATION[:0], CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("option", [{"precision": "bfloat16"}, {"xla": True}])
+def test_precision_and_xla_change_little_and_leave_the_model_as_it_was(undisturbed, tmp_path, option):
+    model = CoDAE(TINY, seed=5)
+    history = train(model, TRAIN, VALIDATION, replace(CONFIG, **option), tmp_path)
+    assert history["loss"] == pytest.approx(undisturbed[1]["loss"], rel=0.02)
+    # They do take another way.
+    assert history["loss"] != undisturbed[1]["loss"]
+    assert {v.dtype for v in model.variables} == {"float32"}
+    assert model.f_m.dtype_policy.name == "float32"
+    assert load_codae(tmp_path / "best.keras").f_m.get_layer("level0").compute_dtype == "float32"
+
+
+def test_curves_for_tensorboard(undisturbed, tmp_path):
+    from tensorflow.compat.v1.train import summary_iterator
+    from tensorflow.python.framework.tensor_util import MakeNdarray
+
+    config = replace(CONFIG, epochs=2, tensorboard=True)
+    history = train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, config, tmp_path)
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    found = {}
+    for event in summary_iterator(str(path)):
+        for value in event.summary.value:
+            found.setdefault(value.tag, {})[event.step] = float(MakeNdarray(value.tensor))
+    assert set(found) == {"loss", "validation_loss", "learning_rate"}
+    for name, curve in found.items():
+        assert curve == pytest.approx({1: history[name][0], 2: history[name][1]}, rel=1e-6)
+    # Curves may be added to a training that began without.
+    assert train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, replace(config, tensorboard=False), tmp_path) == history
