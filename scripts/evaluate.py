@@ -16,6 +16,7 @@ BASELINES = ("n_tracks", "active_pixels", "block_power")
 # Every AUC of the report: full model, the score of it that is distilled, in-situ f_m, executors, baselines.
 SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, *BASELINES)
 ROC_SCORES = ("codae_mse", "float", "rtl", *BASELINES)
+RATE_SCORES = ("rtl", *BASELINES)
 # False-positive rates at which the ROC curves are drawn: a point each 7 %, below what the sample resolves included.
 ROC_GRID = np.logspace(-3.5, 0, 120)
 # Events of each class in the latent plot.
@@ -42,6 +43,7 @@ def work(run: Any) -> dict[str, Any]:
     scores |= full
     signal = events["signal"][test]
     content = measure(run.config.evaluation, run.config.seed, scores, signal)
+    content["rates"] = rates(run, {name: scores[name] for name in RATE_SCORES}, signal, events["weight"], test)
     different = sum(m["different"] for m in mismatches.values())
     worse = [s for s, row in content["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
     return {
@@ -97,6 +99,25 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
     return result
 
 
+def rates(
+    run: Any, scores: dict[str, np.ndarray], signal: np.ndarray, weight: np.ndarray, test: np.ndarray
+) -> dict[str, Any]:
+    """Signal efficiencies at rates of weighted QCD (models/rates.py); a reason where the file has no cross section."""
+    from codae_l1.data.errors import InputError
+    from codae_l1.data.events import QCD
+    from codae_l1.data.store import EventFile
+    from codae_l1.models.rates import accepted_cross_section, weighted_rates
+    from codae_l1.scripts.dataset import events_path
+
+    config = run.config.evaluation
+    with EventFile(events_path(run)) as file:
+        try:
+            cross_section = accepted_cross_section(file.provenance, QCD, weight[file.signal == QCD])
+        except InputError as error:
+            return {"reason": str(error)}
+    return weighted_rates(scores, signal, weight[test], cross_section, config.rates_khz, config.luminosity_cm2s)
+
+
 def _read(run: Any) -> dict[str, np.ndarray]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
     from codae_l1.data.store import EventFile
@@ -114,6 +135,7 @@ def _read(run: Any) -> dict[str, np.ndarray]:
             "block_power": block_power(masks),
             "n_tracks": file.n_tracks,
             "signal": file.signal,
+            "weight": file.weight,
             "file": np.full(len(file), str(file.path)),
             "test": indices(file, "test"),
         }

@@ -58,6 +58,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "quantization_loss": evaluation["quantization_loss"],
         "tpr": evaluation["tpr"],
         "working_points": [{"fpr": f, "rate_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
+        "rates": evaluation["rates"],
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
         "events": {**stages["make_data"]["events"], **evaluation["events"]},

@@ -14,9 +14,10 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
     missed = [check["name"] for check in checks if not check["ok"]]
     headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
-    gain = [row["rtl"]["value"] - row["active_pixels"]["value"] for row in report["auc"].values()]
+    gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
     baseline = (
-        f"Against counting active pixels its AUC is {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %; the number of "
+        f"Against counting active pixels its AUC is {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, against the "
+        f"block power, which needs no learning, {100 * min(power):+.1f} to {100 * max(power):+.1f} %; the number of "
         f"tracks, which the image does not hold, is the better score on {', '.join(better) or 'no signal'}."
     )
     return {
@@ -64,6 +65,11 @@ def agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
         _check("mismatches between executors", "0", f"{different:,}", different == 0, "words compared with =="),
         _check(name, f"{n} of {n}", f"{n - len(below)} of {n}", not below, how),
     ]
+
+
+def _gains(report: dict[str, Any], baseline: str) -> list[float]:
+    """AUC of the RTL minus that of a baseline, one a signal."""
+    return [row["rtl"]["value"] - row[baseline]["value"] for row in report["auc"].values()]
 
 
 def _check(name: str, limit: str, value: str, ok: bool, how: str) -> dict[str, Any]:
