@@ -1,4 +1,4 @@
-"""The hls4ml project of a firmware model (Vitis backend, io_parallel) and its bit-accurate C++ emulation.
+"""The hls4ml project of a QKeras model (Vitis backend) and its bit-accurate C++ emulation.
 
 Folder (whole or not there): hls4ml's project as a vendor tool takes it (build_prj.tcl, firmware/, ...),
 firmware/libcodae_hls.so, the emulation; project.json, the effective configuration of every layer; hls4ml.log.
@@ -101,12 +101,25 @@ def convert(
     """
     from codae_l1.quantization.firmware import input_word, output_word
 
+    network = read_network(firmware.model, input_word(firmware.config))
+    return convert_network(firmware.model, network, output_word(firmware.config), config, folder, progress=progress)
+
+
+def convert_network(
+    model: Any,
+    network: Network,
+    output: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    io_type: str = "io_parallel",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> HlsProject:
+    """QKeras model and its records -> hls4ml project, compiled; io_type: "io_parallel" or "io_stream"."""
     say = progress or (lambda done, total, text: None)
     compiler = find_compiler()
-    network = read_network(firmware.model, input_word(firmware.config))
     with whole_folder(folder) as temporary:
         say(0, 2, "converting the network with hls4ml")
-        project = _write_project(firmware.model, network, output_word(firmware.config), config, temporary)
+        project = _write_project(model, network, output, config, temporary, io_type)
         (temporary / "project.json").write_text(json.dumps(project, indent=1) + "\n")
         say(1, 2, "compiling the emulation")
         _compile(compiler, temporary, config)
@@ -114,13 +127,15 @@ def convert(
     return HlsProject(folder)
 
 
-def _write_project(model: Any, network: Network, output: WordType, config: HlsConfig, folder: Path) -> dict[str, Any]:
+def _write_project(
+    model: Any, network: Network, output: WordType, config: HlsConfig, folder: Path, io_type: str
+) -> dict[str, Any]:
     log = folder / _LOG
     try:
         with output_to(log), warnings.catch_warnings():
             # NumPy 2 warns of how hls4ml and Keras copy weights; neither is ours to change.
             warnings.simplefilter("ignore")
-            graph = _convert_graph(model, network, config, folder)
+            graph = _convert_graph(model, network, config, folder, io_type)
             graph.write()
     except OSError:
         # A full disk is no fault of the network; whole_folder says what it is.
@@ -133,10 +148,10 @@ def _write_project(model: Any, network: Network, output: WordType, config: HlsCo
             "a network that hls4ml takes",
             f"read the log {keep_log(log)}",
         ) from error
-    return _describe(graph, network, output, config)
+    return _describe(graph, network, output, config, io_type)
 
 
-def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path) -> Any:
+def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path, io_type: str) -> Any:
     import hls4ml
 
     from codae_l1.hls.qactivation import register
@@ -148,7 +163,7 @@ def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path
     settings["LayerName"][network.input_name]["Precision"]["result"] = _precision(network.input_word)
     for layer in network.layers:
         # hls4ml drops a linear QActivation, its rounding and clipping too, behind a layer of open precision.
-        if layer.kind in ("conv", "dense", "average_pool"):
+        if layer.kind in ("conv", "dense", "average_pool", "add"):
             settings["LayerName"][layer.name]["Precision"]["result"] = _precision(layer.interval.word)
         # hls4ml makes ap_uint of a word without fraction bits, which neither rounds nor saturates.
         if layer.quantizer is not None:
@@ -158,7 +173,7 @@ def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path
         model,
         hls_config=settings,
         backend="Vitis",
-        io_type="io_parallel",
+        io_type=io_type,
         part=config.part,
         clock_period=config.clock_period_ns,
         output_dir=str(folder),
@@ -182,7 +197,7 @@ def _precision(word: WordType, symmetric: bool = False) -> str:
     return f"{sign}fixed<{word.width},{integer},{word.rounding},{overflow}>"
 
 
-def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig) -> dict[str, Any]:
+def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig, io_type: str) -> dict[str, Any]:
     import hls4ml
 
     layers, traced = [], {}
@@ -202,7 +217,7 @@ def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig)
     return {
         "tool": f"hls4ml {hls4ml.__version__}",
         "backend": "Vitis",
-        "io_type": "io_parallel",
+        "io_type": io_type,
         "part": config.part,
         "clock_period_ns": config.clock_period_ns,
         "input_shape": list(network.input_shape),

@@ -13,7 +13,7 @@ import numpy as np
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 
-Kind = Literal["conv", "dense", "activation", "flatten", "max_pool", "average_pool", "relu"]
+Kind = Literal["conv", "dense", "activation", "flatten", "max_pool", "average_pool", "relu", "add"]
 
 # Finest grid searched for a weight: 2**-30; anything finer is no fixed-point weight.
 _FINEST_FRACTION = 30
@@ -129,7 +129,8 @@ def dyadic_fraction(values: np.ndarray, name: str) -> int:
     )
 
 
-def _weighted(layer: Any, interval: Interval, kind: Kind, **fields: Any) -> Layer:
+def weighted(layer: Any, interval: Interval, kind: Kind, **fields: Any) -> Layer:
+    """A convolution or dense layer on inputs of an interval; padding with zeros stays inside where that holds zero."""
     activation = getattr(layer.activation, "__name__", layer.activation)
     if activation not in (None, "linear"):
         raise InputError(
@@ -158,11 +159,11 @@ def _conv(layer: Any, interval: Interval) -> Layer:
             "padding 'valid', no dilation, one group, channels last",
             "pad the input instead",
         )
-    return _weighted(layer, interval, "conv", strides=tuple(layer.strides))
+    return weighted(layer, interval, "conv", strides=tuple(layer.strides))
 
 
 def _dense(layer: Any, interval: Interval) -> Layer:
-    return _weighted(layer, interval, "dense")
+    return weighted(layer, interval, "dense")
 
 
 def _flatten(layer: Any, interval: Interval) -> Layer:

@@ -81,7 +81,12 @@ def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None)
 
     memory_mb: memory of this machine [MB], asked of the system by default.
     """
-    found, chip = forecast(firmware), part(config.part)
+    return check_forecast(forecast(firmware), config, memory_mb)
+
+
+def check_forecast(found: Forecast, config: HlsConfig, memory_mb: float | None = None) -> Forecast:
+    """As check_size, of a forecast."""
+    chip = part(config.part)
     remedy = "take fewer filters, a larger stride, fewer units or fewer weight bits"
     if found.lut > chip.lut:
         raise InputError(
@@ -93,7 +98,7 @@ def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None)
     if found.largest_array > LARGEST_ARRAY:
         raise InputError(
             f"the network is too large for hls4ml: an array of {found.largest_array:,} elements",
-            f"at most {LARGEST_ARRAY:,} (io_parallel keeps every element in a register of its own)",
+            f"at most {LARGEST_ARRAY:,} (each element is in a register of its own)",
             remedy,
         )
     memory = memory_mb if memory_mb is not None else _memory_mb()
