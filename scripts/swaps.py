@@ -2,8 +2,9 @@
 
     python scripts/swaps.py --out runs/swaps --model compact --events data/sample/events.h5 --seeds 1 2
 
-Every row has the same budget: events, epochs, optimizer, seeds. Writes swaps.json and swaps.md into --out; a killed
-command goes on where it stopped, and trials that are done are not done twice. Rows: codae_l1.models.swaps.
+Every row has the same budget: events, epochs, optimizer, seeds. Writes swaps.json and swaps.md into --out after each
+seed; a killed command goes on where it stopped, and trials that are done are not done twice. Rows:
+codae_l1.models.swaps.
 """
 
 import dataclasses
@@ -51,21 +52,23 @@ def command() -> None:
             inputs = {"model": dump(config), "training": dump(training), "events": checksum, "seed": seed}
             inputs["train_events"] = len(events["train"])
             results[row].append(trial(arguments.out, inputs, config, training, events, f"seed {seed}, {row}"))
-    summary = summarize(results, events) | {"events": {k: len(v) for k, v in events.items()}, "checksum": checksum}
-    summary |= {"model": arguments.model, "seeds": arguments.seeds, "training": dump(training)}
-    write(arguments.out, summary)
+        done = {"model": arguments.model, "seeds": arguments.seeds[: arguments.seeds.index(seed) + 1]}
+        done |= {"events": {k: len(v) for k, v in events.items()}, "checksum": checksum, "training": dump(training)}
+        write(arguments.out, summarize(results, events) | done)
 
 
 def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
-    """Row -> CoDAEConfig: the named sizes with groups as published, each swap alone, all of them."""
+    """Row -> CoDAEConfig: the sizes with the published layers, each swap alone, all of them."""
     from codae_l1.models.codae import COMPACT, PAPER, TINY
     from codae_l1.models.swaps import swap_table
 
     base = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}[model]
-    if model == "compact":
-        # Residual blocks keep one group here: the decoder, which has them too, is the same in each row.
-        base = dataclasses.replace(base, f_m_groups=(1, 2, 2, 2), f_r_groups=(1, 4, 4, 4))
     table = swap_table(base)
+    if base == COMPACT:
+        # It has no groups; this row tells what the published ones would do.
+        table["groups: as published"] = dataclasses.replace(
+            base, f_m_groups=PAPER.f_m_groups, f_r_groups=PAPER.f_r_groups
+        )
     unknown = sorted(set(names or ()) - set(table))
     if unknown:
         raise InputError(f"--rows {', '.join(unknown)}", f"some of {', '.join(table)}", "correct the names")
