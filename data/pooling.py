@@ -73,17 +73,20 @@ class PoolingConfig:
         return int(self.energy_lsb_gev / TOWER_LSB_GEV).bit_length() - 1
 
 
-def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """The integer twin: images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
+def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
+    """Images (N, 72, 58, 3) GeV -> (N, 72, 58, inputs) int64: 1 where a track is, or ET in TOWER_LSB_GEV, floored."""
     columns = []
     for name in config.inputs:
-        pixels = images[..., INPUTS[name], None]
-        if name == "tracks":
-            columns.append(_sum_cells((pixels > 0).astype(np.int64), config))
-        else:
-            towers = np.floor(pixels.astype(np.float64) / TOWER_LSB_GEV).astype(np.int64)
-            columns.append(_sum_cells(towers, config) >> config.energy_shift)
-    return np.concatenate(columns, axis=-1)
+        pixels = images[..., INPUTS[name]]
+        words = pixels > 0 if name == "tracks" else np.floor(pixels.astype(np.float64) / TOWER_LSB_GEV)
+        columns.append(words.astype(np.int64))
+    return np.stack(columns, axis=-1)
+
+
+def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
+    """The integer twin: images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
+    shifts = [0 if name == "tracks" else config.energy_shift for name in config.inputs]
+    return _sum_cells(tower_words(images, config), config) >> np.array(shifts)
 
 
 def active_counts_float(masks: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 
 from codae_l1.data.artifact import read_json
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
+from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.words import WordType
@@ -159,34 +160,35 @@ def emulator_sources(
         "outputs": math.prod(network.layers[-1].shape),
         "input_word": vars(network.input_word),
         "output_word": vars(output_word),
-        "pooling": vars(pooling) if pooling else None,
+        "pooling": dump(pooling) if pooling else None,
         "layers": [
             {"name": layer.name, "shape": list(layer.shape), "fraction": fractions[layer.name]}
             for layer in network.layers
         ],
     }
-    values = {"NETWORK": body, **_values(network, output_word, design), **(pooling_values(pooling) if pooling else {})}
+    values = {"NETWORK": body, **values_of(design), **(pooling_values(pooling) if pooling else {})}
     names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
     names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
     return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
 
 
-def _values(network: Network, output_word: WordType, design: dict[str, Any]) -> dict[str, Any]:
-    low, high = network.input_word.bounds
+def values_of(design: dict[str, Any]) -> dict[str, Any]:
+    """@NAME@ -> value of the emulator's templates, from emulator.json."""
+    given, made = WordType(**design["input_word"]), WordType(**design["output_word"])
     return {
         "NAMESPACE": design["namespace"],
         "GUARD": design["namespace"].upper(),
         "VERSION": design["version"],
         "CHECKSUM": design["checksum"],
-        "SHAPE": f"({', '.join(map(str, network.input_shape))})",
+        "SHAPE": f"({', '.join(map(str, design['input_shape']))})",
         "INPUTS": design["inputs"],
         "OUTPUTS": design["outputs"],
-        "INPUT_WORD": network.input_word,
-        "INPUT_LOW": low,
-        "INPUT_HIGH": high,
-        "OUTPUT_WORD": output_word,
-        "OUTPUT_WIDTH": output_word.width,
-        "OUTPUT_FRACTION": output_word.fraction,
+        "INPUT_WORD": given,
+        "INPUT_LOW": given.bounds[0],
+        "INPUT_HIGH": given.bounds[1],
+        "OUTPUT_WORD": made,
+        "OUTPUT_WIDTH": made.width,
+        "OUTPUT_FRACTION": made.fraction,
     }
 
 

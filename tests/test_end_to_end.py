@@ -107,6 +107,22 @@ def test_scores_of_other_files_equal_those_of_the_run(run, tmp_path):
         np.testing.assert_allclose(scored["float/firmware_score"][:], kept["float/firmware_score"][:], rtol=1e-4)
 
 
+def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
+    """The example of docs/emulator.md."""
+    out = tmp_path / "f_m_v1"
+    result = script("export.py", "--run", run, "--out", out, "--namespace", "f_m_v1")
+    assert result.returncode == 0, result.stderr
+    assert "self-test passed" in result.stdout
+    done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].endswith(": passed"), done.stderr
+    interface, report = read_json(out / "interface.json"), read_json(run / "synthesize.json")
+    assert interface["latency_cycles"] == report["latency_cycles"]
+    assert interface["checksum"] == read_json(run / "convert.json")["emulator"]["checksum"]
+    words = [row["threshold_word"] for row in interface["thresholds"] if row["threshold_word"] is not None]
+    assert len(words) >= 2
+    assert words == sorted(words)
+
+
 @pytest.mark.sample
 def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, codae_sample, tmp_path):
     """AUC at least that of the published CoDAE's reconstruction MSE within its error, above it on at least five."""

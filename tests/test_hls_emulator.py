@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.exact import exact_words
-from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
+from codae_l1.data.pooling import PoolingConfig, input_words, tower_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.emulator import Emulator, build_emulator, emulator_sources
@@ -193,9 +193,7 @@ def test_images_are_pooled_as_the_python_twin_does(pooled, images, name):
     counts = np.clip(input_words(images, pooling), *COUNT.bounds)
     assert len(np.unique(counts)) > 8
     np.testing.assert_array_equal(emulator.pool_images(images), counts)
-    channels = [INPUTS[name] for name in pooling.inputs]
-    words = np.where([n == "tracks" for n in pooling.inputs], images[..., channels] > 0, images[..., channels] / 0.5)
-    np.testing.assert_array_equal(emulator.pool_towers(np.floor(words).astype(np.int32)), counts)
+    np.testing.assert_array_equal(emulator.pool_towers(tower_words(images, pooling)), counts)
     np.testing.assert_array_equal(emulator.predict_images(images), emulator.predict_words(counts))
     assert len(np.unique(emulator.predict_words(counts))) > 8
 

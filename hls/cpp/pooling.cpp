@@ -74,13 +74,13 @@ void @NAMESPACE@_predict_images(const float *images, std::size_t events, std::in
 }
 
 void @NAMESPACE@_pool_images(const float *images, std::size_t events, std::int32_t *inputs) {
-    for (std::size_t i = 0; i < events; i++)
-        @NAMESPACE@::pool(images + i * @NAMESPACE@::n_towers * @NAMESPACE@::n_image_channels, inputs + i * @NAMESPACE@::n_inputs);
+    using namespace @NAMESPACE@;
+    for (std::size_t i = 0; i < events; i++) pool(images + i * n_towers * n_image_channels, inputs + i * n_inputs);
 }
 
 void @NAMESPACE@_pool_towers(const std::int32_t *towers, std::size_t events, std::int32_t *inputs) {
-    for (std::size_t i = 0; i < events; i++)
-        @NAMESPACE@::pool(towers + i * @NAMESPACE@::n_towers * @NAMESPACE@::n_channels, inputs + i * @NAMESPACE@::n_inputs);
+    using namespace @NAMESPACE@;
+    for (std::size_t i = 0; i < events; i++) pool(towers + i * n_towers * n_channels, inputs + i * n_inputs);
 }
 
 }  // extern "C"

@@ -1,4 +1,4 @@
-// From the calorimeter image of one bunch crossing, @ROWS@ x @COLUMNS@ towers (phi, eta), to the inputs of the emulator.
+// From the image of one bunch crossing, @ROWS@ x @COLUMNS@ towers (phi, eta), to the inputs of the emulator.
 #ifndef @GUARD@_POOLING_H
 #define @GUARD@_POOLING_H
 
@@ -17,7 +17,7 @@ constexpr int n_image_channels = @IMAGE_CHANNELS@;
 // Towers count energy in steps of this many GeV.
 constexpr double tower_lsb_gev = @TOWER_LSB@;
 
-// towers: (@ROWS@, @COLUMNS@, n_channels), 1 where a track is (tracks), or transverse energy in tower_lsb_gev, rounded down.
+// towers: (@ROWS@, @COLUMNS@, n_channels), 1 where a track is (tracks), or ET in tower_lsb_gev, rounded down.
 void pool(const std::int32_t *towers, std::int32_t *inputs);
 
 // image: (@ROWS@, @COLUMNS@, n_image_channels) in GeV -> the same towers, pooled.
