@@ -11,6 +11,7 @@ report       report.json and report.html
 
 import importlib
 import time
+from typing import Any
 
 from codae_l1.scripts import cli, stage
 
@@ -22,6 +23,15 @@ def command() -> None:
     arguments = parser.parse_args()
     started = time.monotonic()
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    chain(run)
+    minutes = (time.monotonic() - started) / 60
+    verdict = run.read("report")["verdict"]
+    print(f"\n{verdict['headline']} {verdict['sentence']} {verdict['baseline']}")
+    print(f"{run.path('report', 'report.html')} ({minutes:.1f} min)")
+
+
+def chain(run: Any) -> None:
+    """Do every stage of a run folder that is not done."""
     from codae_l1.hls.preflight import check_size
     from codae_l1.scripts.run_folder import STAGES
 
@@ -29,10 +39,6 @@ def command() -> None:
     check_size(run.config.firmware, run.config.hls)
     for name in STAGES:
         stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
-    minutes = (time.monotonic() - started) / 60
-    verdict = run.read("report")["verdict"]
-    print(f"\n{verdict['headline']} {verdict['sentence']} {verdict['baseline']}")
-    print(f"{run.path('report', 'report.html')} ({minutes:.1f} min)")
 
 
 def main() -> None:
