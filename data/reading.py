@@ -12,7 +12,7 @@ import numpy as np
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import EventImages, concatenate
 from codae_l1.data.formats import adc2021, codae_raw, top_tagging
-from codae_l1.data.formats.delphes import delphes_slices
+from codae_l1.data.formats.delphes import DelphesConfig, delphes_slices
 from codae_l1.data.public import read_public
 from codae_l1.data.store import FORMAT, EventFile, open_file
 
@@ -59,20 +59,22 @@ def read_events(path: Path | str, label: str | None = None) -> EventImages:
         return events
 
 
-def event_slices(path: Path | str, size: int = 1024, label: str | None = None) -> Iterator[EventImages]:
+def event_slices(
+    path: Path | str, size: int = 1024, label: str | None = None, delphes: DelphesConfig | None = None
+) -> Iterator[EventImages]:
     """The events of a file in order, at most `size` at a time; not loaded whole but for .npz, which allows no other.
 
     label: "qcd" or a signal's name, for the formats that do not say what their events are. Our HDF5 is verified on the
-    way: InputError in place of the last slice where its checksum does not hold.
+    way: InputError in place of the last slice where its checksum does not hold. delphes: branches of ROOT files.
     """
     n = 0
-    for events in _slices(Path(path), size, label):
+    for events in _slices(Path(path), size, label, delphes or DelphesConfig()):
         n += len(events)
         yield events
     _refuse_none(n, path)
 
 
-def _slices(path: Path, size: int, label: str | None) -> Iterator[EventImages]:
+def _slices(path: Path, size: int, label: str | None, delphes: DelphesConfig) -> Iterator[EventImages]:
     kind = format_of(path)
     if kind in OTHER_FORMATS:
         raise InputError(f"{path} of the format {kind}", "event images", f"see codae_l1.data.formats for {kind}")
@@ -85,8 +87,10 @@ def _slices(path: Path, size: int, label: str | None) -> Iterator[EventImages]:
             yield events.select(np.arange(start, min(start + size, len(events))))
     elif label is None:
         raise InputError(f"{path} does not say what its events are", 'a label: "qcd" or a signal', "give --label NAME")
+    elif kind == "codae-raw":
+        yield from codae_raw.raw_slices(path, label, size)
     else:
-        yield from codae_raw.raw_slices(path, label, size) if kind == "codae-raw" else delphes_slices(path, label, size)
+        yield from delphes_slices(path, label, size, delphes)
 
 
 def _refuse_none(n: int, path: Path | str) -> None:

@@ -1,8 +1,9 @@
 """Score events with the firmware f_m of a run, by any executor.
 
-Reads HDF5 of our form or public CoDAE .npz files. Writes one HDF5: a group for each executor with `firmware_score`
-(N,) float64, higher = more anomalous, and for the integer executors `firmware_word` (N,) int64; beside them `signal`
-and `file` (N,) strings. The order of events is kept: file after file, as given.
+Reads events of any format (codae_l1.data.reading): our HDF5, public .npz, CoDAE raw HDF5, Delphes ROOT. Writes one
+HDF5: a group for each executor with `firmware_score` (N,) float64, higher = more anomalous, and for the integer
+executors `firmware_word` (N,) int64; beside them `signal` and `file` (N,) strings. The order of events is kept: file
+after file, as given.
 """
 
 from pathlib import Path
@@ -18,7 +19,8 @@ def command() -> None:
     """Parse the arguments, score, write."""
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a finished run folder")
-    parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="HDF5 or .npz of events")
+    parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="events of any format")
+    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
     parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="who computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
     arguments = parser.parse_args()
@@ -29,7 +31,7 @@ def command() -> None:
 
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware)
+    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, arguments.label)
     scored = {}
     for name in names:
         scored[name] = score(run, name, counts)
@@ -42,7 +44,9 @@ def command() -> None:
     print(arguments.out)
 
 
-def read_counts(paths: list[Path], firmware: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+def read_counts(
+    paths: list[Path], firmware: Any, label: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time."""
     from codae_l1.data.reading import event_slices
     from codae_l1.models.scores import active_pixels, block_power, track_mask
@@ -50,7 +54,7 @@ def read_counts(paths: list[Path], firmware: Any) -> tuple[np.ndarray, np.ndarra
 
     counts, signal, file, pixels, power = [], [], [], [], []
     for path in paths:
-        for events in event_slices(path):
+        for events in event_slices(path, label=label):
             counts.append(input_counts(events.images, firmware))
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))

@@ -14,7 +14,7 @@ from codae_l1.data.splits import SPLITS, split_of
 from codae_l1.data.store import EventFile
 from codae_l1.models.evaluation import auc
 from codae_l1.scripts import cli
-from codae_l1.scripts.compare_samples import command, describe, summaries
+from codae_l1.scripts.validate_events import command, describe, summaries
 
 CONFIG = Path(__file__).parents[1] / "scripts" / "configs" / "sample.toml"
 # Public sample: n_tracks mean, AUC of n_tracks against QCD (arXiv:2306.12955's events).
@@ -136,10 +136,10 @@ def test_comparison_counts_as_it_should(sample, described):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("", "without events files; expected a folder with .h5 or .npz"), ("none.h5", "none.h5 does not exist")],
+    [("", "without events files; expected a folder with .h5, .hdf5, .npz, .root"), ("none.h5", "none.h5 does not exist")],
 )
 def test_comparison_on_the_command_line(tmp_path, monkeypatch, capsys, name, words):
-    monkeypatch.setattr("sys.argv", ["compare_samples.py", str(tmp_path / name), str(SAMPLE)])
+    monkeypatch.setattr("sys.argv", ["validate_events.py", str(tmp_path / name), str(SAMPLE)])
     with pytest.raises(SystemExit) as stop:
         cli.run(command)
     error = capsys.readouterr().err

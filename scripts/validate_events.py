@@ -1,0 +1,187 @@
+"""Compare two samples of events, class by class: means, quantiles, profiles, baselines, and a two-sample test.
+
+    python scripts/validate_events.py "$CODAE_SAMPLE" data/sample/events.h5 --out validation.json --plots validation.svg
+
+$CODAE_SAMPLE is the folder of the public sample. A and B are events files of any format of event images, folders of
+such, or several joined by commas. Errors are of the mean for n_tracks, active shares and sums, the bootstrap's for
+AUCs. The two-sample test is the cross-validated AUC of boosted trees that tell B from A by 37 summaries of an image:
+0.5 where they cannot (codae_l1.models.two_sample).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import write_json
+from codae_l1.data.calorimeter import CHANNELS
+from codae_l1.data.errors import InputError
+from codae_l1.data.events import PROCESSES, QCD
+from codae_l1.data.reading import SUFFIXES, event_slices
+from codae_l1.models.evaluation import auc_with_error
+from codae_l1.models.two_sample import TwoSampleConfig, image_summaries, two_sample_test
+from codae_l1.scripts import cli
+
+# Files of a sample's folder that hold no events.
+NOT_EVENTS = ("reference_scores.npz",)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Axis of an image (event, phi, eta, channel) that each profile sums over.
+PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
+
+
+def command() -> None:
+    """Parse the arguments, compare, write, print."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("a", help="events file, folder, or several joined by commas")
+    parser.add_argument("b", help="likewise")
+    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, help="SVG file to write: one page of plots")
+    parser.add_argument("--seed", type=int, default=0, help="of the two-sample test")
+    options = parser.parse_args()
+    samples = {side: summaries(getattr(options, side), options.label) for side in ("a", "b")}
+    content = {"files": {"a": options.a, "b": options.b}, **compare(samples["a"], samples["b"], options.seed)}
+    if options.out is not None:
+        write_json(options.out, content)
+    if options.plots is not None:
+        from codae_l1.scripts.event_figures import validation_figure
+        from codae_l1.scripts.figures import save_svg
+
+        save_svg(validation_figure(content), options.plots)
+    print(table(content["a"], content["b"]))
+    print("\n".join(["", *told(content["two_sample"])]))
+
+
+def files_of(sample: str) -> list[Path]:
+    """The events files that a word on the command line means."""
+    files: list[Path] = []
+    for path in map(Path, sample.split(",")):
+        if path.is_dir():
+            found = [p for p in sorted(path.rglob("*")) if p.suffix in SUFFIXES and p.name not in NOT_EVENTS]
+            if not found:
+                raise InputError(f"{path} without events files", f"a folder with {', '.join(SUFFIXES)}", "correct it")
+            files += found
+        else:
+            files.append(path)
+    return files
+
+
+def summaries(sample: str, label: str | None = None) -> dict[str, dict[str, np.ndarray]]:
+    """Class -> what is known of its N events.
+
+    n_tracks (N,), active share (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and squares over
+    the events of each slice, (slices, 58 or 72, 3).
+    """
+    parts: dict[str, list[dict[str, np.ndarray]]] = {}
+    for path in files_of(sample):
+        for events in event_slices(path, label=label):
+            for name in np.unique(events.signal):
+                which = events.signal == name
+                parts.setdefault(str(name), []).append(_summarised(events.images[which], events.n_tracks[which]))
+    return {name: {k: np.concatenate([r[k] for r in rows]) for k in rows[0]} for name, rows in parts.items()}
+
+
+def compare(a: dict[str, Any], b: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Two samples' summaries -> a and b described, their profiles, and the two-sample test of each common class."""
+    if not set(a) & set(b):
+        raise InputError(f"classes {', '.join(a)} and {', '.join(b)}", "a class that both have", "choose other samples")
+    tests = {
+        name: _tested(a[name]["features"], b[name]["features"], seed) for name in PROCESSES if {name} <= {*a} & {*b}
+    }
+    return {"a": describe(a), "b": describe(b), "profiles": {"a": profiles(a), "b": profiles(b)}, "two_sample": tests}
+
+
+def describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+    """Class -> its figures, JSON-ready: mean with error and quantiles, AUCs where the sample has QCD."""
+    described = {}
+    for name in (p for p in PROCESSES if p in classes):
+        column = classes[name]
+        entry: dict[str, Any] = {
+            "events": len(column["n_tracks"]),
+            "n_tracks": {**_mean(column["n_tracks"]), "spread": float(column["n_tracks"].std())},
+        }
+        for i, channel in enumerate(CHANNELS):
+            entry[f"active_{channel}"] = _mean(column["active"][:, i])
+            entry[f"sum_{channel}_gev"] = _mean(column["sums"][:, i])
+        if name != QCD and QCD in classes:
+            for key, pick in (("n_tracks", lambda c: c["n_tracks"]), ("active_pixels", lambda c: c["active"][:, 0])):
+                value, error = auc_with_error(pick(classes[QCD]), pick(column))
+                entry[f"auc_{key}"] = {"value": float(value), "error": float(error)}
+        described[name] = entry
+    return described
+
+
+def profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Class -> profile -> channel -> mean energy an event [GeV] in each column or row, with its error."""
+    result: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, column in classes.items():
+        n = len(column["n_tracks"])
+        for profile in PROFILES:
+            mean, square = (column[f"{profile}_{power}"].sum(axis=0) / n for power in (1, 2))
+            error = np.sqrt(np.maximum(square - mean**2, 0) / n)
+            values = {c: {"value": mean[:, i].tolist(), "error": error[:, i].tolist()} for i, c in enumerate(CHANNELS)}
+            result.setdefault(name, {})[profile] = values
+    return result
+
+
+def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
+    """Both samples in Markdown, one row a class, "A / B" in each cell."""
+    heads = ["class", "events", "n_tracks", "active tracks", "active ecal", "active hcal"]
+    heads += ["sum tracks", "sum ecal", "sum hcal", "AUC n_tracks", "AUC active pixels"]
+    rows = [heads, ["---"] * len(heads)]
+    for name in (p for p in PROCESSES if p in a or p in b):
+        rows.append([name, *(" / ".join(pair) for pair in zip(_cells(a.get(name)), _cells(b.get(name)), strict=True))])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def told(tests: dict[str, dict[str, Any]]) -> list[str]:
+    """The two-sample tests, one line a class."""
+    lines = []
+    for name, test in tests.items():
+        if test["auc"] is None:
+            lines.append(f"two-sample test, {name}: {test['reason']}")
+            continue
+        telling = ", ".join(f"{key} {value:.2f}" for key, value in test["telling"].items())
+        events = " and ".join(f"{n:,}" for n in test["events"])
+        lines.append(f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling})")
+    return lines
+
+
+def _summarised(images: np.ndarray, n_tracks: np.ndarray) -> dict[str, np.ndarray]:
+    summed = {key: images.sum(axis=axis, dtype=np.float64) for key, axis in PROFILES.items()}
+    return {
+        "n_tracks": n_tracks,
+        "active": (images > 0).mean(axis=(1, 2)),
+        "sums": images.sum(axis=(1, 2), dtype=np.float64),
+        "features": image_summaries(images, n_tracks),
+        **{f"{key}_{power}": (s**power).sum(axis=0)[None] for key, s in summed.items() for power in (1, 2)},
+    }
+
+
+def _tested(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
+    result = two_sample_test(a, b, seed)
+    if result is not None:
+        return vars(result)
+    reason = f"{len(a):,} and {len(b):,} events, fewer than {TwoSampleConfig().minimum_events}"
+    return {"auc": None, "error": None, "reason": reason}
+
+
+def _mean(values: np.ndarray) -> dict[str, Any]:
+    quantiles = np.quantile(values, QUANTILES).tolist()
+    return {"value": float(values.mean()), "error": float(values.std() / np.sqrt(len(values))), "quantiles": quantiles}
+
+
+def _cells(entry: dict[str, Any] | None) -> list[str]:
+    if entry is None:
+        return ["-"] * 10
+    tracks = entry["n_tracks"]
+    cells = [str(entry["events"]), f"{tracks['value']:.1f} ± {tracks['spread']:.1f} ({tracks['error']:.1f})"]
+    cells += [f"{entry[f'active_{c}']['value']:.4f} ({entry[f'active_{c}']['error']:.4f})" for c in CHANNELS]
+    cells += [f"{entry[f'sum_{c}_gev']['value']:.0f} ({entry[f'sum_{c}_gev']['error']:.0f})" for c in CHANNELS]
+    for key in ("auc_n_tracks", "auc_active_pixels"):
+        cells.append(f"{entry[key]['value']:.3f} ({entry[key]['error']:.3f})" if key in entry else "-")
+    return cells
+
+
+if __name__ == "__main__":
+    cli.run(command)
