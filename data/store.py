@@ -187,7 +187,7 @@ class EventFile:
             good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
         columns = (getattr(self, name)[start:stop] for name in COLUMNS)
         # A look at the entries has shown that the energies are good; else the check names what is wrong.
-        make = EventImages.of_good_energies if good else EventImages
+        make: Any = EventImages.of_good_energies if good else EventImages
         return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
@@ -205,7 +205,7 @@ class _Hashes:
         self._parts = {name: hashlib.sha256() for name in _datasets()}
 
     def update(self, name: str, content: np.ndarray) -> None:
-        self._parts[name].update(np.ascontiguousarray(content).view(np.uint8))
+        self._parts[name].update(np.ascontiguousarray(content).view(np.uint8).data)
 
     def total(self) -> str:
         return hashlib.sha256(b"".join(h.digest() for h in self._parts.values())).hexdigest()

@@ -99,7 +99,7 @@ def at_rate(
     values, codes = np.unique(scores, return_inverse=True)
     above = scale * np.cumsum(np.bincount(codes, weight)[::-1])[::-1]
     allowed = np.flatnonzero(above <= rate_khz * (1 + 1e-9))
-    threshold = values[allowed[0]] if len(allowed) else np.inf
+    threshold = float(values[allowed[0]]) if len(allowed) else np.inf
     return background_rate(scores, weight, threshold, cross_section_pb, luminosity)
 
 

@@ -29,6 +29,7 @@ def display_figure(events: Sequence[dict[str, Any]]) -> Figure:
     """
     inputs = list(events[0]["words"])
     most = {name: max(1, *(int(event["words"][name].max()) for event in events)) for name in inputs}
+    columns: list[tuple[str, Any, str]]
     columns = [(CHANNEL_TITLES[c], LogNorm(*_EVENT_RANGE), "viridis") for c in CHANNELS]
     columns.append(("track mask", Normalize(0, 1), "magma"))
     columns += [(f"firmware input\n{name}", Normalize(0, most[name]), "magma") for name in inputs]

@@ -136,7 +136,10 @@ def test_comparison_counts_as_it_should(sample, described):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("", "without events files; expected a folder with .h5, .hdf5, .npz, .root"), ("none.h5", "none.h5 does not exist")],
+    [
+        ("", "without events files; expected a folder with .h5, .hdf5, .npz, .root"),
+        ("none.h5", "none.h5 does not exist"),
+    ],
 )
 def test_comparison_on_the_command_line(tmp_path, monkeypatch, capsys, name, words):
     monkeypatch.setattr("sys.argv", ["validate_events.py", str(tmp_path / name), str(SAMPLE)])

@@ -52,14 +52,14 @@ def delphes_slices(
         missing = [name for name in (*tracks, *towers) if name not in names]
         if missing:
             raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
-        vertices = [f"{config.tracks}.DZ", f"{config.vertices}.Z"]
-        cut = config.tracks != "EFlowTrack" and set(vertices) <= names
+        track_z, vertex_z = f"{config.tracks}.DZ", f"{config.vertices}.Z"
+        cut = config.tracks != "EFlowTrack" and {track_z, vertex_z} <= names
         provenance = {"source": "Delphes ROOT", "file": Path(path).name, "label": signal, "config": dump(config)}
         provenance["pileup_tracks_cut"] = cut
         for start, stop in slices(tree.num_entries, min(size, SLICE)):
             columns = _Columns(tree, str(path), start, stop)
             images, n_tracks = np.zeros((stop - start, *IMAGE_SHAPE), np.float32), np.zeros(stop - start)
-            kept = columns.near_vertex(*vertices, config.vertex_window_mm) if cut else None
+            kept = columns.near_vertex(track_z, vertex_z, config.vertex_window_mm) if cut else None
             images[..., 0], n_tracks = _track_image(columns, tracks, kept)
             images[..., 1], images[..., 2] = _tower_images(columns, towers)
             yield unweighted(images, np.full(stop - start, signal), n_tracks, provenance)
