@@ -144,6 +144,32 @@ def test_convert_makes_an_events_file(command, tmp_path):
     assert events.provenance["label"] == "h200"
 
 
+def test_convert_reads_delphes_with_other_tracks(command, tmp_path):
+    uproot = pytest.importorskip("uproot")
+    names = ("EFlowTrack.PT", "EFlowTrack.EtaOuter", "EFlowTrack.PhiOuter")
+    names += ("Tower.Eta", "Tower.Phi", "Tower.Eem", "Tower.Ehad")
+    with uproot.recreate(tmp_path / "d.root") as file:
+        file.mktree("Delphes", {name: "var * float32" for name in names})
+        file["Delphes"].extend({name: pytest.importorskip("awkward").Array([[0.5, 0.5], [1.5]]) for name in names})
+    arguments = ("--label", "svj2100", "--tracks", "EFlowTrack", "--out", tmp_path / "svj2100.h5")
+    assert "2 events (delphes)" in command(convert_events, tmp_path / "d.root", *arguments)
+    events = read_events(tmp_path / "svj2100.h5")
+    assert events.n_tracks.tolist() == [2, 1]
+    assert events.images[..., 0].sum(axis=(1, 2)).tolist() == [1.0, 1.5]
+
+
+def test_scores_are_asked_for_with_a_label(tmp_path):
+    from codae_l1.quantization.firmware import FirmwareConfig
+    from codae_l1.scripts.score import read_counts
+
+    raw_file(tmp_path / "raw.h5")
+    counts, signal, *_ = read_counts([tmp_path / "raw.h5"], FirmwareConfig(), "h200")
+    assert signal.tolist() == ["h200"] * 3
+    assert counts.sum(axis=(1, 2, 3)).tolist() == [1] * 3
+    with pytest.raises(InputError, match=r"raw.h5 does not say what its events are; .*; give --label NAME"):
+        read_counts([tmp_path / "raw.h5"], FirmwareConfig())
+
+
 def test_convert_makes_jet_images(command, tmp_path):
     constituents = np.random.default_rng(0).normal(size=(6, 200, 4)).astype(np.float32)
     types = [("index", "i8"), ("values_block_0", "f4", (804,)), ("values_block_1", "i8", (2,))]
