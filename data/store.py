@@ -43,17 +43,64 @@ _NOT_ITS_CHECKSUM = "its content does not have its checksum"
 
 
 def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
-    """Write events, or parts of events one after another, whole or not at all.
+    """Write events, or parts of events one after another, whole or not at all; no more than a slice is in memory.
 
-    The provenance is the first part's. The file is built in memory, about 1 kB an event, and written in one go: HDF5
-    does not recover from a write that the system refuses. Raises InputError where the disk is full.
+    The provenance is the first part's. Raises InputError where the disk is full.
     """
     parts = [events] if isinstance(events, EventImages) else events
-    with h5py.File(f"{path}", "w", driver="core", backing_store=False) as file:
-        _fill(file, parts)
-        content = file.id.get_file_image()
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
+    with whole_file(path) as temporary, _Target(temporary) as target:
+        try:
+            with h5py.File(target, "w") as file:
+                _fill(file, parts, target)
+        finally:
+            # Whatever HDF5 makes of it: a refused write is the cause.
+            target.refuse()
+
+
+class _Target:
+    """A file as HDF5 writes it: the first write that the system refuses is kept as `error`, and later ones are dropped.
+
+    HDF5 does not recover from a refused write: it would fail once more whenever it closes the file.
+    """
+
+    def __init__(self, path: Path):
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  (closed by __exit__)
+        self.error: OSError | None = None
+        # What h5py asks of a file object, read only to know one.
+        self.seek, self.tell = self._file.seek, self._file.tell
+        self.read, self.readinto = self._file.read, self._file.readinto
+
+    def __enter__(self) -> "_Target":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._file.close()
+
+    def write(self, content: memoryview) -> int:
+        """Write all of it, unless something was refused."""
+        rest = memoryview(content)
+        try:
+            while self.error is None and len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        """Set the length, unless something was refused."""
+        try:
+            return size if self.error else self._file.truncate(size)
+        except OSError as error:
+            self.error = error
+            return size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def refuse(self) -> None:
+        """Raise the OSError of the first refused write."""
+        if self.error is not None:
+            raise self.error
 
 
 class EventFile:
@@ -215,7 +262,7 @@ def _datasets() -> list[str]:
     return [*COLUMNS, *(f"{channel}/{stream}" for channel in CHANNELS for stream in STREAMS)]
 
 
-def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
+def _fill(file: h5py.File, parts: Iterable[EventImages], target: _Target) -> None:
     dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
     for name, dtype in dtypes.items():
         if name.endswith(("/gap", "/energy")):
@@ -233,6 +280,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
+            target.refuse()
     file.attrs.update(
         {
             "format": FORMAT,
@@ -244,7 +292,6 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
             "checksum": hashes.total(),
         }
     )
-    file.flush()
 
 
 def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Events files: round trip, slices, checksum, and each way in which a file can be bad."""
 
 import hashlib
+import itertools
 import json
 import resource
 import subprocess
@@ -270,3 +271,27 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, limit):
     assert "Traceback" not in run.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["events.h5"]
     assert path.read_bytes() == before
+
+
+def test_parts_are_on_disk_before_the_next_is_asked_for(tmp_path):
+    """No more than a slice is held: the temporary file grows with the parts."""
+    sizes = []
+
+    def parts():
+        for seed in range(4):
+            sizes.append(sum(p.stat().st_size for p in tmp_path.iterdir()))
+            yield make_events(300, seed)
+
+    write_events(tmp_path / "events.h5", parts())
+    a_part = (tmp_path / "events.h5").stat().st_size / 4
+    assert all(later - earlier > 0.5 * a_part for earlier, later in itertools.pairwise(sizes[1:]))
+
+
+def test_a_part_that_fails_leaves_nothing(tmp_path):
+    def parts():
+        yield make_events(300)
+        raise InputError("a bad part", "a good one", "repair it")
+
+    with pytest.raises(InputError, match="a bad part"):
+        write_events(tmp_path / "events.h5", parts())
+    assert list(tmp_path.iterdir()) == []
