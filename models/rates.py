@@ -134,6 +134,27 @@ def weighted_rates(
     return content
 
 
+def sample_rates(
+    scores: Mapping[str, np.ndarray],
+    part: np.ndarray,
+    signal: np.ndarray,
+    weight: np.ndarray,
+    provenance: Mapping[str, Any],
+    rates_khz: Sequence[float],
+    luminosity: float = RUN3_LUMINOSITY,
+) -> dict[str, Any]:
+    """weighted_rates of a part of a file (its test split), or {"reason": ...} where the file has no cross sections.
+
+    scores: name -> (n,) of the part. part: (n,) indices or (N,) mask of its events. signal (N,), weight (N,) and
+    provenance are the whole file's, so that the part stands for the whole cross section.
+    """
+    try:
+        section = accepted_cross_section(provenance, "qcd", weight[signal == "qcd"])
+    except InputError as error:
+        return {"reason": str(error)}
+    return weighted_rates(scores, signal[part], weight[part], section, rates_khz, luminosity)
+
+
 def _efficiency(scores: np.ndarray, point: BackgroundRate) -> dict[str, float] | None:
     if point.rate_khz is None:
         return None

@@ -8,7 +8,7 @@ import pytest
 from codae_l1.data.errors import InputError
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.store import EventFile
-from codae_l1.models.rates import accepted_cross_section, at_rate, background_rate, weighted_rates
+from codae_l1.models.rates import accepted_cross_section, at_rate, background_rate, sample_rates, weighted_rates
 
 # kHz for one picobarn.
 UNIT = 2e34 * 1e-36 * 1e-3
@@ -91,6 +91,21 @@ def test_the_shipped_sample_carries_its_total_rate():
     rate = background_rate(np.zeros(len(weight)), weight, 0.0, section, 2e34)
     assert rate.rate_khz == pytest.approx(UNIT * section)
     assert rate.effective_events < 0.5 * len(weight)
+
+
+def test_a_part_of_the_sample_stands_for_the_whole():
+    with EventFile(SAMPLE) as file:
+        signal, weight, tracks = file.signal, file.weight, file.n_tracks.astype(float)
+        part = np.flatnonzero(file.pileup_block % 2 == 0)
+        whole = sample_rates({"n_tracks": tracks}, np.arange(len(file)), signal, weight, file.provenance, (0.1,))
+        half = sample_rates({"n_tracks": tracks[part]}, part, signal, weight, file.provenance, (0.1,))
+    assert half["total"]["rate_khz"] == pytest.approx(whole["total"]["rate_khz"])
+    assert half["total"]["error_khz"] == pytest.approx(2**0.5 * whole["total"]["error_khz"], rel=0.1)
+    [a], [b] = whole["scores"]["n_tracks"], half["scores"]["n_tracks"]
+    assert a["threshold"] == pytest.approx(b["threshold"], rel=0.1)
+    assert 0.08 < a["rate_khz"] <= 0.1
+    assert a["tpr"]["h1000"]["value"] > 0.95
+    assert sample_rates({}, part, signal, weight, {}, (0.1,))["reason"].startswith("events without a cross section")
 
 
 @pytest.mark.parametrize(
