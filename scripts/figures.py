@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,6 +10,7 @@ import mplhep
 import numpy as np
 from matplotlib.figure import Figure
 
+from codae_l1.data.artifact import whole_file
 from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.models.evaluation import MINIMUM_BACKGROUND
@@ -147,9 +149,42 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
         return figure
 
 
+def pareto_figure(scan: dict[str, Any]) -> Figure:
+    """Mean AUC over the signals against LUT: every trained design of a scan, its front, what needs no network."""
+    trained = [t for t in scan["trials"] if t["state"] == "trained"]
+    front, sigma = scan["front"], scan["estimates"]["trained"]["sigma"]
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(1, 1, 6.4, 4.4)
+        ax = axes[0, 0]
+        lut, auc = ([t[key] for t in trained] for key in ("lut", "auc_mean"))
+        error = [sigma * x for x in lut]
+        style = {"fmt": "o", "markersize": 3, "elinewidth": 0.6}
+        ax.errorbar(lut, auc, xerr=error, color="#9c9ca1", label="trial (LUT estimated)", **style)
+        spread = [row["auc_spread"] or 0 for row in front]
+        lut, auc = ([row[key] for row in front] for key in ("lut", "auc_mean"))
+        label = "front (Yosys, spread of seeds)" if front and front[0]["yosys"] else "front (LUT estimated)"
+        ax.errorbar(lut, auc, yerr=spread, color="#e42536", label=label, **(style | {"fmt": "o-", "markersize": 4}))
+        for name in ("codae_mse", "active_pixels", "n_tracks"):
+            title, colour, line = CURVES[name]
+            ax.axhline(scan["baselines"][name]["auc_mean"], color=colour, linestyle=line, linewidth=1, label=title)
+        ax.set(xscale="log", xlabel="LUT", ylabel="mean AUC over the signals")
+        ax.legend(frameon=False)
+        return figure
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, the same bytes each time."""
+    with whole_file(path) as temporary:
+        temporary.write_text(_svg(figure))
+
+
 def to_html(figure: Figure) -> str:
     """A figure as an image element that holds its SVG: ids of two figures cannot collide, same bytes each time."""
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(_svg(figure).encode()).decode()}">'
+
+
+def _svg(figure: Figure) -> str:
     text = io.StringIO()
     with matplotlib.rc_context(_style() | {"svg.hashsalt": "codae-l1"}):
         figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
-    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(text.getvalue().encode()).decode()}">'
+    return text.getvalue()

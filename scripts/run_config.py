@@ -12,10 +12,12 @@ from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.reading import HDF5_SUFFIXES
 from codae_l1.hls.config import HlsConfig
 from codae_l1.models.codae import COMPACT, CoDAEConfig
+from codae_l1.models.rates import RUN3_LUMINOSITY
 from codae_l1.models.training import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.distill import DistillConfig
 from codae_l1.quantization.firmware import FirmwareConfig
 from codae_l1.quantization.in_situ import InSituConfig
+from codae_l1.quantization.search import ScanConfig
 
 # Stage -> sections of the config that it reads; the stages in order.
 STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
@@ -51,12 +53,24 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """bootstrap: resamplings of each AUC error. fprs: false-positive rates of the working points."""
+    """bootstrap: resamplings of each AUC error. fprs: false-positive rates of the working points.
+
+    rates_khz: rates of weighted QCD at which signal efficiencies are stated, at luminosity_cm2s [cm^-2 s^-1].
+    """
 
     bootstrap: int = 200
     fprs: tuple[float, ...] = (0.1, 0.03, 0.01, 0.001)
+    rates_khz: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003)
+    luminosity_cm2s: float = RUN3_LUMINOSITY
 
     def __post_init__(self):
+        positive = all(0 < value < float("inf") for value in (*self.rates_khz, self.luminosity_cm2s))
+        if not positive:
+            raise InputError(
+                f"evaluation.rates_khz = {list(self.rates_khz)}, luminosity_cm2s = {self.luminosity_cm2s}",
+                "finite numbers above zero",
+                "correct them",
+            )
         if self.bootstrap < 2 or not all(0 < f < 1 for f in self.fprs):
             raise InputError(
                 f"evaluation.bootstrap = {self.bootstrap}, evaluation.fprs = {list(self.fprs)}",
@@ -82,6 +96,7 @@ class RunConfig:
     in_situ: InSituConfig = field(default_factory=InSituConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    scan: ScanConfig = field(default_factory=ScanConfig)
 
     def __post_init__(self):
         if self.seed < 0:

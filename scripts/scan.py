@@ -1,0 +1,230 @@
+"""Search for the firmware network: topology, bits, pruning and target against AUC and LUT, as a Pareto front.
+
+    python scripts/scan.py --config scripts/configs/scan.toml --jobs 2
+
+Trains the run's full model first where that is not done. Then Optuna asks for designs, a cost model refuses those that
+cannot fit, Dask trains the others (--jobs processes here, or --scheduler tcp://host:port, whose workers must see the
+same folders), and the front is trained again with the run's own schedule and several seeds and mapped by Yosys. Each
+finished training is kept in scan/trials/ by its content: the same command goes on where it stopped, and no design is
+trained twice. Designs are judged by validation events; the test split is not looked at. Writes scan/scan.json, scan.md,
+pareto.svg and a config best_<LUT>.toml for each of scan.lut_budgets, which run_chain.py takes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, stage
+
+# What the sampler is told of a design that was refused: as good as guessing.
+GUESSING = 0.5
+# Requests -> results, in order.
+Evaluate = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+def command() -> None:
+    """Parse the arguments, make data and full model, search, finish the front, write."""
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each on one core of this machine")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:port, instead of --jobs")
+    arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        raise InputError(f"--jobs {arguments.jobs}", "a number >= 1", "correct it")
+    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    for name in ("make_data", "train"):
+        work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
+        stage.do(run, name, work)
+    from codae_l1.scripts.scan_data import prepare
+    from codae_l1.scripts.scan_report import write_report
+
+    with cli.Progress("scan, data") as progress:
+        data = prepare(run, progress)
+    with connect(arguments.jobs, arguments.scheduler) as client, cli.Progress("scan") as progress:
+        evaluate = evaluator(run, data, client, progress)
+        trials = search(run, evaluate)
+        finals = finish(run, trials, evaluate)
+    print(write_report(run, data, trials, finals))
+
+
+@contextmanager
+def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
+    """A Dask client of `jobs` local processes of one thread, or of a scheduler at an address."""
+    import logging
+
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no Dask scheduler at {scheduler} ({error})", "tcp://host:port", "start one") from error
+        with client:
+            yield client
+        return
+    # One thread a training: its sums, and so its numbers, are those of any number of jobs.
+    threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    options = {"dashboard_address": None, "silence_logs": logging.CRITICAL, "env": threads}
+    with LocalCluster(n_workers=jobs, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+def evaluator(run: Any, data: Path, client: Any, progress: Callable[[int, int, str], None]) -> Evaluate:
+    """A function that gives the results of requests: kept ones from scan/trials/, others by Dask."""
+    from distributed import as_completed
+
+    from codae_l1.scripts.scan_trial import run_trial
+
+    done, total = 0, run.config.scan.trials
+
+    def evaluate(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        nonlocal done
+        files = [run.path("scan", "trials", f"{request_key(run, r)}.json") for r in requests]
+        new = {file: request for file, request in zip(files, requests, strict=True) if not file.exists()}
+        futures = {}
+        for file, request in new.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            arguments = (request, str(data.resolve()), str(file.with_suffix(".npz").resolve()))
+            futures[client.submit(run_trial, *arguments, pure=False)] = file
+        for future in as_completed(list(futures)):
+            write_json(futures[future], {"request": new[futures[future]], **future.result()})
+            done += 1
+            progress(min(done, total), total, f"{done} trained here")
+        return [{**read_json(file), "key": file.stem} for file in files]
+
+    return evaluate
+
+
+def request_key(run: Any, request: dict[str, Any]) -> str:
+    """Name that a request's result is kept under: hash of it and of all else that decides its numbers."""
+    from codae_l1.scripts.run_folder import code_of, versions
+    from codae_l1.scripts.scan_data import digest, identity
+
+    plain = {name: value for name, value in request.items() if name != "codae"}
+    plain["hls"] = {k: v for k, v in request["hls"].items() if k not in ("jobs", "tool_timeout_s")}
+    return digest([plain, identity(run), code_of(("quantization", "hls")), versions()])[:24]
+
+
+def make_request(run: Any, firmware: Any, distill: Any, training: str, seed: int, mapped: bool) -> dict[str, Any]:
+    """The request of scan_trial.run_trial for a design."""
+    from codae_l1.data.config import dump
+
+    config = run.config.scan
+    return {
+        "firmware": dump(firmware),
+        "distill": dump(distill),
+        "in_situ": dump(run.config.in_situ) if training == "in situ" else None,
+        "codae": str(run.path("train", "codae.keras").resolve()),
+        "hls": dump(run.config.hls),
+        "training": training,
+        "seed": seed,
+        "max_lut": config.max_lut,
+        "max_latency_ns": config.max_latency_ns,
+        "map": mapped,
+    }
+
+
+def search(run: Any, evaluate: Evaluate) -> list[dict[str, Any]]:
+    """Every design asked for, in order: choices, and its result; batches make it the same for any number of workers."""
+    import optuna
+
+    config, seed = run.config.scan, run.config.seed
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(config.trials // 3, 2))
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    records: list[dict[str, Any]] = []
+    trained: set[str] = set()
+    while len(trained) < config.trials and len(records) < config.attempts * config.trials:
+        batch: list[tuple[Any, dict[str, Any]]] = []
+        room = min(config.batch, config.trials - len(trained), config.attempts * config.trials - len(records))
+        for _ in range(config.attempts * room):
+            trial = study.ask()
+            record = screen(run, trial, len(records) + len(batch))
+            if "request" in record:
+                batch.append((trial, record))
+                if len(batch) == room:
+                    break
+            else:
+                study.tell(trial, [GUESSING, record["lut"]])
+                records.append(record)
+        results = evaluate([record["request"] for _, record in batch])
+        for (trial, record), result in zip(batch, results, strict=True):
+            study.tell(trial, [result.get("auc_mean", GUESSING), result["lut"]])
+            repeated = result["key"] in trained
+            records.append({**record, **result, **({"state": "repeated"} if repeated else {})})
+            trained |= {result["key"]} if result["state"] == "trained" else set()
+    return sorted(records, key=lambda record: record["number"])
+
+
+def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
+    """The design that a trial asks for, as a record: with a request, or rejected where it cannot be or fit."""
+    import dataclasses
+
+    from codae_l1.hls.cost import effective_bits, estimate_lut
+    from codae_l1.hls.preflight import LARGEST_ARRAY, forecast
+    from codae_l1.quantization.search import design, suggest
+
+    config = run.config.scan
+    choices = suggest(trial, config.space)
+    record: dict[str, Any] = {"number": number, "choices": choices}
+    short = dataclasses.replace(run.config.distill, steps=config.steps, qat_steps=config.qat_steps)
+    try:
+        firmware, distill = design(choices, short)
+    except InputError as error:
+        # Its size is not known; it counts as the largest that may be.
+        return {**record, "state": "rejected", "reason": str(error), "lut": config.max_lut}
+    expected = estimate_lut("effective_bits", bits := effective_bits(firmware, distill.sparsity))
+    record |= {"effective_bits": bits[0], "lut": expected.lut}
+    if expected.low > config.max_lut:
+        reason = f"at least {expected.low:,.0f} LUT by effective bits, more than {config.max_lut:,}"
+        return {**record, "state": "rejected", "reason": reason}
+    if forecast(firmware).largest_array > LARGEST_ARRAY:
+        return {**record, "state": "rejected", "reason": f"an array of more than {LARGEST_ARRAY:,} elements"}
+    return {**record, "request": make_request(run, firmware, distill, choices["training"], run.config.seed, False)}
+
+
+def finish(run: Any, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[dict[str, Any]]:
+    """The designs of the front, trained by the run's own schedule with scan.front_seeds seeds, mapped with the first.
+
+    One record a design: the trial's number and choices, and the results.
+    """
+    from codae_l1.quantization.search import design
+
+    seeds, requests, numbers = range(run.config.seed, run.config.seed + run.config.scan.front_seeds), [], []
+    chosen = front_of(run, trials)
+    for record in chosen if seeds else ():
+        firmware, distill = design(record["choices"], run.config.distill)
+        for seed in seeds:
+            made = make_request(run, firmware, distill, record["choices"]["training"], seed, seed == seeds[0])
+            # The front was found to fit; it is not refused by the coarser estimate now.
+            requests.append({**made, "max_lut": 10**9})
+            numbers.append(record["number"])
+    results = evaluate(requests)
+    return [
+        {
+            "number": record["number"],
+            "choices": record["choices"],
+            "results": [r for n, r in zip(numbers, results, strict=True) if n == record["number"]],
+        }
+        for record in chosen
+    ]
+
+
+def front_of(run: Any, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trained designs within the budget that no other one beats, cheapest first."""
+    from codae_l1.quantization.search import front
+
+    config = run.config.scan
+    fitting = [
+        t
+        for t in trials
+        if t["state"] == "trained" and t["lut"] <= config.max_lut and t["latency_ns"] <= config.max_latency_ns
+    ]
+    return front(fitting, [t["auc_mean"] for t in fitting], [t["lut"] for t in fitting])
+
+
+if __name__ == "__main__":
+    cli.run(command)
