@@ -34,13 +34,12 @@ PUBLIC = {
 MEAN_SIGMAS, AUC_SIGMAS, SYSTEMATIC = 2.5, 2.0, 0.03
 # (class, figure) -> lowest and highest generated / public - 1, or difference of AUCs. Why: data/sample/README.md.
 EXCEPTIONS = {
-    # Pile-up at the calorimeters' edge, beyond |eta| = 2.
-    ("all", "active_ecal"): (0.04, 0.15),
-    ("all", "active_hcal"): (0.01, 0.18),
+    # Chance of the public sample's small pile-up pool.
+    ("qcd", "active_ecal"): (0.03, 0.08),
+    ("qcd", "active_hcal"): (0.04, 0.10),
+    ("h1000", "active_ecal"): (0.03, 0.10),
     # In the public sample, half of the invisible particles seem to deposit energy.
-    ("svj", "sum_hcal_gev"): (-0.22, -0.11),
-    # Fewer active pixels in these events and more in QCD.
-    ("svj2100", "auc_active_pixels"): (-0.06, 0.0),
+    ("svj", "sum_hcal_gev"): (-0.25, -0.10),
 }
 
 
@@ -65,7 +64,9 @@ def test_counts_and_size(sample):
 def test_splits(sample):
     split = split_of(sample.pileup_block)
     assert set(split[sample.signal == QCD]) == set(SPLITS)
-    assert set(split[sample.signal != QCD]) == {"test"}
+    for name in SIGNALS:
+        parts, numbers = np.unique(split[sample.signal == name], return_counts=True)
+        assert dict(zip(parts.tolist(), numbers.tolist(), strict=True)) == {"test": 300, "validation": 160}
 
 
 def test_made_by_the_config_beside_it(sample):
@@ -78,7 +79,7 @@ def test_made_by_the_config_beside_it(sample):
 def test_agrees_with_the_public_sample(described):
     assert described[QCD]["n_tracks"]["value"] == pytest.approx(94.3, rel=0.03)
     for name, (tracks, separation) in PUBLIC.items():
-        assert described[name]["n_tracks"]["value"] == pytest.approx(tracks, rel=0.04), name
+        assert described[name]["n_tracks"]["value"] == pytest.approx(tracks, rel=0.05), name
         assert described[name]["auc_n_tracks"]["value"] == pytest.approx(separation, abs=0.04), name
     for channel, share in zip(("tracks", "ecal", "hcal"), (0.0194, 0.0443, 0.0137), strict=True):
         assert described[QCD][f"active_{channel}"]["value"] == pytest.approx(share, rel=0.08)
@@ -105,7 +106,7 @@ def test_every_class_agrees_with_the_public_files(described, codae_sample):
     outside, seen = [], set()
     for name, key, difference, error in differences(described, public):
         low, high = -tolerance(key, error), tolerance(key, error)
-        for exception in ((name, key), ("svj", key) if name.startswith("svj") else ("", key), ("all", key)):
+        for exception in ((name, key), ("svj", key) if name.startswith("svj") else ("", key)):
             if exception in EXCEPTIONS:
                 low, high = EXCEPTIONS[exception]
                 # An exception that no class needs any more must go.
