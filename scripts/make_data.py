@@ -3,9 +3,13 @@
     python scripts/make_data.py --run runs/demo                       # the events that the run's config names
     python scripts/make_data.py --config scripts/configs/sample.toml --out data/sample/events.h5
     python scripts/make_data.py --out events.h5 --n-qcd 100000 --n-signal 0 --seed 7 --workers 16
+    python scripts/make_data.py --out events.h5 --n-qcd 100000 --scheduler tcp://node7:8786   # any Dask cluster
+    python scripts/make_data.py --layout top-tagging --out jets.h5 --n-top 5000 --n-qcd 5000
+    python scripts/make_data.py --layout adc2021 --out background.h5 --kind background --n-events 10000
 
-With --out it generates: a TOML file gives the table [generation] of codae_l1.data.generation.config.GenerationConfig;
-each of its keys is also a flag and wins over the file. Interrupted, the same command goes on where it stopped.
+With --out it generates: a TOML file gives the table [generation], whose keys are those of the layout's config
+(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects); each is also a flag
+and wins over the file. Interrupted, the same command goes on where it stopped.
 """
 
 import argparse
@@ -19,7 +23,17 @@ from typing import Any
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.generation.generate import generate
+from codae_l1.data.generation.jets import JetConfig, generate_jets
+from codae_l1.data.generation.objects import ObjectConfig, generate_objects
 from codae_l1.scripts import cli, stage
+
+# Layout of the file -> its config and its generator.
+LAYOUTS = {
+    "codae": (GenerationConfig, generate),
+    "top-tagging": (JetConfig, generate_jets),
+    "adc2021": (ObjectConfig, generate_objects),
+}
 
 
 def work(run: Any) -> dict[str, Any]:
@@ -31,7 +45,9 @@ def work(run: Any) -> dict[str, Any]:
 
     path = events_path(run)
     if run.config.data.events == "generate":
-        _generate(run.config.data.generation, path, None, run.path("make_data", "work"), "data.events = generate")
+        config, folder = run.config.data.generation, run.path("make_data", "work")
+        with cli.Progress("generate") as progress:
+            generate(config, path, None, folder, progress, "data.events = generate")
     with EventFile(path) as file:
         file.verify()
         check_signals(file)
@@ -50,29 +66,40 @@ def _count(signal: Any) -> dict[str, int]:
 
 def command() -> None:
     """With --out generate a file, else do the stage of a run."""
-    options = _parser().parse_args()
+    layout = _layout()
+    kind, generator = LAYOUTS[layout]
+    options = _parser(kind).parse_args()
     if options.out is None:
-        _refuse_generation(options)
+        _refuse_generation(options, kind)
         run = stage.open_run(options.run, options.config, options.update)
         stage.do(run, "make_data", work)
         return
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}", "a number >= 1", "correct it, or leave it out for all cores")
-    config = configuration(options.config, _flags(options))
+    if options.workers is not None and options.scheduler is not None:
+        raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
+    config = configuration(options.config, _flags(options, kind), kind)
     words = shlex.join(["python", "scripts/make_data.py", *sys.argv[1:]])
-    _generate(config, options.out, options.workers, options.work_folder, words)
+    with cli.Progress("generate") as progress:
+        generator(config, options.out, options.workers, options.work_folder, progress, words, options.scheduler)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
 
-def _generate(config: GenerationConfig, out: Path, workers: int | None, folder: Path | None, words: str) -> None:
-    from codae_l1.data.generation.generate import generate
+def _layout() -> str:
+    """The layout asked for, which decides what the other flags are."""
+    first = argparse.ArgumentParser(add_help=False)
+    _add_layout(first)
+    return first.parse_known_args()[0].layout
 
-    with cli.Progress("generate") as progress:
-        generate(config, out, workers, folder, progress, words)
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default="codae", help="of the file; --help with it lists its flags"
+    )
 
 
-def configuration(path: Path | None, flags: dict[str, Any]) -> GenerationConfig:
-    """The config of a TOML file's table [generation], with flags over it."""
+def configuration(path: Path | None, flags: dict[str, Any], kind: type[Any] = GenerationConfig) -> Any:
+    """The config, of class `kind`, of a TOML file's table [generation], with flags over it."""
     table: dict[str, Any] = {}
     if path is not None:
         try:
@@ -89,11 +116,12 @@ def configuration(path: Path | None, flags: dict[str, Any]) -> GenerationConfig:
                 "rename or remove it; a run's config goes with --run, without --out",
             )
         table = content.get("generation", {})
-    return parse(GenerationConfig, {**dump(parse(GenerationConfig, table, "generation")), **flags}, "generation")
+    return parse(kind, {**dump(parse(kind, table, "generation")), **flags}, "generation")
 
 
-def _refuse_generation(options: argparse.Namespace) -> None:
-    given = [*_flags(options), *(name for name in ("workers", "work_folder") if getattr(options, name) is not None)]
+def _refuse_generation(options: argparse.Namespace, kind: type[Any]) -> None:
+    others = (name for name in ("workers", "work_folder", "scheduler") if getattr(options, name) is not None)
+    given = [*_flags(options, kind), *others, *(["layout"] if options.layout != "codae" else [])]
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} without --out",
@@ -102,29 +130,31 @@ def _refuse_generation(options: argparse.Namespace) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(kind: type[Any]) -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     # A flag's own default is None, "not given"; the help names the config's.
     parser.formatter_class = argparse.HelpFormatter
     stage.add_run_arguments(parser)
     parser.add_argument("--out", type=Path, help="generate into this events file (.h5); --config gives [generation]")
-    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
+    _add_layout(parser)
+    parser.add_argument("--workers", type=int, help="local processes (default: all cores)")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers are used instead")
     parser.add_argument("--work-folder", type=Path, help="where finished chunks are kept (default: OUT with .work)")
-    kinds = {"int": int, "float": float, "bool": bool}
-    for field in dataclasses.fields(GenerationConfig):
-        flag, kind = "--" + field.name.replace("_", "-"), type(field.default).__name__
-        if kind == "bool":
+    types = {"int": int, "float": float, "str": str}
+    for field in dataclasses.fields(kind):
+        flag, name = "--" + field.name.replace("_", "-"), type(field.default).__name__
+        if name == "bool":
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=f"default {field.default}")
-        elif kind == "tuple":
+        elif name == "tuple":
             parser.add_argument(flag, nargs="+", help=f"default {' '.join(field.default)}")  # type: ignore[arg-type]
         else:
-            parser.add_argument(flag, type=kinds[kind], help=f"default {field.default}")
+            parser.add_argument(flag, type=types[name], help=f"default {field.default}")
     return parser
 
 
-def _flags(options: argparse.Namespace) -> dict[str, Any]:
+def _flags(options: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:
     """The fields of the config that were given as flags."""
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(GenerationConfig)}
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(kind)}
     return {name: value for name, value in given.items() if value is not None}
 
 

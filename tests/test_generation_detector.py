@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from codae_l1.data.calorimeter import ETA_COVERED
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.chunks import tasks_of
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import ETA_COVERED, ecal_sigma, lognormal, read_out
+from codae_l1.data.generation.detector import ecal_sigma, lognormal, read_out
 from codae_l1.data.generation.pileup import PileupBlock, join, load_block, overlay, save_block
 from codae_l1.data.generation.processes import Particles, settings
 from codae_l1.data.generation.propagation import (

@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from codae_l1.data.config import parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.generate import generate
+from codae_l1.data.generation.parallel import Piece, make_piece, prepare, versions
 from codae_l1.data.splits import split_of
 from codae_l1.data.store import EventFile
 from codae_l1.scripts.make_data import configuration
@@ -45,15 +49,24 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
+def cluster():
+    """Address of a Dask cluster of two workers on this machine, as dask-jobqueue's would have one."""
+    import dask
+    from distributed import LocalCluster
+
+    with (
+        dask.config.set({"distributed.worker.daemon": True}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL"
+        ) as made,
+    ):
+        yield made.scheduler_address
+
+
+@pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """The tiny sample made undisturbed by one worker."""
+    """The tiny sample made undisturbed by one local worker."""
     return generate(TINY, tmp_path_factory.mktemp("tiny") / "events.h5", workers=1, command="made in a test")
-
-
-def checksum(path):
-    with EventFile(path) as file:
-        file.verify()
-        return file.checksum
 
 
 def test_content_and_splits(tiny):
@@ -81,29 +94,95 @@ def test_provenance_says_how_it_was_made(tiny):
     assert made["processes"]["qcd"]["cross_section_pb"] > 1e3
 
 
-def test_interrupted_with_two_workers_and_resumed_gives_the_same(tiny, tmp_path):
+def copy_pool(tiny, folder):
+    """Take the pile-up pool over: starting Pythia for soft collisions takes seconds."""
+    folder.mkdir()
+    for block in tiny.with_suffix(".work").glob("pileup-*"):
+        shutil.copy(block, folder)
+
+
+def test_interrupted_on_a_scheduler_by_address_and_resumed_gives_the_same_bytes(tiny, tmp_path, cluster):
     def stop(done, total, text):
         if done >= 2:
             raise Interrupted
 
-    # The pool is taken over: starting Pythia for soft collisions takes seconds.
-    (tmp_path / "events.work").mkdir()
-    for block in tiny.with_suffix(".work").glob("pileup-*"):
-        shutil.copy(block, tmp_path / "events.work")
+    work = tmp_path / "events.work"
+    copy_pool(tiny, work)
     with pytest.raises(Interrupted):
-        generate(TINY, tmp_path / "events.h5", workers=2, progress=stop)
+        generate(TINY, tmp_path / "events.h5", progress=stop, scheduler=cluster)
     assert not (tmp_path / "events.h5").exists()
     # Temporary files start with a dot and may vanish at any time.
-    kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "events.work").glob("[!.]*.h5")}
+    kept = {p.name: p.stat().st_mtime_ns for p in work.glob("[!.]*.h5")}
     assert kept
-    (tmp_path / "events.work" / ".qcd-half-written.h5").write_bytes(b"half")
+    (work / ".qcd-half-written.h5").write_bytes(b"half")
     seen = []
-    generate(TINY, tmp_path / "events.h5", workers=2, progress=lambda *step: seen.append(step))
+    generate(TINY, tmp_path / "events.h5", None, None, lambda *step: seen.append(step), "made in a test", cluster)
     assert seen[0][0] >= 2
     assert seen[-1] == (8, 8, "done")
-    assert all((tmp_path / "events.work" / name).stat().st_mtime_ns == t for name, t in kept.items())
-    assert checksum(tmp_path / "events.h5") == checksum(tiny)
-    assert not list((tmp_path / "events.work").glob(".*"))
+    assert all((work / name).stat().st_mtime_ns == t for name, t in kept.items())
+    assert (tmp_path / "events.h5").read_bytes() == tiny.read_bytes()
+    assert not list(work.glob(".*"))
+
+
+def test_killed_on_the_command_line_and_resumed_gives_the_same_bytes(tiny, tmp_path):
+    work, out = tmp_path / "events.work", tmp_path / "events.h5"
+    copy_pool(tiny, work)
+    (tmp_path / "c.toml").write_text(
+        '[generation]\nn_qcd = 4\nn_signal = 2\nprocesses = ["qcd", "h1000", "svj4100"]\nseed = 7\n'
+        "pileup_blocks = 20\npileup_block_size = 2\nchunk_events = 2\n"
+    )
+    words = [sys.executable, ROOT / "scripts/make_data.py", "--config", tmp_path / "c.toml", "--out", out]
+    process = subprocess.Popen([*map(str, words), "--workers", "1"], stdout=subprocess.DEVNULL)
+    while not list(work.glob("[!.]*.h5")) and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    generate(TINY, out, workers=1, command="made in a test")
+    assert out.read_bytes() == tiny.read_bytes()
+
+
+def test_two_workers_of_dask_jobqueue_as_documented(tiny, tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    [code] = [c for c in (ROOT / "docs/events.md").read_text().split("```python\n")[1:] if "dask_jobqueue" in c]
+    (tmp_path / "example.py").write_text(code.split("```")[0])
+    copy_pool(tiny, tmp_path / "events.work")
+    run = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    with EventFile(tmp_path / "events.h5") as made, EventFile(tiny) as expected:
+        assert made.checksum == expected.checksum
+
+
+def test_no_scheduler_at_the_address(tmp_path, monkeypatch):
+    monkeypatch.setattr("codae_l1.data.generation.parallel._PATIENCE_S", 1)
+    with pytest.raises(InputError, match=r"no Dask scheduler at 127.0.0.1:1 .*; expected the address of a running one"):
+        generate(TINY, tmp_path / "events.h5", scheduler="127.0.0.1:1")
+
+
+def test_workers_of_other_versions_or_without_the_folder_refuse(tmp_path):
+    piece = Piece(("a",), 1, "qcd", lambda folder: (folder / "a").touch())
+    with pytest.raises(InputError, match=r"a worker with .*; install the same versions on all workers"):
+        make_piece(piece, tmp_path, {**versions(), "generator": 0})
+    with pytest.raises(InputError, match=r"a worker without the work folder .*; choose one: --work-folder"):
+        make_piece(piece, tmp_path, versions())
+    prepare(tmp_path, {})
+    make_piece(piece, tmp_path, versions())
+    assert piece.is_there(tmp_path)
+
+
+@pytest.mark.parametrize("mean", [0.0, 200.0])
+def test_pile_up_from_none_to_two_hundred(tiny, tmp_path, mean, cluster):
+    config = replace(TINY, n_qcd=2, processes=("qcd",), pileup_mean=mean)
+    if mean:
+        copy_pool(tiny, tmp_path / "events.work")
+    with EventFile(generate(config, tmp_path / "events.h5", scheduler=cluster)) as file:
+        sums = file.read().images[..., 1].sum(axis=(1, 2))
+        assert file.pileup_block.tolist() == [0, 1]
+    assert (tmp_path / "events.work" / "pileup-00000.npz").exists() == (mean > 0)
+    # Two soft collisions a block: 200 of them leave the same energy a hundred times.
+    assert (sums < 700).all() if mean == 0 else (sums > 700).all()
 
 
 def test_work_folder_of_another_config(tmp_path):

@@ -73,12 +73,10 @@ def pool_file(block: int) -> str:
 
 
 def make_pool_chunk(config: GenerationConfig, chunk: int, folder: Path) -> None:
-    """Make the pile-up blocks of a pool chunk that are not there."""
-    if pool_chunk_there(config, chunk, folder):
-        return
+    """Make the pile-up blocks of a pool chunk."""
     seed, rng = _random(config.seed, "pool", chunk)
     pythia = start_pythia(settings("pileup", config), seed)
-    for block in _pool_blocks(config, chunk):
+    for block in pool_blocks(config, chunk):
         # All are made, since the numbers of one follow on those of the block before it.
         save_block(folder / pool_file(block), make_block(pythia, rng, config))
 
@@ -89,12 +87,8 @@ def pool_chunks(config: GenerationConfig) -> Iterator[int]:
         yield from range(-(-config.pileup_blocks // POOL_CHUNK))
 
 
-def pool_chunk_there(config: GenerationConfig, chunk: int, folder: Path) -> bool:
-    """Whether all blocks of a pool chunk are made."""
-    return all((folder / pool_file(block)).exists() for block in _pool_blocks(config, chunk))
-
-
-def _pool_blocks(config: GenerationConfig, chunk: int) -> range:
+def pool_blocks(config: GenerationConfig, chunk: int) -> range:
+    """The blocks of a pool chunk."""
     return range(chunk * POOL_CHUNK, min((chunk + 1) * POOL_CHUNK, config.pileup_blocks))
 
 

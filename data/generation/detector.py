@@ -11,15 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codae_l1.data.calorimeter import ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI
+from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI, OUTER_SHARE
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 
 # ECAL cells a tower, along each axis.
 CELLS = 5
-# Tracks and ECAL reach to here; the outermost towers are covered to 0.6 of their width.
-ETA_COVERED = 2.49535
-OUTER_SHARE = (ETA_COVERED - (ETA_MAX - ETA_STEP)) / ETA_STEP
 # GeV
 ECAL_THRESHOLD, HCAL_THRESHOLD = 0.5, 1.0
 SIGNIFICANCE = 2.0
@@ -55,9 +52,17 @@ class _Cells:
 
 
 def read_out(
-    hits: Hits, kept_tracks: np.ndarray, events: int, rng: np.random.Generator, config: GenerationConfig
+    hits: Hits,
+    kept_tracks: np.ndarray,
+    events: int,
+    rng: np.random.Generator,
+    config: GenerationConfig,
+    eta_seen: float = ETA_SEEN,
 ) -> Readout:
-    """Images and candidates of all hits of some bunch crossings; kept_tracks (n,) bool: not removed as pile-up."""
+    """Images and candidates of all hits of some bunch crossings; kept_tracks (n,) bool: not removed as pile-up.
+
+    eta_seen: where the hits end, in whole forward towers.
+    """
     tracks = np.flatnonzero(kept_tracks & (hits.pt > 0))
     shown = tracks[np.abs(hits.eta[tracks]) < ETA_COVERED]
     images = np.zeros((events, *IMAGE_SHAPE), np.float32)
@@ -66,7 +71,7 @@ def read_out(
     images[..., 1], photons = _ecal(hits, events, rng, config)
     images[..., 2], neutral = _hcal(hits, events, rng, config)
     charged = np.column_stack([hits.event[tracks], hits.pt[tracks], hits.track_eta[tracks], hits.track_phi[tracks]])
-    candidates = np.concatenate([charged, photons, neutral, _forward(hits, rng, config)])
+    candidates = np.concatenate([charged, photons, neutral, _forward(hits, rng, config, eta_seen)])
     candidates = candidates[np.argsort(candidates[:, 0], kind="stable")]
     bounds = np.searchsorted(candidates[:, 0], np.arange(1, events))
     n_tracks = np.bincount(hits.event[shown], minlength=events)
@@ -131,14 +136,14 @@ def _hcal(hits: Hits, events: int, rng: np.random.Generator, config: GenerationC
     return image, _candidates(towers.event, excess, eta, phi, found)
 
 
-def _forward(hits: Hits, rng: np.random.Generator, config: GenerationConfig) -> np.ndarray:
-    """Candidates (m, 4) beyond the image, out to where the jets end."""
+def _forward(hits: Hits, rng: np.random.Generator, config: GenerationConfig, eta_seen: float) -> np.ndarray:
+    """Candidates (m, 4) beyond the image."""
     edge = np.where(hits.kind == IN_ECAL, ETA_COVERED, ETA_MAX)
     outside = np.flatnonzero((hits.kind <= IN_HCAL) & (np.abs(hits.eta) >= edge))
-    towers = _cells(hits, outside, FORWARD_N_PHI, round(2 * ETA_SEEN / FORWARD_ETA_STEP), ETA_SEEN)
+    towers = _cells(hits, outside, FORWARD_N_PHI, round(2 * eta_seen / FORWARD_ETA_STEP), eta_seen)
     true = towers.energy * config.hcal_scale
     energy = lognormal(true, _forward_sigma(true) * config.resolution_scale, rng)
-    eta = (towers.column + 0.5) * FORWARD_ETA_STEP - ETA_SEEN
+    eta = (towers.column + 0.5) * FORWARD_ETA_STEP - eta_seen
     phi = (towers.row + 0.5) * (2 * np.pi / FORWARD_N_PHI) - np.pi
     return _candidates(towers.event, energy, eta, phi, energy > SIGNIFICANCE * _forward_sigma(energy))
 

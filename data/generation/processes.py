@@ -15,7 +15,7 @@ from codae_l1.data.generation.config import GenerationConfig
 
 # Pythia's largest random seed.
 _MAX_SEED = 900_000_000
-_COMMON = (
+COMMON = (
     "Print:quiet = on",
     "Check:event = off",
     "Random:setSeed = on",
@@ -53,12 +53,12 @@ class Particles:
 def settings(process: str, config: GenerationConfig) -> tuple[str, ...]:
     """Pythia's settings for a process ("qcd", a signal's name, or "pileup")."""
     if process == "pileup":
-        return (*_COMMON, *_PILEUP, f"Beams:eCM = {config.pileup_energy_gev}")
+        return (*COMMON, *_PILEUP, f"Beams:eCM = {config.pileup_energy_gev}")
     if process == QCD:
-        return (*_COMMON, *_QCD)
+        return (*COMMON, *_QCD)
     if process in SUEP_MASSES:
-        return (*_COMMON, *_suep(SUEP_MASSES[process], config))
-    return (*_COMMON, *_svj(SVJ_MASSES[process], config.invisible_fraction))
+        return (*COMMON, *_suep(SUEP_MASSES[process], config))
+    return (*COMMON, *_svj(SVJ_MASSES[process], config.invisible_fraction))
 
 
 def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
@@ -81,19 +81,26 @@ def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
 
 
 def collisions(pythia: Any, count: int) -> Particles:
-    """The next `count` collisions, less those that Pythia gives up.
+    """The next `count` collisions, less those that Pythia gives up."""
+    return final_particles(next_batch(pythia, count))
 
-    Pythia hands over whole batches as columns, four times as fast as one Python object a particle.
-    """
-    import awkward
 
+def next_batch(pythia: Any, count: int) -> Any:
+    """Whole records of the next collisions as Pythia's awkward array; four times as fast as Python objects."""
     try:
         batch = pythia.nextBatch(count, "skip")
     except RuntimeError as error:
         raise ToolError(f"Pythia 8 failed ({error})", "events", "check the settings of the process") from None
-    final = batch.prt[batch.prt.status > 0]
     if len(batch) == 0:
         raise ToolError(f"Pythia 8 failed {count} times", "events", "check the settings of the process")
+    return batch
+
+
+def final_particles(batch: Any) -> Particles:
+    """The stable particles of a batch."""
+    import awkward
+
+    final = batch.prt[batch.prt.status > 0]
     event = np.repeat(np.arange(len(batch)), np.asarray(awkward.num(final)))
     flat = awkward.flatten(final)
     momentum = np.column_stack([np.asarray(flat.p[axis]) for axis in ("px", "py", "pz", "e")])

@@ -18,7 +18,7 @@ FACE_RADIUS = 1.29
 FACE_HALF_LENGTH = 3.0
 # GeV / (T m), the speed of light in units of 1e9 m/s.
 BENDING = 0.299792458
-# Largest |eta| of a hit that is kept (jets end there), and of a particle that leaves a track.
+# Largest |eta| of a hit that is kept, unless more is asked for, and of a particle that leaves a track.
 ETA_SEEN = 3.5
 ETA_TRACKS = 2.5
 ETA_BARREL = 1.5
@@ -60,8 +60,14 @@ class Hits:
 _TYPES = {"event": np.int32, "kind": np.int8}
 
 
-def propagate(particles: Particles, z_vertex: np.ndarray, rng: np.random.Generator, config: GenerationConfig) -> Hits:
-    """Hits of collisions whose vertices lie at z_vertex (collisions,) [mm] on the beam line."""
+def propagate(
+    particles: Particles,
+    z_vertex: np.ndarray,
+    rng: np.random.Generator,
+    config: GenerationConfig,
+    eta_seen: float = ETA_SEEN,
+) -> Hits:
+    """Hits within |eta| = eta_seen of collisions whose vertices lie at z_vertex (collisions,) [mm] on the beam line."""
     pt = np.hypot(particles.momentum[:, 0], particles.momentum[:, 1])
     keep = np.flatnonzero(_visible(np.abs(particles.pdg), rng, config.invisible_in_hcal) & (pt > 0.01))
     event, pdg, pt = particles.event[keep], particles.pdg[keep], pt[keep]
@@ -76,7 +82,7 @@ def propagate(particles: Particles, z_vertex: np.ndarray, rng: np.random.Generat
     efficiency = np.minimum(track_efficiency(code, charge, pt, eta) * config.efficiency_scale, 1)
     found = rng.random(len(pt)) < efficiency
     kind = np.where((code == 11) | (code == 22), IN_ECAL, np.where(code == 13, IN_NEITHER, IN_HCAL))
-    seen = np.flatnonzero(np.abs(eta) < ETA_SEEN)
+    seen = np.flatnonzero(np.abs(eta) < eta_seen)
     table = (
         event,
         eta,

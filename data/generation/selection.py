@@ -27,18 +27,18 @@ PATCH_AREA = PATCH_ETA * 2 * np.pi / PATCHES_PHI
 class JetFinder:
     """Anti-kt jets through Pythia's SlowJet; made once, used for many events."""
 
-    def __init__(self, pythia: Any):
+    def __init__(self, pythia: Any, radius: float = RADIUS, pt_min: float = JET_PT_MIN, eta_max: float = ETA_JETS):
         import pythia8mc
 
         self._event = pythia8mc.Event()
         self._event.init("", pythia.particleData)
         # Power -1 is anti-kt; select 1 takes all particles given; mass set 0 makes them massless.
-        self._jets = pythia8mc.SlowJet(-1, RADIUS, JET_PT_MIN, ETA_JETS, 1, 0)
+        self._jets = pythia8mc.SlowJet(-1, radius, pt_min, eta_max, 1, 0)
         with _silent_stdout():
             self.jets(np.ones((1, 3)))
 
     def jets(self, candidates: np.ndarray) -> np.ndarray:
-        """Jets (j, 2) pT [GeV] and rapidity of candidates (m, 3) pT, eta, phi."""
+        """Jets (j, 3) pT [GeV], rapidity, phi of candidates (m, 3) pT, eta, phi; the hardest first."""
         self._event.reset()
         append = self._event.append
         pt, eta, phi = candidates.T
@@ -46,8 +46,13 @@ class JetFinder:
         for px, py, pz, energy in zip(*(column.tolist() for column in momenta), strict=True):
             append(22, 91, 0, 0, px, py, pz, energy, 0.0)
         self._jets.analyze(self._event)
-        found = [(self._jets.pT(i), self._jets.y(i)) for i in range(self._jets.sizeJet())]
-        return np.array(found, np.float64).reshape(-1, 2)
+        found = [(self._jets.pT(i), self._jets.y(i), self._jets.phi(i)) for i in range(self._jets.sizeJet())]
+        return np.array(found, np.float64).reshape(-1, 3)
+
+    def constituents(self, jet: int) -> np.ndarray:
+        """Indices of the candidates in a jet of the last call."""
+        # Entry 0 of Pythia's event is the whole system.
+        return np.array(self._jets.constituents(jet), np.int64) - 1
 
     def ht(self, candidates: np.ndarray) -> float:
         """Scalar sum of jet pT [GeV] after subtraction."""

@@ -1,0 +1,173 @@
+"""Pieces of a sample made on a Dask cluster and kept in a work folder until the sample is whole.
+
+A piece is one file, or several, that depend on nothing but the config: whichever worker makes it, and when, it is the
+same. What is there is not made again, so that a killed generation goes on where it stopped.
+
+The cluster is one of local processes, or any other by its scheduler's address; its workers need this package in the
+same versions and the work folder under the same path (https://distributed.dask.org).
+"""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.errors import InputError, ToolError
+
+Progress = Callable[[int, int, str], None]
+# Changes when the same config would give other events.
+GENERATOR_VERSION = 2
+_STAMP = "config.json"
+# seconds
+_PATIENCE_S = 10
+
+
+@dataclass(frozen=True)
+class Piece:
+    """files: what it makes in the work folder. events: how many of the sample. text: for the progress. make: called
+    with the folder; it is sent to a worker, so a function of a module with its arguments bound."""
+
+    files: tuple[str, ...]
+    events: int
+    text: str
+    make: Callable[[Path], None]
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether nothing is left to make."""
+        return all((folder / name).exists() for name in self.files)
+
+
+def prepare(folder: Path, config: dict[str, Any]) -> None:
+    """A work folder for this config: new, or left by the same one; half-written files of a killed run are removed."""
+    require_pythia()
+    stamp = {"config": config, "versions": versions()}
+    if (folder / _STAMP).exists():
+        if read_json(folder / _STAMP) != stamp:
+            raise InputError(
+                f"work folder {folder} of another config or version",
+                "chunks of the config given",
+                "remove the folder or choose another one",
+            )
+        for leftover in folder.glob(".*"):
+            leftover.unlink()
+    else:
+        write_json(folder / _STAMP, stamp)
+
+
+def make_all(
+    stages: Sequence[Sequence[Piece]],
+    folder: Path,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make the pieces that are not in the folder; a later stage's need those of the stages before.
+
+    workers: local processes, default all cores. scheduler: address of a Dask scheduler, whose workers are used instead.
+    progress: called with events done, events in all and what is being made.
+    """
+    report = progress or (lambda done, total, text: None)
+    total = sum(piece.events for stage in stages for piece in stage)
+    missing = [[piece for piece in stage if not piece.is_there(folder)] for stage in stages]
+    done = total - sum(piece.events for stage in missing for piece in stage)
+    if not any(missing[-1:]):
+        return
+    with _client(workers, scheduler) as client:
+        for stage in missing:
+            report(done, total, stage[0].text if stage else "")
+            for piece in _made(client, stage, folder.resolve()):
+                done += piece.events
+                report(done, total, piece.text)
+
+
+def versions() -> dict[str, Any]:
+    """Versions that the events depend on."""
+    packages = {name: importlib.metadata.version(name) for name in ("codae-l1", "pythia8mc", "numpy")}
+    return {"generator": GENERATOR_VERSION, **packages}
+
+
+def require_pythia() -> None:
+    """Raise InputError where the packages of generation are not installed."""
+    for package in ("pythia8mc", "awkward"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise InputError(
+                f"{package} is not installed",
+                "Pythia 8 where events are generated",
+                "pip install pythia8mc==8.317.2 awkward (or pip install -e '.[generate]')",
+            ) from None
+
+
+def make_piece(piece: Piece, folder: Path, expected: dict[str, Any]) -> None:
+    """On a worker: make a piece, where this is the same generator and the same folder."""
+    require_pythia()
+    if versions() != expected:
+        raise InputError(f"a worker with {versions()}", f"{expected}", "install the same versions on all workers")
+    if not (folder / _STAMP).exists():
+        raise InputError(
+            f"a worker without the work folder {folder}", "a folder that all workers share", "choose one: --work-folder"
+        )
+    piece.make(folder)
+
+
+def _made(client: Any, stage: Sequence[Piece], folder: Path) -> Iterator[Piece]:
+    """The pieces of a stage as they are made."""
+    from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
+
+    expected = versions()
+    pieces = {client.submit(make_piece, piece, folder, expected, pure=False): piece for piece in stage}
+    try:
+        for future in as_completed(list(pieces)):
+            future.result()
+            yield pieces[future]
+    except (KilledWorker, FutureCancelledError) as error:
+        raise ToolError(
+            f"a worker process of the generation died ({type(error).__name__})",
+            "one that lives",
+            "start it again: finished chunks are kept",
+        ) from error
+    finally:
+        # After an error or an interrupt nobody waits for the pieces under way.
+        client.cancel(list(pieces), force=True)
+
+
+@contextlib.contextmanager
+def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    """A client of the scheduler at an address, or of local processes that end with it."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    # Memory is bounded by the size of a chunk, so that no worker is stopped for it.
+    quiet = {"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}
+    with dask.config.set(quiet), contextlib.ExitStack() as stack:
+        if scheduler is None:
+            number = workers or os.cpu_count() or 1
+            cluster = LocalCluster(
+                n_workers=number,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+            address = stack.enter_context(cluster)
+        else:
+            address = scheduler
+        yield stack.enter_context(_connected(Client, address))
+
+
+def _connected(client: Any, address: Any) -> Any:
+    try:
+        return client(address, timeout=_PATIENCE_S)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler at {address} ({type(error).__name__})",
+            "the address of a running one, such as tcp://host:8786",
+            "start it, or leave --scheduler out for local processes",
+        ) from None
