@@ -73,7 +73,7 @@ class ConvLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters, self.strides, self.groups, self.norm_kind, self.slope = filters, strides, groups, norm, slope
         self.convolution = conv3x3(filters, strides, groups)
-        self.norm = make_norm(norm)
+        self.norm: Any = make_norm(norm)
 
     def build(self, input_shape: tuple) -> None:
         """Build the parts, so that a saved layer finds its weights."""

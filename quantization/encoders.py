@@ -48,7 +48,8 @@ class EncoderConfig:
     encoders: which encoders are quantized. weight_bits: of every kernel. word_bits: of what leaves a hidden layer.
     output_bits: of z_m, z_R. slope: of the ReLU below zero, 0 or a power of two. pooling: how f_m halves its grid.
     margin, output_margin: head room over the largest value on QCD calibration events (quantization/calibration.py).
-    float_epochs: training in situ before quantization, to make up for the swaps; 0 where the float model has them all.
+    warm_up_steps, warm_up_rate: batches of 128 and rate of the float twin's least-squares training, which makes up for
+    the swaps; 0 steps where the float model has them all.
     """
 
     encoders: tuple[Part, ...] = PARTS
@@ -59,7 +60,8 @@ class EncoderConfig:
     pooling: Literal["strided", "2x2"] = "strided"
     margin: float = 1.5
     output_margin: float = 2.0
-    float_epochs: int = 1
+    warm_up_steps: int = 1000
+    warm_up_rate: float = 0.005
 
     def __post_init__(self):
         if not self.encoders or len(set(self.encoders)) < len(self.encoders):
@@ -74,8 +76,12 @@ class EncoderConfig:
         for name in ("margin", "output_margin"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise InputError(f"encoders.{name} = {getattr(self, name)}", "a finite number >= 1", "raise it")
-        if self.float_epochs < 0:
-            raise InputError(f"encoders.float_epochs = {self.float_epochs}", "a number >= 0", "raise it")
+        if self.warm_up_steps < 0 or not 0 < self.warm_up_rate < float("inf"):
+            raise InputError(
+                f"encoders.warm_up_steps = {self.warm_up_steps}, warm_up_rate = {self.warm_up_rate}",
+                "steps >= 0, a finite rate above 0",
+                "correct them",
+            )
 
 
 def build_encoder(

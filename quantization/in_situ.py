@@ -146,7 +146,7 @@ def _warm_up(
 ) -> tuple[Student, list[float], list[float]]:
     """A student of the trained z_m, standardised, on augmented QCD; and z_m's means and deviations."""
     masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
-    z_m, calibration = _batched(codae.f_m, masks), input_counts(calibration_masks, firmware)
+    z_m, calibration = batched(codae.f_m, masks), input_counts(calibration_masks, firmware)
     mean, deviation = z_m.mean(axis=0), np.maximum(z_m.std(axis=0), SMALLEST_DEVIATION)
     targets = ((z_m - mean) / deviation).astype(np.float32)
     student = learn(input_counts(masks, firmware), targets, calibration, warm_up, firmware, seed, progress)
@@ -226,7 +226,8 @@ def mean_bce(model: CoDAE, masks: np.ndarray) -> float:
     return float(codae_scores(model, masks)["bce"].mean())
 
 
-def _batched(model: keras.Model, masks: np.ndarray, size: int = 256) -> np.ndarray:
+def batched(model: keras.Model, masks: np.ndarray, size: int = 256) -> np.ndarray:
+    """Outputs of a model of one output on masks (N, 72, 58, 1), batch after batch."""
     parts = [model.predict_on_batch(masks[i : i + size].astype(np.float32)) for i in range(0, len(masks), size)]
     return np.concatenate(parts)
 

@@ -158,7 +158,7 @@ def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.nda
     published, rows = next(iter(results.values())), {}
     for row, trials in results.items():
         means, reference = (
-            [{score: np.mean(list(a.values())) for score, a in t["auc"].items()} for t in of]
+            [{score: float(np.mean(list(a.values()))) for score, a in t["auc"].items()} for t in of]
             for of in (trials, published)
         )
         rows[row] = {

@@ -190,6 +190,8 @@ def test_what_cannot_be_exact_or_made_is_named(twin, tmp_path):
         EncoderConfig(slope=0.2)
     with pytest.raises(InputError, match=r"encoders.weight_bits = 12; expected 2 to 11 bits"):
         EncoderConfig(weight_bits=12)
+    with pytest.raises(InputError, match=r"encoders.warm_up_steps = -1, warm_up_rate = 0.005; expected steps >= 0"):
+        EncoderConfig(warm_up_steps=-1)
     with pytest.raises(InputError, match="no calibration event"):
         float_twin("f_m", CoDAE(TINY), EncoderConfig(), MASKS[:0])
     name = next(n for n in weighted(twin.model) if n not in ("level0", "softplus"))

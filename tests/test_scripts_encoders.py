@@ -1,4 +1,4 @@
-"""The swap table's command: every row of one budget, trials done once, table as stored."""
+"""Commands of the encoders: the swap table, trials done once; QKeras encoders of a run, as documented."""
 
 import dataclasses
 import sys
@@ -12,7 +12,12 @@ from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
 from codae_l1.data.store import EventFile, write_events
 from codae_l1.models import training
-from codae_l1.scripts import cli, swaps
+from codae_l1.models.codae import TINY, CoDAE, save_codae
+from codae_l1.models.codvae import TINY_CODVAE, create_model
+from codae_l1.quantization.encoders import QuantizedEncoder
+from codae_l1.scripts import cli, encoders, swaps
+from codae_l1.scripts.run_config import DataConfig, RunConfig
+from codae_l1.scripts.run_folder import RunFolder
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -26,7 +31,7 @@ def events(tmp_path_factory):
     path = tmp_path_factory.mktemp("events") / "few.h5"
     with EventFile(SAMPLE) as file:
         splits, chosen = split_of(file.pileup_block), []
-        for split in ("train", "validation", "test"):
+        for split in ("train", "validation", "calibration", "test"):
             chosen += np.flatnonzero((splits == split) & (file.signal == QCD))[:60].tolist()
         for signal in ("h300", "svj3100"):
             chosen += np.flatnonzero((splits == "test") & (file.signal == signal))[:8].tolist()
@@ -95,3 +100,37 @@ def test_all_rows_have_the_same_sizes():
 def test_mistakes_are_one_line(run, capsys, arguments, words):
     assert run(*arguments) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def quantize(monkeypatch, events, tmp_path):
+    """The documented command on a run of a tiny, untrained model; gives its JSON."""
+
+    def call(model, *arguments):
+        folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=model.config))
+        save_codae(model, folder.path("train", "codae.keras"))
+        short = ["--warm-up-steps", 10, "--epochs", 1, "--events", 32]
+        words = ["--run", folder.folder, *arguments, *short]
+        monkeypatch.setattr(sys, "argv", ["encoders.py", *map(str, words)])
+        encoders.command()
+        return folder.path("encoders"), read_json(folder.path("encoders", "encoders.json"))
+
+    return call
+
+
+def test_the_documented_command_writes_encoders_and_their_table(quantize, capsys):
+    folder, content = quantize(CoDAE(TINY), "--encoders", "f_m", "f_r", "--pooling", "strided")
+    assert QuantizedEncoder.load(folder / "f_m.npz").config.pooling == "strided"
+    assert QuantizedEncoder.load(folder / "f_r.npz").outputs == ("z_r_word",)
+    entry = content["scores"]["mse"]["auc"]["h300"]
+    table = (folder / "encoders.md").read_text()
+    assert f"{100 * entry['quantized']:.1f} ({-100 * entry['difference']:+.1f} ± {100 * entry['error']:.1f})" in table
+    assert table.strip() in capsys.readouterr().out
+    assert set(content["forecast"]["f_m"]) == {"io_parallel", "io_stream"}
+
+
+def test_a_codvae_s_encoders(quantize):
+    folder, content = quantize(create_model(TINY_CODVAE), "--encoders", "f_r", "--hls")
+    assert "kl" in content["scores"]
+    assert "outputs z_r_word, softplus_word" in content["hls4ml"]["f_r"]["refused"]
+    assert not (folder / "f_m.npz").exists()

@@ -1,0 +1,122 @@
+"""QKeras f_m and f_R of a run's full model: trained in situ, held against the float model, sized for hls4ml.
+
+    python scripts/encoders.py --run runs/demo --encoders f_m f_r --pooling strided
+
+Reads the run's events and train/codae.keras. Writes f_m.npz and f_r.npz (QKeras, weights as integer words),
+encoders.json and encoders.md into --out, runs/demo/encoders here. --hls converts what hls4ml takes and compares words.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import whole_file, write_json
+from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, stage
+
+# Scores in the table; the JSON has them all.
+SHOWN = ("mse", "invented", "block_power", "z0")
+
+
+def command() -> None:
+    """Parse the arguments, train, validate, write."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="run folder whose full model is trained")
+    parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
+    parser.add_argument("--encoders", nargs="+", choices=("f_m", "f_r"), default=["f_m", "f_r"])
+    parser.add_argument("--weight-bits", type=int, default=8)
+    parser.add_argument("--word-bits", type=int, default=8)
+    parser.add_argument("--slope", type=float, default=0.0, help="of the ReLU below zero: 0 or a power of two")
+    parser.add_argument("--pooling", choices=("strided", "2x2"), default="strided", help="how f_m halves its grid")
+    parser.add_argument("--warm-up-steps", type=int, default=1000, help="of the float twin, before quantization")
+    parser.add_argument("--epochs", type=int, default=2, help="of quantization-aware training in situ")
+    parser.add_argument("--events", type=int, default=2048, help="QCD events an epoch")
+    parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
+    arguments = parser.parse_args()
+    run = stage.open_run(arguments.run, None)
+    print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
+
+
+def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
+    """Quantize, validate, save; what encoders.json holds."""
+    from codae_l1.hls.encoders import encoder_forecast
+    from codae_l1.models.codae import load_codae
+    from codae_l1.models.scores import codae_scores, orientations, track_mask
+    from codae_l1.quantization.encoders import EncoderConfig
+    from codae_l1.quantization.encoders_in_situ import train_encoders, validate
+    from codae_l1.scripts.dataset import read_split
+    from codae_l1.scripts.run_folder import stamp
+
+    names = ("weight_bits", "word_bits", "slope", "pooling", "warm_up_steps")
+    config = EncoderConfig(tuple(arguments.encoders), **{name: getattr(arguments, name) for name in names})
+    in_situ = dataclasses.replace(run.config.in_situ, epochs=arguments.epochs, events=arguments.events)
+    codae = load_codae(run.path("train", "codae.keras"))
+    masks = {s: track_mask(read_split(run, s).images) for s in ("train", "validation", "calibration")}
+    test = read_split(run, "test", qcd_only=False)
+    with cli.Progress("encoders") as progress:
+        trained = train_encoders(
+            codae, masks["train"], masks["calibration"], in_situ, config, run.config.seed, progress
+        )
+    for part, encoder in trained.encoders.items():
+        encoder.save(out / f"{part}.npz")
+    signs = orientations(codae_scores(codae, masks["validation"]))
+    content = {"config": dump(config), "in_situ": dump(in_situ), "history": trained.history}
+    content["scores"] = validate(codae, trained.model, track_mask(test.images), test.signal, signs)
+    content["forecast"] = {
+        part: {io: encoder_forecast(part, codae.config, config, io).as_dict() for io in ("io_parallel", "io_stream")}
+        for part in config.encoders
+    }
+    if arguments.hls:
+        content["hls4ml"] = hls(trained.encoders, run.config.hls, track_mask(test.images), out)
+    content["stamp"] = stamp(run.config.seed)
+    write_json(out / "encoders.json", content)
+    with whole_file(out / "encoders.md") as temporary:
+        temporary.write_text(table(content) + "\n")
+    return content
+
+
+def hls(encoders: dict[Any, Any], config: Any, masks: np.ndarray, out: Path) -> dict[str, Any]:
+    """Encoder -> events compared and words that differ, or why hls4ml cannot take it."""
+    from codae_l1.hls.encoders import convert_encoder
+
+    found: dict[str, Any] = {}
+    for part, encoder in encoders.items():
+        try:
+            project = convert_encoder(encoder, config, out / f"hls4ml_{part}")
+        except InputError as error:
+            found[part] = {"refused": str(error)}
+            continue
+        different = project.predict_words(masks) != encoder.predict_words(masks)[0].reshape(len(masks), -1)
+        found[part] = {"events": len(masks), "different": int(different.any(axis=1).sum())}
+    return found
+
+
+def table(content: dict[str, Any]) -> str:
+    """Markdown: AUC in % of the quantized model, what changed, rank correlation on QCD; then sizes."""
+    signals = list(content["scores"]["mse"]["auc"])
+    lines = [["score", "rank correlation", *signals], ["---"] * (2 + len(signals))]
+    for score in SHOWN:
+        entry, cells = content["scores"][score], []
+        for signal in signals:
+            auc = entry["auc"][signal]
+            cells.append(f"{100 * auc['quantized']:.1f} ({-100 * auc['difference']:+.1f} ± {100 * auc['error']:.1f})")
+        lines.append([score, f"{entry['rank_correlation']:.3f}", *cells])
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    text += ["", "AUC in % with QKeras encoders; in brackets what swaps and words changed, paired bootstrap error."]
+    for part, sizes in content["forecast"].items():
+        for io, size in sizes.items():
+            at_once = f"{size['multiplications']:,} multiplications at once, largest array {size['largest_array']:,}"
+            text.append(
+                f"{part}, {io}: {size['parameters']:,} parameters, {at_once}, about {size['lut']:,} LUT predicted"
+            )
+    for part, result in content.get("hls4ml", {}).items():
+        different = f"{result.get('different')} of {result.get('events')} events differ from QKeras"
+        text.append(f"{part} in hls4ml: {result.get('refused', different)}")
+    return "\n".join(text)
+
+
+if __name__ == "__main__":
+    cli.run(command)
