@@ -3,8 +3,8 @@
     python benchmarks/bench_generation.py
 
 Accepted events per CPU second at pile-up 50, starting Pythia and writing the chunk included, the pile-up pool apart.
-Prints one JSON object. CPU time, not wall time, so that other programs disturb little. The figures beside are a trial generator's on another
-machine (NumPy and Pythia 8, one event at a time): ratios to them compare machines, too.
+CPU time, not wall time, so that other programs disturb little. The figures beside are those of a trial generator on
+another machine (NumPy and Pythia 8, one event at a time): ratios to them compare machines, too. Prints one JSON object.
 """
 
 import json
@@ -24,7 +24,7 @@ TRIAL = {"pile-up pool": 450, "qcd": 47, "svj2100": 71, "svj4100": 63, "h700": 1
 
 def main() -> None:
     """Make the pool and a chunk of each process; print the rates."""
-    config = GenerationConfig(pileup_blocks=20, pileup_block_size=100)
+    config = GenerationConfig(pileup_blocks=20)
     rates = {}
     with tempfile.TemporaryDirectory() as folder:
         # Imports are paid once a worker.

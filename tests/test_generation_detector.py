@@ -85,7 +85,7 @@ def test_scalar_decays_into_charged_pairs_that_carry_its_momentum():
     for mass in (125.0, 400.0, 1000.0):
         p = np.array([40.0, -70.0, 300.0])
         scalar = np.array([*p, np.sqrt(mass**2 + p @ p)])
-        code, momenta = decay_scalar(scalar, rng)
+        code, momenta = decay_scalar(scalar, rng, CONFIG)
         assert momenta.sum(axis=0) == pytest.approx(scalar)
         assert charges(code).sum() == 0
         squares = momenta[:, 3] ** 2 - (momenta[:, :3] ** 2).sum(axis=1)
@@ -100,7 +100,7 @@ def test_scalars_of_a_batch_decay_each_in_its_own_collision():
     batch = particles(
         [25, 211, 2112, 25], [scalar, [1, 0, 0, 2], [0, 1, 0, 2], scalar], [0, 0, 1, 1], np.arange(12.0).reshape(4, 3)
     )
-    decayed = decay_scalars(batch, np.random.default_rng(0))
+    decayed = decay_scalars(batch, np.random.default_rng(0), CONFIG)
     assert (np.diff(decayed.event) >= 0).all()
     assert 25 not in decayed.pdg
     for event, rest, where in ((0, [1.0, 0, 0, 2], [0, 1, 2]), (1, [0.0, 1, 0, 2], [9, 10, 11])):
@@ -258,6 +258,21 @@ def test_wide_and_narrow_scalars_and_the_invisible_share_reach_pythia():
     assert "4900111:oneChannel = 1 0.1 0 51 -51" in settings("svj2100", GenerationConfig(invisible_fraction=0.1))
 
 
+def test_masses_reach_pythia_and_the_shower():
+    config = GenerationConfig(masses_gev=("h125=150", "svj2100=1500"), dark_hadron_mass_gev=30.0)
+    assert "25:m0 = 150.0" in settings("h125", config)
+    assert "25:m0 = 200.0" in settings("h200", config)
+    assert {"4900023:m0 = 1500.0", "4900111:m0 = 30.0", "4900101:m0 = 15.0"} <= set(settings("svj2100", config))
+    scalar, counts = np.array([0, 0, 0, 500.0]), []
+    for options in ({}, {"temperature_gev": 8.0}, {"meson_mass_gev": 10.0, "dark_photon_mass_gev": 4.0}):
+        code, momenta = decay_scalar(scalar, np.random.default_rng(1), GenerationConfig(**options))
+        assert momenta.sum(axis=0) == pytest.approx(scalar, abs=1e-9)
+        counts.append(len(code))
+    # Hotter or heavier mesons are fewer.
+    assert counts[0] > 2 * counts[1]
+    assert counts[0] > 2 * counts[2]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -265,6 +280,8 @@ def test_wide_and_narrow_scalars_and_the_invisible_share_reach_pythia():
         ("invisible_fraction", 1.5, "generation.invisible_fraction = 1.5; expected a share from 0 to 1"),
         ("efficiency_scale", 3.0, "generation.efficiency_scale = 3.0; expected a factor from 0 to 2"),
         ("hcal_scale", 0.0, "generation.hcal_scale = 0.0; expected a value > 0"),
+        ("masses_gev", ("h125",), r"generation.masses_gev = .*'h125'.*; expected names of signals with a mass"),
+        ("meson_mass_gev", 1.0, "generation.meson_mass_gev = 1.0; expected 2.1 dark photons' mass"),
         ("n_qcd", -1, "generation.n_qcd = -1; expected a value >= 0"),
         ("chunk_events", 0, "generation.chunk_events = 0; expected a value >= 1"),
         ("pileup_blocks", 4, "generation.pileup_blocks = 4; expected at least 20"),

@@ -156,7 +156,7 @@ class _Maker:
     def _read_out(self, particles: Particles, slots: np.ndarray) -> Readout:
         """The detector's answer to the collisions, each with the pile-up of its slot's block."""
         if self._task.process in SUEP_MASSES:
-            particles = decay_scalars(particles, self._rng)
+            particles = decay_scalars(particles, self._rng, self._config)
         number = len(slots)
         z = self._rng.normal(0, Z_SPREAD, number)
         hits = propagate(particles, z, self._rng, self._config)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from codae_l1.data.errors import InputError
-from codae_l1.data.events import PROCESSES
+from codae_l1.data.events import PROCESSES, SIGNALS, SUEP_MASSES, SVJ_MASSES
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class GenerationConfig:
         10 MeV.
     recoil_below_gev: SUEP scalars up to this mass are made with a recoiling parton of at least 150 GeV, without which
         one in fifty passes the selection; 0 switches it off.
+    masses_gev: masses of scalars and Z' other than those of their names, such as "h125=150"; the name stays.
+    meson_mass_gev, temperature_gev, dark_photon_mass_gev: SUEP's dark meson, its temperature, what it decays to.
+    dark_hadron_mass_gev: semi-visible jets' dark pions and vectors; their quarks have half of it.
     invisible_fraction: r_inv, share of dark hadrons of semi-visible jets that decay invisibly.
     invisible_in_hcal: share of the invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5 matches
         the public sample's SVJ sums and is probably a flaw of it.
@@ -43,6 +46,11 @@ class GenerationConfig:
     minimum_ht_gev: float = 500.0
     wide_scalar: bool = True
     recoil_below_gev: float = 200.0
+    masses_gev: tuple[str, ...] = ()
+    meson_mass_gev: float = 2.0
+    temperature_gev: float = 2.0
+    dark_photon_mass_gev: float = 0.7
+    dark_hadron_mass_gev: float = 20.0
     invisible_fraction: float = 0.3
     invisible_in_hcal: float = 0.0
     ecal_scale: float = 1.0
@@ -56,8 +64,14 @@ class GenerationConfig:
             self._require(name, getattr(self, name) >= 0, "a value >= 0")
         for name in ("pileup_block_size", "chunk_events"):
             self._require(name, getattr(self, name) >= 1, "a value >= 1")
-        for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale"):
+        for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale", "temperature_gev"):
             self._require(name, getattr(self, name) > 0, "a value > 0")
+        # A' -> pi pi must be open, phi -> A' A' too; dark hadrons decay to bottom quarks.
+        self._require("dark_photon_mass_gev", self.dark_photon_mass_gev >= 0.3, "a value >= 0.3")
+        self._require(
+            "meson_mass_gev", self.meson_mass_gev >= 2.1 * self.dark_photon_mass_gev, "2.1 dark photons' mass"
+        )
+        self._require("dark_hadron_mass_gev", self.dark_hadron_mass_gev >= 11, "a value >= 11")
         # One whole cycle of the splits (codae_l1.data.splits).
         self._require(
             "pileup_blocks", self.pileup_blocks >= 20, "at least 20, so that each split has blocks of its own"
@@ -65,8 +79,21 @@ class GenerationConfig:
         for name in ("invisible_fraction", "invisible_in_hcal"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
         self._require("efficiency_scale", 0 <= self.efficiency_scale <= 2, "a factor from 0 to 2")
+        for word in self.masses_gev:
+            name, _, value = word.partition("=")
+            valid = name in SIGNALS and value.replace(".", "", 1).isdecimal() and float(value) >= 50
+            self._require("masses_gev", valid, "names of signals with a mass of at least 50, such as h125=150")
         unknown = sorted(set(self.processes) - set(PROCESSES))
         self._require("processes", not unknown, f"names out of {', '.join(PROCESSES)}")
+
+    def mass(self, process: str) -> float:
+        """Mass [GeV] of a signal's scalar or Z'.
+
+        >>> GenerationConfig(masses_gev=("h125=150",)).mass("h125")
+        150.0
+        """
+        given = dict(word.split("=") for word in self.masses_gev)
+        return float(given.get(process, (SUEP_MASSES | SVJ_MASSES)[process]))
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.errors import InputError, ToolError
-from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES
+from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.data.generation.config import GenerationConfig
 
 # Pythia's largest random seed.
@@ -57,8 +57,8 @@ def settings(process: str, config: GenerationConfig) -> tuple[str, ...]:
     if process == QCD:
         return (*COMMON, *_QCD)
     if process in SUEP_MASSES:
-        return (*COMMON, *_suep(SUEP_MASSES[process], config))
-    return (*COMMON, *_svj(SVJ_MASSES[process], config.invisible_fraction))
+        return (*COMMON, *_suep(config.mass(process), config))
+    return (*COMMON, *_svj(config.mass(process), config))
 
 
 def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
@@ -126,7 +126,8 @@ def _suep(mass: float, config: GenerationConfig) -> tuple[str, ...]:
     return (*hard, f"25:m0 = {mass}", "25:mayDecay = off", *width)
 
 
-def _svj(mass: float, invisible: float) -> tuple[str, ...]:
+def _svj(mass: float, config: GenerationConfig) -> tuple[str, ...]:
+    hadron, invisible = config.dark_hadron_mass_gev, config.invisible_fraction
     mediator = [
         "HiddenValley:ffbar2Zv = on",
         f"4900023:m0 = {mass}",
@@ -138,8 +139,8 @@ def _svj(mass: float, invisible: float) -> tuple[str, ...]:
     ]
     # Without decays to quarks the mediator would have no production cross section.
     mediator += [f"4900023:addChannel = 0 0.003 102 {q} -{q}" for q in range(1, 7)]
-    dark = ["4900101:m0 = 10", "51:m0 = 9.99", "53:m0 = 9.99"]
-    dark += [f"{code}:m0 = 20" for code in (4900111, 4900113, 4900211, 4900213)]
+    dark = [f"4900101:m0 = {hadron / 2}", *(f"{code}:m0 = {hadron / 2 - 0.01}" for code in (51, 53))]
+    dark += [f"{code}:m0 = {hadron}" for code in (4900111, 4900113, 4900211, 4900213)]
     shower = [
         "Ngauge = 2",
         "nFlav = 2",
