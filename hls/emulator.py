@@ -2,7 +2,7 @@
 
 Folder (whole or not there): <namespace>.h and .cpp, the network; <namespace>_pooling.h and .cpp, from towers to its
 inputs; <namespace>_network.h, the trained words; <namespace>_layers.h, the arithmetic; emulator.json, what
-it is; lib<namespace>.so.
+it is; lib<namespace>-<checksum>.so.
 """
 
 import ctypes
@@ -150,11 +150,13 @@ def emulator_sources(
         )
     body, fractions = network_code(network, output_word)
     text = body + (str(pooling) if pooling else "")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
     design = {
         "version": version("codae-l1"),
-        "checksum": hashlib.sha256(text.encode()).hexdigest(),
+        "checksum": checksum,
         "namespace": namespace,
-        "library": f"lib{namespace}.so",
+        # A process that has loaded a library of this path is given that one again, whatever the file holds by now.
+        "library": f"lib{namespace}-{checksum[:12]}.so",
         "input_shape": list(network.input_shape),
         "inputs": math.prod(network.input_shape),
         "outputs": math.prod(network.layers[-1].shape),

@@ -1,8 +1,6 @@
 // The pooling of the emulator @NAMESPACE@. See @NAMESPACE@_pooling.h.
 #include "@NAMESPACE@_pooling.h"
 
-#include <cmath>
-
 namespace @NAMESPACE@ {
 namespace {
 
@@ -19,21 +17,26 @@ constexpr float highest = 1 << 20;
 
 int tower_word(float pixel, int k) {
     if (!energy[k]) return pixel > 0;
-    const float word = std::floor(pixel * static_cast<float>(1 / tower_lsb_gev));
-    return static_cast<int>(word < highest ? (word > -highest ? word : -highest) : highest);
+    const float word = pixel * static_cast<float>(1 / tower_lsb_gev);
+    const float kept = word < highest ? (word > -highest ? word : -highest) : highest;
+    const int whole = static_cast<int>(kept);
+    return whole - (kept < static_cast<float>(whole));
 }
 
 // tower(row, column, k): the word of a tower.
 template <class Tower>
 void pool_towers(Tower tower, std::int32_t *inputs) {
     for (int row = 0; row < rows; row += side) {
-        for (int first = -margin; first < columns; first += side) {
-            const int last = first + side < columns ? first + side : columns;
+        std::int64_t sums[(columns + 2 * margin) * n_channels] = {};
+        for (int i = row; i < row + side; i++) {
+            for (int j = 0; j < columns; j++) {
+                for (int k = 0; k < n_channels; k++) sums[(j + margin) * n_channels + k] += tower(i, j, k);
+            }
+        }
+        for (int first = 0; first < columns + 2 * margin; first += side) {
             for (int k = 0; k < n_channels; k++) {
                 std::int64_t sum = 0;
-                for (int i = row; i < row + side; i++) {
-                    for (int j = first < 0 ? 0 : first; j < last; j++) sum += tower(i, j, k);
-                }
+                for (int j = first; j < first + side; j++) sum += sums[j * n_channels + k];
                 sum = energy[k] ? sum >> shift : sum;
                 sum = sum < input_low ? input_low : sum;
                 *inputs++ = static_cast<std::int32_t>(sum > input_high ? input_high : sum);
