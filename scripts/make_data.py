@@ -26,6 +26,7 @@ from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.generate import generate
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
+from codae_l1.data.generation.parallel import Work
 from codae_l1.scripts import cli, stage
 
 # Layout of the file -> its config and its generator.
@@ -47,7 +48,7 @@ def work(run: Any) -> dict[str, Any]:
     if run.config.data.events == "generate":
         config, folder = run.config.data.generation, run.path("make_data", "work")
         with cli.Progress("generate") as progress:
-            generate(config, path, None, folder, progress, "data.events = generate")
+            generate(config, path, Work(None, folder, progress, "data.events = generate"))
     with EventFile(path) as file:
         file.verify()
         check_signals(file)
@@ -81,7 +82,8 @@ def command() -> None:
     config = configuration(options.config, _flags(options, kind), kind)
     words = shlex.join(["python", "scripts/make_data.py", *sys.argv[1:]])
     with cli.Progress("generate") as progress:
-        generator(config, options.out, options.workers, options.work_folder, progress, words, options.scheduler)
+        how = Work(options.workers, options.work_folder, progress, words, options.scheduler)
+        generator(config, options.out, how)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -14,6 +14,7 @@ from codae_l1.data.formats.adc2021 import object_slices
 from codae_l1.data.formats.top_tagging import jet_slices
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, event_objects, generate_objects
+from codae_l1.data.generation.parallel import Work
 
 pytestmark = [
     pytest.mark.generate,
@@ -27,7 +28,7 @@ JETS = JetConfig(n_top=6, n_qcd=4, seed=3, chunk_events=4)
 
 @pytest.fixture(scope="module")
 def jets(tmp_path_factory):
-    return generate_jets(JETS, tmp_path_factory.mktemp("jets") / "jets.h5", workers=2)
+    return generate_jets(JETS, tmp_path_factory.mktemp("jets") / "jets.h5", Work(workers=2))
 
 
 def make_data(*words):
@@ -68,12 +69,12 @@ def test_jets_are_in_their_window_and_tops_are_heavier(jets):
 
 
 def test_jets_on_one_worker_are_the_same_bytes(jets, tmp_path):
-    assert generate_jets(JETS, tmp_path / "jets.h5", workers=1).read_bytes() == jets.read_bytes()
+    assert generate_jets(JETS, tmp_path / "jets.h5", Work(workers=1)).read_bytes() == jets.read_bytes()
 
 
 def test_objects_of_the_background(tmp_path):
     config = ObjectConfig(n_events=12, chunk_events=6)
-    path = generate_objects(config, tmp_path / "background.h5", workers=1)
+    path = generate_objects(config, tmp_path / "background.h5", Work(workers=1))
     with h5py.File(path) as file:
         assert file["Particles"].shape == (12, 19, 4)
         assert file["Particles_Names"][:].tolist() == [b"Pt", b"Eta", b"Phi", b"Class"]

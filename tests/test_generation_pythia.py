@@ -18,7 +18,7 @@ from codae_l1.data.config import parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.generate import generate
-from codae_l1.data.generation.parallel import Piece, make_piece, prepare, versions
+from codae_l1.data.generation.parallel import Piece, Work, make_piece, prepare, versions
 from codae_l1.data.splits import split_of
 from codae_l1.data.store import EventFile
 from codae_l1.scripts.make_data import configuration
@@ -66,7 +66,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The tiny sample made undisturbed by one local worker."""
-    return generate(TINY, tmp_path_factory.mktemp("tiny") / "events.h5", workers=1, command="made in a test")
+    return generate(TINY, tmp_path_factory.mktemp("tiny") / "events.h5", Work(workers=1, command="made in a test"))
 
 
 def test_content_and_splits(tiny):
@@ -109,14 +109,14 @@ def test_interrupted_on_a_scheduler_by_address_and_resumed_gives_the_same_bytes(
     work = tmp_path / "events.work"
     copy_pool(tiny, work)
     with pytest.raises(Interrupted):
-        generate(TINY, tmp_path / "events.h5", progress=stop, scheduler=cluster)
+        generate(TINY, tmp_path / "events.h5", Work(progress=stop, scheduler=cluster))
     assert not (tmp_path / "events.h5").exists()
     # Temporary files start with a dot and may vanish at any time.
     kept = {p.name: p.stat().st_mtime_ns for p in work.glob("[!.]*.h5")}
     assert kept
     (work / ".qcd-half-written.h5").write_bytes(b"half")
     seen = []
-    generate(TINY, tmp_path / "events.h5", None, None, lambda *step: seen.append(step), "made in a test", cluster)
+    generate(TINY, tmp_path / "events.h5", Work(None, None, lambda *step: seen.append(step), "made in a test", cluster))
     assert seen[0][0] >= 2
     assert seen[-1] == (8, 8, "done")
     assert all((work / name).stat().st_mtime_ns == t for name, t in kept.items())
@@ -138,7 +138,7 @@ def test_killed_on_the_command_line_and_resumed_gives_the_same_bytes(tiny, tmp_p
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not out.exists()
-    generate(TINY, out, workers=1, command="made in a test")
+    generate(TINY, out, Work(workers=1, command="made in a test"))
     assert out.read_bytes() == tiny.read_bytes()
 
 
@@ -158,7 +158,7 @@ def test_two_workers_of_dask_jobqueue_as_documented(tiny, tmp_path):
 def test_no_scheduler_at_the_address(tmp_path, monkeypatch):
     monkeypatch.setattr("codae_l1.data.generation.parallel._PATIENCE_S", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler at 127.0.0.1:1 .*; expected the address of a running one"):
-        generate(TINY, tmp_path / "events.h5", scheduler="127.0.0.1:1")
+        generate(TINY, tmp_path / "events.h5", Work(scheduler="127.0.0.1:1"))
 
 
 def test_workers_of_other_versions_or_without_the_folder_refuse(tmp_path):
@@ -177,7 +177,7 @@ def test_pile_up_from_none_to_two_hundred(tiny, tmp_path, mean, cluster):
     config = replace(TINY, n_qcd=2, processes=("qcd",), pileup_mean=mean)
     if mean:
         copy_pool(tiny, tmp_path / "events.work")
-    with EventFile(generate(config, tmp_path / "events.h5", scheduler=cluster)) as file:
+    with EventFile(generate(config, tmp_path / "events.h5", Work(scheduler=cluster))) as file:
         sums = file.read().images[..., 1].sum(axis=(1, 2))
         assert file.pileup_block.tolist() == [0, 1]
     assert (tmp_path / "events.work" / "pileup-00000.npz").exists() == (mean > 0)
@@ -188,7 +188,7 @@ def test_pile_up_from_none_to_two_hundred(tiny, tmp_path, mean, cluster):
 def test_work_folder_of_another_config(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": {}}))
     with pytest.raises(InputError, match=r"work folder .* of another config or version; .* remove the folder"):
-        generate(TINY, tmp_path / "events.h5", work_folder=tmp_path)
+        generate(TINY, tmp_path / "events.h5", Work(folder=tmp_path))
 
 
 def test_missing_pythia_names_the_command(tmp_path, monkeypatch):

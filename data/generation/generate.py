@@ -23,37 +23,22 @@ from codae_l1.data.generation.chunks import (
     tasks_of,
 )
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.parallel import Piece, Progress, make_all, prepare, versions
+from codae_l1.data.generation.parallel import DEFAULT, Piece, Work, make_all, prepare, versions
 from codae_l1.data.store import EventFile, write_events
 
 
-def generate(
-    config: GenerationConfig,
-    out: Path | str,
-    workers: int | None = None,
-    work_folder: Path | str | None = None,
-    progress: Progress | None = None,
-    command: str = "",
-    scheduler: str | None = None,
-) -> Path:
-    """Generate the sample of `config` into the file `out` and return its path.
-
-    workers: local processes, default all cores. work_folder: where chunks are kept, default `out` with suffix .work; it
-    may be removed afterwards. progress: called with events done, events in all and what is being made. command: what
-    the user typed, for the provenance. scheduler: address of a Dask scheduler, whose workers are used instead of local
-    processes; they need the work folder under the same path.
-    """
+def generate(config: GenerationConfig, out: Path | str, work: Work = DEFAULT) -> Path:
+    """Generate the sample of `config` into the file `out` and return its path."""
     out = Path(out)
-    folder = Path(work_folder) if work_folder is not None else out.with_suffix(".work")
-    tasks = tasks_of(config)
+    folder, tasks = work.folder_for(out), tasks_of(config)
     if not tasks:
         raise InputError("a sample of no events", "at least one event of one process", "raise the counts")
     prepare(folder, dump(config))
-    make_all(_stages(config, tasks), folder, workers, scheduler, progress)
-    report, total = progress or (lambda done, total, text: None), sum(t.count for t in tasks)
-    report(total, total, "writing")
-    write_events(out, _parts(config, tasks, folder, command))
-    report(total, total, "done")
+    make_all(_stages(config, tasks), folder, work)
+    total = sum(t.count for t in tasks)
+    work.report(total, total, "writing")
+    write_events(out, _parts(config, tasks, folder, work.command))
+    work.report(total, total, "done")
     return out
 
 

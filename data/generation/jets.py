@@ -18,7 +18,7 @@ from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.detector import read_out
-from codae_l1.data.generation.parallel import Piece, Progress, make_all, prepare
+from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
 from codae_l1.data.generation.processes import COMMON, final_particles, next_batch, start_pythia
 from codae_l1.data.generation.propagation import propagate
 from codae_l1.data.generation.selection import JetFinder
@@ -65,33 +65,16 @@ class JetConfig:
             raise InputError(f"generation.{name} = {getattr(self, name)!r}", expected, "correct the value")
 
 
-def generate_jets(
-    config: JetConfig,
-    out: Path | str,
-    workers: int | None = None,
-    work_folder: Path | str | None = None,
-    progress: Progress | None = None,
-    command: str = "",
-    scheduler: str | None = None,
-) -> Path:
-    """Generate jets into a file that pandas reads, tops and QCD mixed, and return its path.
-
-    Arguments as of codae_l1.data.generation.generate.generate.
-    """
+def generate_jets(config: JetConfig, out: Path | str, work: Work = DEFAULT) -> Path:
+    """Generate jets into a file that pandas reads, tops and QCD mixed, and return its path."""
     out = Path(out)
-    folder = Path(work_folder) if work_folder is not None else out.with_suffix(".work")
+    folder = work.folder_for(out)
     if config.n_top + config.n_qcd == 0:
         raise InputError("a sample of no jets", "at least one", "raise n_top or n_qcd")
     prepare(folder, dump(config))
-    pieces = []
-    for kind, number in (("top", config.n_top), ("qcd", config.n_qcd)):
-        for chunk, first in enumerate(range(0, number, config.chunk_events)):
-            count = min(config.chunk_events, number - first)
-            pieces.append(
-                Piece((_file(kind, chunk),), count, kind, partial(make_jet_chunk, config, kind, chunk, count))
-            )
-    make_all([pieces], folder, workers, scheduler, progress)
-    write_jets(out, _mixed(config, folder), {"config": dump(config), "command": command})
+    numbers = {"top": config.n_top, "qcd": config.n_qcd}
+    make_all([chunked(numbers, config.chunk_events, _file, partial(make_jet_chunk, config))], folder, work)
+    write_jets(out, _mixed(config, folder), {"config": dump(config), "command": work.command})
     return out
 
 

@@ -20,7 +20,7 @@ from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.formats.adc2021 import ROW_CLASS, SHAPE
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.detector import read_out
-from codae_l1.data.generation.parallel import Piece, Progress, make_all, prepare
+from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
 from codae_l1.data.generation.processes import COMMON, collisions, start_pythia
 from codae_l1.data.generation.propagation import IN_ECAL, IN_NEITHER, Hits, propagate
 from codae_l1.data.generation.selection import JetFinder
@@ -91,31 +91,15 @@ class ObjectConfig:
                 )
 
 
-def generate_objects(
-    config: ObjectConfig,
-    out: Path | str,
-    workers: int | None = None,
-    work_folder: Path | str | None = None,
-    progress: Progress | None = None,
-    command: str = "",
-    scheduler: str | None = None,
-) -> Path:
-    """Generate events into a file with `Particles` and return its path.
-
-    Arguments as of codae_l1.data.generation.generate.generate.
-    """
+def generate_objects(config: ObjectConfig, out: Path | str, work: Work = DEFAULT) -> Path:
+    """Generate events into a file with `Particles` and return its path."""
     out = Path(out)
-    folder = Path(work_folder) if work_folder is not None else out.with_suffix(".work")
+    folder = work.folder_for(out)
     prepare(folder, dump(config))
-    pieces = []
-    for part, number in _parts(config).items():
-        for chunk, first in enumerate(range(0, number, config.chunk_events)):
-            count = min(config.chunk_events, number - first)
-            make = partial(make_object_chunk, config, part, chunk, count)
-            pieces.append(Piece((_file(part, chunk),), count, part, make))
-    make_all([pieces], folder, workers, scheduler, progress)
+    pieces = chunked(_parts(config), config.chunk_events, _file, partial(make_object_chunk, config))
+    make_all([pieces], folder, work)
     files = [folder / name for piece in pieces for name in piece.files]
-    write_objects(out, _mixed(config, files), {"config": dump(config), "command": command})
+    write_objects(out, _mixed(config, files), {"config": dump(config), "command": work.command})
     return out
 
 

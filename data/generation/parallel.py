@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,35 @@ GENERATOR_VERSION = 2
 _STAMP = "config.json"
 # seconds
 _PATIENCE_S = 10
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a sample is made; nothing of it changes the events.
+
+    workers: local processes, default all cores. folder: where pieces are kept, default the output file with suffix
+    .work; it may be removed afterwards. progress: called with events done, events in all and what is being made.
+    command: what the user typed, for the provenance. scheduler: address of a Dask scheduler, whose workers are used
+    instead of local processes; they need the folder under the same path.
+    """
+
+    workers: int | None = None
+    folder: Path | None = None
+    progress: Progress | None = None
+    command: str = ""
+    scheduler: str | None = None
+
+    def folder_for(self, out: Path) -> Path:
+        """The work folder of an output file."""
+        return self.folder or out.with_suffix(".work")
+
+    def report(self, done: int, total: int, text: str) -> None:
+        """Tell the progress, where somebody listens."""
+        if self.progress is not None:
+            self.progress(done, total, text)
+
+
+DEFAULT = Work()
 
 
 @dataclass(frozen=True)
@@ -59,30 +89,32 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
         write_json(folder / _STAMP, stamp)
 
 
-def make_all(
-    stages: Sequence[Sequence[Piece]],
-    folder: Path,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Make the pieces that are not in the folder; a later stage's need those of the stages before.
-
-    workers: local processes, default all cores. scheduler: address of a Dask scheduler, whose workers are used instead.
-    progress: called with events done, events in all and what is being made.
-    """
-    report = progress or (lambda done, total, text: None)
+def make_all(stages: Sequence[Sequence[Piece]], folder: Path, work: Work) -> None:
+    """Make the pieces that are not in the folder; a later stage's need those of the stages before."""
     total = sum(piece.events for stage in stages for piece in stage)
     missing = [[piece for piece in stage if not piece.is_there(folder)] for stage in stages]
     done = total - sum(piece.events for stage in missing for piece in stage)
     if not any(missing[-1:]):
         return
-    with _client(workers, scheduler) as client:
+    with _client(work.workers, work.scheduler) as client:
         for stage in missing:
-            report(done, total, stage[0].text if stage else "")
+            work.report(done, total, stage[0].text if stage else "")
             for piece in _made(client, stage, folder.resolve()):
                 done += piece.events
-                report(done, total, piece.text)
+                work.report(done, total, piece.text)
+
+
+def chunked(
+    parts: dict[str, int], size: int, file: Callable[[str, int], str], make: Callable[[str, int, int, Path], None]
+) -> list[Piece]:
+    """Pieces of at most `size` events for parts of so many events; file: (part, chunk) -> name; make: (part, chunk,
+    events, folder)."""
+    pieces = []
+    for part, number in parts.items():
+        for chunk, first in enumerate(range(0, number, size)):
+            count = min(size, number - first)
+            pieces.append(Piece((file(part, chunk),), count, part, partial(make, part, chunk, count)))
+    return pieces
 
 
 def versions() -> dict[str, Any]:
