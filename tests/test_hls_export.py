@@ -114,11 +114,11 @@ def test_the_interface_file_says_what_the_ports_are(made):
     ("file", "old", "new", "says"),
     [
         ("emulator/f_m_v2_network.h", r"(weights\[\d+\] = {)", r"\g<1>1 + ", "blocks: [1-9]"),
-        ("emulator/f_m_v2_pooling.cpp", "margin = 1", "margin = 2", "pooling: [1-9]"),
+        ("emulator/f_m_v2_pooling.cpp", "shift = 5", "shift = 4", "pooling: [1-9]"),
         ("vectors/words.txt", "-", "", "one by one: [1-9]"),
     ],
 )
-def test_one_weight_word_or_margin_changed_is_caught(made, tmp_path, file, old, new, says):
+def test_one_weight_word_or_shift_changed_is_caught(made, tmp_path, file, old, new, says):
     folder = shutil.copytree(made[2], tmp_path / "out")
     text = (folder / file).read_text()
     changed, found = re.subn(old, new, text, count=1)

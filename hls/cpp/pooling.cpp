@@ -7,6 +7,7 @@ namespace {
 constexpr int rows = @ROWS@, columns = @COLUMNS@;
 // Cells of side x side towers; the columns are padded with margin empty ones on each side.
 constexpr int side = @SIDE@, margin = @MARGIN@;
+static_assert(rows / side * ((columns + 2 * margin) / side) * n_channels == n_inputs, "cells are the network's inputs");
 // The image's channel that each input is made of, and whether energies are summed or pixels above zero counted.
 constexpr int channel[n_channels] = {@CHANNEL@};
 constexpr bool energy[n_channels] = {@ENERGY@};
