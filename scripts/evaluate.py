@@ -26,6 +26,7 @@ GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 
 def work(run: Any) -> dict[str, Any]:
     """Run every executor on every event, compare the words, measure the scores on the test events."""
+    from codae_l1.models.rates import sample_rates
     from codae_l1.scripts.score import write_scores
 
     events = _read(run)
@@ -43,7 +44,9 @@ def work(run: Any) -> dict[str, Any]:
     scores |= full
     signal = events["signal"][test]
     content = measure(run.config.evaluation, run.config.seed, scores, signal)
-    content["rates"] = rates(run, {name: scores[name] for name in RATE_SCORES}, signal, events["weight"], test)
+    asked = run.config.evaluation.rates_khz, run.config.evaluation.luminosity_cm2s
+    rated = {name: scores[name] for name in RATE_SCORES}
+    content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
     different = sum(m["different"] for m in mismatches.values())
     worse = [s for s, row in content["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
     return {
@@ -99,25 +102,6 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
     return result
 
 
-def rates(
-    run: Any, scores: dict[str, np.ndarray], signal: np.ndarray, weight: np.ndarray, test: np.ndarray
-) -> dict[str, Any]:
-    """Signal efficiencies at rates of weighted QCD (models/rates.py); a reason where the file has no cross section."""
-    from codae_l1.data.errors import InputError
-    from codae_l1.data.events import QCD
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.rates import accepted_cross_section, weighted_rates
-    from codae_l1.scripts.dataset import events_path
-
-    config = run.config.evaluation
-    with EventFile(events_path(run)) as file:
-        try:
-            cross_section = accepted_cross_section(file.provenance, QCD, weight[file.signal == QCD])
-        except InputError as error:
-            return {"reason": str(error)}
-    return weighted_rates(scores, signal, weight[test], cross_section, config.rates_khz, config.luminosity_cm2s)
-
-
 def _read(run: Any) -> dict[str, np.ndarray]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
     from codae_l1.data.store import EventFile
@@ -136,6 +120,7 @@ def _read(run: Any) -> dict[str, np.ndarray]:
             "n_tracks": file.n_tracks,
             "signal": file.signal,
             "weight": file.weight,
+            "provenance": file.provenance,
             "file": np.full(len(file), str(file.path)),
             "test": indices(file, "test"),
         }
