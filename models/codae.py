@@ -185,7 +185,7 @@ class CoDAE(keras.Model):
             self.f_m = f_m or _initialized(build_f_m(config), first)
             self.f_r = f_r or _initialized(self.build_f_r(config), second)
             self.decoder = _initialized(build_decoder(config), third)
-        self.prior = sharing.prior if sharing else self.build_prior(config, seed)
+        self.prior: Any = sharing.prior if sharing else self.build_prior(config, seed)
         self.build((None, *MASK_SHAPE))
 
     def build(self, input_shape: tuple) -> None:

@@ -126,7 +126,7 @@ class CoDVAE(CoDAE):
     @staticmethod
     def build_prior(config: CoDAEConfig, seed: int) -> keras.layers.Layer:
         """The mixture of each cell, learned with the rest."""
-        return MixturePrior(config.categorical.components, config.latent_channels, seed, name="prior")
+        return MixturePrior(_categorical(config).components, config.latent_channels, seed, name="prior")
 
     def latent(self, mask: Any, training: bool | None = None) -> Any:
         """Mask (N, 72, 58, 1) float32 -> z_R = softmax(l / tau) (N, 5, 4, K)."""
@@ -156,7 +156,7 @@ class CoDVAE(CoDAE):
         y = self._sample_log(logits, temperature, seed if training else None)
         z = ops.exp(y[0]) if training else ops.softmax(logits / temperature, axis=-1)
         output = ops.cast(self.decoder([z, self.f_m(mask, training=training)]), "float32")
-        kl = self.config.categorical.kl_weight * self._divergence(y, logits, temperature)
+        kl = _categorical(self.config).kl_weight * self._divergence(y, logits, temperature)
         return {"bce": losses.bce(mask, output), "kl": kl}
 
     def _divergence(self, y: Any, logits: Any, temperature: Any) -> Any:
@@ -169,7 +169,7 @@ class CoDVAE(CoDAE):
         import tensorflow as tf
 
         events = 1 if seed is None else ops.shape(logits)[0]
-        shape = (self.config.categorical.samples, events, *LATENT_GRID, self.config.latent_channels)
+        shape = (_categorical(self.config).samples, events, *LATENT_GRID, self.config.latent_channels)
         seed = (self.seed, 0) if seed is None else seed
         # The generator is named, so that CPUs and GPUs draw the same numbers.
         uniform = tf.random.stateless_uniform(shape, seed, minval=np.finfo("float32").tiny, alg="philox")
@@ -179,3 +179,8 @@ class CoDVAE(CoDAE):
 def create_model(config: CoDAEConfig, seed: int = 0) -> CoDAE:
     """The model that a config describes: a CoDVAE where it has a `categorical` table, else a CoDAE."""
     return (CoDVAE if config.categorical else CoDAE)(config, seed)
+
+
+def _categorical(config: CoDAEConfig) -> CategoricalConfig:
+    """The table, which the config of a CoDVAE has."""
+    return config.categorical or CategoricalConfig()

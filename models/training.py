@@ -93,7 +93,7 @@ def train(
     with strategy.scope():
         state = _State(model, config, Path(folder), fingerprint, is_chief(strategy))
     state.resume()
-    step, evaluate = _compiled(model, state.optimizer, config, strategy)
+    step, evaluate = create_steps(model, state.optimizer, config, strategy)
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
@@ -118,12 +118,8 @@ class _State:
     """Model, optimizer and history, and the file that keeps them together."""
 
     def __init__(self, model: CoDAE, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any], writes: bool):
-        import keras
-
         self.model, self.folder, self.fingerprint, self.writes = model, folder, fingerprint, writes
-        # The step clips, since gradients of several replicas must be summed before.
-        self.optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
-        self.optimizer.build(model.trainable_variables)
+        self.optimizer = create_optimizer(config, model)
         self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
         self.best: list[np.ndarray] = _values(model.variables)
         self.board = _board(folder) if config.tensorboard and writes else None
@@ -209,8 +205,17 @@ def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
     return write
 
 
-def _compiled(model: CoDAE, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
-    """Training step and evaluation: (masks, weights (n,)) of each replica -> terms summed over all their events."""
+def create_optimizer(config: TrainingConfig, model: CoDAE) -> Any:
+    """AdamW of the model's trainable variables; the step clips, since gradients of replicas are summed before."""
+    import keras
+
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def create_steps(model: CoDAE, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
+    """Training step and evaluation: masks and weights (n,) of each replica -> loss and its terms, summed."""
     import tensorflow as tf
 
     variables = model.trainable_variables

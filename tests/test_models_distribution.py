@@ -24,7 +24,7 @@ TRAIN = (RNG.random((24, 72, 58, 1)) < 0.02).astype(np.uint8)
 VALIDATION = (RNG.random((10, 72, 58, 1)) < 0.02).astype(np.uint8)
 CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=1e-2)
 
-# What each process runs: a training, killed after an epoch, and resumed.
+# What each process runs: a training, of several workers killed after an epoch and resumed.
 PROCESS = """
 import json, sys, time
 from pathlib import Path
@@ -53,7 +53,7 @@ def kill(done, total, text):
     raise KeyboardInterrupt
 
 try:
-    run(kill)
+    run(kill if distribute == "multi_worker" else None)
 except KeyboardInterrupt:
     while not (folder / distribute / "history.json").exists():  # the first worker writes
         time.sleep(0.05)
