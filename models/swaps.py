@@ -6,8 +6,8 @@
     leaky ReLU, slope 0.2                a multiplier a pixel                    slope 1/4 (a shift), or ReLU
     max pool 3x3, stride 2, 'same' (f_m) windows overlap: not streamed by hls4ml 2x2, or a stride in the convolution
 
-They touch the two encoders alone; the decoder never goes to firmware. All but the groups keep the grids and the number
-of parameters (none has no norm's scale and shift).
+They touch the two encoders alone, but for the groups of residual blocks, which the decoder shares; it never goes to
+firmware. All but the groups keep the grids and the number of parameters (none has no norm's scale and shift).
 """
 
 import dataclasses

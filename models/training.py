@@ -35,9 +35,10 @@ class TrainingConfig:
     and phi roll of each event, each epoch. The events that do not fill the last batch of an epoch wait for another
     epoch's shuffle.
 
-    precision: "bfloat16" computes layers in it; variables, normalizations and losses stay float32 (GPUs, and CPUs with
-    AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of this machine
-    or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra `tensorboard`).
+    precision: "bfloat16" computes layers in it; variables, the norms' sums over pixels and losses stay float32 (GPUs,
+    and CPUs with AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of
+    this machine or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra
+    `tensorboard`).
     """
 
     epochs: int = 30

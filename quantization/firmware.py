@@ -285,7 +285,7 @@ def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
 
 
 def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
-    """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, 1)."""
+    """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, inputs)."""
     counts = np.asarray(counts)
     if counts.ndim != 4 or counts.shape[1:] != config.input_shape or counts.dtype.kind not in "iu":
         raise InputError(

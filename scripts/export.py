@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.errors import InputError
 from codae_l1.scripts import cli, stage
 
 # Random inputs beside the events, single cells and full images.
@@ -26,6 +27,8 @@ def command() -> None:
     parser.add_argument("--namespace", default="codae", help="C++ namespace and name of the emulator's files")
     parser.add_argument("--events", type=int, default=200, help="events of the test split among the vectors")
     arguments = parser.parse_args()
+    if arguments.events < 1:
+        raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, None)
 
     from codae_l1.hls.export import export
@@ -81,7 +84,6 @@ def thresholds(run: Any, firmware: Any) -> list[dict[str, Any]]:
 
 def _cross_section(run: Any) -> tuple[float | None, str | None]:
     """Accepted cross section of the run's QCD [pb], or None and why it is not known."""
-    from codae_l1.data.errors import InputError
     from codae_l1.data.events import QCD
     from codae_l1.data.store import EventFile
     from codae_l1.models.rates import accepted_cross_section

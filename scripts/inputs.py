@@ -97,13 +97,17 @@ def markdown(rows: list[dict[str, Any]], known: dict[str, Any], made: dict[str, 
         lines.append(f"| {name} |  | " + " | ".join(cells) + " |")
     for row in rows:
         name = " + ".join(row["choices"]["inputs"]) + (", given energies" if row["choices"]["given_energies"] else "")
-        cells = [f"{100 * row['auc'][s]['value']:.1f} ± {100 * (row['auc'][s]['spread'] or 0):.1f}" for s in signals]
+        cells = [f"{100 * row['auc'][s]['value']:.1f}{_error(row['auc'][s]['spread'])}" for s in signals]
         lines.append(f"| {name} | {row['lut']:,.0f} | " + " | ".join(cells) + " |")
     note = (
         f"Integer words on validation events; mean and spread of {rows[0]['seeds']} seeds, LUT by Yosys of the first. "
         f"Seed {made['seed']}, commit {made['commit']}."
     )
     return "\n".join([*lines, "", note]) + "\n"
+
+
+def _error(spread: float | None) -> str:
+    return "" if spread is None else f" ± {100 * spread:.1f}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Writes runs/demo/tflite/<part>_<kind>.tflite and table.json; prints the table. C
 split, those it is checked on of the validation split: QCD both.
 """
 
+from codae_l1.data.errors import InputError
 from codae_l1.scripts import cli, stage
 
 
@@ -15,6 +16,8 @@ def command() -> None:
     stage.add_run_arguments(parser)
     parser.add_argument("--events", type=int, default=256, help="QCD events to check on")
     arguments = parser.parse_args()
+    if arguments.events < 1:
+        raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
 
     from codae_l1.data.artifact import write_json
