@@ -12,9 +12,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
 from codae_l1.data.errors import InputError
 from codae_l1.data.formats.hdf5 import find, open_hdf5, read, slices
+from codae_l1.data.store import new_hdf5
 
 FORMAT = "codae-l1 arrays"
 KIND = "arrays of codae-l1 (scripts/convert_events.py)"
@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 20
 def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: Mapping[str, Any]) -> int:
     """Write parts of name -> (n, ...) one after another, whole or not at all; gives the number of rows."""
     n = 0
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as (file, refuse):
         for part in parts:
             rows = {len(column) for column in part.values()}
             if len(rows) != 1:
@@ -35,6 +35,9 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
                 dataset.resize(n + len(column), axis=0)
                 dataset[n:] = column
             n += rows.pop()
+            refuse()
+        if not n:
+            raise InputError(f"no rows for {path}", "at least one", "choose another file")
         file.attrs.update({"format": FORMAT, "provenance": json.dumps(dict(provenance), allow_nan=False)})
     return n
 

@@ -13,7 +13,8 @@ Energies are float16: a relative error up to 2^-11. An active pixel stays active
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,20 @@ def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) 
     The provenance is the first part's. Raises InputError where the disk is full.
     """
     parts = [events] if isinstance(events, EventImages) else events
+    with new_hdf5(path) as (file, refuse):
+        _fill(file, parts, refuse)
+
+
+@contextmanager
+def new_hdf5(path: Path | str) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new HDF5 file, written whole or not at all; call the second now and then, to stop early on a full disk.
+
+    Raises InputError where the disk is full.
+    """
     with whole_file(path) as temporary, _Target(temporary) as target:
         try:
             with h5py.File(target, "w") as file:
-                _fill(file, parts, target)
+                yield file, target.refuse
         finally:
             # Whatever HDF5 makes of it: a refused write is the cause.
             target.refuse()
@@ -252,9 +263,11 @@ class _Hashes:
         self._parts = {name: hashlib.sha256() for name in _datasets()}
 
     def update(self, name: str, content: np.ndarray) -> None:
+        """Feed the next part of a dataset."""
         self._parts[name].update(np.ascontiguousarray(content).view(np.uint8).data)
 
     def total(self) -> str:
+        """The sum of all sums, hexadecimal."""
         return hashlib.sha256(b"".join(h.digest() for h in self._parts.values())).hexdigest()
 
 
@@ -262,7 +275,7 @@ def _datasets() -> list[str]:
     return [*COLUMNS, *(f"{channel}/{stream}" for channel in CHANNELS for stream in STREAMS)]
 
 
-def _fill(file: h5py.File, parts: Iterable[EventImages], target: _Target) -> None:
+def _fill(file: h5py.File, parts: Iterable[EventImages], refuse: Callable[[], None]) -> None:
     dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
     for name, dtype in dtypes.items():
         if name.endswith(("/gap", "/energy")):
@@ -280,7 +293,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages], target: _Target) -> Non
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
-            target.refuse()
+            refuse()
     file.attrs.update(
         {
             "format": FORMAT,

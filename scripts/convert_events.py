@@ -22,6 +22,7 @@ import numpy as np
 
 from codae_l1.data.arrays import write_arrays
 from codae_l1.data.errors import InputError
+from codae_l1.data.events import EventImages
 from codae_l1.data.formats import adc2021, top_tagging
 from codae_l1.data.formats.delphes import DelphesConfig
 from codae_l1.data.reading import event_slices, format_of
@@ -59,8 +60,9 @@ def _convert(kind: str, options: Any, progress: cli.Progress) -> int:
         return write_arrays(options.out, _each(options.files, partial(_objects, options), progress), provenance)
     images = partial(event_slices, label=options.label, delphes=DelphesConfig(tracks=options.tracks))
     parts = _each(options.files, images, progress)
-    # The file's provenance is its first part's.
-    write_events(options.out, (replace(part, provenance={**part.provenance, **provenance}) for part in parts))
+    # The file's provenance is its first part's; cross sections of the first of several files are not those of all.
+    lost = {"processes"} if len(options.files) > 1 else set()
+    write_events(options.out, (replace(part, provenance=_joined(part, provenance, lost)) for part in parts))
     with EventFile(options.out) as file:
         return len(file)
 
@@ -69,6 +71,10 @@ def _each(files: list[Path], slices_of: Any, progress: cli.Progress) -> Iterator
     for i, path in enumerate(files):
         progress(i, len(files), path.name)
         yield from slices_of(path)
+
+
+def _joined(part: EventImages, provenance: dict[str, Any], lost: set[str]) -> dict[str, Any]:
+    return {**{key: value for key, value in part.provenance.items() if key not in lost}, **provenance}
 
 
 def _jets(options: Any, path: Path) -> Iterator[dict[str, np.ndarray]]:

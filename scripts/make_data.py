@@ -36,6 +36,9 @@ LAYOUTS = {
     "adc2021": (ObjectConfig, generate_objects),
 }
 
+# Flags of how a sample is made, not of what is in it.
+_OF_WORK = ("--workers", "--scheduler", "--work-folder")
+
 
 def work(run: Any) -> dict[str, Any]:
     """Generate the run's events where its config says so; verify them, count them by split and class."""
@@ -80,11 +83,25 @@ def command() -> None:
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
     config = configuration(options.config, _flags(options, kind), kind)
-    words = shlex.join(["python", "scripts/make_data.py", *sys.argv[1:]])
     with cli.Progress("generate") as progress:
-        how = Work(options.workers, options.work_folder, progress, words, options.scheduler)
+        how = Work(options.workers, options.work_folder, progress, typed(sys.argv[1:]), options.scheduler)
         generator(config, options.out, how)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+
+
+def typed(words: list[str]) -> str:
+    """The command, for the provenance, without what makes no other events: the file is the same for any workers.
+
+    >>> typed(["--out", "e.h5", "--workers", "2", "--scheduler=tcp://x:1", "--seed", "7"])
+    'python scripts/make_data.py --out e.h5 --seed 7'
+    """
+    kept, rest = [], iter(words)
+    for word in rest:
+        if word in _OF_WORK:
+            next(rest, None)
+        elif word.partition("=")[0] not in _OF_WORK:
+            kept.append(word)
+    return shlex.join(["python", "scripts/make_data.py", *kept])
 
 
 def _layout() -> str:

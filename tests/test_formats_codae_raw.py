@@ -24,7 +24,7 @@ def write(path, n=5, seed=0, **changes):
     with h5py.File(path, "w") as file:
         for name, content in datasets.items():
             if content is not None:
-                file.create_dataset(name, data=content, compression="gzip")
+                file.create_dataset(name, data=content, compression="gzip" if np.ndim(content) else None)
     return path
 
 
@@ -84,6 +84,7 @@ def test_memory_stays_below_the_file(tmp_path):
         ({"ImageHCAL": np.zeros((5, 360, 286))}, r"ImageHCAL of shape \(5, 360, 286\).* shape \(5, 286, 360\)"),
         ({"ImageHCAL": np.zeros((4, 286, 360))}, r"ImageHCAL of shape \(4, 286, 360\).* shape \(5, 286, 360\)"),
         ({"ImageECAL": np.full((5, 286, 360), b"a")}, r"ImageECAL of shape .*, type \|S1; expected numbers"),
+        ({"ImageTrk_PUcorr": 1.0}, "ImageTrk_PUcorr is one number or empty; expected rows of CoDAE's raw HDF5"),
         ({N_TRACKS: np.arange(4)}, "4 entries of NTrk_PUcorr for 5 images"),
         ({N_TRACKS: np.array([1, 2, np.nan, 4, 5])}, "NTrk_PUcorr with nan in event 2; expected finite whole numbers"),
     ],

@@ -168,6 +168,11 @@ def test_workers_of_other_versions_or_without_the_folder_refuse(tmp_path):
     with pytest.raises(InputError, match=r"a worker without the work folder .*; choose one: --work-folder"):
         make_piece(piece, tmp_path, versions())
     prepare(tmp_path, {})
+    # Neither is what a killed run leaves; a folder of the user's may hold such.
+    (tmp_path / ".gitignore").touch()
+    (tmp_path / ".bash-rc").touch()
+    prepare(tmp_path, {})
+    assert {p.name for p in tmp_path.glob(".*")} == {".gitignore", ".bash-rc"}
     make_piece(piece, tmp_path, versions())
     assert piece.is_there(tmp_path)
 
@@ -219,6 +224,7 @@ def test_command_line_flags_win_over_the_file(tmp_path):
         ('[generation]\nn_qcd = "many"\n', "generation.n_qcd = 'many' (str); expected int"),
         ("[generation\n", "is not TOML"),
         ("[generation]\nn_qcd = 0\nn_signal = 0\n", "a sample of no events"),
+        ('[generation]\nprocesses = ["qcd", "qcd"]\n', "expected different names out of qcd, h125"),
     ],
 )
 def test_command_line_names_what_is_wrong(tmp_path, text, words):

@@ -1,6 +1,9 @@
 """Commands on events: validate, show, convert, each by its documented example on small files."""
 
+import resource
+import signal
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import h5py
@@ -144,6 +147,17 @@ def test_convert_makes_an_events_file(command, tmp_path):
     assert events.provenance["label"] == "h200"
 
 
+def test_joined_files_have_no_cross_section_of_one_of_them(command, tmp_path):
+    record = {"processes": {"qcd": {"cross_section_pb": 50.0, "sum_weight": 8.0}}}
+    write_events(tmp_path / "a.h5", replace(make_events({"qcd": 2}), provenance=record))
+    command(convert_events, tmp_path / "a.h5", "--out", tmp_path / "one.h5")
+    assert read_events(tmp_path / "one.h5").provenance["processes"] == record["processes"]
+    command(convert_events, tmp_path / "a.h5", tmp_path / "a.h5", "--out", tmp_path / "two.h5")
+    joined = read_events(tmp_path / "two.h5")
+    assert len(joined) == 4
+    assert "processes" not in joined.provenance
+
+
 def test_convert_reads_delphes_with_other_tracks(command, tmp_path):
     uproot = pytest.importorskip("uproot")
     names = ("EFlowTrack.PT", "EFlowTrack.EtaOuter", "EFlowTrack.PhiOuter")
@@ -211,6 +225,8 @@ def test_convert_refuses_a_mixture(command, tmp_path):
 def test_arrays_are_whole_or_refused(tmp_path):
     with pytest.raises(InputError, match=r"columns of \[2, 3\] rows; expected as many rows in each"):
         write_arrays(tmp_path / "a.h5", [{"x": np.zeros(2), "y": np.zeros(3)}], {})
+    with pytest.raises(InputError, match=r"no rows for .*a.h5; expected at least one"):
+        write_arrays(tmp_path / "a.h5", [], {})
     assert list(tmp_path.iterdir()) == []
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
@@ -221,6 +237,19 @@ def test_arrays_are_whole_or_refused(tmp_path):
         file["x"].resize(1, axis=0)
     with pytest.raises(InputError, match=r"a.h5 with columns of \[1, 2\] rows"):
         list(array_slices(tmp_path / "a.h5"))
+
+
+def test_a_full_disk_is_named(tmp_path):
+    rows, limits = np.random.default_rng(0).random((200, 1000)), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a.h5 could not be written .*; expected a writable folder"):
+            write_arrays(tmp_path / "a.h5", ({"x": rows} for _ in range(5)), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("module", [validate_events, show_events, convert_events])

@@ -59,7 +59,7 @@ def delphes_slices(
         for start, stop in slices(tree.num_entries, min(size, SLICE)):
             columns = _Columns(tree, str(path), start, stop)
             images, n_tracks = np.zeros((stop - start, *IMAGE_SHAPE), np.float32), np.zeros(stop - start)
-            kept = columns.near_vertex(track_z, vertex_z, config.vertex_window_mm) if cut else None
+            kept = columns.near_vertex(tracks[0], track_z, vertex_z, config.vertex_window_mm) if cut else None
             images[..., 0], n_tracks = _track_image(columns, tracks, kept)
             images[..., 1], images[..., 2] = _tower_images(columns, towers)
             yield unweighted(images, np.full(stop - start, signal), n_tracks, provenance)
@@ -87,14 +87,13 @@ class _Columns:
     def read_all(self, names: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
         """(event (m,), [values (m,), ...]) of branches of one collection."""
         columns = [self.read(name) for name in names]
-        lengths = {len(values) for _, values in columns}
-        if len(lengths) > 1:
+        if any(not np.array_equal(event, columns[0][0]) for event, _ in columns):
             raise InputError(f"{self._path}: {', '.join(names)} of different lengths", KIND, "correct the file")
         return columns[0][0], [values for _, values in columns]
 
-    def near_vertex(self, track_z: str, vertex_z: str, window_mm: float) -> np.ndarray:
+    def near_vertex(self, track_pt: str, track_z: str, vertex_z: str, window_mm: float) -> np.ndarray:
         """Which tracks (m,) are within the window of their event's first vertex; all where an event has none."""
-        event, z = self.read(track_z)
+        event, (_, z) = self.read_all([track_pt, track_z])
         vertex_event, vertex = self.read(vertex_z)
         first = np.full(self.n, np.nan)
         first[vertex_event[::-1]] = vertex[::-1]

@@ -32,6 +32,8 @@ def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
     path, found = file.filename, file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path} without the dataset {name}", kind, "correct the file or choose another format")
+    if not found.shape:
+        raise InputError(f"{path}: {name} is one number or empty", f"rows of {kind}", "correct the file")
     _require_filters(found, path)
     return found
 

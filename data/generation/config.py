@@ -84,7 +84,8 @@ class GenerationConfig:
             valid = name in SIGNALS and value.replace(".", "", 1).isdecimal() and float(value) >= 50
             self._require("masses_gev", valid, "names of signals with a mass of at least 50, such as h125=150")
         unknown = sorted(set(self.processes) - set(PROCESSES))
-        self._require("processes", not unknown, f"names out of {', '.join(PROCESSES)}")
+        different = len(set(self.processes)) == len(self.processes)
+        self._require("processes", not unknown and different, f"different names out of {', '.join(PROCESSES)}")
 
     def mass(self, process: str) -> float:
         """Mass [GeV] of a signal's scalar or Z'.

@@ -24,6 +24,8 @@ Progress = Callable[[int, int, str], None]
 # Changes when the same config would give other events.
 GENERATOR_VERSION = 2
 _STAMP = "config.json"
+# Of pieces.
+_SUFFIXES = (".h5", ".npz", ".npy")
 # seconds
 _PATIENCE_S = 10
 
@@ -83,8 +85,9 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
                 "chunks of the config given",
                 "remove the folder or choose another one",
             )
-        for leftover in folder.glob(".*"):
-            leftover.unlink()
+        # Names as whole_file gives them: the folder is the user's choice and may hold other hidden files.
+        for leftover in (p for p in folder.glob(".*-*") if p.suffix in _SUFFIXES):
+            leftover.unlink(missing_ok=True)
     else:
         write_json(folder / _STAMP, stamp)
 
