@@ -75,7 +75,8 @@ class ScanConfig:
     batches, so the search is the same for any number of workers. attempts: designs asked for a trained one, at most
     (a space of designs that are all too large ends there).
     max_lut, max_latency_ns: of a design; one whose estimate's lower edge is above is not trained. lut_budgets: for
-    each, the best design of at most so many LUT is written as a config.
+    each, the best design of at most so many LUT is written as a config, if its words lose at most max_loss of AUC
+    against its own float twin, on any signal, in the mean over the seeds.
     events: QCD training events at most. steps, qat_steps: short schedule of a trial.
     front_seeds: seeds that each design of the front is trained with at the end, by the run's own [distill], then mapped
     by Yosys; 0 leaves that out.
@@ -87,6 +88,7 @@ class ScanConfig:
     max_lut: int = 17_280
     max_latency_ns: float = 50.0
     lut_budgets: tuple[int, ...] = (17_280, 5_000)
+    max_loss: float = 0.003
     events: int = 8000
     steps: int = 1000
     qat_steps: int = 600
@@ -98,6 +100,8 @@ class ScanConfig:
         for name, low in {**least, "front_seeds": 0}.items():
             if getattr(self, name) < low:
                 raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")
+        if not 0 <= self.max_loss < 1:
+            raise InputError(f"scan.max_loss = {self.max_loss}", "an AUC difference from 0 to 1", "correct it")
         if not self.max_latency_ns > 0 or min(self.lut_budgets, default=1) < 1:
             raise InputError(
                 f"scan.max_latency_ns = {self.max_latency_ns}, scan.lut_budgets = {list(self.lut_budgets)}",

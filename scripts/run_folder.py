@@ -136,7 +136,7 @@ def code_of(layers: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for layer in layers:
         for path in sorted((ROOT / layer).rglob("*")):
-            if path.suffix in (".py", ".j2", ".h", ".cpp"):
+            if path.suffix in (".py", ".j2", ".h", ".cpp", ".v", ".sh"):
                 digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

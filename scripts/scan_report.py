@@ -9,6 +9,7 @@ import numpy as np
 
 from codae_l1.data.artifact import whole_file, write_json
 from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
 from codae_l1.hls.cost import METHODS, calibration_of
 from codae_l1.quantization.distill import combined, teacher_coefficients
 from codae_l1.quantization.search import design
@@ -20,7 +21,7 @@ from codae_l1.scripts.scan_trial import auc_table, mean_auc
 
 def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
     """Write everything to scan/; return the table and where the files are."""
-    rows = [summary(final) for final in finals if final["results"]] or [
+    rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])] or [
         {**t, "yosys": False, "auc_spread": None} for t in trials if t["number"] in {f["number"] for f in finals}
     ]
     winners = choose(run, rows)
@@ -28,8 +29,8 @@ def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: lis
         "baselines": baselines(run, ScanData(data)),
         "front": rows,
         "winners": {str(budget): row["number"] for budget, row in winners.items()},
-        "trials": trials,
-        "finals": finals,
+        "trials": [_portable(t) for t in trials],
+        "finals": [{**final, "results": [_portable(r) for r in final["results"]]} for final in finals],
         "estimates": {m: dict(zip(("a", "b", "sigma"), calibration_of(m), strict=True)) for m in METHODS},
         "config": dump(run.config),
         "stamp": stamp(run.config.seed),
@@ -45,8 +46,15 @@ def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: lis
 
 
 def summary(final: dict[str, Any]) -> dict[str, Any]:
-    """One row of a design trained with several seeds: means and spreads over seeds, resources of the first."""
-    first, results = final["results"][0], final["results"]
+    """One row of a design trained with several seeds: means and spreads over seeds, resources of the first.
+
+    Seeds whose training gave no network are left out; InputError where none did.
+    """
+    results = [r for r in final["results"] if "auc" in r]
+    if not results:
+        reason = final["results"][0]["reason"]
+        raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
+    first = results[0]
     means = [r["auc_mean"] for r in results]
     auc = {}
     for signal, row in first["auc"].items():
@@ -60,7 +68,7 @@ def summary(final: dict[str, Any]) -> dict[str, Any]:
         "auc": auc,
         "auc_mean": float(np.mean(means)),
         "auc_spread": _spread(means),
-        "loss": max(r["auc_float"][s] - r["auc"][s]["value"] for r in results for s in r["auc"]),
+        "loss": max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in auc),
     }
 
 
@@ -77,11 +85,11 @@ def baselines(run: Any, events: ScanData) -> dict[str, Any]:
 
 
 def choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """For each LUT budget the distilled design of the highest mean AUC within it and within the latency."""
+    """For each LUT budget the distilled design of the highest mean AUC within it, the latency and the loss allowed."""
     config, winners = run.config.scan, {}
     for budget in config.lut_budgets:
         fitting = [r for r in rows if r["lut"] <= budget and r["latency_ns"] <= config.max_latency_ns]
-        fitting = [r for r in fitting if r["choices"]["training"] == "distilled"]
+        fitting = [r for r in fitting if r["choices"]["training"] == "distilled" and r["loss"] <= config.max_loss]
         if fitting:
             winners[budget] = max(fitting, key=lambda r: r["auc_mean"])
     return winners
@@ -115,11 +123,11 @@ def describe(choices: dict[str, Any]) -> str:
 def markdown(content: dict[str, Any]) -> str:
     """The table: baselines, then the front, cheapest first; AUC in %."""
     signals = list(content["baselines"]["n_tracks"]["auc"])
-    heads = ["", "design", "LUT", "FF", "latency [ns]", "mean AUC", *signals]
+    heads = ["", "design", "LUT", "FF", "latency [ns]", "mean AUC", "loss", *signals]
     lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
     for name, row in content["baselines"].items():
         values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
-        lines.append("| " + " | ".join(["", name, "", "", "", f"{100 * row['auc_mean']:.2f}", *values]) + " |")
+        lines.append("| " + " | ".join(["", name, "", "", "", f"{100 * row['auc_mean']:.2f}", "", *values]) + " |")
     won: dict[int, list[str]] = {}
     for budget, number in content["winners"].items():
         won.setdefault(number, []).append(f"{int(budget):,}")
@@ -128,6 +136,7 @@ def markdown(content: dict[str, Any]) -> str:
         values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
         cells = [mark or f"#{row['number']}", describe(row["choices"]), f"{row['lut']:,.0f}", f"{row['ff']:,}"]
         cells += [f"{row['latency_ns']:g}", _percent(row["auc_mean"], row["auc_spread"], 2)]
+        cells.append(f"{100 * row['loss']:.2f}" if "loss" in row else "")
         lines.append("| " + " | ".join([*cells, *values]) + " |")
     return "\n".join(lines) + "\n" + _notes(content)
 
@@ -141,8 +150,10 @@ def _notes(content: dict[str, Any]) -> str:
         f"\n{states.count('trained')} designs trained, {states.count('rejected')} refused before training or without "
         f"a result, {states.count('repeated')} asked for again. LUT and FF: {how}; latency: da4ml's stages x "
         f"{config['hls']['clock_period_ns']:g} ns. AUC in % of validation events, chosen on them: mean over {seeds} "
-        "seed(s), bootstrap error of the events; error of the mean AUC: spread over seeds. Firmware rows are integer "
-        f"words. Seed {config['seed']}, commit {content['stamp']['commit']}.\n"
+        "seed(s), bootstrap error of the events; error of the mean AUC: spread over seeds; loss: the "
+        "largest AUC loss of the words against their float twin on a signal (winners: at most "
+        f"{100 * config['scan']['max_loss']:g}). Firmware rows are integer words. Seed {config['seed']}, commit "
+        f"{content['stamp']['commit']}.\n"
     )
 
 
@@ -186,6 +197,12 @@ def _inline(value: Any) -> str:
         return "[" + ", ".join(_inline(v) for v in value) + "]"
     # Strings, numbers and booleans are written as in JSON.
     return json.dumps(value)
+
+
+def _portable(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without the full model's path, which is another on each machine."""
+    request = {key: value for key, value in record.get("request", {}).items() if key != "codae"}
+    return {**record, "request": request} if request else record
 
 
 def _spread(values: list[float]) -> float | None:
