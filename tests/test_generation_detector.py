@@ -276,12 +276,15 @@ def test_masses_reach_pythia_and_the_shower():
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("processes", ("qcd", "h126"), r"generation.processes = .*'h126'.*; expected names out of qcd, h125"),
+        ("processes", ("qcd", "h126"), r"generation.processes = .*'h126'.*; expected different names out of qcd, h125"),
         ("invisible_fraction", 1.5, "generation.invisible_fraction = 1.5; expected a share from 0 to 1"),
         ("efficiency_scale", 3.0, "generation.efficiency_scale = 3.0; expected a factor from 0 to 2"),
         ("hcal_scale", 0.0, "generation.hcal_scale = 0.0; expected a value > 0"),
         ("masses_gev", ("h125",), r"generation.masses_gev = .*'h125'.*; expected names of signals with a mass"),
         ("meson_mass_gev", 1.0, "generation.meson_mass_gev = 1.0; expected 2.1 dark photons' mass"),
+        ("meson_mass_gev", 51.0, "generation.meson_mass_gev = 51.0; expected at most 0.4 of the lightest scalar's"),
+        ("pileup_mean", float("inf"), "generation.pileup_mean = inf; expected a value >= 0"),
+        ("resolution_scale", float("inf"), "generation.resolution_scale = inf; expected a value > 0"),
         ("n_qcd", -1, "generation.n_qcd = -1; expected a value >= 0"),
         ("chunk_events", 0, "generation.chunk_events = 0; expected a value >= 1"),
         ("pileup_blocks", 4, "generation.pileup_blocks = 4; expected at least 20"),

@@ -1,5 +1,6 @@
 """What to generate: counts per process, pile-up, seeds; the values of every generated sample's provenance."""
 
+import math
 from dataclasses import dataclass
 
 from codae_l1.data.errors import InputError
@@ -60,18 +61,19 @@ class GenerationConfig:
     chunk_events: int = 320
 
     def __post_init__(self):
-        for name in ("n_qcd", "n_signal", "n_signal_validation", "seed", "pileup_mean", "minimum_ht_gev"):
-            self._require(name, getattr(self, name) >= 0, "a value >= 0")
+        counts = ("n_qcd", "n_signal", "n_signal_validation", "seed")
+        for name in (*counts, "pileup_mean", "minimum_ht_gev", "recoil_below_gev"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a value >= 0")
         for name in ("pileup_block_size", "chunk_events"):
             self._require(name, getattr(self, name) >= 1, "a value >= 1")
         for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale", "temperature_gev"):
-            self._require(name, getattr(self, name) > 0, "a value > 0")
+            self._require(name, 0 < getattr(self, name) < math.inf, "a value > 0")
         # A' -> pi pi must be open, phi -> A' A' too; dark hadrons decay to bottom quarks.
         self._require("dark_photon_mass_gev", self.dark_photon_mass_gev >= 0.3, "a value >= 0.3")
         self._require(
             "meson_mass_gev", self.meson_mass_gev >= 2.1 * self.dark_photon_mass_gev, "2.1 dark photons' mass"
         )
-        self._require("dark_hadron_mass_gev", self.dark_hadron_mass_gev >= 11, "a value >= 11")
+        self._require("dark_hadron_mass_gev", 11 <= self.dark_hadron_mass_gev < math.inf, "a value >= 11")
         # One whole cycle of the splits (codae_l1.data.splits).
         self._require(
             "pileup_blocks", self.pileup_blocks >= 20, "at least 20, so that each split has blocks of its own"
@@ -79,6 +81,10 @@ class GenerationConfig:
         for name in ("invisible_fraction", "invisible_in_hcal"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
         self._require("efficiency_scale", 0 <= self.efficiency_scale <= 2, "a factor from 0 to 2")
+        self._require_names()
+
+    def _require_names(self) -> None:
+        """Processes, and masses given by their names."""
         for word in self.masses_gev:
             name, _, value = word.partition("=")
             valid = name in SIGNALS and value.replace(".", "", 1).isdecimal() and float(value) >= 50
@@ -86,6 +92,10 @@ class GenerationConfig:
         unknown = sorted(set(self.processes) - set(PROCESSES))
         different = len(set(self.processes)) == len(self.processes)
         self._require("processes", not unknown and different, f"different names out of {', '.join(PROCESSES)}")
+        scalars = [self.mass(name) for name in self.processes if name in SUEP_MASSES]
+        # Two mesons that can move, or the scalar's mass would not be kept.
+        light = 2.5 * self.meson_mass_gev <= min(scalars, default=math.inf)
+        self._require("meson_mass_gev", light, "at most 0.4 of the lightest scalar's mass")
 
     def mass(self, process: str) -> float:
         """Mass [GeV] of a signal's scalar or Z'.
