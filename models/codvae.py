@@ -172,7 +172,7 @@ class CoDVAE(CoDAE):
         shape = (_categorical(self.config).samples, events, *LATENT_GRID, self.config.latent_channels)
         seed = (self.seed, 0) if seed is None else seed
         # The generator is named, so that CPUs and GPUs draw the same numbers.
-        uniform = tf.random.stateless_uniform(shape, seed, minval=np.finfo("float32").tiny, alg="philox")
+        uniform = tf.random.stateless_uniform(shape, seed, minval=float(np.finfo("float32").tiny), alg="philox")
         return sample_log(logits, temperature, -tf.math.log(-tf.math.log(uniform)))
 
 
