@@ -21,9 +21,11 @@ from codae_l1.scripts.scan_trial import auc_table, mean_auc
 
 def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
     """Write everything to scan/; return the table and where the files are."""
-    rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])] or [
-        {**t, "yosys": False, "auc_spread": None} for t in trials if t["number"] in {f["number"] for f in finals}
-    ]
+    rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])]
+    if not rows:
+        on_front = {final["number"] for final in finals}
+        extra = {"yosys": False, "auc_spread": None}
+        rows = [{**t, **extra, "loss": loss([t])} for t in trials if t["number"] in on_front]
     winners = choose(run, rows)
     content = {
         "baselines": baselines(run, ScanData(data)),
@@ -68,8 +70,13 @@ def summary(final: dict[str, Any]) -> dict[str, Any]:
         "auc": auc,
         "auc_mean": float(np.mean(means)),
         "auc_spread": _spread(means),
-        "loss": max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in auc),
+        "loss": loss(results),
     }
+
+
+def loss(results: list[dict[str, Any]]) -> float:
+    """AUC(float twin) - AUC(integer words), mean over results, of the signal where it is largest."""
+    return max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in results[0]["auc"])
 
 
 def baselines(run: Any, events: ScanData) -> dict[str, Any]:
