@@ -39,7 +39,7 @@ THRESHOLD_STEP = 1.5
 class ConvConfig:
     """One strided 'valid' convolution: filters, kernel (phi, eta), stride (phi, eta)."""
 
-    filters: int = 8
+    filters: int = 12
     kernel: tuple[int, ...] = (3, 3)
     stride: tuple[int, ...] = (3, 3)
 
@@ -55,7 +55,8 @@ class FirmwareConfig:
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
     and output_bits; calibration sets the others.
 
-    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by eight ReLUs and adds them up.
+    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
+    the winner of a search (docs/scan.md).
 
     >>> FirmwareConfig(dense=(8,)).layers
     ('conv1', 'dense1', 'output')
@@ -71,8 +72,8 @@ class FirmwareConfig:
     tied: bool = True
     precision: dict[str, LayerPrecision] = field(
         default_factory=lambda: {
-            "conv1": LayerPrecision(weight_bits=8, output_bits=8),
-            "output": LayerPrecision(weight_bits=7, output_bits=12, output_integer=5),
+            "conv1": LayerPrecision(weight_bits=7, output_bits=6),
+            "output": LayerPrecision(weight_bits=6, output_bits=12, output_integer=5),
         }
     )
 
@@ -129,7 +130,7 @@ def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
     """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
 
     >>> shapes(FirmwareConfig())
-    {'conv1': (3, 3, 1, 8), 'output': (240, 1)}
+    {'conv1': (3, 3, 1, 12), 'output': (360, 1)}
     """
     (rows, columns, channels), found = config.input_shape, {}
     for name, conv in zip(config.layers, config.conv, strict=False):

@@ -59,7 +59,7 @@ def thresholds(run: Any, firmware: Any) -> list[dict[str, Any]]:
     What the events cannot say (too few pass, no cross section) is None, with the reason.
     """
     from codae_l1.models.evaluation import tpr_at_fpr
-    from codae_l1.models.rates import RUN3_LUMINOSITY, background_rate
+    from codae_l1.models.rates import background_rate
     from codae_l1.quantization.firmware import input_counts
     from codae_l1.scripts.dataset import read_split
 
@@ -70,7 +70,8 @@ def thresholds(run: Any, firmware: Any) -> list[dict[str, Any]]:
         point = tpr_at_fpr(words, words, fpr)
         rate: dict[str, Any] = {"rate_khz": None, "rate_error_khz": None, "rate_reason": point.reason or unknown}
         if point.threshold is not None and cross_section is not None:
-            found = background_rate(words, qcd.weight, point.threshold, cross_section, RUN3_LUMINOSITY)
+            luminosity = run.config.evaluation.luminosity_cm2s
+            found = background_rate(words, qcd.weight, point.threshold, cross_section, luminosity)
             rate = {"rate_khz": found.rate_khz, "rate_error_khz": found.error_khz, "rate_reason": found.reason}
         row = {
             "fpr_at_most": fpr,

@@ -1,12 +1,12 @@
-"""Beyond the mask: what the firmware network gains from energies, everything else equal, as a table.
+"""Beyond the mask: what the firmware network gains from energies at about equal cost, as a table.
 
     python scripts/inputs.py --config scripts/configs/scan.toml --jobs 2
 
 The run's own network ([firmware], [distill]) reads the track mask alone, then with track pT, then with ECAL and HCAL,
-too; with energies it learns the score itself, or the score's excess over what QCD of the same energies has
-(distill.given_energies). Each is trained on QCD with several seeds and judged by the validation events; Yosys maps the
-first. Trainings are kept in scan/trials/: the same command goes on where it stopped. Writes scan/inputs.json and
-scan/inputs.md.
+too, with as many filters less as it has inputs more. With energies it learns the score itself, or the score's excess
+over what QCD of the same energies has (distill.given_energies). Each is trained on QCD with several seeds and judged by
+the validation events; Yosys maps the first. Trainings are kept in scan/trials/: the same command goes on where it
+stopped. Writes scan/inputs.json and scan/inputs.md.
 """
 
 import dataclasses
@@ -62,7 +62,10 @@ def compare(run: Any, evaluate: Any, seeds: int) -> list[dict[str, Any]]:
     numbers = range(run.config.seed, run.config.seed + seeds)
     requests = []
     for inputs, given in VARIANTS:
-        firmware = dataclasses.replace(run.config.firmware, inputs=inputs, count_bits=COUNT_BITS)
+        # Filters times inputs stay: about the same adders.
+        share = len(inputs)
+        convs = tuple(dataclasses.replace(c, filters=max(c.filters // share, 1)) for c in run.config.firmware.conv)
+        firmware = dataclasses.replace(run.config.firmware, inputs=inputs, count_bits=COUNT_BITS, conv=convs)
         distill = dataclasses.replace(run.config.distill, given_energies=given)
         for seed in numbers:
             made = make_request(run, firmware, distill, "distilled", seed, seed == numbers[0])
