@@ -6,6 +6,7 @@ import pytest
 
 from codae_l1.models.layers import (
     ConvLayer,
+    GroupedConv2D,
     InstanceNorm,
     Residual,
     SpatialBroadcast,
@@ -121,3 +122,23 @@ def test_conditioning_scales_and_never_shifts():
     layer.field.kernel.assign(coordinates)
     layer.field.bias.assign(np.zeros(8))
     assert (values(layer([X, Z])) == X * np.linspace(-1, 1, 5).astype("float32")[:, None, None]).all()
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_grouped_convolution_is_that_of_keras(strides):
+    import tensorflow as tf
+
+    ours = GroupedConv2D(8, 3, strides, "same", groups=4)
+    ours.build(X.shape)
+    ours.bias.assign(np.arange(8))
+    stock = keras.layers.Conv2D(8, 3, strides, "same", groups=4)
+    stock.build(X.shape)
+    stock.set_weights(ours.get_weights())
+    gradients = []
+    for layer in (ours, stock):
+        with tf.GradientTape() as tape:
+            y = layer(X)
+            loss = tf.reduce_sum(tf.sin(y))
+        gradients.append([y, *tape.gradient(loss, [layer.kernel.value, layer.bias.value])])
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(values(a), values(b), rtol=1e-5, atol=1e-5)
