@@ -179,13 +179,13 @@ def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[
 
     Numba compiles da4ml's optimiser for one to two minutes on first use in an environment; a trigger-sized network
     takes seconds in plain Python, and the result is the same. How da4ml was imported decides which it is, so where it
-    was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: by Numba however
-    small, for whoever traces many networks.
+    was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: here, as
+    da4ml was imported, else compiled however small the network: for whoever traces many.
     """
     largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
     plain = largest <= _PLAIN_WEIGHTS and not compiled
     core = sys.modules.get("da4ml.cmvm.core")
-    if core is None or hasattr(core.cmvm, "py_func") != plain:
+    if core is None or compiled or hasattr(core.cmvm, "py_func") != plain:
         with without_compiler() if plain else nullcontext():
             return trace_here(network, config)
     return _trace_apart(network, config, plain)
