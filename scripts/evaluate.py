@@ -102,7 +102,7 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
     return result
 
 
-def _read(run: Any) -> dict[str, np.ndarray]:
+def _read(run: Any) -> dict[str, Any]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
     from codae_l1.data.store import EventFile
     from codae_l1.models.scores import active_pixels, block_power, track_mask
