@@ -129,7 +129,7 @@ def test_twins_share_layer_names_and_initial_weights(config):
 def test_tied_weights_are_one_a_channel():
     kernels = build_qkeras(FirmwareConfig(), 1)
     window = kernels.get_layer("conv1").get_weights()[0]
-    cells = kernels.get_layer("output").get_weights()[0].reshape(30, 8)
+    cells = kernels.get_layer("output").get_weights()[0].reshape(30, 12)
     assert (window == window[:1, :1]).all()
     assert (cells == cells[:1]).all()
     free = build_qkeras(FirmwareConfig(tied=False), 1).get_layer("output").get_weights()[0]
@@ -222,13 +222,13 @@ def test_model_of_other_shapes_is_refused(tmp_path):
     with np.load(path) as file:
         arrays = {**file, "conv1.kernel": file["conv1.kernel"][..., :2]}
     np.savez(path, **arrays)
-    with pytest.raises(InputError, match=r"conv1.kernel of shape \(3, 3, 1, 2\), not \(3, 3, 1, 8\)"):
+    with pytest.raises(InputError, match=r"conv1.kernel of shape \(3, 3, 1, 2\), not \(3, 3, 1, 12\)"):
         FirmwareModel.load(path)
 
 
 def test_off_grid_weights_are_put_on_their_words():
     config, model = FirmwareConfig(), build_qkeras(FirmwareConfig(), 0)
-    model.get_layer("output").set_weights([np.full((240, 1), 5.3, np.float32), np.array([0.3], np.float32)])
+    model.get_layer("output").set_weights([np.full((360, 1), 5.3, np.float32), np.array([0.3], np.float32)])
     FirmwareModel(model, config)
     kernel, bias = model.get_layer("output").get_weights()
     precision = config.layer_precision("output")
