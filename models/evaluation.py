@@ -164,6 +164,122 @@ def tpr_at_fpr(
     return WorkingPoint(fpr, value, binomial_error(value, len(signal)), threshold, reached, passing)
 
 
+def rate_khz(self) -> float:
+        """The false-positive rate as a trigger rate, kHz."""
+        return rate_khz(self.fpr)
+
+
+def auc(
+    background: np.ndarray,
+    signal: np.ndarray,
+    background_weight: np.ndarray | None = None,
+    signal_weight: np.ndarray | None = None,
+) -> float:
+    """Area under the ROC curve, ties one half; events weighted where weights are given.
+
+    >>> auc(np.array([0, 1, 1]), np.array([1, 2]))  # pairs: 1 + 1/2 + 1/2 + 3 x 1 of 6
+    0.8333333333333334
+    """
+    codes, counts = _codes((background, background_weight), (signal, signal_weight))
+    return float(_auc_of_counts(*(np.bincount(c, w, counts)[None] for c, w in codes))[0])
+
+
+def auc_with_error(
+    background: np.ndarray,
+    signal: np.ndarray,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+    background_weight: np.ndarray | None = None,
+    signal_weight: np.ndarray | None = None,
+) -> tuple[float, float]:
+    """(AUC, its standard deviation over bootstrap samples of both classes' events)."""
+    codes, size = _codes((background, background_weight), (signal, signal_weight))
+    value = auc(background, signal, background_weight, signal_weight)
+    return value, float(np.std(_bootstrap([codes], [size], n_bootstrap, seed)[0], ddof=1))
+
+
+def paired_auc_difference(
+    background_a: np.ndarray,
+    signal_a: np.ndarray,
+    background_b: np.ndarray,
+    signal_b: np.ndarray,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """(AUC of score a - AUC of score b, its error) for two scores of the same events, in the same order.
+
+    Both are recomputed on the same bootstrap samples, so what the scores share cancels.
+    """
+    if len(background_a) != len(background_b) or len(signal_a) != len(signal_b):
+        raise InputError(
+            f"{len(background_a)} / {len(background_b)} background, {len(signal_a)} / {len(signal_b)} signal events",
+            "two scores of the same events",
+            "score the same file with both",
+        )
+    pairs = [_codes((background_a, None), (signal_a, None)), _codes((background_b, None), (signal_b, None))]
+    a, b = _bootstrap([codes for codes, _ in pairs], [size for _, size in pairs], n_bootstrap, seed)
+    return auc(background_a, signal_a) - auc(background_b, signal_b), float(np.std(a - b, ddof=1))
+
+
+def roc_curve(
+    background: np.ndarray,
+    signal: np.ndarray,
+    background_weight: np.ndarray | None = None,
+    signal_weight: np.ndarray | None = None,
+) -> RocCurve:
+    """ROC curve with one point a distinct score, so ties are one straight step.
+
+    >>> curve = roc_curve(np.array([0, 1]), np.array([1, 2]))
+    >>> curve.fpr.tolist(), curve.tpr.tolist()
+    ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
+    """
+    codes, size = _codes((background, background_weight), (signal, signal_weight))
+    rates = []
+    for code, weight in codes:
+        passing = np.concatenate([[0.0], np.cumsum(np.bincount(code, weight, size)[::-1])])
+        rates.append(passing / passing[-1])
+    values = np.unique(np.concatenate([background, signal]))[::-1].astype(np.float64)
+    return RocCurve(rates[0], rates[1], np.concatenate([[np.inf], values]))
+
+
+def tpr_at_fpr(
+    background: np.ndarray,
+    signal: np.ndarray,
+    fpr: float,
+    background_weight: np.ndarray | None = None,
+    minimum_background: float = MINIMUM_BACKGROUND,
+) -> WorkingPoint:
+    """Signal efficiency at the lowest threshold whose false-positive rate does not exceed `fpr`.
+
+    Refused (value None, with a reason) where fewer than `minimum_background` background events are expected to pass,
+    or do: nothing is extrapolated. With weights the number of events is the effective one.
+
+    >>> point = tpr_at_fpr(np.arange(1000), np.array([995, 900]), 0.01)
+    >>> point.value, point.threshold, point.background_passing
+    (0.5, 990.0, 10.0)
+    >>> tpr_at_fpr(np.arange(1000), np.array([995, 900]), 1e-5).reason
+    '0.01 of 1000 effective background events would pass, fewer than 10'
+    """
+    if not 0 < fpr <= 1:
+        raise InputError(f"false-positive rate {fpr}", "a number above 0, at most 1", "correct the working point")
+    curve = roc_curve(background, signal, background_weight)
+    n = effective_size(background, background_weight)
+    # A rate such as 10 / 1000 is not exact in binary: allow for its rounding.
+    tolerance = 1 + 1e-9
+    if fpr * n * tolerance < minimum_background:
+        reason = f"{fpr * n:.3g} of {n:.0f} effective background events would pass, fewer than {minimum_background:g}"
+        return WorkingPoint(fpr, None, None, None, None, fpr * n, reason)
+    at = int(np.flatnonzero(curve.fpr <= fpr * tolerance)[-1])
+    reached, threshold = float(curve.fpr[at]), float(curve.threshold[at])
+    passes = np.asarray(background) >= threshold
+    passing = effective_size(background[passes], None if background_weight is None else background_weight[passes])
+    if passing * tolerance < minimum_background:
+        reason = f"{passing:.3g} effective background events pass (ties above them), fewer than {minimum_background:g}"
+        return WorkingPoint(fpr, None, None, threshold, reached, passing, reason)
+    value = float(curve.tpr[at])
+    return WorkingPoint(fpr, value, binomial_error(value, len(signal)), threshold, reached, passing)
+
+
 def tpr_at_rate(
     background: np.ndarray, signal: np.ndarray, rate: float, background_weight: np.ndarray | None = None
 ) -> WorkingPoint:

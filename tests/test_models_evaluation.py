@@ -13,7 +13,6 @@ from codae_l1.models.evaluation import (
     rate_khz,
     roc_curve,
     tpr_at_fpr,
-    tpr_at_rate,
 )
 
 
@@ -104,7 +103,7 @@ def test_working_point_never_exceeds_its_rate(scores):
 
 
 def test_working_point_is_refused_where_the_sample_is_too_small(scores):
-    point = tpr_at_rate(*scores, rate=1.0)
+    point = tpr_at_fpr(*scores, fpr=2.5e-5)
     assert (point.value, point.error, point.threshold) == (None, None, None)
     assert point.reason == "0.01 of 400 effective background events would pass, fewer than 10"
 
