@@ -127,7 +127,7 @@ def test_weighted_working_point_uses_the_effective_size():
 
 def test_rates_follow_the_bunch_crossings():
     assert rate_khz(1e-5) == pytest.approx(0.4)
-    assert tpr_at_rate(np.arange(1000), np.array([995, 900]), 400.0).rate_khz == 400.0
+    assert tpr_at_fpr(np.arange(1000), np.array([995, 900]), 0.01).rate_khz == 400.0
 
 
 @pytest.mark.parametrize(
