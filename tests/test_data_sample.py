@@ -29,6 +29,8 @@ PUBLIC = {
     "svj3100": (160.7, 0.888),
     "svj4100": (171.9, 0.907),
 }
+# Share of the mean n_tracks by which a class may differ; svj2100 is 4.3 % low, 1.9 errors of the two means together.
+N_TRACKS, N_TRACKS_EXCEPTIONS = 0.04, {"svj2100": 0.05}
 # How far a class's figure may be from the public one: so many statistical errors (both samples'), for means a share of
 # the value on top (another detector simulation and Pythia version), for AUCs nothing on top.
 MEAN_SIGMAS, AUC_SIGMAS, SYSTEMATIC = 2.5, 2.0, 0.03
@@ -39,7 +41,7 @@ EXCEPTIONS = {
     ("qcd", "active_hcal"): (0.04, 0.10),
     ("h1000", "active_ecal"): (0.03, 0.10),
     # In the public sample, half of the invisible particles seem to deposit energy.
-    ("svj", "sum_hcal_gev"): (-0.25, -0.10),
+    ("svj", "sum_hcal_gev"): (-0.22, -0.11),
 }
 
 
@@ -79,7 +81,8 @@ def test_made_by_the_config_beside_it(sample):
 def test_agrees_with_the_public_sample(described):
     assert described[QCD]["n_tracks"]["value"] == pytest.approx(94.3, rel=0.03)
     for name, (tracks, separation) in PUBLIC.items():
-        assert described[name]["n_tracks"]["value"] == pytest.approx(tracks, rel=0.05), name
+        bound = N_TRACKS_EXCEPTIONS.get(name, N_TRACKS)
+        assert described[name]["n_tracks"]["value"] == pytest.approx(tracks, rel=bound), name
         assert described[name]["auc_n_tracks"]["value"] == pytest.approx(separation, abs=0.04), name
     for channel, share in zip(("tracks", "ecal", "hcal"), (0.0194, 0.0443, 0.0137), strict=True):
         assert described[QCD][f"active_{channel}"]["value"] == pytest.approx(share, rel=0.08)
