@@ -15,7 +15,7 @@ demo: env  ## the whole chain on the shipped events: runs/demo/report/report.htm
 test: env  ## all tests, one true end-to-end run among them, at most 15 minutes
 	@$(PY) -c 'import pythia8mc' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: pythia8mc==8.317.2 || \
 		{ [ -z "$$CI" ] && echo "Pythia 8 could not be installed: the tests of event generation are skipped"; }
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -33,7 +33,8 @@ def create_strategy(distribute: Distribute) -> Any:
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if distribute == "multi_worker":
         try:
-            cluster = json.loads(os.environ.get("TF_CONFIG", ""))["cluster"]
+            settings = json.loads(os.environ.get("TF_CONFIG", ""))
+            cluster, _ = settings["cluster"], settings["task"]["index"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise InputError(
                 f"TF_CONFIG = {os.environ.get('TF_CONFIG')!r}",

@@ -18,3 +18,8 @@ def codae_sample() -> Path:
     if not (folder / "reference_scores.npz").is_file():
         pytest.skip(f"no public CoDAE sample at {folder}; set CODAE_SAMPLE to its folder")
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """The end-to-end run first: with two workers, all other files share the other one meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")

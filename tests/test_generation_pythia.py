@@ -161,6 +161,19 @@ def test_no_scheduler_at_the_address(tmp_path, monkeypatch):
         generate(TINY, tmp_path / "events.h5", Work(scheduler="127.0.0.1:1"))
 
 
+def test_a_scheduler_without_workers_is_waited_for_in_words(tmp_path):
+    def stop(done, total, text):
+        if text.startswith("waiting"):
+            raise Interrupted(text)
+
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty:
+        work = Work(progress=stop, scheduler=empty.scheduler_address)
+        with pytest.raises(Interrupted, match="has no worker yet"):
+            generate(TINY, tmp_path / "events.h5", work)
+
+
 def test_workers_of_other_versions_or_without_the_folder_refuse(tmp_path):
     piece = Piece(("a",), 1, "qcd", lambda folder: (folder / "a").touch())
     with pytest.raises(InputError, match=r"a worker with .*; install the same versions on all workers"):

@@ -109,7 +109,10 @@ def test_workers_without_a_cluster_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(InputError, match=r'TF_CONFIG = None; expected JSON with "cluster"'):
         create_strategy("multi_worker")
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}}')
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}}')
+    with pytest.raises(InputError, match=r'TF_CONFIG = .*; expected JSON with "cluster" and "task"'):
+        create_strategy("multi_worker")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"index": 0}}')
     with pytest.raises(InputError, match="TF_CONFIG with worker, ps; expected workers alone"):
         create_strategy("multi_worker")
 

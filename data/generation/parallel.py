@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -100,6 +101,10 @@ def make_all(stages: Sequence[Sequence[Piece]], folder: Path, work: Work) -> Non
     if not any(missing[-1:]):
         return
     with _client(work.workers, work.scheduler) as client:
+        while not client.ncores():
+            # A batch system's workers may come later.
+            work.report(done, total, f"waiting: {work.scheduler} has no worker yet")
+            time.sleep(1)
         for stage in missing:
             work.report(done, total, stage[0].text if stage else "")
             for piece in _made(client, stage, folder.resolve()):
