@@ -110,17 +110,12 @@ def distill(
     if firmware.outputs != 1:
         raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
     counts, scores = training_set(teacher, train_images, config, firmware, seed, _part(progress, 0))
-    transform = TRANSFORMS[config.transform]
-    expected = expected_score(counts, transform(scores), firmware, seed) if config.given_energies else lambda c: 0.0
-    values = transform(scores) - expected(counts)
-    mean, deviation = float(values.mean()), float(values.std())
-    if not deviation > 0:
-        raise InputError(f"a teacher with the score {mean} on every event", "scores that differ", "train it longer")
-    targets = ((values - mean) / deviation).astype(np.float32)[:, None]
+    target = Target(counts, scores, config, firmware, seed)
     calibration = input_counts(calibration_images, firmware)
-    student = learn(counts, targets, calibration, config, firmware, seed, progress)
-    student.history |= {"transform": config.transform, "mean": mean, "deviation": deviation, "events": len(counts)}
-    check = transform(teacher(_masks(calibration_images))) - expected(calibration)
+    student = learn(counts, target(counts, scores), calibration, config, firmware, seed, progress)
+    scale = {"mean": target.mean, "deviation": target.deviation}
+    student.history |= {"transform": config.transform, **scale, "events": len(counts)}
+    check = target(calibration, teacher(_masks(calibration_images)))[:, 0]
     answers = {
         "float": student.float_model.predict_scores(calibration),
         "qkeras": student.firmware.firmware_score(student.firmware.predict_words(calibration)),
@@ -128,6 +123,31 @@ def distill(
     correlation = {name: float(np.corrcoef(check, answer)[0, 1]) for name, answer in answers.items()}
     student.history["calibration_correlation"] = correlation
     return student
+
+
+class Target:
+    """The standardised target of the module's formula; what it needs is taken from QCD: counts (N, 18, 15, inputs) and
+    their scores (N,). Called with counts and scores of other events, it gives (M, 1) float32."""
+
+    def __init__(
+        self, counts: np.ndarray, scores: np.ndarray, config: DistillConfig, firmware: FirmwareConfig, seed: int
+    ):
+        self._transform, self._expected = TRANSFORMS[config.transform], None
+        if config.given_energies:
+            self._expected = expected_score(counts, self._transform(scores), firmware, seed)
+        values = self._values(counts, scores)
+        self.mean, self.deviation = float(values.mean()), float(values.std())
+        if not self.deviation > 0:
+            given = f"a teacher with the score {self.mean} on every event"
+            raise InputError(given, "scores that differ", "train it longer")
+
+    def __call__(self, counts: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Targets of these events."""
+        return ((self._values(counts, scores) - self.mean) / self.deviation).astype(np.float32)[:, None]
+
+    def _values(self, counts: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        values = self._transform(scores)
+        return values - self._expected(counts) if self._expected else values
 
 
 def energies(counts: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:

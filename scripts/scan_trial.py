@@ -95,16 +95,13 @@ def mean_auc(table: dict[str, dict[str, float]]) -> float:
 
 def _train(request: dict[str, Any], firmware: Any, distill: Any, events: Any, calibration: np.ndarray) -> Any:
     """The Student of a request."""
-    from codae_l1.quantization.distill import TRANSFORMS, combined, expected_score, learn, teacher_coefficients
+    from codae_l1.quantization.distill import Target, combined, learn, teacher_coefficients
 
     if request["training"] == "in situ":
         return _train_in_situ(request, firmware, distill, events)
     coefficients = teacher_coefficients(distill.scores, events.scores("calibration"), events.signs)
-    values = TRANSFORMS[distill.transform](combined(coefficients, events.scores("train")))
-    counts = events.counts("train", firmware.pooling)
-    if distill.given_energies:
-        values = values - expected_score(counts, values, firmware, request["seed"])(counts)
-    targets = ((values - values.mean()) / values.std()).astype(np.float32)[:, None]
+    scores, counts = combined(coefficients, events.scores("train")), events.counts("train", firmware.pooling)
+    targets = Target(counts, scores, distill, firmware, request["seed"])(counts, scores)
     return learn(counts, targets, calibration, distill, firmware, request["seed"])
 
 
