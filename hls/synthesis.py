@@ -70,7 +70,7 @@ def synthesize(
     ):
         logs.mkdir(exist_ok=True)
         jobs = _jobs(folder, design["stages"], Path(scratch))
-        waiting = [pool.submit(_map, name, files, Path(scratch), logs, config) for name, files in jobs]
+        waiting = [pool.submit(map_module, name, files, Path(scratch), logs, config) for name, files in jobs]
         for done, finished in enumerate(concurrent.futures.as_completed(waiting)):
             result = finished.result()
             creator = result["creator"]
@@ -90,7 +90,7 @@ def report(
     clock_period_ns, part, estimates [{name, value, how, ...}], cells.
     """
     tool = " ".join(creator.split()[:2])
-    resources = _count(cells)
+    resources = count_resources(cells)
     timing, period = _timing(design, clocks), config.clock_period_ns
     cycles, interval = timing["latency_cycles"], timing["interval_cycles"]
     found = {key: resources[key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}
@@ -173,7 +173,7 @@ def _period(design: dict[str, Any]) -> float:
     return round(PERIOD_OFFSET_NS + PERIOD_PER_CUTOFF_NS * design["latency_cutoff"], 2)
 
 
-def _count(cells: dict[str, int]) -> dict[str, int]:
+def count_resources(cells: dict[str, int]) -> dict[str, int]:
     """Cell counts -> resources; memories in LUTs count as LUTs."""
 
     def total(names: tuple[str, ...]) -> int:
@@ -203,20 +203,21 @@ def _jobs(folder: Path, stages: int, scratch: Path) -> list[tuple[str, list[Path
     total = sum(path.stat().st_size for path in files)
     large = [path for path in files if path.stat().st_size > LARGE_SHARE * total]
     black_boxes = scratch / "black_boxes.v"
-    black_boxes.write_text("\n".join(_black_box(path) for path in large))
+    black_boxes.write_text("\n".join(black_box(path) for path in large))
     small = [path for path in files if path not in large]
     jobs = [(path.stem, [path, *static]) for path in large]
     return [*jobs, (TOP, [source / f"{TOP}.v", black_boxes, *small, *static])]
 
 
-def _black_box(path: Path) -> str:
+def black_box(path: Path) -> str:
     """The empty module of a stage."""
     header = re.search(r"module .*?\);", path.read_text(), re.DOTALL)
     assert header is not None
     return f"(* blackbox *)\n{header.group()}\nendmodule\n"
 
 
-def _map(name: str, files: list[Path], scratch: Path, logs: Path, config: HlsConfig) -> dict[str, Any]:
+def map_module(name: str, files: list[Path], scratch: Path, logs: Path, config: HlsConfig) -> dict[str, Any]:
+    """Map one module by Yosys in a process of its own: {"creator": Yosys' version, "cells": {type: count}}."""
     out, log = scratch / f"{name}.json", logs.resolve() / f"{name}.log"
     log.unlink(missing_ok=True)
     arguments = [name, str(out), str(log), *(str(path.resolve()) for path in files)]
