@@ -18,12 +18,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.models import losses
 from codae_l1.models.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
+from codae_l1.models.saving import load_model, save_model
 from codae_l1.models.swaps import SwapConfig
 
 # (phi, eta, channel) of the mask: 1 where the track channel is above zero.
@@ -174,7 +174,7 @@ class CoDAE(keras.Model):
                 "none for a CoDAE, a table for a CoDVAE",
                 "use models.codvae.create_model",
             )
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.event_shape = config, seed, MASK_SHAPE
         # Encoders that the configuration does not describe: saved with their own configuration.
         self.replaced = [name for name, part in (("f_m", f_m), ("f_r", f_r)) if part is not None]
         if sharing:
@@ -298,23 +298,12 @@ def with_encoders(codae: CoDAE, f_m: keras.Model | None = None, f_r: keras.Model
 
 def save_codae(model: CoDAE, path: Path | str) -> None:
     """Write configuration and weights to one `.keras` file, whole or not at all."""
-    if Path(path).suffix != ".keras":
-        raise InputError(f"model file {path}", "a name that ends in .keras", "rename it")
-    with whole_file(path) as temporary:
-        model.save(temporary)
+    save_model(model, path)
 
 
 def load_codae(path: Path | str, custom_objects: dict[str, Any] | None = None) -> CoDAE:
     """Read what save_codae wrote; predictions are equal to the bit."""
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist", "a model written by save_codae", "train one first")
-    try:
-        model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "a whole .keras file", "train the model again") from error
-    if not isinstance(model, CoDAE):
-        raise InputError(f"{path} holds a {type(model).__name__}", "a CoDAE", "choose a file of save_codae")
-    return model
+    return load_model(path, CoDAE, custom_objects)
 
 
 def _initialized(part: keras.Model, generator: np.random.Generator) -> keras.Model:

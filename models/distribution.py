@@ -69,14 +69,16 @@ def split(strategy: Any, *arrays: np.ndarray) -> list[Any]:
 
 @contextmanager
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
-    """Layers of f_m, f_r and decoder compute in "float32" or "bfloat16" while the block runs; variables stay float32.
+    """Layers of the model's networks compute in "float32" or "bfloat16" while the block runs; variables stay float32.
 
-    Only what is traced in the block is changed: outside, and in saved files, the model computes as it did.
+    Networks are the Keras models that it consists of, such as a CoDAE's f_m, f_r and decoder. Only what is traced in the
+    block is changed: outside, and in saved files, the model computes as it did.
     """
     if precision == "float32":
         yield
         return
-    layers = [layer for part in (model.f_m, model.f_r, model.decoder) for layer in part._flatten_layers()]
+    parts = [part for part in model.layers if isinstance(part, keras.Model)]
+    layers = [layer for part in parts for layer in part._flatten_layers()]
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:

@@ -85,21 +85,21 @@ def codae_scores(model: CoDAE, masks: np.ndarray, batch_size: int = 128) -> dict
     return dict(zip(names, (*latent, *(raw[name] for name in names[len(latent) :])), strict=True))
 
 
-def orientations(qcd_scores: Mapping[str, np.ndarray]) -> dict[str, int]:
+def orientations(qcd_scores: Mapping[str, np.ndarray], reference_score: str = REFERENCE_SCORE) -> dict[str, int]:
     """Sign of each score so that higher means more anomalous, from QCD alone.
 
-    The sign is that of Spearman's correlation with the reconstruction error (mse) on QCD events; +1 where it is zero or
-    undefined. No signal event and no label enters.
+    The sign is that of Spearman's correlation with the reconstruction error (mse, or what `reference_score` names) on
+    QCD events; +1 where it is zero or undefined. No signal event and no label enters.
 
     >>> mse = np.array([1.0, 2.0, 3.0])
     >>> orientations({"mse": mse, "z0": np.array([5.0, 4.0, 1.0])})
     {'mse': 1, 'z0': -1}
     """
-    if REFERENCE_SCORE not in qcd_scores:
+    if reference_score not in qcd_scores:
         raise InputError(
-            f"scores {', '.join(qcd_scores)}", f"{REFERENCE_SCORE} among them", "pass codae_scores' result"
+            f"scores {', '.join(qcd_scores)}", f"{reference_score} among them", "pass codae_scores' result"
         )
-    reference = _ranks(qcd_scores[REFERENCE_SCORE])
+    reference = _ranks(qcd_scores[reference_score])
     return {name: -1 if np.dot(_ranks(s), reference) < 0 else 1 for name, s in qcd_scores.items()}
 
 

@@ -1,8 +1,9 @@
-"""Training of a CoDAE or CoDVAE on QCD masks alone, resumable after a kill.
+"""Training of a network on arrays of events, resumable after a kill: the loop of the CoDAE and of all other systems.
 
 After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole; a
 killed training goes on from it and gives the numbers of an undisturbed one, since order and augmentation of an epoch
-follow from the model's seed and the epoch alone. CPU, one GPU, several GPUs and several workers take the same code
+follow from the model's seed and the epoch alone. What is trained is a Trainable: a Keras model that knows its loss, its
+seed and its configuration. CPU, one GPU, several GPUs and several workers take the same code
 (models/distribution.py); docs/training.md has the commands.
 """
 
@@ -11,29 +12,48 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from zlib import crc32
 
 import numpy as np
 
 from codae_l1.data.artifact import whole_file, write_json
 from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.calorimeter import N_PHI
 from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
-from codae_l1.models.codae import MASK_SHAPE, CoDAE, save_codae
 from codae_l1.models.distribution import Distribute, computing_in, create_strategy, is_chief, split
+from codae_l1.models.saving import save_model
 
 Progress = Callable[[int, int, str], None]
+# Events (N, ...), or a tuple of such arrays: what the model reads, then what it is to find (labels).
+Arrays = np.ndarray | tuple[np.ndarray, ...]
 CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "history.json", "tensorboard"
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model, which is a keras.Model beside.
+
+    config: frozen dataclass of its sizes. seed: of order, augmentation and what the loss draws. event_shape: of the
+    array that it reads, without N. objective(*arrays, training, seed): terms of the loss, which is their sum, name ->
+    (N,) float32.
+    """
+
+    config: Any
+    seed: int
+    event_shape: tuple[int, ...]
+    variables: Any
+    trainable_variables: Any
+    objective: Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
 
-    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. augment: random eta flip
-    and phi roll of each event, each epoch. The events that do not fill the last batch of an epoch wait for another
-    epoch's shuffle.
+    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. beta_2: of AdamW.
+    augment: random eta flip and phi roll of each event, each epoch; for calorimeter images alone. The events that do
+    not fill the last batch of an epoch wait for another epoch's shuffle.
 
     precision: "bfloat16" computes layers in it; variables, the norms' sums over pixels and losses stay float32 (GPUs,
     and CPUs with AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of
@@ -47,6 +67,7 @@ class TrainingConfig:
     final_rate: float = 1.0
     weight_decay: float = 1e-4
     clipnorm: float = 1.0
+    beta_2: float = 0.999
     augment: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
     xla: bool = False
@@ -58,6 +79,7 @@ class TrainingConfig:
             self._require(name, getattr(self, name) >= 1, "a number >= 1")
         for name in ("learning_rate", "final_rate", "weight_decay"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
+        self._require("beta_2", 0 <= self.beta_2 < 1, "a number >= 0 below 1")
         self._require("clipnorm", 0 < self.clipnorm < float("inf"), "a finite number above 0")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
@@ -70,9 +92,9 @@ COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, 
 
 
 def train(
-    model: CoDAE,
-    train_masks: np.ndarray,
-    validation_masks: np.ndarray,
+    model: Trainable,
+    train_events: Arrays,
+    validation_events: Arrays,
     config: TrainingConfig,
     folder: Path | str,
     progress: Progress | None = None,
@@ -80,17 +102,19 @@ def train(
 ) -> dict[str, Any]:
     """Train and leave the model at its best validation loss; return the history (also in history.json).
 
-    Masks: (N, 72, 58, 1) uint8 or bool. strategy: of models.distribution, in whose scope the model was made; needed
-    where config.distribute is not "none". Only the model's trainable variables move. History: `loss`, `validation_loss`
-    and `learning_rate`, one entry an epoch (losses are means over that epoch's events), the same of each term of the
-    loss where it has several (`bce`, `validation_bce`, `kl`, ...), `best_epoch` (from 1), `best_validation_loss`.
+    Events: (N, *model.event_shape), for a CoDAE masks (N, 72, 58, 1) uint8 or bool; with labels, a tuple of both.
+    strategy: of models.distribution, in whose scope the model was made; needed where config.distribute is not "none".
+    Only the model's trainable variables move. History: `loss`, `validation_loss` and `learning_rate`, one entry an
+    epoch (losses are means over that epoch's events), the same of each term of the loss where it has several (`bce`,
+    `validation_bce`, `kl`, ...), `best_epoch` (from 1), `best_validation_loss`.
     """
-    for name, masks in (("train", train_masks), ("validation", validation_masks)):
-        if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE or not len(masks):
-            raise InputError(f"{name} masks of shape {masks.shape}", "(N >= 1, 72, 58, 1)", "use scores.track_mask")
+    train_arrays, validation_arrays = (
+        _arrays(model, config, name, events)
+        for name, events in (("train", train_events), ("validation", validation_events))
+    )
     strategy = strategy or create_strategy("none")
-    size = _batch_size(config, len(train_masks), strategy.num_replicas_in_sync)
-    fingerprint = _fingerprint(model, config, train_masks, validation_masks)
+    size = _batch_size(config, len(train_arrays[0]), strategy.num_replicas_in_sync)
+    fingerprint = _fingerprint(model, config, train_arrays, validation_arrays)
     with strategy.scope():
         state = _State(model, config, Path(folder), fingerprint, is_chief(strategy))
     state.resume()
@@ -98,8 +122,8 @@ def train(
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
-        terms = _mean(step, strategy, _batches(train_masks, size, config.augment, model.seed, epoch))
-        validation = _mean(evaluate, strategy, _slices(validation_masks, size))
+        terms = _mean(step, strategy, _batches(train_arrays, size, config.augment, model.seed, epoch))
+        validation = _mean(evaluate, strategy, _slices(validation_arrays, size))
         terms.update({f"validation_{name}": value for name, value in validation.items()})
         if not np.isfinite(list(terms.values())).all():
             raise InputError(
@@ -109,7 +133,7 @@ def train(
             )
         state.record({**terms, "learning_rate": rate})
         if progress:
-            text = f"loss {terms['loss']:.2f}, validation {terms['validation_loss']:.2f}"
+            text = f"loss {terms['loss']:.5g}, validation {terms['validation_loss']:.5g}"
             progress(epoch + 1, config.epochs, text)
     state.restore_best()
     return state.history
@@ -118,7 +142,9 @@ def train(
 class _State:
     """Model, optimizer and history, and the file that keeps them together."""
 
-    def __init__(self, model: CoDAE, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any], writes: bool):
+    def __init__(
+        self, model: Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any], writes: bool
+    ):
         self.model, self.folder, self.fingerprint, self.writes = model, folder, fingerprint, writes
         self.optimizer = create_optimizer(config, model)
         self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
@@ -165,7 +191,7 @@ class _State:
 
     def _write(self, best: bool, values: dict[str, float]) -> None:
         if best:
-            save_codae(self.model, self.folder / BEST)
+            save_model(self.model, self.folder / BEST)
         groups = {
             "model": _values(self.model.variables),
             "optimizer": _values(self.optimizer.variables),
@@ -206,29 +232,30 @@ def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
     return write
 
 
-def create_optimizer(config: TrainingConfig, model: CoDAE) -> Any:
+def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
     """AdamW of the model's trainable variables; the step clips, since gradients of replicas are summed before."""
     import keras
 
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, beta_2=config.beta_2)
     optimizer.build(model.trainable_variables)
     return optimizer
 
 
-def create_steps(model: CoDAE, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
-    """Training step and evaluation: masks and weights (n,) of each replica -> loss and its terms, summed."""
+def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
+    """Training step and evaluation: events' arrays and weights (n,) of each replica -> loss and its terms, summed."""
     import tensorflow as tf
 
     variables = model.trainable_variables
     values = [v.value for v in variables]
     replicas = strategy.num_replicas_in_sync
 
-    def step(mask: Any, weight: Any) -> dict[str, Any]:
+    def step(*batch: Any) -> dict[str, Any]:
+        *arrays, weight = batch
         context = tf.distribute.get_replica_context()
         draw = tf.cast(optimizer.iterations.value, tf.int32) * replicas + context.replica_id_in_sync_group
         with tf.GradientTape(watch_accessed_variables=False) as tape, computing_in(model, config.precision):
             tape.watch(values)
-            terms = model.objective(mask, training=True, seed=tf.stack([model.seed, draw + 1]))
+            terms = model.objective(*arrays, training=True, seed=tf.stack([model.seed, draw + 1]))
             mean = tf.reduce_mean(sum(terms.values())) / replicas
         gradients = tape.gradient(mean, values)
         if replicas > 1:
@@ -239,14 +266,15 @@ def create_steps(model: CoDAE, optimizer: Any, config: TrainingConfig, strategy:
         optimizer.apply(gradients, variables)
         return _sums(terms, weight)
 
-    def evaluate(mask: Any, weight: Any) -> dict[str, Any]:
+    def evaluate(*batch: Any) -> dict[str, Any]:
+        *arrays, weight = batch
         with computing_in(model, config.precision):
-            return _sums(model.objective(mask), weight)
+            return _sums(model.objective(*arrays), weight)
 
     def on_replicas(function: Callable) -> Callable:
         @tf.function(reduce_retracing=True, jit_compile=config.xla)
-        def run(mask: Any, weight: Any) -> dict[str, Any]:
-            sums = strategy.run(function, args=(mask, weight))
+        def run(*batch: Any) -> dict[str, Any]:
+            sums = strategy.run(function, args=batch)
             return {name: strategy.reduce("sum", value, axis=None) for name, value in sums.items()}
 
         return run
@@ -269,13 +297,13 @@ def _sums(terms: dict[str, Any], weight: Any) -> dict[str, Any]:
     return {name: tf.reduce_sum(tf.cast(value, tf.float64) * weight) for name, value in named.items()}
 
 
-def _mean(function: Callable, strategy: Any, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+def _mean(function: Callable, strategy: Any, batches: Iterator[tuple[np.ndarray, ...]]) -> dict[str, float]:
     """Mean loss, and its terms, an event over one epoch: nothing is carried from one epoch to the next."""
     total, events = {}, 0.0
-    for mask, weight in batches:
-        sums = function(*split(strategy, mask, weight))
+    for batch in batches:
+        sums = function(*split(strategy, *batch))
         total = {name: total.get(name, 0.0) + value for name, value in sums.items()}
-        events += weight.sum()
+        events += batch[-1].sum()
     return {name: float(value / events) for name, value in total.items()}
 
 
@@ -290,22 +318,23 @@ def _batch_size(config: TrainingConfig, events: int, replicas: int) -> int:
 
 
 def _batches(
-    masks: np.ndarray, size: int, augment: bool, seed: int, epoch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Shuffled, augmented batches of an epoch and weights 1; they depend on the seed and the epoch alone."""
+    arrays: tuple[np.ndarray, ...], size: int, augment: bool, seed: int, epoch: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Shuffled batches of an epoch, the first array augmented, then weights 1; the seed and the epoch decide all."""
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(masks))
-    for start in range(0, len(masks) - size + 1, size):
-        batch = masks[np.sort(order[start : start + size])]
-        yield (flip_and_roll(batch, generator) if augment else batch), np.ones(size)
+    order = generator.permutation(len(arrays[0]))
+    for start in range(0, len(order) - size + 1, size):
+        events, *rest = (array[np.sort(order[start : start + size])] for array in arrays)
+        yield (flip_and_roll(events, generator) if augment else events), *rest, np.ones(size)
 
 
-def _slices(masks: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Masks in order, the last slice filled with empty events of weight 0."""
-    for start in range(0, len(masks), size):
-        batch = masks[start : start + size]
-        weight = np.arange(size) < len(batch)
-        yield np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0))), weight.astype(np.float64)
+def _slices(arrays: tuple[np.ndarray, ...], size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Events in order and weights 1, the last slice filled with empty events of weight 0."""
+    for start in range(0, len(arrays[0]), size):
+        batch = [array[start : start + size] for array in arrays]
+        missing = size - len(batch[0])
+        weight = (np.arange(size) < size - missing).astype(np.float64)
+        yield *(np.pad(a, ((0, missing), *[(0, 0)] * (a.ndim - 1))) for a in batch), weight
 
 
 def _rate(config: TrainingConfig, epoch: int) -> float:
@@ -318,11 +347,32 @@ def _values(variables: Any) -> list[np.ndarray]:
     return [v.numpy() for v in variables]
 
 
-def _fingerprint(model: CoDAE, config: TrainingConfig, train_masks: np.ndarray, validation_masks: np.ndarray) -> dict:
+def _arrays(model: Trainable, config: TrainingConfig, name: str, events: Arrays) -> tuple[np.ndarray, ...]:
+    """Events as a tuple of arrays of one length, the first of the shape that the model reads."""
+    arrays = events if isinstance(events, tuple) else (events,)
+    shape = tuple(model.event_shape)
+    if arrays[0].shape[1:] != shape or not len(arrays[0]) or len({len(array) for array in arrays}) > 1:
+        raise InputError(
+            f"{name} events of shape {' and '.join(str(array.shape) for array in arrays)}",
+            f"(N >= 1, {', '.join(map(str, shape))})",
+            "make them as the model reads them (a CoDAE: scores.track_mask)",
+        )
+    if config.augment and shape[0] != N_PHI:
+        raise InputError(
+            f"training.augment = true for images of {shape[0]} rows", f"{N_PHI} rows, once around", "set it to false"
+        )
+    return arrays
+
+
+def _fingerprint(model: Trainable, config: TrainingConfig, train: tuple, validation: tuple) -> dict[str, Any]:
     """What must be the same for a training to go on."""
     return {
         **{name: value for name, value in dump(config).items() if name != "tensorboard"},
         "model": [dump(model.config), model.seed, [list(v.shape) for v in model.trainable_variables]],
-        "train_masks": [len(train_masks), crc32(np.ascontiguousarray(train_masks).tobytes())],
-        "validation_masks": [len(validation_masks), crc32(np.ascontiguousarray(validation_masks).tobytes())],
+        "train_events": [len(train[0]), *map(_checksum, train)],
+        "validation_events": [len(validation[0]), *map(_checksum, validation)],
     }
+
+
+def _checksum(array: np.ndarray) -> int:
+    return crc32(np.ascontiguousarray(array).tobytes())

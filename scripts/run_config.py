@@ -13,6 +13,7 @@ from codae_l1.data.reading import HDF5_SUFFIXES
 from codae_l1.hls.config import HlsConfig
 from codae_l1.models.codae import COMPACT, CoDAEConfig
 from codae_l1.models.rates import RUN3_LUMINOSITY
+from codae_l1.models.systems import SystemsConfig
 from codae_l1.models.training import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.distill import DistillConfig
 from codae_l1.quantization.firmware import FirmwareConfig
@@ -97,6 +98,7 @@ class RunConfig:
     hls: HlsConfig = field(default_factory=HlsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     scan: ScanConfig = field(default_factory=ScanConfig)
+    systems: SystemsConfig = field(default_factory=SystemsConfig)
 
     def __post_init__(self):
         if self.seed < 0:

@@ -119,7 +119,7 @@ def test_folder_of_another_training_is_refused(undisturbed):
     folder = undisturbed[2]
     with pytest.raises(InputError, match=r"another training \(different: batch_size\)"):
         train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, replace(CONFIG, batch_size=16), folder)
-    with pytest.raises(InputError, match=r"another training \(different: train_masks\)"):
+    with pytest.raises(InputError, match=r"another training \(different: train_events\)"):
         train(CoDAE(TINY, seed=5), TRAIN[::-1], VALIDATION, CONFIG, folder)
     with pytest.raises(InputError, match=r"another training \(different: model\)"):
         train(CoDAE(TINY, seed=2), TRAIN, VALIDATION, CONFIG, folder)
@@ -130,7 +130,7 @@ def test_broken_checkpoint_and_wrong_masks_are_named(undisturbed, tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"checkpoint\.npz cannot be read"):
         train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, CONFIG, tmp_path)
-    with pytest.raises(InputError, match=r"validation masks of shape \(0, 72, 58, 1\)"):
+    with pytest.raises(InputError, match=r"validation events of shape \(0, 72, 58, 1\)"):
         train(CoDAE(TINY), TRAIN, VALIDATION[:0], CONFIG, tmp_path)
 
 

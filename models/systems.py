@@ -1,0 +1,35 @@
+"""The registry: every system that is trained and compared on the same events, by its name.
+
+A system is a class (models/system.py says what it has), its config one field of SystemsConfig, the table
+`[systems.<name>]` of a run's TOML. `scripts/train.py --model NAME` trains one, `scripts/compare.py` compares them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from codae_l1.data.errors import InputError
+from codae_l1.models.full import CodaeSystem, CodvaeSystem
+from codae_l1.models.system import System
+
+# Name -> class, in the order of the tables.
+SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in (CodaeSystem, CodvaeSystem)}
+
+
+@dataclass(frozen=True)
+class SystemsConfig:
+    """One field, and so one table `[systems.<name>]`, a system.
+
+    codae and codvae have none: they take the run's `[model]` and `[training]` (models/full.py).
+    """
+
+
+def create_system(name: str, config: Any, seed: int = 0) -> System:
+    """An untrained system; config: its own dataclass."""
+    return system_class(name)(config, seed)
+
+
+def system_class(name: str) -> type[System]:
+    """The class of a name; InputError lists the names where there is none."""
+    if name not in SYSTEMS:
+        raise InputError(f"model {name!r}", f"one of {', '.join(SYSTEMS)}", "choose one of them")
+    return SYSTEMS[name]
