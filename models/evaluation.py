@@ -164,6 +164,23 @@ def tpr_at_fpr(
     return WorkingPoint(fpr, value, binomial_error(value, len(signal)), threshold, reached, passing)
 
 
+def fpr_at_tpr(background: np.ndarray, signal: np.ndarray, tpr: float) -> tuple[float, float]:
+    """(Share of the background that passes the highest threshold which keeps at least `tpr` of the signal, its error).
+
+    The error is the half-width of the 68 % Wilson interval of the background's count alone. Where no background event
+    passes the share is 0: nothing is known but that it lies below about 1 / N.
+
+    >>> share, error = fpr_at_tpr(np.arange(100), np.array([98, 97, 20, 10, 5]), 0.4)
+    >>> share, round(error, 4)
+    (0.03, 0.0176)
+    """
+    if not 0 < tpr <= 1:
+        raise InputError(f"true-positive rate {tpr}", "a number above 0, at most 1", "correct the working point")
+    curve = roc_curve(background, signal)
+    share = float(curve.fpr[np.flatnonzero(curve.tpr >= tpr * (1 - 1e-9))[0]])
+    return share, binomial_error(share, len(background))
+
+
 def rate_khz(fpr: float) -> float:
     """Trigger rate of a false-positive rate, kHz.
 

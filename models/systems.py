@@ -4,23 +4,48 @@ A system is a class (models/system.py says what it has), its config one field of
 `[systems.<name>]` of a run's TOML. `scripts/train.py --model NAME` trains one, `scripts/compare.py` compares them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from codae_l1.data.errors import InputError
+from codae_l1.models.baselines import BoostedTreesSystem, ObservablesSystem
+from codae_l1.models.boosted_trees import BoostedTreesConfig
+from codae_l1.models.density import IsolationConfig, MixtureConfig
 from codae_l1.models.full import CodaeSystem, CodvaeSystem
+from codae_l1.models.latent import (
+    IsolationSystem,
+    LatentNormSystem,
+    MahalanobisSystem,
+    MixtureSystem,
+    UntrainedSystem,
+)
 from codae_l1.models.system import System
 
+_CLASSES: tuple[type[System], ...] = (
+    CodaeSystem,
+    CodvaeSystem,
+    ObservablesSystem,
+    BoostedTreesSystem,
+    LatentNormSystem,
+    MahalanobisSystem,
+    MixtureSystem,
+    IsolationSystem,
+    UntrainedSystem,
+)
 # Name -> class, in the order of the tables.
-SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in (CodaeSystem, CodvaeSystem)}
+SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in _CLASSES}
 
 
 @dataclass(frozen=True)
 class SystemsConfig:
     """One field, and so one table `[systems.<name>]`, a system.
 
-    codae and codvae have none: they take the run's `[model]` and `[training]` (models/full.py).
+    codae, codvae and untrained have none: they take the run's `[model]` and `[training]` (models/full.py).
     """
+
+    bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
+    gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)
 
 
 def create_system(name: str, config: Any, seed: int = 0) -> System:

@@ -1,10 +1,11 @@
-"""TF-Lite versions of a full model's parts: float16 and int8, held against Keras and timed beside it.
+"""TF-Lite versions of networks: float16 and int8, held against Keras and timed beside it.
 
 float16        weights rounded to half precision, arithmetic in float32
 int8           weights int8 a channel, activations rounded to int8 by each event's own range at run time
 int8_static    weights and activations int8, ranges fixed beforehand on calibration events
 
-Parts: f_m (mask -> z_m), f_r (mask -> z_R, of a CoDVAE softmax(l / tau)), decoder (z_R, z_m -> logits).
+`convert` and `time_one` take any network as a tf.function of arrays. `compare` is for the parts of a full model: f_m
+(mask -> z_m), f_r (mask -> z_R, of a CoDVAE softmax(l / tau)), decoder (z_R, z_m -> logits).
 """
 
 import time
@@ -79,15 +80,18 @@ def keras_parts(model: CoDAE, masks: np.ndarray) -> dict[str, tuple[Callable, li
     return {part: (functions[part], latents if part == "decoder" else [masks]) for part in PARTS}
 
 
-def convert(function: Any, inputs: list[np.ndarray], kind: Kind) -> LiteModel:
-    """Convert a part: its tf.function, its inputs for calibration events (N, ...) float32, the kind."""
+def convert(function: Any, inputs: list[np.ndarray], kind: Kind, batch: int | None = None) -> LiteModel:
+    """Convert a tf.function, given its inputs for calibration events (N, ...) float32, to a kind.
+
+    batch: events a call, where that is known beforehand; None leaves it open.
+    """
     import tensorflow as tf
 
     if kind not in get_args(Kind):
         raise InputError(f"kind {kind!r}", f"one of {', '.join(get_args(Kind))}", "choose one of them")
     # Inputs are told apart by their names; the converter changes their order.
     names = [f"input{i}" for i in range(len(inputs))]
-    specs = [tf.TensorSpec((None, *x.shape[1:]), tf.float32, name) for x, name in zip(inputs, names, strict=True)]
+    specs = [tf.TensorSpec((batch, *x.shape[1:]), tf.float32, name) for x, name in zip(inputs, names, strict=True)]
     with _known_warnings():
         concrete, module = function.get_concrete_function(*specs), tf.Module()
         module.values = list(concrete.graph.variables)
@@ -101,6 +105,20 @@ def convert(function: Any, inputs: list[np.ndarray], kind: Kind) -> LiteModel:
                 {name: x[i : i + 1] for name, x in zip(names, inputs, strict=True)} for i in events
             )
         return LiteModel(converter.convert())
+
+
+def time_one(function: Any, inputs: list[np.ndarray], kind: Kind = "float16") -> dict[str, Any]:
+    """A network event by event, as TF-Lite in one thread: `cpu_ms` of an event, `bytes` of the model, and the
+    `largest_difference` of an output number from Keras.
+
+    function: a tf.function of one output. inputs: its arrays (N >= 1, ...) float32 of the same events.
+    """
+    inputs = [np.asarray(x, np.float32) for x in inputs]
+    lite = convert(function, inputs, kind, batch=1)
+    events = [[x[i : i + 1] for x in inputs] for i in range(len(inputs[0]))]
+    differences = [np.abs(lite(*event) - function(*event).numpy()).max() for event in events]
+    speed = _speeds(lite, inputs, (1,))["cpu_ms_batch_1"]
+    return {"cpu_ms": speed, "bytes": len(lite.content), "largest_difference": float(np.max(differences))}
 
 
 def compare(
@@ -136,10 +154,10 @@ def compare(
     return rows
 
 
-def _speeds(function: Callable, inputs: list[np.ndarray]) -> dict[str, float]:
+def _speeds(function: Callable, inputs: list[np.ndarray], sizes: tuple[int, ...] = BATCHES) -> dict[str, float]:
     """CPU milliseconds an event, all threads together, in calls of each batch size."""
     speeds = {}
-    for size in BATCHES:
+    for size in sizes:
         batch = [np.resize(x, (size, *x.shape[1:])) for x in inputs]
         function(*batch)
         calls, spent, started = 0, 0.0, time.process_time()
