@@ -56,6 +56,11 @@ def _(layer: keras.Model, shape: Any) -> int:
 
 
 @layer_macs.register
+def _(layer: keras.layers.PReLU, shape: Any) -> int:
+    return 0
+
+
+@layer_macs.register
 def _(layer: keras.layers.Conv2D, shape: Any) -> int:
     return prod(layer.compute_output_shape(shape)[1:]) * prod(layer.kernel_size) * shape[-1] // layer.groups
 

@@ -10,7 +10,9 @@ from typing import Any
 from codae_l1.data.errors import InputError
 from codae_l1.models.baselines import BoostedTreesSystem, ObservablesSystem
 from codae_l1.models.boosted_trees import BoostedTreesConfig
+from codae_l1.models.cct import CctSystem, CctSystemConfig, CctThreeClassSystem
 from codae_l1.models.density import IsolationConfig, MixtureConfig
+from codae_l1.models.dirichlet import DirichletSystem, DirichletSystemConfig
 from codae_l1.models.full import CodaeSystem, CodvaeSystem
 from codae_l1.models.latent import (
     IsolationSystem,
@@ -19,11 +21,16 @@ from codae_l1.models.latent import (
     MixtureSystem,
     UntrainedSystem,
 )
+from codae_l1.models.qcd_or_what import QcdOrWhatSystem, QcdOrWhatSystemConfig
 from codae_l1.models.system import System
 
 _CLASSES: tuple[type[System], ...] = (
     CodaeSystem,
     CodvaeSystem,
+    DirichletSystem,
+    QcdOrWhatSystem,
+    CctSystem,
+    CctThreeClassSystem,
     ObservablesSystem,
     BoostedTreesSystem,
     LatentNormSystem,
@@ -43,6 +50,10 @@ class SystemsConfig:
     codae, codvae and untrained have none: they take the run's `[model]` and `[training]` (models/full.py).
     """
 
+    dirichlet: DirichletSystemConfig = field(default_factory=DirichletSystemConfig)
+    qcd_or_what: QcdOrWhatSystemConfig = field(default_factory=QcdOrWhatSystemConfig)
+    cct: CctSystemConfig = field(default_factory=CctSystemConfig)
+    cct_three_class: CctSystemConfig = field(default_factory=CctSystemConfig)
     bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
     gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
     isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)
