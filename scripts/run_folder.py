@@ -105,12 +105,7 @@ class RunFolder:
         inputs, started = self._inputs(stage), time.time()
         for later in STAGES[STAGES.index(stage) :]:
             (self.folder / f"{later}.json").unlink(missing_ok=True)
-        state = self.path(stage, ".inputs")
-        if state.exists() and state.read_text() != inputs:
-            # Artifacts and checkpoints of other inputs must not be gone on with.
-            shutil.rmtree(self.path(stage))
-        with whole_file(state) as temporary:
-            temporary.write_text(inputs)
+        clear_unless(self.path(stage), inputs)
         content = work(self)
         content["stamp"] = {"inputs": inputs, "seconds": round(time.time() - started, 1), **stamp(self.config.seed)}
         write_json(self.folder / f"{stage}.json", content)
@@ -128,6 +123,15 @@ class RunFolder:
         parts = [stage, self.config.seed, sections, before, versions(), code_of(LAYERS[: CODE[stage]])]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def clear_unless(folder: Path, inputs: str) -> None:
+    """Remove a folder made from other inputs: its artifacts and checkpoints must not be gone on with."""
+    state = folder / ".inputs"
+    if state.exists() and state.read_text() != inputs:
+        shutil.rmtree(folder)
+    with whole_file(state) as temporary:
+        temporary.write_text(inputs)
 
 
 @functools.cache

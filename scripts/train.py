@@ -1,12 +1,52 @@
-"""Stage train: the full model (CoDAE or CoDVAE) on QCD masks, best validation loss kept.
+"""Stage train: the full model (CoDAE or CoDVAE) on QCD masks, best validation loss kept; --model: another system.
 
-Reads the run's events. Writes train/codae.keras, train/history.json, train.json. docs/training.md says how to choose
-the model, and how to train on GPUs and on several machines.
+    python scripts/train.py --run runs/demo                                # the run's full model
+    python scripts/train.py --run runs/demo --model dirichlet --seed 2     # a system that it is compared with
+
+Reads the run's events. Writes train/codae.keras, train/history.json, train.json; with --model the same below
+systems/NAME/seed-N/. docs/training.md says how to choose the model and its config, and how to train on GPUs and on
+several machines.
 """
 
+import time
+from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts import stage
+import numpy as np
+
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, stage
+
+# Of each class, one event in so many is kept apart from a supervised training, to choose the epoch.
+KEPT_APART = 5
+# Systems that take the run's [model] and [training] in place of a table of their own.
+FULL_MODELS = ("codae", "codvae", "untrained")
+
+
+def command() -> None:
+    """Parse the arguments; the stage, or one system."""
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    parser.add_argument("--model", metavar="NAME", help="a system to train (default: the run's full model, as a stage)")
+    parser.add_argument("--seed", type=int, help="of the system's training (default: the run's)")
+    arguments = parser.parse_args()
+    if arguments.model is None:
+        if arguments.seed is not None:
+            raise InputError("--seed without --model", "both, or neither", "set seed in the config of the run")
+        stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
+        return
+    cli.import_tensorflow()
+    from codae_l1.scripts import make_data
+
+    check_model(arguments.model)
+    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    seed = run.config.seed if arguments.seed is None else arguments.seed
+    if seed < 0:
+        raise InputError(f"--seed {seed}", "a number >= 0", "correct it")
+    stage.do(run, "make_data", make_data.work)
+    system, seconds = train_system(run, arguments.model, seed)
+    folder = system_folder(run, arguments.model, seed)
+    print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)
 
 
 def work(run: Any) -> dict[str, Any]:
@@ -16,7 +56,6 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.models.distribution import create_strategy
     from codae_l1.models.scores import codae_scores, orientations, track_mask
     from codae_l1.models.training import train
-    from codae_l1.scripts.cli import Progress
     from codae_l1.scripts.dataset import read_split
 
     config = run.config.training
@@ -24,7 +63,7 @@ def work(run: Any) -> dict[str, Any]:
     masks = {split: track_mask(read_split(run, split).images) for split in ("train", "validation")}
     with strategy.scope():
         model = create_model(run.config.model, run.config.seed)
-    with Progress("train") as progress:
+    with cli.Progress("train") as progress:
         history = train(model, masks["train"], masks["validation"], config, run.path("train"), progress, strategy)
     save_codae(model, run.path("train", "codae.keras"))
     scores = codae_scores(model, masks["validation"])
@@ -40,5 +79,110 @@ def work(run: Any) -> dict[str, Any]:
     }
 
 
+def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
+    """(A trained system, seconds that its training took): kept from before where nothing changed, else trained now.
+
+    A training that was killed goes on. The run's full model is not trained twice.
+    """
+    from codae_l1.data.artifact import read_json, write_json
+    from codae_l1.models.codae import load_codae
+    from codae_l1.models.systems import create_system
+    from codae_l1.scripts.run_folder import clear_unless, stamp
+
+    check_model(name)
+    folder, inputs = system_folder(run, name, seed), system_inputs(run, name, seed)
+    system: Any = create_system(name, system_config(run, name), seed)
+    record, file = folder / "system.json", folder / system.file
+    if record.exists() and file.exists() and read_json(record)["stamp"]["inputs"] == inputs:
+        system.load(file)
+        return system, read_json(record)["stamp"]["seconds"]
+    record.unlink(missing_ok=True)
+    clear_unless(folder, inputs)
+    encoder = getattr(system, "encoder_of", None)
+    if encoder:
+        system.use_encoder(train_system(run, encoder, seed)[0].model)
+    batches, started, before = system_events(run, type(system)), time.time(), 0.0
+    if is_full_model(run, name, seed):
+        history, before = run.read("train")["history"], run.read("train")["stamp"]["seconds"]
+        system.model = load_codae(run.path("train", "codae.keras"))
+        system.orient_by(batches[1].images)
+    else:
+        with cli.Progress(f"{name}, seed {seed}") as progress:
+            history = system.fit(*batches, folder, progress)
+    system.save(file)
+    for unfinished in ("checkpoint.npz", "best.keras"):
+        (folder / unfinished).unlink(missing_ok=True)
+    seconds = round(before + time.time() - started, 1)
+    content: dict[str, Any] = {"name": name, "supervised": system.supervised, "main_score": system.main_score}
+    content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(b) for b in batches]}
+    content |= {"orientation": getattr(system, "signs", {}), "history": history}
+    write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
+    return system, seconds
+
+
+def is_full_model(run: Any, name: str, seed: int) -> bool:
+    """Whether a system is the run's own full model, which the stage `train` has trained already."""
+    own = "codvae" if run.config.model.categorical else "codae"
+    return (name, seed) == (own, run.config.seed) and run.is_done("train")
+
+
+def system_folder(run: Any, name: str, seed: int) -> Path:
+    """Where a trained system lies: systems/NAME/seed-N of the run folder."""
+    return run.path("systems", name, f"seed-{seed}")
+
+
+def system_config(run: Any, name: str) -> Any:
+    """The config of a system: its table `[systems.<name>]`, or the run's `[model]` and `[training]`."""
+    from codae_l1.models.full import FullModelConfig
+
+    if name in FULL_MODELS:
+        return FullModelConfig(run.config.model, run.config.training)
+    return getattr(run.config.systems, name, None)
+
+
+def system_inputs(run: Any, name: str, seed: int) -> str:
+    """SHA-256 of all that a system's training depends on: events, config, seed, code, versions."""
+    from codae_l1.data.config import dump
+    from codae_l1.data.store import EventFile
+    from codae_l1.models.systems import SYSTEMS
+    from codae_l1.scripts.dataset import events_path
+    from codae_l1.scripts.run_folder import LAYERS, code_of, versions
+    from codae_l1.scripts.scan_data import digest
+
+    config = system_config(run, name)
+    encoder = getattr(SYSTEMS[name], "encoder_of", None)
+    before = system_inputs(run, encoder, seed) if encoder else EventFile(events_path(run)).checksum
+    return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(LAYERS[:2])])
+
+
+def system_events(run: Any, system: Any) -> tuple[Any, Any]:
+    """(Events to train on, events to choose the epoch by).
+
+    Unsupervised: QCD of the training and the validation split. Supervised: both classes from the validation split, so
+    that no pool of pile-up tells them apart, every fifth event of each process kept apart.
+    """
+    from codae_l1.models.system import Batch
+    from codae_l1.scripts.dataset import read_split
+
+    if not system.supervised:
+        train, validation = (read_split(run, split) for split in ("train", "validation"))
+        return Batch(train.images, train.signal), Batch(validation.images, validation.signal)
+    events = read_split(run, "validation", qcd_only=False)
+    apart = np.zeros(len(events), bool)
+    for process in np.unique(events.signal):
+        apart[np.flatnonzero(events.signal == process)[KEPT_APART - 1 :: KEPT_APART]] = True
+    return Batch(events.images[~apart], events.signal[~apart]), Batch(events.images[apart], events.signal[apart])
+
+
+def check_model(name: str) -> None:
+    """InputError unless the name is that of a system that reads events."""
+    from codae_l1.models.systems import system_class
+
+    if system_class(name).inputs != "events":
+        raise InputError(
+            f"--model {name}, which reads jets", "a system of events", f"python scripts/jets.py --models {name}"
+        )
+
+
 if __name__ == "__main__":
-    stage.main("train", work, __doc__)
+    cli.run(command)
