@@ -197,10 +197,14 @@ def _activation(layer: Layer, words: Stored) -> Code:
     low, high = (int(bound / quantizer.word.lsb) for bound in quantizer.bounds)
     # Rounding adds up to half a step; a negative shift makes words longer.
     largest = max(words.largest + (1 << max(shift, below, 0)), words.largest << max(-shift, 0), -low, high)
+    wraps = quantizer.word.overflow == "WRAP"
+    largest = max(largest, (1 << quantizer.word.width) - 1 if wraps else 0)
     constants = (
         f"using Work = {c_type(largest, layer.name)};",
         _sizes(size=prod(layer.shape), shift=shift, negative_shift=below),
-        f"static constexpr bool leaky = {str(leaky).lower()};",
+        f"static constexpr Rounding rounding = Rounding::{quantizer.word.rounding};",
+        f"static constexpr bool leaky = {str(leaky).lower()}, wraps = {str(wraps).lower()};",
+        f"static constexpr bool relu = {str(quantizer.relu and not leaky).lower()};",
         f"static constexpr Work low = {low}, high = {high};",
     )
     return Code(constants, "quantize", Stored(layer.name, layer.shape, quantizer.word.fraction, max(-low, high)))

@@ -109,14 +109,19 @@ def _tracer(executor: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]] | No
 
 def qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Counts (N, 18, 15, inputs) -> {layer name: values (N, *shape) float64} of a FirmwareModel, in order."""
-    import keras
-
     from codae_l1.quantization.firmware import input_word
 
-    layers = [layer for layer in firmware.model.layers if type(layer).__name__ != "InputLayer"]
-    model = keras.Model(firmware.model.inputs, [layer.output for layer in layers])
-    values = input_word(firmware.config).quantize(counts).astype(np.float32)
-    outputs = model.predict_on_batch(values)
+    return keras_layers(firmware.model, input_word(firmware.config).quantize(counts))
+
+
+def keras_layers(model: Any, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Inputs (N, ...) of a Keras model -> {layer name: values (N, *shape) float64}, in order, without the input."""
+    import keras
+
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    every = keras.Model(model.inputs, [layer.output for layer in layers])
+    outputs = every.predict_on_batch(values.astype(np.float32))
+    outputs = outputs if isinstance(outputs, list) else [outputs]
     return {layer.name: np.asarray(out, np.float64) for layer, out in zip(layers, outputs, strict=True)}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
+from codae_l1.quantization.precision import EXACT_LSBS
 
 Kind = Literal["conv", "dense", "activation", "flatten", "max_pool", "average_pool", "relu", "add"]
 
@@ -37,16 +38,17 @@ class Interval:
         fraction = -int(np.log2(self.step))
         top = max(-self.low, self.high + self.step)
         integer = int(np.ceil(np.log2(top))) if top > 0 else 0
-        negative = self.low < 0
+        negative = bool(self.low < 0)
         return WordType(negative, max(integer, 1 - fraction - negative), fraction)
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """A QActivation: half-to-even rounding onto `word`, then clipping to [low, high].
+    """Rounding onto `word`, then its overflow rule; a QActivation always rounds half to even and saturates.
 
-    negative_slope: 0 for a plain relu; else a power of two, the word then being signed.
-    symmetric: the lowest word is left out.
+    relu: max(x, 0) comes first; a negative_slope, a power of two, keeps slope x below zero, the word then being signed.
+    symmetric: the lowest word is left out. Words that round or overflow in another way (TRN, RND; WRAP) cannot be said
+    in QKeras; they are for networks whose records are written by hand.
     """
 
     relu: bool
@@ -54,12 +56,38 @@ class Quantizer:
     negative_slope: float = 0.0
     symmetric: bool = False
 
+    def __post_init__(self):
+        if (self.negative_slope or self.symmetric) and (self.word.rounding, self.word.overflow) != ("RND_CONV", "SAT"):
+            raise InputError(
+                f"a leaky or symmetric quantizer onto {self.word}",
+                "rounding RND_CONV and overflow SAT, as QKeras has them",
+                "take such a word, or a plain ReLU",
+            )
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Values of any shape -> what leaves the quantizer, float64: the definition that every executor must meet.
+
+        >>> Quantizer(True, WordType(False, 2, 0, "TRN", "WRAP")).quantize(np.array([-1.5, 1.5, 5.0])).tolist()
+        [0.0, 1.0, 1.0]
+        """
+        values = np.asarray(values, np.float64)
+        if self.relu:
+            values = np.where(values < 0, values * self.negative_slope, values)
+        if self.word.overflow == "WRAP":
+            return self.word.quantize(values)
+        return np.clip(self.rounded(values), *self.bounds)
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """Values (behind the ReLU) -> the grid of the word, no overflow rule applied, float64."""
+        wide = WordType(True, 40, self.word.fraction, self.word.rounding, "SAT")
+        return wide.quantize(values)
+
     @property
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest value given."""
         low, high = self.word.bounds
         low += int(self.symmetric and self.word.keep_negative)
-        if self.negative_slope:
+        if self.relu and self.word.overflow == "SAT":
             low = -int(self.negative_slope * (high + 1))
         return low * self.word.lsb, high * self.word.lsb
 
@@ -96,6 +124,7 @@ def read_network(model: Any, input_word: WordType) -> Network:
     """
     low, high = input_word.bounds
     interval = Interval(low * input_word.lsb, high * input_word.lsb, input_word.lsb)
+    _check_chain(model)
     name, shape, layers = "input", tuple(model.input_shape[1:]), []
     for layer in model.layers:
         kind = type(layer).__name__
@@ -110,6 +139,24 @@ def read_network(model: Any, input_word: WordType) -> Network:
         layers.append(record)
         interval = record.interval
     return Network(name, input_word, shape, tuple(layers))
+
+
+def _check_chain(model: Any) -> None:
+    """Raise InputError unless every layer reads the one before it and the last one is the only output."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise InputError(
+            f"a model of {len(model.inputs)} inputs and {len(model.outputs)} outputs", "one of each", "split the model"
+        )
+    before = None
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind != "InputLayer" and kind in _READERS and layer.input is not before:
+            raise InputError(
+                f"layer {layer.name} does not read the layer before it",
+                "one chain of layers, without branches",
+                "build the firmware model as a chain",
+            )
+        before = layer.output
 
 
 def dyadic_fraction(values: np.ndarray, name: str) -> int:
@@ -147,6 +194,13 @@ def weighted(layer: Any, interval: Interval, kind: Kind, **fields: Any) -> Layer
     high = (np.maximum(flat * interval.low, flat * interval.high).sum(0) + bias).max()
     product = interval.step * 2.0 ** -dyadic_fraction(kernel, f"{layer.name}.kernel")
     step = min(product, 2.0 ** -dyadic_fraction(bias, f"{layer.name}.bias")) if bias.any() else product
+    largest = (np.abs(flat).sum(0) * max(-interval.low, interval.high) + np.abs(bias)).max() / step
+    if largest >= EXACT_LSBS:
+        raise InputError(
+            f"layer {layer.name} has sums of up to {largest:.0f} LSB",
+            f"fewer than {EXACT_LSBS}, what QKeras adds exactly in float32",
+            "take fewer bits of weights, bias or inputs",
+        )
     shape = tuple(layer.output.shape[1:])
     return Layer(layer.name, kind, shape, Interval(low, high, step), kernel=kernel, bias=bias, **fields)
 
@@ -163,14 +217,27 @@ def _conv(layer: Any, interval: Interval) -> Layer:
 
 
 def _dense(layer: Any, interval: Interval) -> Layer:
+    if len(layer.input.shape) != 2:
+        raise InputError(
+            f"dense layer {layer.name} reads values of shape {tuple(layer.input.shape[1:])}",
+            "a flat list of values",
+            "put a Flatten before it",
+        )
     return weighted(layer, interval, "dense")
 
 
 def _flatten(layer: Any, interval: Interval) -> Layer:
+    _check_channels_last(layer)
     return Layer(layer.name, "flatten", tuple(layer.output.shape[1:]), interval)
 
 
+def _check_channels_last(layer: Any) -> None:
+    if layer.data_format != "channels_last":
+        raise InputError(f"layer {layer.name} has {layer.data_format}", "channels_last", "build the model with it")
+
+
 def _pool(layer: Any, interval: Interval) -> Layer:
+    _check_channels_last(layer)
     pool, average = tuple(layer.pool_size), "Average" in type(layer).__name__
     size = pool[0] * pool[1]
     if layer.padding != "valid" or tuple(layer.strides) != pool or (average and size & (size - 1)):

@@ -2,6 +2,7 @@
 
 Folder of one design (all whole or not there):
 interpreter.npz   the network as da4ml's integer program, and one more that gives every layer's output
+probes.npy        the wires of the pipeline that hold the layers' values (hls/probes.py)
 design.json       words, shapes, layers, stages, cost, register bits, tool versions
 src/*.v           the pipeline: codae.v (registers), codae_stage*.v (logic), codae_wrapper.v, static/
 sim/              the Verilator model's binder and library
@@ -28,6 +29,7 @@ from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.folders import whole_folder, writing
 from codae_l1.hls.network import Network, read_network
+from codae_l1.hls.probes import ProbedSimulation, find_wires
 from codae_l1.hls.tracer import symbolic_input, trace_layers
 from codae_l1.hls.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 
@@ -93,10 +95,21 @@ class RtlSimulation:
         self.folder, self.threads = Path(folder), threads
         self.design = read_json(self.folder / "design.json")
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
+        self._probed: ProbedSimulation | None = None
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
         return self._words(self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads))
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, read off the pipeline's wires.
+
+        The first call compiles the Verilog once more, with these wires on its ports (hls/probes.py). A layer that has
+        no wires of its own is left out.
+        """
+        if self._probed is None:
+            self._probed = ProbedSimulation(self.folder, TOP, self.design, HlsConfig())
+        return self._probed.predict_layers(input_words(self.design, counts))
 
     def predict_clocks(self, counts: np.ndarray) -> np.ndarray:
         """Counts (T, ...) held at the input at rising edge t -> the output word after each edge (T, outputs) int64.
@@ -141,17 +154,18 @@ def build_rtl(
 ) -> dict[str, Any]:
     """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
-    simulate: False leaves out the Verilator model. compiled: see `trace`. Raises ToolError where Verilator or the
+    model: or its records, a Network. simulate: False leaves out the Verilator model. compiled: see `trace`. Raises ToolError where Verilator or the
     compiler fails.
     """
     say = progress or (lambda done, total, text: None)
-    network = read_network(model, input_word)
+    network = model if isinstance(model, Network) else read_network(model, input_word)
     with whole_folder(folder) as temporary:
         say(0, 4, "tracing the network into adders")
         comb, layers = trace(network, config, compiled)
         say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
         design, pipeline = _design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
+        np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
         _write_verilog(pipeline, temporary, config)
         (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
         if simulate:

@@ -1,6 +1,6 @@
 """QKeras -> da4ml: every layer as adders, bit slices and multiplexers, exact to the bit.
 
-QKeras rounds half to even, da4ml 0.5.2 knows truncation and half up only. With S the step wanted, half to even is
+QKeras rounds half to even; da4ml 0.5.2 knows truncation and half up only, the words that QKeras does not have. With S the step wanted, half to even is
 half up, floor(x / S + 1/2), whose last bit is cleared at a tie (x / S + 1/2 whole). The cleared bit is the carry of
 
     (last bit and dropped bits of x + S/2) + (S - lsb)   into the weight 2 S,
@@ -159,15 +159,17 @@ _TRACERS: dict[str, Callable[[Layer, Any], Any]] = {
 
 
 def quantize_exactly(variable: Any, quantizer: Quantizer) -> Any:
-    """One da4ml FixedVariable through a QActivation, as QKeras computes it: half to even, then clipped."""
+    """One da4ml FixedVariable through a quantizer: its ReLU, its rounding, its overflow rule."""
     word = quantizer.word
     if variable.low == variable.high:
         return _constant(variable, quantizer)
     variable = _upright(variable)
+    if word.overflow == "WRAP":
+        return _wrap(_ROUNDINGS[word.rounding](variable.relu() if quantizer.relu else variable, word.fraction), word)
     low, high = (Decimal(bound) for bound in quantizer.bounds)
     lsb = Decimal(2) ** -word.fraction
     if not quantizer.negative_slope:
-        return _clip(_round_half_even(variable, word.fraction), low, high, lsb)
+        return _clip(_ROUNDINGS[word.rounding](variable, word.fraction), low, high, lsb)
     positive = _clip(_round_half_even(variable, word.fraction), Decimal(0), high, lsb)
     if variable.low >= 0:
         return positive
@@ -180,11 +182,8 @@ def quantize_exactly(variable: Any, quantizer: Quantizer) -> Any:
 
 
 def _constant(variable: Any, quantizer: Quantizer) -> Any:
-    low, high = quantizer.bounds
-    value = float(variable.low)
-    value *= quantizer.negative_slope if value < 0 and quantizer.negative_slope else 1.0
-    rounded = float(np.clip(np.rint(value / quantizer.word.lsb) * quantizer.word.lsb, low, high))
-    return variable.from_const(rounded, hwconf=variable.hwconf)
+    value = float(quantizer.quantize(np.array(float(variable.low))))
+    return variable.from_const(value, hwconf=variable.hwconf)
 
 
 def _upright(variable: Any) -> Any:
@@ -241,6 +240,28 @@ def _round_half_even(variable: Any, fraction: int) -> Any:
     tail = raised.quantize(0, 1 - fraction, own)  # last bit and dropped bits, in [0, 2 step)
     carry = (tail + (step - Decimal(2) ** -own)).quantize(0, 2 - fraction, fraction - 1)  # 0 or 2 step
     return _floor(raised, fraction - 1) + carry * 0.5
+
+
+def _round_half_up(variable: Any, fraction: int) -> Any:
+    return _floor(variable + Decimal(2) ** -fraction / 2, fraction) if fraction < variable.kif[2] else variable
+
+
+_ROUNDINGS: dict[str, Callable[[Any, int], Any]] = {
+    "RND_CONV": _round_half_even,
+    "RND": _round_half_up,
+    "TRN": _floor,
+}
+
+
+def _wrap(variable: Any, word: WordType) -> Any:
+    """The low bits of a variable that is on the word's grid."""
+    if variable.low == variable.high:
+        return variable.from_const(float(word.quantize(np.array(float(variable.low)))), hwconf=variable.hwconf)
+    if variable.low < 0 and not word.keep_negative:
+        # da4ml does not extend a sign into an unsigned word: turns of the word make all values positive.
+        turn = Decimal(2) ** word.integer
+        variable = variable + turn * -(variable.low // turn - 1)
+    return variable.quantize(int(word.keep_negative), word.integer, word.fraction)
 
 
 def _clip(variable: Any, low: Decimal, high: Decimal, lsb: Decimal) -> Any:

@@ -40,10 +40,17 @@ void weighted(const In *in, Sum *out) {
     }
 }
 
-// value / 2^shift, halves to even; a negative shift multiplies.
-template <int shift, class Work>
+// Towards minus infinity, halves up, halves to even: the names of Vitis HLS (UG1399).
+enum class Rounding { TRN, RND, RND_CONV };
+
+// value / 2^shift, rounded; a negative shift multiplies.
+template <int shift, Rounding mode, class Work>
 Work rounded(Work value) {
-    if constexpr (shift > 0) {
+    if constexpr (shift > 0 && mode == Rounding::TRN) {
+        return static_cast<Work>(value >> shift);
+    } else if constexpr (shift > 0 && mode == Rounding::RND) {
+        return static_cast<Work>((value + (Work{1} << (shift - 1))) >> shift);
+    } else if constexpr (shift > 0) {
         constexpr Work below_half = static_cast<Work>((Work{1} << (shift - 1)) - 1);
         const Work odd = static_cast<Work>((value >> shift) & 1);
         return static_cast<Work>((value + below_half + odd) >> shift);
@@ -52,16 +59,22 @@ Work rounded(Work value) {
     }
 }
 
-// QActivation: rounding, then clipping to [L::low, L::high]; below zero by L::negative_shift where L::leaky.
+// QActivation: rounding, then clipping to [L::low, L::high] (or their low bits where L::wraps); below zero by
+// L::negative_shift where L::leaky.
 template <class L, int B, class In, class Out>
 void quantize(const In *in, Out *out) {
     using Work = typename L::Work;
     for (int i = 0; i < L::size * B; i++) {
         const Work value = in[i];
-        Work word = rounded<L::shift>(value);
+        Work word = rounded<L::shift, L::rounding>(value);
         if constexpr (L::leaky) {
-            const Work below = rounded<L::negative_shift>(value);
+            const Work below = rounded<L::negative_shift, L::rounding>(value);
             word = value < 0 ? below : word;
+        }
+        if constexpr (L::wraps) {
+            if constexpr (L::relu) word = word < 0 ? Work{0} : word;
+            // high - low is a mask of all bits of the word.
+            word = static_cast<Work>(((word - L::low) & (L::high - L::low)) + L::low);
         }
         word = word < L::low ? L::low : word;
         out[i] = static_cast<Out>(word > L::high ? L::high : word);
