@@ -220,7 +220,7 @@ def map_module(name: str, files: list[Path], scratch: Path, logs: Path, config: 
     """Map one module by Yosys in a process of its own: {"creator": Yosys' version, "cells": {type: count}}."""
     out, log = scratch / f"{name}.json", logs.resolve() / f"{name}.log"
     log.unlink(missing_ok=True)
-    arguments = [name, str(out), str(log), *(str(path.resolve()) for path in files)]
+    arguments = ["xcup", name, str(out), str(log), *(str(path.resolve()) for path in files)]
     command = [sys.executable, "-m", "codae_l1.hls.yosys_job", *arguments]
     try:
         status = subprocess.run(

@@ -1,178 +1,136 @@
-"""Vivado where it is on PATH: the same Verilog that Yosys maps, synthesised out of context, its reports as numbers.
+"""Vivado where it is on PATH: the same RTL that Yosys maps, out of context, its reports as numbers.
 
-Synthesis only: the LUT count is before LUTs are combined and placed, the slack before anything is routed.
-Vivado counts block RAM in tiles of 36 kbit; hls4ml's key BRAM_18K holds 18-kbit blocks here, two a tile.
+Synthesis: the LUT count is before LUTs are combined and placed, the slack before anything is routed. Implementation:
+opt, place and route of the synthesised design; its figures are the ones to quote.
 """
 
-import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.errors import InputError
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import writing
 from codae_l1.hls.parts import part
+from codae_l1.hls.reports import Source, Timing, Utilization, parse_timing, parse_utilization
 from codae_l1.hls.rtl import TOP
-from codae_l1.hls.tools import run_tool
+from codae_l1.hls.vendor_steps import Step, run_step
 
-COMMAND = ("vivado", "-mode", "batch", "-nojournal", "-nolog", "-notrace", "-source", "synthesis.tcl")
-# Files in the folder vivado/ of the RTL.
-_SCRIPT, _CLOCK, _LOG = "synthesis.tcl", "clock.xdc", "vivado.log"
-_UTILIZATION, _TIMING = "utilization.rpt", "timing.rpt"
-# hls4ml's key -> the row of the utilization report, UltraScale+ and 7-series.
-_ROWS = {
-    "LUT": ("CLB LUTs", "Slice LUTs"),
-    "FF": ("CLB Registers", "Slice Registers"),
-    "Block RAM tiles": ("Block RAM Tile",),
-    "URAM": ("URAM",),
-    "DSP48E": ("DSPs",),
-}
+STEPS = ("synthesis", "implementation")
+# The folder of the scripts and reports, beside src/ of the RTL.
+FOLDER = "vivado"
+_LOG = "vivado.log"
+_CHECKPOINT = "synthesis.dcp"
 
 
-@dataclass(frozen=True)
-class VivadoSynthesis:
-    """Vivado's out-of-context synthesis. bram_18k: blocks of 18 kbit. wns_ns: worst slack at the asked clock [ns]."""
+class VivadoResult(NamedTuple):
+    """Utilisation and timing of one step."""
 
-    version: str
-    lut: int
-    ff: int
-    bram_18k: int
-    uram: int
-    dsp48e: int
-    wns_ns: float
-
-    @property
-    def report(self) -> dict[str, int]:
-        """The figures under hls4ml's keys of VivadoSynthReport, as numbers.
-
-        >>> VivadoSynthesis("2023.2", 10, 20, 1, 0, 0, 0.5).report
-        {'LUT': 10, 'FF': 20, 'BRAM_18K': 1, 'URAM': 0, 'DSP48E': 0}
-        """
-        return {"LUT": self.lut, "FF": self.ff, "BRAM_18K": self.bram_18k, "URAM": self.uram, "DSP48E": self.dsp48e}
+    utilization: Utilization
+    timing: Timing
 
 
-def synthesize_with_vivado(rtl: Path | str, config: HlsConfig) -> VivadoSynthesis:
-    """Synthesise a `build_rtl` folder in its folder vivado/, reports and log kept there.
+def rtl_source(rtl: Path | str) -> dict[str, bytes]:
+    """Path -> content of what Vivado reads of a `build_rtl` folder: the pipeline, not the simulation's wrapper.
+
+    InputError where the folder is not there or not whole.
+    """
+    source = Path(rtl) / "src"
+    files = [path for suffix in ("v", "vhd", "mem") for path in sorted(source.rglob(f"*.{suffix}"))]
+    files = [path for path in files if path.stem != f"{TOP}_wrapper"]
+    if not any(path.parent == source and path.stem == TOP for path in files):
+        raise InputError(f"{source / TOP}.v does not exist", "the Verilog of a finished RTL folder", "build it first")
+    return {str(path.relative_to(rtl)): path.read_bytes() for path in files}
+
+
+def rtl_steps(files: list[str], config: HlsConfig) -> list[Step]:
+    """Synthesis and implementation; files: the paths of `rtl_source`."""
+    has_uram = part(config.part).uram > 0
+
+    def step(name: str, says: str, script: list[str], checkpoint: str, **more: Any) -> Step:
+        command = ("vivado", "-mode", "batch", "-nojournal", "-nolog", "-notrace", "-source", f"{name}.tcl")
+        texts = {f"{name}.tcl": "\n".join([f"set_param general.maxThreads {min(config.jobs, 8)}", *script]) + "\n"}
+        texts["clock.xdc"] = f"create_clock -name clk -period {config.clock_period_ns:g} [get_ports clk]\n"
+        reports = (f"{name}_utilization.rpt", f"{name}_timing.rpt")
+
+        def read(found: list[tuple[str, Source]]) -> dict[str, Any]:
+            result = VivadoResult(parse_utilization(*found[0], has_uram), parse_timing(*found[1]))
+            return as_json(name, result)
+
+        more |= {"products": (checkpoint,), "files": texts, "folder": FOLDER}
+        return Step(name, says, {"vivado": command}, reports, read, **more)
+
+    synthesis, implementation = STEPS
+    return [
+        step(synthesis, "Vivado synthesises the RTL out of context", _synthesis(files, config), _CHECKPOINT),
+        step(
+            *(implementation, "Vivado places and routes it", _implementation(), "implementation.dcp"),
+            needs=(synthesis,),
+        ),
+    ]
+
+
+def as_json(name: str, result: VivadoResult) -> dict[str, Any]:
+    """hls4ml's keys of one step, and what they mean."""
+    utilization, timing = result
+    found: dict[str, Any] = {"VivadoSynthReport": utilization.report}
+    if name == "implementation":
+        found = {"ImplementationReport": utilization.implementation}
+    return {
+        **found,
+        "TimingReport": timing.report,
+        "TimingMet": timing.met,
+        "DesignState": utilization.state,
+        "version": utilization.version,
+    }
+
+
+def synthesize_with_vivado(rtl: Path | str, config: HlsConfig) -> dict[str, Any]:
+    """Synthesise a `build_rtl` folder in its folder vivado/, reports and log kept there; the JSON of `as_json`.
 
     Raises ToolError where Vivado fails, takes longer than config.tool_timeout_s or leaves a figure out.
     """
     rtl = Path(rtl)
-    folder = rtl / "vivado"
-    reports = folder / _UTILIZATION, folder / _TIMING
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-        (folder / _SCRIPT).write_text(script(rtl, config))
-        (folder / _CLOCK).write_text(f"create_clock -name clk -period {config.clock_period_ns:g} [get_ports clk]\n")
-        run_tool(COMMAND, folder, folder / _LOG, config.tool_timeout_s, reports)
-    return read_reports(*reports, has_uram=part(config.part).uram > 0)
+    step = rtl_steps(list(rtl_source(rtl)), config)[0]
+    return run_step(step, rtl, rtl / FOLDER / _LOG, config.tool_timeout_s)
 
 
-def script(rtl: Path, config: HlsConfig) -> str:
-    """The Tcl that synthesises the pipeline (not the simulation's wrapper) and writes both reports."""
-    source = rtl / "src"
-    files = [path for path in sorted(source.glob("*.v")) if path.stem != f"{TOP}_wrapper"]
-    if source / f"{TOP}.v" not in files:
-        raise InputError(f"{source / TOP}.v does not exist", "the Verilog of a finished RTL folder", "build it first")
-    # Tcl takes a name in braces as it stands.
-    verilog = [f"read_verilog {{../src/{path.name}}}" for path in files]
-    verilog += [f"read_verilog {{../src/static/{path.name}}}" for path in sorted((source / "static").glob("*.v"))]
-    memories = [f"read_mem {{../src/memfiles/{path.name}}}" for path in sorted((source / "memfiles").glob("*.mem"))]
-    lines = [
-        f"set_param general.maxThreads {min(config.jobs, 8)}",
+def _synthesis(files: list[str], config: HlsConfig) -> list[str]:
+    commands = {".v": "read_verilog", ".vhd": "read_vhdl -vhdl2008", ".mem": "read_mem"}
+    return [
         f"set_part {config.part}",
-        *verilog,
-        *memories,
-        f"read_xdc -mode out_of_context {_CLOCK}",
+        # Tcl takes a name in braces as it stands.
+        *(f"{commands[Path(name).suffix]} {{../{name}}}" for name in files),
+        "read_xdc -mode out_of_context clock.xdc",
         f"synth_design -top {TOP} -part {config.part} -mode out_of_context",
-        f"report_utilization -file {_UTILIZATION}",
-        f"report_timing_summary -file {_TIMING}",
+        *_reports("synthesis"),
+        f"write_checkpoint -force {_CHECKPOINT}",
     ]
-    return "\n".join(lines) + "\n"
 
 
-def read_reports(utilization: Path, timing: Path, has_uram: bool = True) -> VivadoSynthesis:
-    """The two reports -> numbers; ToolError names a figure that is missing. A part without URAM has no row of it."""
-    text = utilization.read_text(errors="replace")
-    used = parse_utilization(text)
-    if not has_uram:
-        used.setdefault("URAM", 0.0)
-    for key in _ROWS:
-        if key not in used:
-            raise _missing(key, utilization, f"row {' or '.join(_ROWS[key])}, column Used")
-    slack = parse_slack(timing.read_text(errors="replace"))
-    if slack is None:
-        raise _missing("WNS", timing, "a number under WNS(ns) of the Design Timing Summary")
-    version = re.search(r"Vivado v\.?(\S+)", text)
-    return VivadoSynthesis(
-        version=version.group(1) if version else "of unknown version",
-        lut=math.ceil(used["LUT"]),
-        ff=math.ceil(used["FF"]),
-        bram_18k=round(2 * used["Block RAM tiles"]),
-        uram=round(used["URAM"]),
-        dsp48e=round(used["DSP48E"]),
-        wns_ns=slack,
-    )
+def _implementation() -> list[str]:
+    return [
+        f"open_checkpoint {_CHECKPOINT}",
+        # A checkpoint made out of context may come without its clock.
+        "if {[llength [get_clocks -quiet]] == 0} { read_xdc -mode out_of_context clock.xdc }",
+        *("opt_design", "place_design", "phys_opt_design", "route_design"),
+        *_reports("implementation"),
+        "write_checkpoint -force implementation.dcp",
+    ]
 
 
-def parse_utilization(text: str) -> dict[str, float]:
-    """Text of report_utilization -> {key of `_ROWS`: number used}, the first row of each name; rows not there left out.
-
-    >>> parse_utilization("| Site Type | Used | Fixed |\\n| CLB LUTs* | 1,234 | 0 |\\n| Block RAM Tile | 0.5 | 0 |")
-    {'LUT': 1234.0, 'Block RAM tiles': 0.5}
-    """
-    names = {name: key for key, rows in _ROWS.items() for name in rows}
-    found: dict[str, float] = {}
-    for name, cell in _used_cells(text):
-        # A star refers to a footnote.
-        key, number = names.get(name.rstrip("*")), cell.replace(",", "")
-        if key and key not in found and re.fullmatch(r"\d+(\.\d+)?", number):
-            found[key] = float(number)
-    return found
+def _reports(name: str) -> list[str]:
+    return [f"report_utilization -file {name}_utilization.rpt", f"report_timing_summary -file {name}_timing.rpt"]
 
 
-def parse_slack(text: str) -> float | None:
-    """Worst slack [ns] of the Design Timing Summary; None where there is none (no table, or NA: no constrained path).
-
-    >>> parse_slack("| Design Timing Summary\\n  WNS(ns)  TNS(ns)\\n  -------  -------\\n   -0.250   -1.500\\n")
-    -0.25
-    """
-    _, _, table = text.partition("| Design Timing Summary")
-    match = re.search(r"WNS\(ns\).*\n[\s-]*\n\s*(-?\d+\.\d+)\s", table)
-    return float(match.group(1)) if match else None
-
-
-def _used_cells(text: str) -> Iterator[tuple[str, str]]:
-    """(name, content of the column Used) of every row of the tables of sites."""
-    column = None
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if not line.strip().startswith("|") or len(cells) < 2:
-            continue
-        if cells[0] in ("Site Type", "Ref Name"):
-            column = cells.index("Used") if cells[0] == "Site Type" and "Used" in cells else None
-        elif column is not None and column < len(cells):
-            yield cells[0], cells[column]
-
-
-def _missing(figure: str, path: Path, expected: str) -> ToolError:
-    return ToolError(f"the report of vivado, {path}, has no {figure}", expected, "read the report and vivado's log")
-
-
-def rows(found: VivadoSynthesis, config: HlsConfig, opened: dict[str, Any] | None) -> list[dict[str, Any]]:
+def rows(found: dict[str, Any], config: HlsConfig, opened: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Beside the report of `codae_l1.hls.synthesis.synthesize`: rows {name, open, vendor, tool, kind}."""
     ours = opened["CSynthesisReport"] if opened else {}
+    used, slack = found["VivadoSynthReport"], found["TimingReport"]["WNS"]
     vendor = {
-        "LUT": found.lut,
-        "FF": found.ff,
-        "DSP": found.dsp48e,
-        "BRAM_18K": found.bram_18k,
-        "URAM": found.uram,
-        "clock period [ns]": round(config.clock_period_ns - found.wns_ns, 3),
-        "slack WNS [ns]": found.wns_ns,
+        **{name: used[key] for name, key in (("LUT", "LUT"), ("FF", "FF"), ("DSP", "DSP48E"))},
+        **{name: used[name] for name in ("BRAM_18K", "URAM")},
+        "clock period [ns]": round(config.clock_period_ns - slack, 3),
+        "slack WNS [ns]": slack,
     }
     ours = {**ours, "clock period [ns]": ours.get("EstimatedClockPeriod")}
-    label = {"tool": f"vivado {found.version}, the RTL", "kind": "synthesis"}
+    label = {"tool": f"vivado {found['version']}, the RTL", "kind": "synthesis"}
     return [{"name": name, "open": ours.get(name), "vendor": value, **label} for name, value in vendor.items()]

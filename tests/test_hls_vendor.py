@@ -22,6 +22,14 @@ REPORT = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
 <AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
 </AvailableResources></AreaEstimates></profile>"""
 
+PROJECT = """variable project_name
+set project_name "codae"
+variable backend
+set backend "vitis"
+variable part
+set part "xcvu13p-flga2577-2-e"
+"""
+
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
@@ -29,6 +37,7 @@ def stand_in(tmp_path, monkeypatch):
     project, programs = tmp_path / "project", tmp_path / "bin"
     project.mkdir()
     programs.mkdir()
+    (project / "project.tcl").write_text(PROJECT)
     (programs / "report.xml").write_text(REPORT)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
 
@@ -50,7 +59,10 @@ def test_absent_tools_are_a_record(stand_in):
     record = run_vendor(stand_in.project, HlsConfig())
     assert record["ran"] is False
     assert record["CSynthesisReport"] is None
-    assert record["sentence"] == "vitis-run, vitis_hls, vivado not on PATH; the figures are those of the open tools."
+    assert (
+        record["sentence"]
+        == "vitis-run, vitis_hls, vivado_hls, vivado not on PATH; the figures are those of the open tools."
+    )
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("vitis_hls", "-f"), ("vitis-run", "--mode hls --tcl")])
@@ -89,11 +101,24 @@ def test_a_tool_that_hangs_is_stopped(stand_in):
         run_vendor(project, HlsConfig(tool_timeout_s=0.2))
 
 
-@pytest.mark.parametrize(("old", "new"), [("<LUT>45321</LUT>", ""), ("3.633", "undef"), ("</profile>", "")])
-def test_a_broken_report_is_named(stand_in, old, new):
+@pytest.mark.parametrize(
+    ("old", "new", "figure"),
+    [
+        ("<LUT>45321</LUT>", "", "number AreaEstimates/Resources/LUT; expected a number, not ''"),
+        (
+            "3.633",
+            "undef",
+            "number PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod; expected a number",
+        ),
+        ("</profile>", "", r"end: it is cut off or no XML \(no element found"),
+    ],
+)
+def test_a_broken_report_is_named(stand_in, old, new, figure):
     stand_in.report.write_text(REPORT.replace(old, new))
     project = stand_in("vitis_hls", writes_report(stand_in.report))
-    with pytest.raises(ToolError, match=r"the report of vitis_hls, .*codae_csynth.xml, cannot be read"):
+    with pytest.raises(
+        ToolError, match=rf"the report of vitis_hls, .*codae_csynth.xml, has no {figure}.*; read the log .*vendor.log"
+    ):
         run_vendor(project, HlsConfig())
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.reports import Source, parse_utilization
 from codae_l1.hls.vendor import run_vendor
-from codae_l1.hls.vivado import parse_slack, parse_utilization, read_reports
 
 UTILIZATION = """| Tool Version : Vivado v.2023.2 (lin64) Build 4029153
 | Command      : report_utilization -file utilization.rpt
@@ -19,6 +19,9 @@ UTILIZATION = """| Tool Version : Vivado v.2023.2 (lin64) Build 4029153
 +----------------------------+-------+-------+------------+-----------+-------+
 | CLB LUTs*                  | 14210 |     0 |          0 |   1728000 |  0.82 |
 |   LUT as Logic             | 14200 |     0 |          0 |   1728000 |  0.82 |
+|   LUT as Memory            |    10 |     0 |          0 |    791040 | <0.01 |
+|     LUT as Distributed RAM |     4 |     0 |            |           |       |
+|     LUT as Shift Register  |     6 |     0 |            |           |       |
 | CLB Registers              |  2,702 |     0 |          0 |   3456000 |  0.08 |
 +----------------------------+-------+-------+------------+-----------+-------+
 * Warning! The Final LUT count, after physical optimizations and full implementation, is typically lower.
@@ -52,12 +55,17 @@ TIMING = """--------------------------------------------------------------------
 | ---------------------
 ------------------------------------------------------------------------------
 
-    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)
-    -------      -------  ---------------------  -------------------      -------
-     -0.612       -3.100                     17                 2702        0.031
+    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)  THS Failing Endpoints  \
+THS Total Endpoints     WPWS(ns)     TPWS(ns)  TPWS Failing Endpoints  TPWS Total Endpoints
+    -------      -------  ---------------------  -------------------      -------      -------  ---------------------  \
+-------------------     --------     --------  ----------------------  --------------------
+     -0.612       -3.100                     17                 2702        0.031        0.000                      0  \
+               2702        2.225        0.000                       0                  2703
+
 
 Timing constraints are not met.
 """
+PROJECT = 'set project_name "codae"\nset backend "vitis"\nset part "xcvu13p-flga2577-2-e"\n'
 OPEN = {
     "CSynthesisReport": {
         **{"LUT": 12_000, "FF": 2_700, "DSP": 0, "BRAM_18K": 0, "URAM": 0},
@@ -72,7 +80,8 @@ CSYNTH = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
 <AreaEstimates><Resources><BRAM_18K>0</BRAM_18K><DSP>3</DSP><FF>1200</FF><LUT>45321</LUT><URAM>0</URAM></Resources>
 <AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
 </AvailableResources></AreaEstimates></profile>"""
-WRITES = "echo started $*; cp {0}/utilization.rpt {0}/timing.rpt ."
+COPIES = "cp {0}/utilization.rpt synthesis_utilization.rpt; cp {0}/timing.rpt synthesis_timing.rpt"
+WRITES = f"echo started $*; {COPIES}; echo checkpoint > synthesis.dcp"
 
 
 class Workshop:
@@ -82,6 +91,7 @@ class Workshop:
         self.programs, self.rtl, self.project = root / "bin", root / "rtl with blank", root / "project"
         for folder in (self.programs, self.rtl / "src" / "static", self.rtl / "src" / "memfiles", self.project):
             folder.mkdir(parents=True)
+        (self.project / "project.tcl").write_text(PROJECT)
         for name in ("codae.v", "codae_stage0.v", "codae_wrapper.v", "static/shift_adder.v"):
             (self.rtl / "src" / name).write_text("module m; endmodule\n")
         self.report("utilization.rpt", UTILIZATION)
@@ -110,7 +120,9 @@ def test_vivado_stands_beside_the_open_figures(workshop):
     record = workshop.run()
     assert record["VivadoSynthReport"] == {"LUT": 14_210, "FF": 2_702, "BRAM_18K": 3, "URAM": 0, "DSP48E": 4}
     assert all(type(value) is int for value in record["VivadoSynthReport"].values())
-    assert record["TimingReport"] == {"WNS": -0.612}
+    assert record["TimingReport"] == {
+        **{"WNS": -0.612, "TNS": -3.1, "WHS": 0.031, "THS": 0.0, "WPWS": 2.225, "TPWS": 0.0}
+    }
     assert (record["ran"], record["tool"], record["kind"]) == (True, "vivado 2023.2", "synthesis")
     rows = {row["name"]: (row["open"], row["vendor"]) for row in record["records"]}
     assert rows["LUT"] == (12_000, 14_210)
@@ -120,7 +132,7 @@ def test_vivado_stands_beside_the_open_figures(workshop):
     assert {(row["tool"], row["kind"]) for row in record["records"]} == {("vivado 2023.2, the RTL", "synthesis")}
     assert record["sentence"] == (
         "vivado 2023.2 synthesised the RTL out of context (synthesis, before place and route). "
-        "vitis-run, vitis_hls not on PATH."
+        "vitis-run, vitis_hls, vivado_hls not on PATH."
     )
 
 
@@ -145,8 +157,8 @@ def test_vivado_goes_on_where_the_other_tool_fails(workshop):
     assert (record["ran"], record["tool"], record["kind"]) == (True, "vivado 2023.2", "synthesis")
     assert record["CSynthesisReport"] is None
     assert record["VivadoSynthReport"]["LUT"] == 14_210
-    assert "route). FAILED: vitis_hls ended with status 1: ERROR: no licence; expected a synth" in record["sentence"]
-    assert record["sentence"].endswith("vitis-run not on PATH.")
+    assert "route). FAILED: vitis_hls ended with status 1: ERROR: no licence; expected a run" in record["sentence"]
+    assert record["sentence"].endswith("vitis-run, vivado_hls not on PATH.")
 
 
 def test_the_script_synthesises_the_pipeline_at_the_configured_clock(workshop):
@@ -173,8 +185,11 @@ def test_vivado_without_rtl_is_left_alone(workshop):
     ("script", "message"),
     [
         ("echo ERROR: no licence; exit 1", r"vivado ended with status 1: ERROR: no licence; .*vivado.log"),
-        ("echo nothing written", r"vivado ended without its report utilization.rpt, timing.rpt: nothing written"),
-        ("cp {0}/utilization.rpt .", r"vivado ended without its report timing.rpt: an empty log"),
+        (
+            "echo nothing written",
+            r"without its report synthesis_utilization.rpt, synthesis_timing.rpt, .*dcp: nothing written",
+        ),
+        (COPIES, r"vivado ended without its report synthesis.dcp: an empty log"),
     ],
 )
 def test_a_failing_or_silent_vivado_is_named(workshop, script, message):
@@ -203,7 +218,14 @@ def test_a_vivado_that_hangs_is_stopped_with_its_children(workshop):
         ("utilization.rpt", "Block RAM Tile", "Block RAM", "Block RAM tiles"),
         ("utilization.rpt", "| URAM ", "| ULTRA", "URAM"),
         ("utilization.rpt", "| DSPs ", "| none ", "DSP48E"),
+        (
+            "utilization.rpt",
+            "Shift Register  |     6 |",
+            "Shift Register  |    6",
+            "SRL; expected row LUT as Shift Register",
+        ),
         ("timing.rpt", "-0.612", "    NA", "WNS; expected a number under WNS"),
+        ("timing.rpt", " 2703\n", "", "TPWS Total Endpoints"),
         ("timing.rpt", "| Design Timing Summary", "", "WNS"),
     ],
 )
@@ -216,21 +238,12 @@ def test_a_missing_figure_is_named(workshop, name, old, new, figure):
         workshop.run()
 
 
-def test_a_7_series_part_has_other_rows_and_no_uram(tmp_path):
+def test_a_7_series_part_has_other_rows_and_no_uram():
     text = UTILIZATION.replace("CLB LUTs*", "Slice LUTs*").replace("CLB Reg", "Slice Reg").replace("| URAM ", "| none ")
-    utilization, timing = tmp_path / "u", tmp_path / "t"
-    utilization.write_text(text)
-    timing.write_text(TIMING.replace("-0.612", " 1.250"))
-    found = read_reports(utilization, timing, has_uram=False)
-    assert (found.lut, found.ff, found.uram, found.wns_ns) == (14_210, 2_702, 0, 1.25)
+    found = parse_utilization(text, Source("vivado", "u"), has_uram=False)
+    assert found.report == {"LUT": 14_210, "FF": 2_702, "BRAM_18K": 3, "URAM": 0, "DSP48E": 4}
     with pytest.raises(ToolError, match="no URAM"):
-        read_reports(utilization, timing)
-
-
-def test_only_the_column_used_is_read():
-    moved = "| Site Type | Available | Used |\n| CLB LUTs* | 100 | 12 |\n"
-    assert parse_utilization(moved) == {"LUT": 12.0}
-    assert parse_slack(TIMING.replace("-0.612", "   inf")) is None
+        parse_utilization(text, Source("vivado", "u"))
 
 
 def test_an_rtl_folder_without_verilog_is_named(workshop):

@@ -1,0 +1,184 @@
+"""Steps of a vendor tool on one design, in order and resumable: what has to be run, left behind and read.
+
+    WORK/project/    a copy of what the tools read, and what they make of it
+    WORK/STEP.log    the tool's output
+    WORK/STEP.json   a finished step: inputs, program, seconds, checksums of what it left, figures
+
+A step is done when its JSON is there, made from the same source files, scripts and program and from the same results
+of the steps it needs, and its files are still what they were. A killed one left no JSON and is done again.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.artifact import read_json, sha256, write_json
+from codae_l1.data.errors import InputError
+from codae_l1.hls.folders import writing
+from codae_l1.hls.reports import Source
+from codae_l1.hls.tools import locked, on_path, run_tool
+
+# Takes (step, line) of a running tool.
+Follow = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a vendor tool.
+
+    commands: program -> command; the first that is on PATH runs, in the subfolder `folder` of the project. also:
+    further programs that it calls. reports: texts it has to leave there; read: those and the log, each with its source
+    -> figures, JSON-ready. products: other files it has to leave. needs: steps whose results it works on. files:
+    written into the folder before it runs. label: what errors call the program, its own name by default.
+    """
+
+    name: str
+    says: str
+    commands: dict[str, tuple[str, ...]]
+    reports: tuple[str, ...]
+    read: Callable[[list[tuple[str, Source]]], dict[str, Any]]
+    products: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    folder: str = "."
+    label: str = ""
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """All files that it has to leave."""
+        return (*self.reports, *self.products)
+
+    def program(self) -> tuple[str, str]:
+        """(name, place) of the program that runs it; ToolError where one that it needs is not on PATH."""
+        for name in self.also:
+            on_path(name)
+        return on_path(*self.commands)
+
+
+def run_step(step: Step, project: Path, log: Path, timeout_s: float, **options: Any) -> dict[str, Any]:
+    """Run one step in its project and read its reports; options: those of `run_tool`. Raises ToolError."""
+    name, _ = step.program()
+    folder = project / step.folder
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        for file, text in step.files.items():
+            (folder / file).write_text(text)
+        leaves = tuple(folder / file for file in step.leaves)
+        run_tool(step.commands[name], folder, log, timeout_s, leaves, label=step.label or name, **options)
+    texts = [*(folder / report for report in step.reports), log]
+    return step.read([(path.read_text(errors="replace"), Source(step.label or name, path, log)) for path in texts])
+
+
+def run_steps(
+    steps: list[Step],
+    source: dict[str, bytes],
+    work: Path,
+    selected: tuple[str, ...],
+    timeout_s: float,
+    follow: Follow | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    limit: str = "hls.tool_timeout_s",
+) -> dict[str, dict[str, Any]]:
+    """Do what is not done of the `selected` steps and of those they need; {step: its JSON} of all that are done.
+
+    source: path in the project -> content. limit: what the user calls timeout_s. Programs are looked for before any
+    step runs. Raises ToolError where a tool is not there, fails, takes too long or leaves a report or a figure out.
+    """
+    wanted = _with_needs(steps, selected)
+    say, digest = progress or (lambda done, total, text: None), _digest(source)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+    with locked(work / ".lock") as lock:
+        done: dict[str, dict[str, Any]] = {}
+        for step in steps:
+            content = _kept(step, work, _inputs(step, digest, done))
+            if content is not None:
+                done[step.name] = content
+        todo = [step for step in steps if step.name in wanted and step.name not in done]
+        for step in todo:
+            step.program()
+        if todo and not done:
+            _copy(source, work / "project")
+        todo = _with_followers(steps, todo, wanted, done)
+        for number, step in enumerate(todo):
+            say(number, len(todo), f"{step.name}: {step.says}")
+            inputs, started, log = _inputs(step, digest, done), time.time(), (work / f"{step.name}.log").resolve()
+            heard = None if follow is None else lambda line, name=step.name: follow(name, line)
+            found = run_step(step, work / "project", log, timeout_s, follow=heard, lock=lock, limit=limit)
+            folder = work / "project" / step.folder
+            done[step.name] = {
+                "step": step.name,
+                "inputs": inputs,
+                "program": step.program()[1],
+                "seconds": round(time.time() - started, 1),
+                "log": str(log),
+                "reports": {file: sha256(folder / file) for file in step.leaves},
+                "found": found,
+            }
+            write_json(work / f"{step.name}.json", done[step.name])
+        say(len(todo), len(todo), "all steps done")
+    return done
+
+
+def _with_needs(steps: list[Step], selected: tuple[str, ...]) -> set[str]:
+    """The selected steps and those they need, whatever is done."""
+    names = {step.name: step for step in steps}
+    wanted: set[str] = set()
+    waiting = list(selected)
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            raise InputError(f"step {name!r}", f"steps of {', '.join(names)}", "choose among them")
+        wanted.add(name)
+        waiting += names[name].needs
+    return wanted
+
+
+def _with_followers(steps: list[Step], todo: list[Step], wanted: set[str], done: dict[str, Any]) -> list[Step]:
+    """`todo` and what has to be done anew after it; what was done of those is forgotten."""
+    renewed = {step.name for step in todo}
+    for step in steps:
+        if renewed & set(step.needs):
+            renewed.add(step.name)
+            done.pop(step.name, None)
+    return [step for step in steps if step.name in renewed & wanted]
+
+
+def _digest(source: dict[str, bytes]) -> str:
+    parts = [(name, hashlib.sha256(content).hexdigest()) for name, content in sorted(source.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _inputs(step: Step, digest: str, done: dict[str, Any]) -> str | None:
+    """SHA-256 of all that the step's result depends on; None where a step that it needs is not done."""
+    if any(name not in done for name in step.needs):
+        return None
+    parts = [digest, step.files, step.commands, step.leaves, [done[name]["reports"] for name in step.needs]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(step: Step, work: Path, inputs: str | None) -> dict[str, Any] | None:
+    """The JSON of a step that is done: same inputs and program, and its reports are still there, unchanged."""
+    file, folder = work / f"{step.name}.json", work / "project" / step.folder
+    if inputs is None or not file.is_file():
+        return None
+    content = read_json(file)
+    places = {shutil.which(name) for name in step.commands} - {None}
+    same = content["inputs"] == inputs and (not places or content["program"] in places)
+    whole = all((folder / r).is_file() and sha256(folder / r) == digest for r, digest in content["reports"].items())
+    return content if same and whole else None
+
+
+def _copy(source: dict[str, bytes], project: Path) -> None:
+    with writing(project):
+        shutil.rmtree(project, ignore_errors=True)
+        for name, content in source.items():
+            path = project / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
