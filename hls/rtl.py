@@ -154,8 +154,8 @@ def build_rtl(
 ) -> dict[str, Any]:
     """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
-    model: or its records, a Network. simulate: False leaves out the Verilator model. compiled: see `trace`. Raises ToolError where Verilator or the
-    compiler fails.
+    model: or its records, a Network. simulate: False leaves out the Verilator model. compiled: see `trace`.
+    Raises ToolError where Verilator or the compiler fails.
     """
     say = progress or (lambda done, total, text: None)
     network = model if isinstance(model, Network) else read_network(model, input_word)

@@ -1,7 +1,8 @@
 """QKeras -> da4ml: every layer as adders, bit slices and multiplexers, exact to the bit.
 
-QKeras rounds half to even; da4ml 0.5.2 knows truncation and half up only, the words that QKeras does not have. With S the step wanted, half to even is
-half up, floor(x / S + 1/2), whose last bit is cleared at a tie (x / S + 1/2 whole). The cleared bit is the carry of
+QKeras rounds half to even; da4ml 0.5.2 knows truncation and half up only, the words that QKeras does not have. With S
+the step wanted, half to even is half up, floor(x / S + 1/2), whose last bit is cleared at a tie (x / S + 1/2 whole).
+The cleared bit is the carry of
 
     (last bit and dropped bits of x + S/2) + (S - lsb)   into the weight 2 S,
 
