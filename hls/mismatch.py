@@ -120,9 +120,11 @@ def keras_layers(model: Any, values: np.ndarray) -> dict[str, np.ndarray]:
 
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
     every = keras.Model(model.inputs, [layer.output for layer in layers])
-    outputs = every.predict_on_batch(values.astype(np.float32))
+    # Called, not predicted: a call compiles no graph, which takes longer than the batch itself.
+    outputs = every([values.astype(np.float32)], training=False)
     outputs = outputs if isinstance(outputs, list) else [outputs]
-    return {layer.name: np.asarray(out, np.float64) for layer, out in zip(layers, outputs, strict=True)}
+    arrays = (keras.ops.convert_to_numpy(out).astype(np.float64) for out in outputs)
+    return {layer.name: array for layer, array in zip(layers, arrays, strict=True)}
 
 
 def adversarial_counts(config: Any, seed: int, n_random: int = 2000) -> np.ndarray:

@@ -27,6 +27,7 @@ GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 def work(run: Any) -> dict[str, Any]:
     """Run every executor on every event, compare the words, measure the scores on the test events."""
     from codae_l1.models.rates import sample_rates
+    from codae_l1.scripts.numerics import numerics
     from codae_l1.scripts.score import write_scores
 
     events = _read(run)
@@ -47,6 +48,7 @@ def work(run: Any) -> dict[str, Any]:
     asked = run.config.evaluation.rates_khz, run.config.evaluation.luminosity_cm2s
     rated = {name: scores[name] for name in RATE_SCORES}
     content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
+    content["numerics"] = numerics(run, events["counts"][test], signal)
     different = sum(m["different"] for m in mismatches.values())
     worse = [s for s, row in content["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
     return {

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from codae_l1.data.artifact import whole_file
 from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.hls.profile import EXPONENTS
 from codae_l1.models.evaluation import MINIMUM_BACKGROUND
 
 matplotlib.use("Agg")
@@ -169,6 +170,37 @@ def pareto_figure(scan: dict[str, Any]) -> Figure:
             ax.axhline(scan["baselines"][name]["auc_mean"], color=colour, linestyle=line, linewidth=1, label=title)
         ax.set(xscale="log", xlabel="LUT", ylabel="mean AUC over the signals")
         ax.legend(frameon=False)
+        return figure
+
+
+def numerics_figure(models: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Records of hls.profile of the QKeras and the float model: each layer's values by power of two, beside its word.
+
+    Dark: a large share of the values other than zero. Red: the weights of the word's bits, lowest to highest.
+    """
+    with matplotlib.rc_context(_style()):
+        rows = next(iter(models.values()))
+        figure, axes = _figure(1, len(models), 5.2 * len(models), 1.2 + 0.42 * len(rows), sharey=True)
+        for ax, (model, records) in zip(axes.flat, models.items(), strict=True):
+            shares = np.array([row["exponents"] for row in records], np.float64)
+            shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
+            first = EXPONENTS[0]
+            shown = ax.imshow(
+                np.where(shares > 0, shares, np.nan),
+                norm=matplotlib.colors.LogNorm(1e-5, 1),
+                cmap="Blues",
+                aspect="auto",
+                extent=(first, first + shares.shape[1], len(records) - 0.5, -0.5),
+            )
+            for i, row in enumerate(records):
+                low, high = -row["fraction"], row["integer"]
+                ax.plot([low, low, high, high, low], [i - 0.4, i + 0.4, i + 0.4, i - 0.4, i - 0.4], color="#e42536")
+            ax.set(xlabel=r"$\log_2$|value|", yticks=range(len(records)), yticklabels=[row["layer"] for row in records])
+            ax.set_title(
+                f"{model}, {sum(row['saturated'] + row['wrapped'] for row in records):,} overflows", loc="left"
+            )
+            ax.minorticks_off()
+        figure.colorbar(shown, ax=axes, label="share of values")
         return figure
 
 

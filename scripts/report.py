@@ -22,6 +22,13 @@ COLUMNS = (
     ("active_pixels", "active pixels"),
     ("block_power", "block power"),
 )
+# Columns of the overflow counters: title -> events, model.
+OVERFLOWS = {
+    "QCD": ("qcd", "qkeras"),
+    "all": ("all", "qkeras"),
+    "QCD, float": ("qcd", "float"),
+    "all, float": ("all", "float"),
+}
 # Keys of latency and interval, taken over from the synthesize stage.
 TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "interval_how")
 
@@ -59,6 +66,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "tpr": evaluation["tpr"],
         "working_points": [{"fpr": f, "rate_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
         "rates": evaluation["rates"],
+        "numerics": evaluation["numerics"],
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
@@ -88,7 +96,25 @@ def markdown(report: dict[str, Any]) -> str:
     for signal, row in report["auc"].items():
         cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in COLUMNS)
         lines.append(f"| {signal} | " + " | ".join(cells) + " |")
+    events = report["numerics"]["events"]
+    lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
+    lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
+    for row in overflow_rows(report["numerics"]):
+        cells = (row["layer"], f"`{row['word']}`", f"{row['used_bits']} of {row['width']}", f"{100 * row['zeros']:.1f}")
+        lines.append("| " + " | ".join((*cells, *(f"{n:,}" for n in row["overflows"]))) + " |")
+    lines.append(
+        f"\nOverflows: values saturated or wrapped, of {events['qcd']:,} QCD and {events['all']:,} test events."
+    )
     return "\n".join(lines) + "\n"
+
+
+def overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a layer: the QKeras model's record on all test events, and `overflows` in the order of OVERFLOWS."""
+    rows = []
+    for i, row in enumerate(numerics["profiles"]["all"]["qkeras"]):
+        records = [numerics["profiles"][events][model][i] for events, model in OVERFLOWS.values()]
+        rows.append({**row, "overflows": [record["saturated"] + record["wrapped"] for record in records]})
+    return rows
 
 
 def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
@@ -112,6 +138,8 @@ def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
         run_folder=str(run.folder),
         report=report,
         columns=COLUMNS,
+        overflows=list(OVERFLOWS),
+        words=overflow_rows(report["numerics"]),
         titles=figures.TITLES,
         available=part(report["part"]).available,
         compared=max(m["compared"] for m in report["mismatches"].values()),

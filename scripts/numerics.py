@@ -1,0 +1,78 @@
+"""Profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every layer.
+
+The run's test events, or events of any format given by --events; of QCD and of all of them, for the QKeras model and
+for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
+numerics/. docs/numerics.md says how to read them. (Not profile.py: in a script's folder that name would take the place
+of Python's own module.)
+"""
+
+from pathlib import Path
+from typing import Any
+
+from codae_l1.scripts import cli, stage
+
+
+def command() -> None:
+    """Parse the arguments, profile, print, write."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="a run folder whose stage quantize is done")
+    parser.add_argument("--events", type=Path, nargs="+", metavar="FILE", help="events of any format, not the run's")
+    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: numerics/ of the run)")
+    arguments = parser.parse_args()
+    for file in arguments.events or ():
+        cli.existing(str(file))
+    run = stage.open_run(arguments.run, None)
+    out = arguments.out or run.folder / "numerics"
+
+    from codae_l1.data.artifact import write_json
+    from codae_l1.hls.profile import table
+    from codae_l1.scripts.figures import numerics_figure, save_svg
+    from codae_l1.scripts.run_folder import stamp
+
+    counts, signal = read_events(run, arguments.events, arguments.label)
+    found = numerics(run, counts, signal)
+    for events, models in found["profiles"].items():
+        for model, records in models.items():
+            print(f"{model} on {events}, {found['events'][events]:,} events\n{table(records)}\n")
+    write_json(out / "numerics.json", {**found, "stamp": stamp(run.config.seed)})
+    last = list(found["profiles"])[-1]
+    save_svg(numerics_figure(found["profiles"][last]), out / "numerics.svg")
+    print(out / "numerics.json")
+
+
+def read_events(run: Any, files: list[Path] | None, label: str | None) -> tuple[Any, Any]:
+    """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events."""
+    from codae_l1.scripts.executors import open_executor
+
+    if files:
+        from codae_l1.scripts.score import read_counts
+
+        return read_counts(files, open_executor(run, "qkeras").config, label)[:2]
+    from codae_l1.quantization.firmware import input_counts
+    from codae_l1.scripts.dataset import read_split
+
+    events = read_split(run, "test", qcd_only=False)
+    return input_counts(events.images, run.config.firmware), events.signal
+
+
+def numerics(run: Any, counts: Any, signal: Any) -> dict[str, Any]:
+    """Profiles of both models on QCD and on all events, where there are such: JSON-ready.
+
+    events: {"qcd", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of `hls.profile.profile`.
+    """
+    from codae_l1.data.events import QCD
+    from codae_l1.hls.profile import profile_firmware
+    from codae_l1.scripts.executors import open_executor
+
+    models = open_executor(run, "qkeras"), open_executor(run, "float")
+    chosen = {"qcd": counts[signal == QCD], "all": counts}
+    chosen = {name: of for name, of in chosen.items() if len(of)}
+    return {
+        "events": {name: len(of) for name, of in chosen.items()},
+        "profiles": {name: profile_firmware(*models, of) for name, of in chosen.items()},
+    }
+
+
+if __name__ == "__main__":
+    cli.run(command)
