@@ -1,0 +1,174 @@
+"""Compare the run's systems on the same events: AUC, working points, rate, size, time, one table and one page of plots.
+
+    python scripts/compare.py --run runs/demo --seeds 1 2 3 --page docs/comparison.md
+
+Trains what is missing as scripts/train.py --model does (RUN/systems/), scores the run's test events, or those of
+--events, and the firmware where the run has it. Each system and seed is kept in comparison/parts/ when it is scored:
+the same command goes on where it stopped, and a changed config, events or code redoes what it touches. Writes
+comparison/comparison.json, comparison.md and figures (SVG); --page the results page with its figures beside it.
+"""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, stage
+
+
+def command() -> None:
+    """Parse the arguments, train and score what is missing, write."""
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="systems to compare (default: all of events)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="trainings of each random system")
+    parser.add_argument(
+        "--events", type=Path, nargs="+", metavar="FILE", help="events of any format with QCD and signals"
+    )
+    parser.add_argument("--out", type=Path, help="folder to write (default: RUN/comparison)")
+    parser.add_argument("--page", type=Path, help="Markdown page to make, figures beside it")
+    arguments = parser.parse_args()
+    names = check(arguments)
+    for file in arguments.events or ():
+        cli.existing(str(file))
+    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    from codae_l1.scripts import make_data
+    from codae_l1.scripts.comparison import file_events, run_events
+
+    stage.do(run, "make_data", make_data.work)
+    events = file_events(arguments.events) if arguments.events else run_events(run)
+    out = arguments.out or run.folder / "comparison"
+    rows = compare(run, names, arguments.seeds, events, out)
+    content = describe(run, rows, events, arguments.seeds)
+    print(write(content, out, arguments.page))
+
+
+def check(arguments: Any) -> list[str]:
+    """The systems to compare; InputError for unknown names, systems of jets and wrong seeds."""
+    from codae_l1.models.systems import SYSTEMS
+
+    known = [name for name, system in SYSTEMS.items() if system.inputs == "events"]
+    names = list(dict.fromkeys(arguments.models or known))
+    for name in names:
+        if name not in known:
+            jets = ", which reads jets (docs/jets.md)" if name in SYSTEMS else ""
+            raise InputError(f"--models {name}{jets}", f"some of {', '.join(known)}", "choose among them")
+    if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:
+        raise InputError(f"--seeds {arguments.seeds}", "different ones, >= 0", "correct them")
+    return names
+
+
+def compare(run: Any, names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
+    """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
+    from codae_l1.models.systems import SYSTEMS
+    from codae_l1.scripts.comparison import Part, rows_of
+
+    config = run.config.evaluation
+    how = {"bootstrap": config.bootstrap, "luminosity": config.luminosity_cm2s}
+    rows = []
+    for name in names:
+        parts = {seed: part_of(run, name, seed, events, out) for seed in (seeds if SYSTEMS[name].random else seeds[:1])}
+        rows += rows_of(name, parts, events, **how)
+    if events.published:
+        record = {"main_score": "mse", "learning": "qcd", "parameters": 1_646_467, "how": None}
+        rows += rows_of("published CoDAE", {0: Part(events.published, record)}, events, **how)
+    firmware = firmware_part(run, events)
+    if firmware is not None:
+        rows += rows_of("firmware", {run.config.seed: firmware}, events, **how)
+    return rows
+
+
+def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
+    """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
+    from codae_l1.models.systems import SYSTEMS
+    from codae_l1.scripts.comparison import Part, timing
+    from codae_l1.scripts.scan_data import digest
+    from codae_l1.scripts.train import system_inputs, train_system
+
+    file = out / "parts" / f"{name}-seed-{seed}.npz"
+    key = digest([system_inputs(run, name, seed), events.key])
+    part = Part.load(file, key)
+    if part is not None:
+        print(f"{name}, seed {seed}: kept", flush=True)
+        return part
+    system, seconds = train_system(run, name, seed)
+    started = time.time()
+    scores = system.scores(events.images)
+    if name == "observables":
+        scores = {"n_tracks": events.n_tracks.astype(float), **scores}
+    spent = time.time() - started
+    cls = SYSTEMS[name]
+    learning = "signals" if cls.supervised else "none" if name in ("observables", "untrained") else "qcd"
+    record = {"key": key, "main_score": cls.main_score, "learning": learning, "seconds": seconds + spent}
+    record |= {"parameters": system.parameters, "macs": system.macs, **timing(system, events.images)}
+    part = Part(scores, record)
+    part.save(file)
+    print(f"{name}, seed {seed}: trained in {seconds:.0f} s, scored in {spent:.0f} s", flush=True)
+    return part
+
+
+def firmware_part(run: Any, events: Any) -> Any:
+    """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
+    from codae_l1.models.macs import count_macs
+    from codae_l1.quantization.firmware import FirmwareModel, input_counts
+    from codae_l1.scripts.comparison import Part
+    from codae_l1.scripts.executors import open_executor, score
+
+    if not all((run.folder / f"{name}.json").exists() for name in ("quantize", "convert", "synthesize")):
+        print(f"firmware: {run.folder} has none (python scripts/synthesize.py --run {run.folder})", flush=True)
+        return None
+    counts = input_counts(events.images, run.config.firmware)
+    made, model = run.read("synthesize"), FirmwareModel.load(run.path("quantize", "f_m.npz"))
+    record = {"main_score": "rtl", "learning": "qcd", "parameters": run.read("quantize")["parameters"]}
+    record |= {"macs": count_macs(model.model), "lut": made["resources"]["LUT"], "latency_ns": made["latency_ns"]}
+    emulator, started = open_executor(run, "emulator"), time.process_time()
+    emulator.predict_words(counts)
+    record |= {"cpu_ms": 1e3 * (time.process_time() - started) / len(counts), "how": "C++ emulator, all at once"}
+    return Part({"rtl": score(run, "rtl", counts)[0]}, record)
+
+
+def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:
+    """Everything of the comparison, JSON-ready."""
+    import numpy as np
+
+    from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.scripts.run_folder import stamp
+
+    signals = {s: int(np.sum(events.signal == s)) for s in SIGNALS if s in events.signal}
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "seeds": seeds,
+        "events": {"what": events.what, "qcd": int(np.sum(events.signal == QCD)), "signals": signals},
+        "luminosity_cm2s": run.config.evaluation.luminosity_cm2s,
+        "rows": rows,
+        "stamp": stamp(run.config.seed),
+    }
+
+
+def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
+    """comparison.json, comparison.md and the figures; the page and its figures where one is asked for. The tables."""
+    from codae_l1.data.artifact import whole_file, write_json
+    from codae_l1.scripts.comparison_figures import FIGURES
+    from codae_l1.scripts.comparison_report import markdown, page
+    from codae_l1.scripts.figures import save_svg
+
+    write_json(out / "comparison.json", content)
+    text = markdown(content)
+    written = {out / "comparison.md": text.encode()}
+    for name, (_, figure) in FIGURES.items():
+        save_svg(figure(content), out / f"{name}.svg")
+    if page_path is not None:
+        beside = {name: f"{page_path.stem}-{name}.svg" for name in FIGURES}
+        written |= {page_path.parent / file: (out / f"{name}.svg").read_bytes() for name, file in beside.items()}
+        titles = {FIGURES[name][0]: file for name, file in beside.items()}
+        written[page_path] = page(content, titles).encode()
+    for path, content_of in written.items():
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content_of)
+    return text
+
+
+if __name__ == "__main__":
+    cli.run(command)

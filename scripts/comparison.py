@@ -1,0 +1,212 @@
+"""What scripts/compare.py measures: scores of each system on the same events -> rows of a table, JSON-ready.
+
+A row is one score of one system, or the firmware, or a published model. AUC, FPR and TPR are means over the seeds;
+`error` is the bootstrap's (AUC) or the Wilson interval's of the first seed, `spread` the standard deviation over seeds.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.events import QCD, SIGNALS
+
+# Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR.
+TPR, FPR = 0.4, 0.01
+# False-positive rates at which ROC curves are kept.
+ROC_GRID = np.logspace(-3, 0, 61)
+# Events that a network is timed and held against Keras on.
+TIMED_EVENTS = 16
+
+
+@dataclass(frozen=True)
+class ComparedEvents:
+    """The events that all systems score.
+
+    images (N, 72, 58, 3) GeV, signal (N,) str, n_tracks (N,), weight (N,). cross_section_pb: of the QCD; None where it
+    is not known, then `no_rate` says why. key: what tells these events from others. what: in words. published: scores
+    of published models that came with the events, name -> (N,).
+    """
+
+    images: np.ndarray
+    signal: np.ndarray
+    n_tracks: np.ndarray
+    weight: np.ndarray
+    cross_section_pb: float | None
+    no_rate: str | None
+    key: str
+    what: str
+    published: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if QCD not in self.signal or not np.any(self.signal != QCD):
+            raise InputError(
+                f"events of {', '.join(np.unique(self.signal))} alone", "QCD and a signal", "name more files"
+            )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One system with one seed, scored. scores: name -> (N,). record: parameters, macs, cpu, seconds, ... (JSON)."""
+
+    scores: dict[str, np.ndarray]
+    record: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        from codae_l1.data.artifact import whole_file
+
+        with whole_file(path) as temporary, open(temporary, "wb") as handle:
+            named: dict[str, Any] = {f"scores/{name}": values for name, values in self.scores.items()}
+            np.savez(handle, record=json.dumps(self.record), **named)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> "Part | None":
+        """The part that a file holds, if there is one and it was made from what `key` says."""
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            record = json.loads(str(stored["record"]))
+            if record["key"] != key:
+                return None
+            scores = {name.split("/", 1)[1]: stored[name] for name in stored.files if name != "record"}
+        return cls(scores, record)
+
+
+def run_events(run: Any) -> ComparedEvents:
+    """The test events of a run."""
+    from codae_l1.data.store import EventFile
+    from codae_l1.models.rates import accepted_cross_section
+    from codae_l1.scripts.dataset import check_signals, events_path, indices
+
+    with EventFile(events_path(run)) as file:
+        check_signals(file)
+        events = file.read_where(indices(file, "test"))
+        try:
+            section, reason = accepted_cross_section(file.provenance, QCD, file.weight[file.signal == QCD]), None
+        except InputError as error:
+            section, reason = None, str(error)
+        rest = (events.n_tracks, events.weight, section, reason, file.checksum, "the run's test events")
+    return ComparedEvents(events.images, events.signal, *rest)
+
+
+def file_events(paths: Sequence[Path]) -> ComparedEvents:
+    """All events of some files; those of the public sample come with the published models' scores."""
+    from codae_l1.data.artifact import sha256
+    from codae_l1.data.events import concatenate
+    from codae_l1.data.reading import read_events
+
+    parts = [read_events(path) for path in paths]
+    events = concatenate(parts)
+    reason = "events of files: the cross section that they stand for is not known"
+    key = ",".join(sha256(path) for path in paths)
+    what = ", ".join(path.name for path in paths)
+    published = _published(paths, [len(part) for part in parts])
+    rest = (events.n_tracks, events.weight, None, reason, key, what, published)
+    return ComparedEvents(events.images, events.signal, *rest)
+
+
+def _published(paths: Sequence[Path], lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """Reconstruction MSE of the published CoDAE, where every file has it in ../reference_scores.npz of the sample."""
+    columns = []
+    for path, n in zip(paths, lengths, strict=True):
+        file = path.resolve().parent.parent / "reference_scores.npz"
+        if not file.is_file():
+            return {}
+        with np.load(file, allow_pickle=False) as stored:
+            if path.stem not in stored.files or len(stored[path.stem]) != n:
+                return {}
+            columns.append(stored[path.stem][:, stored["columns"].tolist().index("reco_mse")])
+    return {"mse": np.concatenate(columns).astype(np.float64)}
+
+
+def timing(system: Any, images: np.ndarray) -> dict[str, Any]:
+    """CPU time of one event: cpu_ms and `how`. A network is timed as TF-Lite, another system as the Python it is."""
+    import time
+
+    from codae_l1.models.tflite import TIMED_SECONDS, time_one
+
+    made = system.predict_function(images[:TIMED_EVENTS])
+    if made is not None:
+        return {**time_one(*made), "how": "TF-Lite float16"}
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        system.scores(images[:1])
+        calls, spent, started = 0, 0.0, time.process_time()
+        while spent < TIMED_SECONDS:
+            system.scores(images[calls % len(images)][None])
+            calls, spent = calls + 1, time.process_time() - started
+    return {"cpu_ms": 1e3 * spent / calls, "how": "Python"}
+
+
+def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int, luminosity: float) -> dict[str, Any]:
+    """One row's numbers: scores (N,) of each seed -> auc, fpr_at_tpr, tpr_at_fpr and roc by signal, rate.
+
+    A value that the events cannot carry is None, with a `reason`.
+    """
+    from codae_l1.models.evaluation import auc, auc_with_error, fpr_at_tpr, roc_curve, tpr_at_fpr
+
+    is_qcd = events.signal == QCD
+    row: dict[str, Any] = {"auc": {}, "fpr_at_tpr": {}, "tpr_at_fpr": {}, "roc": {}}
+    for process in (s for s in SIGNALS if s in events.signal):
+        pairs = [(s[is_qcd], s[events.signal == process]) for s in scores]
+        error = auc_with_error(*pairs[0], bootstrap)[1]
+        row["auc"][process] = spread([auc(*pair) for pair in pairs], error)
+        shares = [fpr_at_tpr(*pair, TPR) for pair in pairs]
+        row["fpr_at_tpr"][process] = spread([share for share, _ in shares], shares[0][1])
+        points = [tpr_at_fpr(*pair, FPR) for pair in pairs]
+        missing = next((p for p in points if p.value is None), None)
+        if missing is not None:
+            row["tpr_at_fpr"][process] = {"value": None, "reason": missing.reason}
+        else:
+            row["tpr_at_fpr"][process] = spread([p.value for p in points], points[0].error)
+        curve = roc_curve(*pairs[0])
+        row["roc"][process] = np.round(np.interp(ROC_GRID, curve.fpr, curve.tpr), 4).tolist()
+    row["rate"] = rate_at_fpr([s[is_qcd] for s in scores], events, luminosity)
+    return row
+
+
+def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, luminosity: float) -> dict[str, Any]:
+    """The rate [kHz] of weighted QCD above each seed's threshold of FPR; None with a reason where it is not known."""
+    from codae_l1.models.evaluation import tpr_at_fpr
+    from codae_l1.models.rates import background_rate
+
+    if events.cross_section_pb is None:
+        return {"value": None, "reason": events.no_rate}
+    weight, rates = events.weight[events.signal == QCD], []
+    for background in backgrounds:
+        point = tpr_at_fpr(background, background, FPR)
+        if point.threshold is None or point.value is None:
+            return {"value": None, "reason": point.reason}
+        rates.append(background_rate(background, weight, point.threshold, events.cross_section_pb, luminosity))
+    refused = next((r for r in rates if r.rate_khz is None), None)
+    if refused is not None:
+        return {"value": None, "reason": refused.reason}
+    return spread([r.rate_khz for r in rates], rates[0].error_khz)
+
+
+def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
+    """Mean of a number over seeds, the error of the first, the standard deviation over seeds where there are several.
+
+    >>> spread([0.5, 0.7], 0.01)["spread"].__round__(4)
+    0.1414
+    """
+    found = {"value": float(np.mean(values)), "error": error, "values": [float(v) for v in values]}
+    return {**found, "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+
+
+def rows_of(name: str, parts: Mapping[int, Part], events: ComparedEvents, **how: Any) -> list[dict[str, Any]]:
+    """The rows of a system: one a score; parts: seed -> what it gave. how: bootstrap, luminosity."""
+    first = next(iter(parts.values()))
+    rows = []
+    for score in first.scores:
+        record = {k: v for k, v in first.record.items() if k != "key"}
+        record |= {"model": name, "score": score, "main": score == first.record["main_score"], "seeds": list(parts)}
+        record["seconds"] = [part.record.get("seconds") for part in parts.values()]
+        rows.append({**record, **measure([part.scores[score] for part in parts.values()], events, **how)})
+    return rows

@@ -1,0 +1,135 @@
+"""comparison.json as Markdown: tables of AUC, working points and cost, and the page docs/comparison.md around them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from codae_l1.scripts.comparison import FPR, TPR
+
+# Scores in the main tables beside each system's main one: what the firmware learns, and what stands for an encoder that
+# learnt nothing. Of these systems all are shown.
+SHOWN = {("codae", "block_power"), *(("untrained", score) for score in ("block_power", "z_m_norm", "z_m_mahalanobis"))}
+SHOWN_WHOLE = ("observables", "firmware", "published CoDAE")
+# What a score has learnt from, by the row's `learning`.
+LEARNING = {"none": "nothing", "qcd": "QCD", "signals": "QCD and signals: **supervised**"}
+
+_INTRODUCTION = """# Against what? Every system on the same events
+
+Made by the command below, not by hand. What each system is: `codae_l1.models.systems` and the modules it names. All are
+trained on the run's own splits and scored on the same events. Jet images, with PCA, the auto-encoders of the hands-on
+and the complexity bias (an auto-encoder trained on tops fails to tag QCD), are compared in [jets.md](jets.md).
+
+How to read it:
+
+- No label and no signal event decides on the sign of an unsupervised score. Observables count activity, and more is
+  called anomalous; densities are high where QCD is rare; reconstruction errors count as defined, and the other scores
+  of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
+- **supervised** systems have seen signals: both their classes come from the validation split, part of which is kept
+  apart to choose the epoch or the number of trees. They are a ceiling and no rivals.
+- `untrained` is the CoDAE with random weights, on which the same scores are taken. What a trained encoder does not do
+  better was not learnt. The observables need no network at all.
+- `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
+  seed (the mean of z_R: further scores).
+- Bootstrap errors are of the events; the spread is of the trainings. Systems without randomness have no spread.
+"""
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The tables of a comparison, without page around them."""
+    rows = [row for row in content["rows"] if is_shown(row)]
+    signals = list(content["events"]["signals"])
+    first = f"{content['seeds'][0]}"
+    legend = (
+        f"In %, mean over the seeds ± error of seed {first}; after the slash the standard deviation over the seeds."
+    )
+    counts = f"{content['events']['qcd']:,} QCD events; of the signals " + ", ".join(
+        f"{n:,} {s}" for s, n in content["events"]["signals"].items()
+    )
+    parts = [
+        f"Events: {content['events']['what']}: {counts}.",
+        "## AUC",
+        legend,
+        _table(rows, signals, "auc"),
+        f"## FPR in % where {100 * TPR:.0f} % of the signal passes",
+        legend + " The less the better.",
+        _table(rows, signals, "fpr_at_tpr"),
+        f"## TPR in % where {100 * FPR:.0f} % of QCD passes",
+        legend + f" Rate: of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
+        _table(rows, signals, "tpr_at_fpr", rate=True),
+        *_reasons(rows),
+        "## What they cost",
+        "Parameters and multiply-accumulates (MACs) of the score that is quoted; CPU time of one event alone, one "
+        "thread. LUT and latency: see the run's report.",
+        _costs(rows),
+    ]
+    further = [row for row in content["rows"] if not is_shown(row)]
+    if further:
+        parts += ["## Further scores, AUC", legend, _table(further, signals, "auc")]
+    return "\n\n".join(parts) + "\n"
+
+
+def page(content: dict[str, Any], figures: dict[str, str]) -> str:
+    """The page in docs/: introduction, the command that made it, figures (title -> file beside it), tables."""
+    stamp = content["stamp"]
+    seeds = ", ".join(map(str, content["seeds"]))
+    how = f"`{content['command']}`, commit {stamp['commit']}, seeds {seeds}, {stamp['time'][:10]}."
+    seconds = sum(sum(s or 0 for s in row["seconds"]) for row in content["rows"] if row["main"])
+    how += f" Training and scoring took {seconds / 60:.0f} minutes in all."
+    shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
+    return "\n".join([_INTRODUCTION, how, "", shown, "", markdown(content)])
+
+
+def is_shown(row: dict[str, Any]) -> bool:
+    """Whether a row stands in the main tables and figures."""
+    return row["main"] or row["model"] in SHOWN_WHOLE or (row["model"], row["score"]) in SHOWN
+
+
+def title(row: dict[str, Any]) -> str:
+    """The name of a row: system and score."""
+    name = row["score"] if row["model"] == "observables" else f"{row['model']}: {row['score']}"
+    return name + (" (supervised)" if row["learning"] == "signals" else "")
+
+
+def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
+    """A measured number, its error and spread, scaled.
+
+    >>> cell({"value": 0.81, "error": 0.012, "spread": 0.004}), cell({"value": None, "reason": "too few"})
+    ('81.0 ± 1.2 / 0.4', '-')
+    """
+    if value["value"] is None:
+        return "-"
+    text = f"{scale * value['value']:.{digits}f}"
+    text += "" if value.get("error") is None else f" ± {scale * value['error']:.{digits}f}"
+    return text + ("" if value.get("spread") is None else f" / {scale * value['spread']:.{digits}f}")
+
+
+def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool = False) -> str:
+    columns: list[tuple[str, Callable[[dict], str]]] = [("", title), ("learnt from", lambda r: LEARNING[r["learning"]])]
+    columns += [(s, lambda r, s=s: cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
+    if rate:
+        columns.append(("rate [kHz]", lambda r: cell(r["rate"], 1, 3)))
+    return _lines(rows, columns)
+
+
+def _costs(rows: list[dict[str, Any]]) -> str:
+    def number(key: str, form: str) -> Callable[[dict], str]:
+        return lambda r: "" if r.get(key) is None else format(r[key], form)
+
+    def seconds(row: dict[str, Any]) -> str:
+        known = [s for s in row["seconds"] if s]
+        return f"{sum(known) / len(known):.0f}" if known else ""
+
+    columns = [("", title), ("parameters", number("parameters", ",")), ("MACs", number("macs", ","))]
+    columns += [("CPU ms", number("cpu_ms", ".3g")), ("as", number("how", "")), ("seconds a seed", seconds)]
+    columns += [("LUT", number("lut", ",")), ("latency [ns]", number("latency_ns", "g"))]
+    return _lines([row for row in rows if row["main"]], columns)
+
+
+def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict], str]]]) -> str:
+    head = [f"| {' | '.join(name for name, _ in columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
+    return "\n".join(head + [f"| {' | '.join(of(row) for _, of in columns)} |" for row in rows])
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Why a cell is empty, each reason once."""
+    found = [v["reason"] for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
+    return ["A dash: " + "; ".join(dict.fromkeys(found)) + "."] if found else []
