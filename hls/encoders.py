@@ -8,20 +8,19 @@ fewer than the mask has pixels. `check_encoder` says so with numbers before anyt
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.errors import InputError
-from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.config import HlsConfig, IoType
 from codae_l1.hls.hls4ml_project import HlsProject, convert_network
 from codae_l1.hls.network import Interval, Layer, Network, read_quantizer, weighted
 from codae_l1.hls.preflight import MB_BASE, MB_PER_LUT, SHARED, Forecast, check_forecast
 from codae_l1.quantization.encoders import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
-
-IoType = Literal["io_parallel", "io_stream"]
 
 
 def encoder_forecast(part: Part, codae: Any, encoders: EncoderConfig, io_type: IoType = "io_stream") -> Forecast:
@@ -66,7 +65,9 @@ def check_encoder(
             'encoders.pooling = "strided"',
             "train it anew",
         )
-    return check_forecast(encoder_forecast(part, codae, encoders, io_type), config)
+    forecast = encoder_forecast(part, codae, encoders, io_type)
+    # With multipliers shared, what counts is how: hls/project_check.py knows when it has the weights.
+    return forecast if config.strategy == "resource" else check_forecast(forecast, config)
 
 
 def convert_encoder(
@@ -84,7 +85,7 @@ def convert_encoder(
         raise InputError(f"an encoder with outputs {', '.join(encoder.outputs)}", "one output", "convert a CoDAE's")
     check_encoder(encoder.part, encoder.codae, encoder.config, config, io_type)
     network, output = read_encoder(encoder), encoder.words[encoder.outputs[0]]
-    return convert_network(encoder.model, network, output, config, folder, io_type, progress)
+    return convert_network(encoder.model, network, output, replace(config, io_type=io_type), folder, progress)
 
 
 def read_encoder(encoder: QuantizedEncoder) -> Network:

@@ -1,14 +1,12 @@
-"""The hls4ml project of a QKeras model (Vitis backend) and its bit-accurate C++ emulation.
+"""The hls4ml project of a QKeras model, for any backend, and its bit-accurate C++ emulation.
 
 Folder (whole or not there): hls4ml's project as a vendor tool takes it (build_prj.tcl, firmware/, ...),
-firmware/libcodae_hls.so, the emulation; project.json, the effective configuration of every layer; hls4ml.log.
+emulation/libcodae_hls-*.so, the emulation; project.json, the effective configuration of every layer; hls4ml.log.
 """
 
-import concurrent.futures
 import ctypes
 import json
 import math
-import subprocess
 import traceback
 import warnings
 from collections.abc import Callable
@@ -21,40 +19,45 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.exact import exact_words
 from codae_l1.data.words import WordType
+from codae_l1.hls.backends import BACKENDS, conversion_arguments
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.folders import keep_log, output_to, tail, whole_folder
+from codae_l1.hls.effective import differences, layer_rows
+from codae_l1.hls.emulation import LOG, TOP, compile_emulation
+from codae_l1.hls.folders import keep_log, output_to, whole_folder
 from codae_l1.hls.network import Network, read_network
+from codae_l1.hls.project_check import check_project
+from codae_l1.hls.qactivation import leaky_clip, leaky_word
 from codae_l1.hls.rtl import input_words
 from codae_l1.hls.verilator import find_compiler
 
-# Name of the project and of its top function.
-TOP = "codae"
-_LIBRARY = Path("firmware") / "libcodae_hls.so"
-_LOG = "hls4ml.log"
-# One call for many events; hls4ml's own bridge takes one.
-_BATCH = f"""#include "{TOP}_bridge.cpp"
-#include <cstddef>
-extern "C" void predict_batch(double *in, double *out, size_t n, size_t n_in, size_t n_out) {{
-    for (size_t i = 0; i < n; i++) {TOP}_double(in + i * n_in, out + i * n_out);
-}}
-"""
+# Most weights that are written into the code of the emulation: a compiler takes minutes for a hundred thousand.
+_EMBEDDED_WEIGHTS = 20_000
 
 
 class HlsProject:
-    """hls4ml's compiled emulation; `HlsProject(folder)` reopens what `convert` left there."""
+    """hls4ml's compiled emulation; `HlsProject(folder)` reopens what `convert` left there, however often."""
 
     name = "hls"
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self.design = read_json(self.folder / "project.json")
-        library = self.folder / _LIBRARY
+        if self.design.get("not_compiled"):
+            raise InputError(
+                f"{self.folder} was {self.design['not_compiled']}", "a compiled project", "take another backend"
+            )
+        library = self.folder / self.design.get("library", "emulation")
         if not library.is_file():
             raise InputError(f"{library} does not exist", "a compiled hls4ml project", "run the convert stage first")
         self._library = ctypes.CDLL(str(library.resolve()))
         pointer = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
         self._library.predict_batch.argtypes = [pointer, pointer, *[ctypes.c_size_t] * 3]
         self._library.predict_batch.restype = None
+        if "weights" in self.design:
+            weights = self.folder / self.design["weights"]
+            if not any(weights.glob("*.txt")):
+                raise InputError(f"{weights} holds no weights", "a whole hls4ml project", "convert it again")
+            self._library.set_weights(str(weights.resolve()).encode())
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
@@ -99,10 +102,15 @@ def convert(
 
     Raises ToolError where there is no compiler or hls4ml or the compiler fails.
     """
+    network, output = firmware_network(firmware)
+    return convert_network(firmware.model, network, output, config, folder, progress)
+
+
+def firmware_network(firmware: Any) -> tuple[Network, WordType]:
+    """FirmwareModel -> its records and its output word."""
     from codae_l1.quantization.firmware import input_word, output_word
 
-    network = read_network(firmware.model, input_word(firmware.config))
-    return convert_network(firmware.model, network, output_word(firmware.config), config, folder, progress=progress)
+    return read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
 
 
 def convert_network(
@@ -111,32 +119,57 @@ def convert_network(
     output: WordType,
     config: HlsConfig,
     folder: Path | str,
-    io_type: str = "io_parallel",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> HlsProject:
-    """QKeras model and its records -> hls4ml project, compiled; io_type: "io_parallel" or "io_stream"."""
-    say = progress or (lambda done, total, text: None)
-    compiler = find_compiler()
-    with whole_folder(folder) as temporary:
-        say(0, 2, "converting the network with hls4ml")
-        project = _write_project(model, network, output, config, temporary, io_type)
-        (temporary / "project.json").write_text(json.dumps(project, indent=1) + "\n")
-        say(1, 2, "compiling the emulation")
-        _compile(compiler, temporary, config)
-        say(2, 2, "hls4ml project ready")
+    """QKeras model and its records -> hls4ml project, compiled."""
+    project = write_project(model, network, output, config, folder, progress)
+    if project["not_compiled"]:
+        raise InputError(
+            f"hls.backend = {config.backend!r}: {project['not_compiled']}",
+            "a backend whose emulation compiles",
+            f"take {', '.join(name for name, row in BACKENDS.items() if not row.needs)}",
+        )
     return HlsProject(folder)
 
 
-def _write_project(
-    model: Any, network: Network, output: WordType, config: HlsConfig, folder: Path, io_type: str
+def write_project(
+    model: Any,
+    network: Network,
+    output: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
-    log = folder / _LOG
+    """Write the hls4ml project, compile its emulation where the backend can be; return project.json.
+
+    not_compiled: why there is no emulation, empty where there is one.
+    """
+    say, backend, folder = progress or (lambda done, total, text: None), BACKENDS[config.backend], Path(folder)
+    check_project(network, config)
+    compiler = "" if backend.needs else find_compiler()
+    with whole_folder(folder) as temporary:
+        say(0, 2, "converting the network with hls4ml")
+        project = _write_project(model, network, output, config, temporary)
+        _name_final_folder(temporary, folder)
+        if backend.needs:
+            project["not_compiled"] = f"written, not compiled: needs {backend.needs}"
+        else:
+            say(1, 2, f"compiling the emulation of {backend.name}")
+            project["library"] = compile_emulation(compiler, temporary, backend, config)
+        (temporary / "project.json").write_text(json.dumps(project, indent=1) + "\n")
+        say(2, 2, "hls4ml project ready")
+    return project
+
+
+def _write_project(model: Any, network: Network, output: WordType, config: HlsConfig, folder: Path) -> dict[str, Any]:
+    log = folder / LOG
+    asked = _asked_words(network)
     try:
         with output_to(log), warnings.catch_warnings():
             # NumPy 2 warns of how hls4ml and Keras copy weights; neither is ours to change.
             warnings.simplefilter("ignore")
-            graph = _convert_graph(model, network, config, folder, io_type)
-            graph.write()
+            graph, embed = _convert_graph(model, network, asked, config, folder)
+            _write(graph, folder)
     except OSError:
         # A full disk is no fault of the network; whole_folder says what it is.
         raise
@@ -148,42 +181,92 @@ def _write_project(
             "a network that hls4ml takes",
             f"read the log {keep_log(log)}",
         ) from error
-    return _describe(graph, network, output, config, io_type)
+    return _describe(graph, network, output, asked, config, embed)
 
 
-def _convert_graph(model: Any, network: Network, config: HlsConfig, folder: Path, io_type: str) -> Any:
+def _asked_words(network: Network) -> dict[str, str]:
+    """Layer -> spelling of the word asked for its result.
+
+    hls4ml drops a linear QActivation, its rounding and clipping too, behind a layer of open precision; and it makes
+    ap_uint of a word without fraction bits, which neither rounds nor saturates.
+    """
+    asked = {network.input_name: _precision(network.input_word)}
+    # The finest grid so far: the records of networks with branches do not say who reads whom.
+    finest = network.input_word.fraction
+    for layer in network.layers:
+        if layer.kind in ("conv", "dense", "average_pool", "add"):
+            asked[layer.name] = _precision(layer.interval.word)
+        if layer.quantizer is not None:
+            asked[layer.name] = _precision(layer.quantizer.word, layer.quantizer.symmetric)
+            if layer.quantizer.negative_slope:
+                asked[leaky_clip(layer.name)] = _precision(leaky_word(layer.quantizer.word, finest))
+        finest = max(finest, layer.interval.word.fraction)
+    return asked
+
+
+def _convert_graph(
+    model: Any, network: Network, asked: dict[str, str], config: HlsConfig, folder: Path
+) -> tuple[Any, bool]:
     import hls4ml
 
     from codae_l1.hls.qactivation import register
 
     register()
-    settings = hls4ml.utils.config_from_keras_model(model, granularity="name", backend="Vitis")
+    weights = sum(layer.kernel.size for layer in network.layers if layer.kernel is not None)
+    embed = config.backend != "Catapult" and weights <= _EMBEDDED_WEIGHTS
+    traced = config.io_type in BACKENDS[config.backend].traced
+    settings = hls4ml.utils.config_from_keras_model(model, granularity="name", backend=config.backend)
+    settings["Model"] |= {"Strategy": config.strategy, "ReuseFactor": config.reuse_factor}
     for name, layer in settings["LayerName"].items():
-        layer["Trace"] = name != network.input_name
-    settings["LayerName"][network.input_name]["Precision"]["result"] = _precision(network.input_word)
+        layer["Trace"] = traced and name != network.input_name
+        if name in asked:
+            layer["Precision"]["result"] = asked[name]
     for layer in network.layers:
-        # hls4ml drops a linear QActivation, its rounding and clipping too, behind a layer of open precision.
-        if layer.kind in ("conv", "dense", "average_pool", "add"):
-            settings["LayerName"][layer.name]["Precision"]["result"] = _precision(layer.interval.word)
-        # hls4ml makes ap_uint of a word without fraction bits, which neither rounds nor saturates.
-        if layer.quantizer is not None:
-            word = _precision(layer.quantizer.word, layer.quantizer.symmetric)
-            settings["LayerName"][layer.name]["Precision"]["result"] = word
+        if layer.kernel is None:
+            continue
+        own = settings["LayerName"][layer.name]
+        own["ReuseFactor"] = config.reuse(layer.name)
+        # Libero's check of a layer's own strategy refuses every one; it takes the model's.
+        own.pop("Strategy", None)
+        if config.backend != "Libero":
+            own["Strategy"] = config.strategy
+        if layer.kind == "conv":
+            own["ParallelizationFactor"] = config.parallel_pixels or math.prod(layer.shape[:-1])
     graph = hls4ml.converters.convert_from_keras_model(
         model,
         hls_config=settings,
-        backend="Vitis",
-        io_type=io_type,
-        part=config.part,
-        clock_period=config.clock_period_ns,
+        backend=config.backend,
         output_dir=str(folder),
         project_name=TOP,
         allow_da_fallback=False,
-        # Weights inside the code: the library then needs no file beside it and can be moved.
-        write_weights_txt=False,
+        # Small weights inside the code: the library then needs no file beside it.
+        **conversion_arguments(config, embed),
     )
-    graph.config.trace_output = True
-    return graph
+    graph.config.trace_output = traced
+    return graph, embed
+
+
+def _write(graph: Any, folder: Path) -> None:
+    try:
+        graph.write()
+    except FileNotFoundError as error:
+        # The wheel of hls4ml 1.3.0 lacks Libero's build_lib.sh, which only compiles; all else is written before it.
+        if not str(error.filename).endswith("templates/libero/build_lib.sh"):
+            raise
+        writer = graph.config.backend.writer
+        writer.write_nnet_utils(graph)
+        writer.write_generated_code(graph)
+        writer.write_yml(graph)
+    # Catapult's writer packs the project beside its folder, asked or not.
+    Path(f"{folder}.tar.gz").unlink(missing_ok=True)
+
+
+def _name_final_folder(temporary: Path, folder: Path) -> None:
+    """hls4ml writes the path of the project into some of its files: make it the one that the project will have."""
+    before, after = str(temporary).encode(), str(folder.resolve()).encode()
+    for path in temporary.rglob("*"):
+        if path.suffix in (".yml", ".cpp", ".tcl", ".sh", ".compile") and before in (content := path.read_bytes()):
+            path.write_bytes(content.replace(before, after))
 
 
 def _precision(word: WordType, symmetric: bool = False) -> str:
@@ -197,27 +280,27 @@ def _precision(word: WordType, symmetric: bool = False) -> str:
     return f"{sign}fixed<{word.width},{integer},{word.rounding},{overflow}>"
 
 
-def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig, io_type: str) -> dict[str, Any]:
+def _describe(
+    graph: Any, network: Network, output: WordType, asked: dict[str, str], config: HlsConfig, embed: bool
+) -> dict[str, Any]:
     import hls4ml
 
-    layers, traced = [], {}
-    for layer in graph.get_layers():
-        variable = layer.get_output_variable()
-        row = {"name": layer.name, "class": layer.class_name, "shape": [int(n) for n in variable.shape]}
-        row["result"] = str(variable.type.precision)
-        row |= {weight.name: str(weight.type.precision) for weight in layer.get_weights()}
-        for key in ("strategy", "reuse_factor"):
-            if layer.get_attr(key) is not None:
-                row[key] = layer.get_attr(key)
-        if layer.get_attr("accum_t") is not None:
-            row["accum"] = str(layer.get_attr("accum_t").precision)
-        layers.append(row)
-        if layer.get_attr("function_cpp", None) and layer.get_attr("trace", False):
-            traced[layer.name] = row["shape"]
-    return {
+    rows, backend = layer_rows(graph, config), BACKENDS[config.backend]
+    shown = config.io_type in backend.traced
+    traced = {layer.name for layer in graph.get_layers() if shown and layer.get_attr("function_cpp", None)}
+    style = str(graph.config.pipeline_style)
+    project = {
         "tool": f"hls4ml {hls4ml.__version__}",
-        "backend": "Vitis",
-        "io_type": io_type,
+        "backend": config.backend,
+        "io_type": config.io_type,
+        "asked": {
+            "strategy": config.strategy,
+            "reuse_factor": {
+                layer.name: config.reuse(layer.name) for layer in network.layers if layer.kernel is not None
+            },
+            "parallel_pixels": config.parallel_pixels,
+        },
+        "pipeline_style": style,
         "part": config.part,
         "clock_period_ns": config.clock_period_ns,
         "input_shape": list(network.input_shape),
@@ -225,39 +308,9 @@ def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig,
         "outputs": math.prod(network.layers[-1].shape),
         "input_word": vars(network.input_word),
         "output_word": vars(output),
-        "traced": traced,
-        "layers": layers,
+        "traced": {row["name"]: row["shape"] for row in rows if row["name"] in traced},
+        "layers": rows,
+        "differences": differences(rows, asked, style, config),
+        "not_compiled": "",
     }
-
-
-def _compile(compiler: str, folder: Path, config: HlsConfig) -> None:
-    log = folder / _LOG
-    (folder / f"{TOP}_batch.cpp").write_text(_BATCH)
-    flags = ["-O3", "-fPIC", "-std=c++17", "-w", "-Ifirmware/ap_types/", "-I."]
-
-    def call(*arguments: str) -> None:
-        with open(log, "a") as handle:
-            print("+", compiler, *arguments, file=handle, flush=True)
-            try:
-                done = subprocess.run(
-                    [compiler, *arguments], cwd=folder, stdout=handle, stderr=handle, timeout=config.tool_timeout_s
-                )
-                ending = f"ended with status {done.returncode}" if done.returncode else ""
-            except subprocess.TimeoutExpired:
-                ending = f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
-        if ending:
-            raise ToolError(
-                f"{compiler} {ending} on the hls4ml project: {tail(log)}",
-                "a C++17 compiler",
-                f"read the log {keep_log(log)}",
-            )
-
-    sources = (f"firmware/{TOP}.cpp", f"{TOP}_batch.cpp")
-    with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
-        list(pool.map(lambda source: call(*flags, "-c", source, "-o", Path(source).stem + ".o"), sources))
-    objects = [Path(source).stem + ".o" for source in sources]
-    call("-shared", *objects, "-o", str(_LIBRARY))
-    for name in objects:
-        (folder / name).unlink(missing_ok=True)
-    if not (folder / _LIBRARY).is_file():
-        raise ToolError(f"{compiler} made no {_LIBRARY}", "a shared library", f"read the log {keep_log(log)}")
+    return project if embed or backend.needs else project | {"weights": "firmware/weights"}

@@ -1,5 +1,7 @@
 """Is the network small enough? Asked of its configuration alone, before any weight is trained or converted.
 
+`codae_l1.hls.project_check` asks what hls4ml will make of the trained one.
+
 Predicted da4ml cost: the adders of a matrix product of random words. A weight of b bits has (b + 1) / 3 digits in
 canonical signed form; a digit costs one adder as wide as its operand and some carries, and da4ml shares a part of
 them. For weights that fill their words at random the prediction is right within a factor of two (held by a test on

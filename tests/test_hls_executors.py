@@ -195,7 +195,7 @@ def test_the_effective_configuration_is_stored(project):
 
 def test_hls4ml_keeps_quiet(firmware, tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("CXX", "true")
-    with pytest.raises(ToolError, match=r"true made no firmware/libcodae_hls.so; expected a shared library"):
+    with pytest.raises(ToolError, match=r"true made no emulation/libcodae_hls.so; expected a shared library"):
         convert(firmware, HlsConfig(), tmp_path / "hls4ml")
     assert capfd.readouterr() == ("", "")
     assert "conv1" in (tmp_path / "hls4ml-hls4ml.log").read_text()

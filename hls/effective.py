@@ -1,0 +1,105 @@
+"""What hls4ml really took for every layer, and a sentence wherever it is not what was asked.
+
+hls4ml changes reuse factors, strategies, words and the pipeline style without stopping; the emulation's words do not
+show it, the clocks and the resources of the synthesis do.
+"""
+
+from typing import Any
+
+from codae_l1.hls.config import HlsConfig
+
+# Columns of the printed table: key of a row, title.
+_COLUMNS = {
+    "name": "layer",
+    "class": "class",
+    "strategy": "strategy",
+    "reuse_factor": "reuse",
+    "interval": "clocks",
+    "result": "result",
+    "weight": "weights",
+    "bias": "bias",
+    "accum": "accumulator",
+}
+# Backends whose convolutions compute some pixels at once and the rest after them.
+_SPLITTING = ("Vitis", "Vivado", "Catapult")
+
+
+def layer_rows(graph: Any, config: HlsConfig) -> list[dict[str, Any]]:
+    """hls4ml's ModelGraph -> one JSON-ready row a layer.
+
+    result, weight, bias, accum: number types. strategy, reuse_factor: of layers with weights. interval: clocks that a
+    layer is busy with one event at least, reuse factor x pixels that come one after the other; only in io_parallel and
+    of backends that split a convolution so.
+    """
+    rows, counted = [], config.io_type == "io_parallel" and config.backend in _SPLITTING
+    for layer in graph.get_layers():
+        variable = layer.get_output_variable()
+        row = {"name": layer.name, "class": layer.class_name, "shape": [int(n) for n in variable.shape]}
+        row["result"] = str(variable.type.precision)
+        row |= {name: str(weight.type.precision) for name, weight in layer.weights.items()}
+        for key in ("strategy", "reuse_factor"):
+            if layer.get_attr(key) is not None and layer.weights:
+                row[key] = layer.get_attr(key)
+        if layer.weights and counted:
+            row["interval"] = int(layer.get_attr("n_partitions", 1)) * int(row.get("reuse_factor", 1))
+        if layer.get_attr("accum_t") is not None:
+            row["accum"] = str(layer.get_attr("accum_t").precision)
+        rows.append(row)
+    return rows
+
+
+def differences(rows: list[dict[str, Any]], asked: dict[str, str], pipeline: str, config: HlsConfig) -> list[str]:
+    """A sentence for each thing that hls4ml took otherwise than asked.
+
+    asked: layer -> spelling of its result word. pipeline: the project's pipeline style.
+    """
+    found, named = [], {row["name"]: row for row in rows}
+    for name, word in asked.items():
+        if name not in named:
+            found.append(f"{name}: hls4ml removed the layer, whose word was to be {word}.")
+        elif not _same_word(named[name]["result"], word):
+            found.append(f"{name}: asked for words {word}, hls4ml took {named[name]['result']}.")
+    for row in (row for row in rows if "strategy" in row):
+        if row["strategy"] != config.strategy:
+            found.append(f"{row['name']}: asked for strategy {config.strategy}, hls4ml took {row['strategy']}.")
+        if row["reuse_factor"] != config.reuse(row["name"]):
+            wanted = config.reuse(row["name"])
+            found.append(f"{row['name']}: asked for reuse factor {wanted}, hls4ml took {row['reuse_factor']}.")
+    slow = [row for row in rows if row.get("interval", 1) > row.get("reuse_factor", 1)]
+    if slow:
+        row = max(slow, key=lambda row: row["interval"])
+        found.append(
+            f"pipeline style {pipeline}: {row['name']} computes {config.parallel_pixels} of its pixels at once, so events "
+            f"may follow each other every {row['interval']} clocks at best; parallel_pixels = 0 computes all."
+        )
+    return found
+
+
+def _same_word(taken: str, asked: str) -> bool:
+    """Whether two spellings mean one word: modes that are left out are TRN, WRAP and no saturation bits.
+
+    >>> _same_word("fixed<6,3,TRN,WRAP,0>", "fixed<6,3>"), _same_word("ufixed<6,3,TRN,SAT,0>", "fixed<6,3,TRN,SAT>")
+    (True, False)
+    """
+    return _parts(taken) == _parts(asked)
+
+
+def _parts(word: str) -> tuple[str, ...]:
+    kind, _, inside = word.rstrip(">").partition("<")
+    numbers = inside.split(",")
+    if kind in ("int", "uint"):
+        kind, numbers = kind.replace("int", "fixed"), [numbers[0], numbers[0]]
+    return kind, *numbers[:2], *(numbers[2:4] or ["TRN", "WRAP"])
+
+
+def effective_table(project: dict[str, Any]) -> str:
+    """project.json -> the effective configuration as plain text, the sentences below it."""
+    rows = [list(_COLUMNS.values())]
+    rows += [[str(row.get(key, "")) for key in _COLUMNS] for row in project["layers"]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    head = (
+        f"{project['tool']}, {project['backend']}, {project['io_type']}, pipeline style {project['pipeline_style']}, "
+    )
+    head += f"{project['part']}, {project['clock_period_ns']:g} ns"
+    return "\n".join([head, "", *lines, "", *(project["differences"] or ["hls4ml took all as asked."])])

@@ -1,0 +1,168 @@
+"""The known failures of hls4ml and of the tools behind it, predicted from a network's records before conversion.
+
+A finding is fatal (the conversion, the vendor's tool or the machine would stop, or a layer would silently be left out)
+or a note (hls4ml would take something else than asked). Each says what to do.
+"""
+
+from dataclasses import dataclass
+
+from codae_l1.data.errors import InputError
+from codae_l1.hls.backends import BACKENDS, HLS4ML_CLASS, known_classes
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.network import Network
+from codae_l1.hls.parts import PARTS, part
+from codae_l1.hls.preflight import check_forecast
+from codae_l1.hls.project_forecast import Product, ProjectForecast, products, project_forecast
+
+# Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
+LARGEST_PRODUCT = 4096
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One predicted trouble, in the words of an InputError."""
+
+    received: str
+    expected: str
+    remedy: str
+    fatal: bool
+
+    def __str__(self) -> str:
+        return f"{self.received}; expected {self.expected}; {self.remedy}"
+
+
+def check_project(network: Network, config: HlsConfig, memory_mb: float | None = None) -> tuple[Finding, ...]:
+    """Refuse with InputError what would fail; return the notes.
+
+    memory_mb: memory of this machine [MB], asked of the system by default.
+    """
+    notes = []
+    for finding in findings(network, config):
+        if finding.fatal:
+            raise InputError(finding.received, finding.expected, finding.remedy)
+        notes.append(finding)
+    forecast = project_forecast(network, config)
+    if config.part.startswith(tuple(PARTS)):
+        check_forecast(forecast, config, memory_mb)
+        _check_blocks(forecast, config)
+    return tuple(notes)
+
+
+def findings(network: Network, config: HlsConfig) -> list[Finding]:
+    """All that is predicted from backend, io_type, strategy and reuse factors, fatal ones first."""
+    backend, rows = BACKENDS[config.backend], products(network, config)
+    found = [*_refused(config, rows), *_unknown_layers(network, config)]
+    for row in rows:
+        found += [*_unrolled(row), *_changed(row, config)]
+    named = {row.name for row in rows}
+    found += [
+        Finding(f"hls.layer_reuse.{name}", f"one of {', '.join(sorted(named))}", "rename or remove it", True)
+        for name in config.layer_reuse
+        if name not in named
+    ]
+    if backend.needs:
+        found.append(Finding(f"backend {backend.name}", backend.needs, "without it nothing is compiled", False))
+    return sorted(found, key=lambda finding: not finding.fatal)
+
+
+def _refused(config: HlsConfig, rows: list[Product]) -> list[Finding]:
+    backend, found = BACKENDS[config.backend], []
+    if config.io_type not in backend.io_types:
+        others = ", ".join(name for name, row in BACKENDS.items() if config.io_type in row.io_types)
+        found.append(
+            Finding(
+                f"backend {backend.name} with {config.io_type}, which hls4ml 1.3 cannot write",
+                " or ".join(backend.io_types),
+                f"change hls.io_type, or hls.backend to one of {others}",
+                True,
+            )
+        )
+    shared = [row for row in rows if row.strategy == "distributed_arithmetic" and row.reuse != 1]
+    if shared:
+        found.append(
+            Finding(
+                f"distributed arithmetic with reuse factor {shared[0].reuse} in layer {shared[0].name}",
+                "reuse factor 1, for adders are not shared",
+                "set it to 1, or hls.strategy to resource",
+                True,
+            )
+        )
+    return found
+
+
+def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
+    known = known_classes(config.backend)
+    unknown = [layer for layer in network.layers if HLS4ML_CLASS.get(layer.kind, "") not in {"", *known}]
+    if not unknown:
+        return []
+    names = ", ".join(f"{layer.name} ({HLS4ML_CLASS[layer.kind]})" for layer in unknown)
+    return [
+        Finding(
+            f"backend {config.backend}, which has no code for {names} and would leave it out",
+            f"layers of {', '.join(sorted(known & set(HLS4ML_CLASS.values())))}",
+            "take another backend, or a network of these",
+            True,
+        )
+    ]
+
+
+def _unrolled(row: Product) -> list[Finding]:
+    products_at_once = row.multipliers
+    if products_at_once <= LARGEST_PRODUCT:
+        return []
+    return [
+        Finding(
+            f"layer {row.name} unrolls {products_at_once:,} products ({row.n_in:,} x {row.n_out:,}, reuse factor "
+            f"{row.reuse}, {row.at_once} pixels at once)",
+            f"at most {LARGEST_PRODUCT:,}, beyond which HLS compilers stop unrolling or run out of memory",
+            f"set hls.strategy to resource, its reuse factor to {-(-row.n_in * row.n_out // LARGEST_PRODUCT)} or more"
+            + (", or compute fewer pixels at once" if row.at_once > 1 else ""),
+            True,
+        )
+    ]
+
+
+def _changed(row: Product, config: HlsConfig) -> list[Finding]:
+    found, asked = [], config.reuse(row.name)
+    if row.strategy != config.strategy:
+        given = f"{config.backend} has no strategy {config.strategy} and takes {row.strategy} in layer {row.name}"
+        followers = [name for name, backend in BACKENDS.items() if config.strategy in backend.strategies]
+        found.append(
+            Finding(
+                given,
+                f"one of {', '.join(BACKENDS[config.backend].strategies)}",
+                f"change it, or the backend to {' or '.join(followers)}",
+                False,
+            )
+        )
+    if row.reuse != asked:
+        found.append(
+            Finding(
+                f"reuse factor {asked} does not divide the {row.n_in} x {row.n_out} products of layer {row.name}",
+                f"{row.reuse}, which hls4ml takes",
+                f"set hls.layer_reuse.{row.name} = {row.reuse}",
+                False,
+            )
+        )
+    if row.pixels > 1 and config.io_type == "io_parallel" and row.at_once != (config.parallel_pixels or row.pixels):
+        found.append(
+            Finding(
+                f"parallel_pixels = {config.parallel_pixels} does not divide the {row.pixels} pixels of {row.name}",
+                f"{row.at_once}, which hls4ml takes",
+                f"set hls.parallel_pixels = {row.at_once}, or 0 for all",
+                False,
+            )
+        )
+    return found
+
+
+def _check_blocks(forecast: ProjectForecast, config: HlsConfig) -> None:
+    """Refuse more DSP or block RAM than the part has."""
+    chip = part(config.part)
+    for name, wanted, there in (("DSP", forecast.dsp, chip.dsp), ("BRAM_18K", forecast.bram_18k, chip.bram_18k)):
+        if wanted > there:
+            raise InputError(
+                f"the network is too large for the part: about {wanted:,} {name} predicted",
+                f"at most the {there:,} {name} of {config.part}",
+                "take a larger reuse factor, fewer filters or fewer bits",
+            )

@@ -1,0 +1,152 @@
+"""What an hls4ml project of a network is predicted to cost: multipliers, memories, and the clocks of one event.
+
+Lower bounds of the clocks, from how hls4ml 1.3 loops:
+
+    io_parallel   layer: reuse factor x pixels that come one after the other; event: their sum, next event: the largest
+    io_stream     layer: one clock a pixel that comes in, and in resource strategy reuse factor clocks a pixel that goes
+                  out (in latency strategy reuse factor clocks a pixel that comes in); event and next event: the largest
+
+Resources: with reuse factor 1 a product has a constant weight and becomes adders (hls/preflight.py); beyond it each
+multiplier takes one DSP, its weights lie in block RAM, reuse factor words deep. io_stream adds a line buffer of shift
+registers a convolution and one FIFO a layer, as deep as its pixels (hls4ml's default).
+"""
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+import numpy as np
+
+from codae_l1.hls.backends import reuse_taken, strategy_taken
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.network import Layer, Network, dyadic_fraction
+from codae_l1.hls.preflight import MB_BASE, MB_PER_LUT, SHARED, Forecast
+
+# One 18-kbit block RAM of the 7 series and UltraScale+ as simple dual port: words, bits of a word (AMD UG573).
+_BRAM_DEPTH, _BRAM_WIDTH = 512, 36
+# Length of one shift register in a LUT (AMD UG574).
+_SHIFT_REGISTER = 32
+
+
+@dataclass(frozen=True)
+class Product:
+    """The matrix product of a layer: n_in x n_out for each of its pixels; seen: pixels that come in.
+
+    strategy, reuse: those that hls4ml takes. at_once: pixels computed at the same time. rows: of the line buffer.
+    """
+
+    name: str
+    n_in: int
+    n_out: int
+    pixels: int
+    seen: int
+    at_once: int
+    strategy: str
+    reuse: int
+    input_bits: int
+    weight_bits: int
+    output_bits: int
+    columns: int = 0
+    buffered: int = 0
+
+    @property
+    def multipliers(self) -> int:
+        """Products at the same time."""
+        return ceil(self.n_in * self.n_out / self.reuse) * self.at_once
+
+
+@dataclass(frozen=True)
+class ProjectForecast(Forecast):
+    """Forecast of an hls4ml project; multiplications: multipliers at once, as in Forecast.
+
+    dsp, bram_18k: predicted. interval_cycles: clocks between two events, latency_cycles: of one event; at least.
+    """
+
+    dsp: int
+    bram_18k: int
+    interval_cycles: int
+    latency_cycles: int
+
+
+def products(network: Network, config: HlsConfig) -> list[Product]:
+    """The matrix products of a network's records, with what hls4ml will take of the configuration."""
+    found, shapes = [], [network.input_shape, *(layer.shape for layer in network.layers)]
+    widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+    stream = config.io_type == "io_stream"
+    for layer, shape, width in zip(network.layers, shapes, widths, strict=False):
+        if layer.kernel is None:
+            continue
+        n_in, n_out, pixels = prod(layer.kernel.shape[:-1]), layer.kernel.shape[-1], 1
+        if layer.kind == "conv":
+            pixels = prod(layer.shape[:-1])
+        reuse = reuse_taken(config.backend, config.strategy, n_in, n_out, config.reuse(layer.name))
+        at_once = 1 if stream else parallel_taken(pixels, config.parallel_pixels)
+        line = (shape[-2], (layer.kernel.shape[0] - 1) * shape[-1]) if stream and layer.kind == "conv" else (0, 0)
+        strategy = strategy_taken(config.backend, config.strategy)
+        seen = prod(shape[:-1]) if layer.kind == "conv" else 1
+        bits = width, weight_bits(layer), layer.interval.word.width
+        found.append(Product(layer.name, n_in, n_out, pixels, seen, at_once, strategy, reuse, *bits, *line))
+    return found
+
+
+def parallel_taken(pixels: int, asked: int) -> int:
+    """Pixels at once that hls4ml takes: the nearest divisor, the smaller of two that are equally near.
+
+    >>> parallel_taken(30, 4), parallel_taken(30, 0)
+    (3, 30)
+    """
+    divisors = [n for n in range(1, pixels + 1) if pixels % n == 0 and (n <= pixels // 2 or n == pixels)]
+    return min(divisors, key=lambda n: (abs(n - (asked or pixels)), n))
+
+
+def weight_bits(layer: Layer) -> int:
+    """Width of the narrowest signed word that holds a layer's weights."""
+    words = np.abs(layer.kernel) * 2.0 ** dyadic_fraction(layer.kernel, f"{layer.name}.kernel")  # type: ignore[arg-type]
+    return int(np.ceil(np.log2(words.max(initial=0) + 1))) + 1
+
+
+def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
+    """Predict the cost of the hls4ml project that `config` asks for."""
+    rows, stream = products(network, config), config.io_type == "io_stream"
+    cycles = [_cycles(row, stream) for row in rows] or [1]
+    lut, dsp, bram = 0.0, 0, 0
+    for row in rows:
+        adders = row.multipliers * (row.input_bits + 2) * SHARED
+        if row.reuse == 1:
+            lut += adders * (row.weight_bits + 1) / 3
+        else:
+            dsp += row.multipliers
+            lut += adders
+            bram += _blocks(row.reuse, row.multipliers * row.weight_bits)
+        lut += row.n_out * row.at_once * 2 * row.output_bits
+        lut += row.buffered * row.input_bits * ceil(row.columns / _SHIFT_REGISTER)
+    if stream:
+        shapes = [network.input_shape, *(layer.shape for layer in network.layers)]
+        widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+        bram += sum(_blocks(prod(s[:-1]), s[-1] * w) for s, w in list(zip(shapes, widths, strict=True))[1:-1])
+    parameters = sum(layer.kernel.size + layer.kernel.shape[-1] for layer in network.layers if layer.kernel is not None)
+    multipliers, memory = sum(row.multipliers for row in rows), round(MB_BASE + MB_PER_LUT * lut)
+    latency = max(cycles) if stream else sum(cycles)
+    largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
+    return ProjectForecast(multipliers, parameters, round(lut), memory, largest, dsp, bram, max(cycles), latency)
+
+
+def _arrays(network: Network, stream: bool) -> list[int]:
+    """Elements of every array of values that is split into registers; streams have none."""
+    return [] if stream else [prod(network.input_shape), *(prod(layer.shape) for layer in network.layers)]
+
+
+def _cycles(row: Product, stream: bool) -> int:
+    if not stream:
+        return row.reuse * ceil(row.pixels / row.at_once)
+    if row.strategy == "resource":
+        return row.seen + row.pixels * row.reuse
+    return row.seen * row.reuse
+
+
+def _blocks(depth: int, bits: int) -> int:
+    """Half block RAMs of a memory; shallow ones (up to 32 words) become LUTs."""
+    return ceil(depth / _BRAM_DEPTH) * ceil(bits / _BRAM_WIDTH) if depth > _SHIFT_REGISTER else 0
+
+
+def _width(layer: Layer) -> int:
+    return layer.quantizer.word.width if layer.quantizer is not None else layer.interval.word.width
