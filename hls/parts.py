@@ -57,7 +57,7 @@ def part(name: str) -> Part:
 class Level1Budget:
     """What the firmware may cost; the defaults are the project's target on a VU13P at 40 MHz bunch crossings."""
 
-    lut: int = 40_000
+    lut: int = 17_280
     dsp: int = 0
     bram: int = 0
     latency_ns: float = 50.0

@@ -20,6 +20,7 @@ from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.reports import Source, parse_nextpnr
 from codae_l1.hls.rtl import TOP
+from codae_l1.hls.synthesis import plain_tables
 from codae_l1.hls.vendor_steps import Follow, Step, run_steps
 from codae_l1.hls.vivado import rtl_source
 
@@ -38,13 +39,15 @@ def place_and_route(
     work: Path | str,
     seed: int = 1,
     bitstream: bool = True,
+    timeout_s: float | None = None,
     follow: Follow | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Place and route a `build_rtl` folder (Verilog) in the folder `work`, resumable; the record, JSON-ready.
 
-    bitstream: the pipeline in its harness, else alone and out of context. seed: of the placer. Keys: chip, tool,
-    design, used and available {LUT4, FF, DSP, BRAM, pins}, achieved_mhz, asked_mhz, bitstream (path or None), how.
+    bitstream: the pipeline in its harness, else alone and out of context. seed: of the placer. timeout_s: longest step,
+    by default config.tool_timeout_s. Keys: chip, tool, design, used and available {LUT4, FF, DSP, BRAM, pins},
+    achieved_mhz, asked_mhz, bitstream (path or None), seconds, how.
     Raises ToolError where the extra is missing or a tool fails, InputError where there is no Verilog.
     """
     if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
@@ -53,7 +56,8 @@ def place_and_route(
     steps = _steps([name for name in source if name.endswith(".v")], config, seed, bitstream)
     names = tuple(step.name for step in steps)
     work = Path(work)
-    done = run_steps(steps, source, work, names, config.tool_timeout_s, follow, progress)
+    limit = "hls.tool_timeout_s" if timeout_s is None else "--timeout-s"
+    done = run_steps(steps, source, work, names, timeout_s or config.tool_timeout_s, follow, progress, limit)
     placed = done["place"]["found"]
     path = work / "project" / FOLDER / "board.bit" if bitstream else None
     return {
@@ -76,8 +80,10 @@ def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
     if top is None:
         raise InputError(f"{rtl} holds VHDL", "Verilog, which is what Yosys reads", "build the RTL in Verilog")
     table = "src/static/lookup_table.v"
-    # Without tables it would look for a memory file that is not there.
-    if not any(b"lookup_table #" in content for name, content in source.items() if name != table):
+    if any(b"lookup_table #" in content for name, content in source.items() if name != table):
+        source[table] = plain_tables(source[table].decode()).encode()
+    else:
+        # Without tables it would look for a memory file that is not there.
         source.pop(table, None)
     files = {(f"{FOLDER}/{Path(n).name}" if n.endswith(".mem") else n): content for n, content in source.items()}
     return files | ({f"src/{HARNESS}.v": harness_verilog(top.decode()).encode()} if harness else {})

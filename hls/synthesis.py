@@ -4,8 +4,7 @@ LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosy
 order that keeps da4ml's adders. Large stages are mapped alone, out of context and at the same time; the top module
 with its registers and the small stages is mapped around them, as black boxes.
 Cycles are counted in the simulation (`codae_l1.hls.clocks`) where there is one, else they are da4ml's stages; the
-report says which. Bands: calibration against Vivado on published designs of 13 k LUT and more; below that no pair was
-measured.
+report says which. What place and route is expected to make of it, and the bands: `codae_l1.hls.estimates`.
 """
 
 import concurrent.futures
@@ -23,20 +22,10 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.estimates import estimates, period_ns
 from codae_l1.hls.folders import tail, writing
 from codae_l1.hls.parts import part
 from codae_l1.hls.rtl import TOP
-
-# Vivado LUT / da4ml cost: adders only, and networks with lookup tables (20 and 8 designs), each +-10 %.
-ADDER_RATIO, LOOKUP_RATIO, RATIO_BAND = 1.05, 0.83, 0.10
-# Vivado / Yosys: LUT -15 / +20 %, FF -30 / +20 %.
-LUT_BAND, FF_BAND = (-0.15, 0.20), (-0.30, 0.20)
-# Period [ns] = 1.3 + 0.55 x cutoff, -30 / +40 %, fitted on post-route periods of cutoffs 2 to 8.
-PERIOD_OFFSET_NS, PERIOD_PER_CUTOFF_NS, PERIOD_BAND = 1.3, 0.55, (-0.30, 0.40)
-# Disagreement of the two LUT figures from which it is said.
-CROSS_CHECK = 0.25
-# Smallest design with a Vivado figure in the calibration.
-_CALIBRATED_FROM = 13_000
 
 # A stage of more than this share of the Verilog is mapped alone.
 LARGE_SHARE = 0.15
@@ -85,7 +74,7 @@ def report(
 ) -> dict[str, Any]:
     """The synthesis report from cell counts: resources, hls4ml's keys, latency, estimates with their bands.
 
-    Keys: resources {LUT, FF, DSP, BRAM_18K, URAM, CARRY, tool, kind}, CSynthesisReport (hls4ml's keys, numbers),
+    Keys: resources {LUT, FF, DSP, BRAM_18K, URAM, tool, kind}, CSynthesisReport (hls4ml's keys, numbers),
     latency_cycles, latency_ns, interval_cycles, latency_tool, latency_how, interval_how (see `_timing`),
     clock_period_ns, part, estimates [{name, value, how, ...}], cells.
     """
@@ -102,7 +91,7 @@ def report(
         "part": config.part,
         "CSynthesisReport": {
             "TargetClockPeriod": period,
-            "EstimatedClockPeriod": _period(design),
+            "EstimatedClockPeriod": round(period_ns(design["latency_cutoff"]), 2),
             "BestLatency": cycles,
             "WorstLatency": cycles,
             "IntervalMin": interval,
@@ -133,46 +122,6 @@ def _timing(design: dict[str, Any], clocks: ClockCount | None) -> dict[str, Any]
     }
 
 
-def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inverters: int = 0) -> list[dict[str, Any]]:
-    """What place and route is expected to give: rows {name, value, low, high, kind, how}, values in their units.
-
-    inverters: cells INV that Yosys leaves beside the LUTs.
-    """
-    cost, lut = design["da4ml_cost"], resources["LUT"]
-    rows = []
-    for ratio, which in ((ADDER_RATIO, "adders only"), (LOOKUP_RATIO, "lookup tables and few adders")):
-        how = f"estimate: {design['tool']} cost {cost:.0f} x {ratio}, +-10 %, calibrated on designs of {which}"
-        rows.append(_row(f"LUT, {which}", ratio * cost, (-RATIO_BAND, RATIO_BAND), how))
-    how = f"synthesis: {tool} sum of LUT primitives, against Vivado -15 / +20 %"
-    if lut < _CALIBRATED_FROM:
-        how += f"; no Vivado figure was compared below {_CALIBRATED_FROM:,} LUT"
-    rows.append(_row("LUT, Yosys", lut, LUT_BAND, how, "synthesis"))
-    how = (
-        f"synthesis: {tool} leaves these INV cells beside the LUTs, in no sum above (the bands were calibrated without "
-        "them); place and route absorbs most into the inputs of LUTs, at worst each takes a LUT"
-    )
-    rows.append({"name": "inverters", "value": inverters, "low": 0, "high": inverters, "kind": "synthesis", "how": how})
-    nearest = min(abs(lut / (ratio * cost) - 1) for ratio in (ADDER_RATIO, LOOKUP_RATIO)) if cost else 0.0
-    words = "differ by more than 25 %: expect anything between them" if nearest > CROSS_CHECK else "agree within 25 %"
-    how = f"Yosys against the nearer cost estimate; they {words}"
-    rows.append({"name": "LUT cross-check", "value": f"{100 * nearest:.0f} %", "kind": "estimate", "how": how})
-    rows.append(_row("FF", resources["FF"], FF_BAND, f"synthesis: {tool}, against Vivado -30 / +20 %", "synthesis"))
-    how = f"indicative: 1.3 + 0.55 x cutoff {design['latency_cutoff']:g}, -30 / +40 %; needs place and route"
-    period = _row("clock period [ns]", _period(design), PERIOD_BAND, how, digits=2)
-    return [*rows, period]
-
-
-def _row(
-    name: str, value: float, band: tuple[float, float], how: str, kind: str = "estimate", digits: int = 0
-) -> dict[str, Any]:
-    low, high = (round(value * (1 + edge), digits or None) for edge in band)
-    return {"name": name, "value": round(value, digits or None), "low": low, "high": high, "kind": kind, "how": how}
-
-
-def _period(design: dict[str, Any]) -> float:
-    return round(PERIOD_OFFSET_NS + PERIOD_PER_CUTOFF_NS * design["latency_cutoff"], 2)
-
-
 def count_resources(cells: dict[str, int]) -> dict[str, int]:
     """Cell counts -> resources; memories in LUTs count as LUTs."""
 
@@ -185,7 +134,6 @@ def count_resources(cells: dict[str, int]) -> dict[str, int]:
         "DSP": sum(n for name, n in cells.items() if name.startswith("DSP")),
         "BRAM_18K": sum(n * (2 if "36" in name else 1) for name, n in cells.items() if name.startswith("RAMB")),
         "URAM": sum(n for name, n in cells.items() if name.startswith("URAM")),
-        "CARRY": total(("CARRY4", "CARRY8")),
     }
 
 
@@ -198,7 +146,9 @@ def _jobs(folder: Path, stages: int, scratch: Path) -> list[tuple[str, list[Path
         if not path.is_file():
             raise InputError(f"{path} does not exist", "the Verilog of a finished RTL folder", "build the RTL first")
     if any("lookup_table #" in path.read_text() for path in files):
-        static.append(source / "static" / "lookup_table.v")
+        table = scratch / "lookup_table.v"
+        table.write_text(plain_tables((source / "static" / "lookup_table.v").read_text()))
+        static.append(table)
     files.sort(key=lambda path: -path.stat().st_size)
     total = sum(path.stat().st_size for path in files)
     large = [path for path in files if path.stat().st_size > LARGE_SHARE * total]
@@ -207,6 +157,15 @@ def _jobs(folder: Path, stages: int, scratch: Path) -> list[tuple[str, list[Path
     small = [path for path in files if path not in large]
     jobs = [(path.stem, [path, *static]) for path in large]
     return [*jobs, (TOP, [source / f"{TOP}.v", black_boxes, *small, *static])]
+
+
+def plain_tables(verilog: str) -> str:
+    """Verilog without the attribute rom_style, which would keep Yosys from mapping tables as logic.
+
+    >>> plain_tables('(* rom_style = (BW_IN <= 999) ? "distributed" : "block" *) reg x;')
+    'reg x;'
+    """
+    return re.sub(r"\(\*\s*rom_style\b.*?\*\)\s*", "", verilog, flags=re.DOTALL)
 
 
 def black_box(path: Path) -> str:

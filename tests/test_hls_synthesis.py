@@ -11,9 +11,10 @@ import pytest
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.clocks import ClockCount
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.estimates import estimates
 from codae_l1.hls.parts import BUDGET
 from codae_l1.hls.rtl import build_rtl
-from codae_l1.hls.synthesis import estimates, report, synthesize
+from codae_l1.hls.synthesis import report, synthesize
 from codae_l1.hls.vivado import synthesize_with_vivado
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, build_qkeras, input_word, output_word
 
@@ -70,7 +71,7 @@ def test_bands_and_cross_check():
     assert "no Vivado figure" not in rows["LUT, Yosys"]["how"]
     rows = {row["name"]: row for row in estimates(design, {"LUT": 10_000, "FF": 3_000}, "Yosys 0.70")}
     assert "differ by more than 25 %: expect anything between them" in rows["LUT cross-check"]["how"]
-    assert "no Vivado figure was compared below 13,000 LUT" in rows["LUT, Yosys"]["how"]
+    assert "no Vivado figure was compared below 13,103 LUT" in rows["LUT, Yosys"]["how"]
 
 
 def test_every_kind_of_cell_is_counted():
@@ -80,7 +81,7 @@ def test_every_kind_of_cell_is_counted():
         "resources"
     ]
     assert {key: resources[key] for key in RESOURCES} == {"LUT": 7, "FF": 9, "DSP": 2, "BRAM_18K": 7, "URAM": 1}
-    assert resources["CARRY"] == 5
+    assert "CARRY" not in resources
 
 
 def test_inverters_are_shown_beside_the_luts():
@@ -142,5 +143,6 @@ def test_a_full_disk_is_said(rtl_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(InputError, match=r"rtl/yosys could not be written \(No space left on device\); expected a"):
         synthesize(folder, HlsConfig())
+    monkeypatch.setattr("shutil.which", lambda name: name)
     with pytest.raises(InputError, match=r"rtl/vivado could not be written \(No space left on device\); expected a"):
         synthesize_with_vivado(folder, HlsConfig())

@@ -1,0 +1,63 @@
+"""Place and route a run's firmware on an open FPGA family (Lattice ECP5): utilisation, achieved clock, bitstream.
+
+    python scripts/place.py --run runs/demo
+    python scripts/place.py --run runs/demo --out-of-context
+
+Yosys maps the RTL, nextpnr places and routes it, ecppack writes the bitstream (extra `place`). Figures are those of
+that chip. Resumable; writes place/place.json. docs/estimates.md has more.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli, stage
+
+
+def command() -> None:
+    """Parse the arguments, place and route, say what came out."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
+    parser.add_argument("--out-of-context", action="store_true", help="the pipeline alone: no harness, no bitstream")
+    parser.add_argument("--seed", type=int, default=1, help="of the placer")
+    parser.add_argument("--timeout-s", type=float, default=14_400.0, help="longest run of one step [s]")
+    parser.add_argument("--quiet", action="store_true", help="do not follow the tools' output")
+    arguments = parser.parse_args()
+    if not arguments.timeout_s > 0:
+        raise InputError(f"--timeout-s {arguments.timeout_s:g}", "a number above zero", "correct it")
+    run = stage.open_run(arguments.run, None)
+    run.read("synthesize")
+
+    from codae_l1.data.artifact import write_json
+    from codae_l1.scripts.run_folder import stamp
+
+    placed = place(run, arguments)
+    name = "out_of_context" if arguments.out_of_context else "board"
+    write_json(run.path("place", f"{name}.json"), {**placed, "stamp": stamp(run.config.seed)})
+    used, available = placed["used"], placed["available"]
+    sites = ", ".join(f"{used[key]:,} of {available[key]:,} {key}" for key in used)
+    print(f"{placed['design']}: {sites}")
+    print(f"clock {placed['achieved_mhz']:g} MHz of the asked {placed['asked_mhz']:g} MHz; {placed['how']}")
+    print(f"bitstream: {placed['bitstream'] or 'none out of context'}")
+    print(run.path("place", f"{name}.json"))
+
+
+def place(run: Any, arguments: Any) -> dict[str, Any]:
+    """Place and route, following the tools on standard output."""
+    from codae_l1.hls.place_route import place_and_route
+
+    def follow(step: str, line: str) -> None:
+        print(f"{step} | {line}", flush=True)
+
+    def progress(done: int, total: int, text: str) -> None:
+        print(f"[{done}/{total}] {text}", flush=True)
+
+    work = run.path("place", "out_of_context" if arguments.out_of_context else "board")
+    heard = None if arguments.quiet else follow
+    options = {"seed": arguments.seed, "bitstream": not arguments.out_of_context, "timeout_s": arguments.timeout_s}
+    rtl = run.path("synthesize", "rtl")
+    return place_and_route(rtl, run.config.hls, work, follow=heard, progress=progress, **options)
+
+
+if __name__ == "__main__":
+    cli.run(command)

@@ -1,0 +1,127 @@
+"""Run the vendor's tools on a run's designs, step by step: Vitis HLS on the hls4ml project, Vivado on the RTL.
+
+    python scripts/vendor.py --run runs/demo
+    python scripts/vendor.py --run runs/demo --steps synthesis implementation
+
+hls4ml project: csim, csynth, cosim, vsynth, export. RTL: synthesis and, where asked for, implementation (place and
+route). A finished step is not done again unless its inputs changed. Writes vendor/vendor.json with hls4ml's keys, and
+each step's log beside it. docs/vendor.md has more.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.scripts import cli, stage
+
+HLS_STEPS, RTL_STEPS = ("csim", "csynth", "cosim", "vsynth", "export"), ("synthesis", "implementation")
+# What each step's figures are.
+KINDS = {
+    **{"csim": "simulation", "csynth": "estimate", "cosim": "simulation", "vsynth": "synthesis", "export": "files"},
+    **{"synthesis": "synthesis", "implementation": "post-route"},
+}
+# Random inputs beside the test events in the testbench: words overflow.
+RANDOM_EVENTS = 20
+
+
+def command() -> None:
+    """Parse the arguments, run the steps, write the record."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
+    parser.add_argument("--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS])
+    parser.add_argument("--project", type=Path, help="another hls4ml project of the run's network (Vitis, Vivado)")
+    parser.add_argument("--events", type=int, default=50, help="events of the test split in the testbench")
+    parser.add_argument("--timeout-s", type=float, default=14_400.0, help="longest run of one step [s]")
+    parser.add_argument("--quiet", action="store_true", help="do not follow the tools' output")
+    arguments = parser.parse_args()
+    for name, value in (("--events", arguments.events), ("--timeout-s", arguments.timeout_s)):
+        if not value > 0:
+            raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
+    run = stage.open_run(arguments.run, None)
+
+    from codae_l1.data.artifact import write_json
+    from codae_l1.scripts.run_folder import stamp
+
+    run.read("synthesize")
+    designs = {"hls4ml": hls_design(run, arguments), "rtl": rtl_design(run)}
+    record = {name: run_design(run, name, *design, arguments) for name, design in designs.items()}
+    write_json(run.path("vendor", "vendor.json"), {**record, "stamp": stamp(run.config.seed)})
+    print(run.path("vendor", "vendor.json"))
+    for name, row in steps_of(record):
+        different = next((report["Different"] for report in row.values() if "Different" in _table(report)), 0)
+        if different:
+            raise ToolError(
+                f"{name} gives other words than QKeras in {different} events",
+                "0",
+                f"compare {run.path('vendor', 'hls4ml', 'project', 'tb_data')} and report it",
+            )
+
+
+def hls_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
+    """The steps of the hls4ml project and its files, a testbench of test events and random ones among them."""
+    from codae_l1.hls.hls4ml_steps import Testbench, hls4ml_steps, project_source, vectors
+    from codae_l1.hls.mismatch import adversarial_counts
+    from codae_l1.quantization.firmware import input_counts, output_word
+    from codae_l1.scripts.dataset import read_split
+    from codae_l1.scripts.executors import open_executor
+
+    project, firmware = arguments.project or run.path("convert", "hls4ml"), open_executor(run, "qkeras")
+    events = read_split(run, "test", qcd_only=False)
+    chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
+    counts = input_counts(events.images[chosen], firmware.config)
+    counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
+    words, word = firmware.predict_words(counts), output_word(firmware.config)
+    return hls4ml_steps(project, Testbench(words, word)), project_source(project) | vectors(counts, words, word)
+
+
+def rtl_design(run: Any) -> tuple[list[Any], dict[str, bytes]]:
+    """The steps of the RTL and its files."""
+    from codae_l1.hls.vivado import rtl_source, rtl_steps
+
+    source = rtl_source(run.path("synthesize", "rtl"))
+    return rtl_steps(list(source), run.config.hls), source
+
+
+def run_design(run: Any, name: str, steps: list[Any], source: dict[str, bytes], arguments: Any) -> dict[str, Any]:
+    """Do the chosen steps of one design, following them on standard output; the record of all that are done."""
+    from codae_l1.hls.vendor_steps import run_steps
+
+    chosen = tuple(step.name for step in steps if step.name in arguments.steps)
+
+    def follow(step: str, line: str) -> None:
+        print(f"{step} | {line}", flush=True)
+
+    def progress(done: int, total: int, text: str) -> None:
+        print(f"{name} [{done}/{total}] {text}", flush=True)
+
+    heard = None if arguments.quiet else follow
+    done = run_steps(
+        steps, source, run.path("vendor", name), chosen, arguments.timeout_s, heard, progress, "--timeout-s"
+    )
+    record: dict[str, Any] = {}
+    for step, content in done.items():
+        about = {
+            "program": content["program"],
+            "kind": KINDS[step],
+            "seconds": content["seconds"],
+            "log": content["log"],
+        }
+        record[step] = {**about, **content["found"]}
+        figures = (f"{key} {value}" for report in content["found"].values() for key, value in _table(report).items())
+        print(f"{name} {step} ({KINDS[step]}): {', '.join(figures)}", flush=True)
+    return record
+
+
+def steps_of(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(step, its record) of all designs."""
+    return [row for design in record.values() for row in design.items()]
+
+
+def _table(report: Any) -> dict[str, Any]:
+    return report if isinstance(report, dict) else {}
+
+
+if __name__ == "__main__":
+    cli.run(command)
