@@ -1,6 +1,7 @@
 """The comparison: working points by brute force, rows, tables and figures from handmade numbers, a tiny run resumed."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from codae_l1.models.evaluation import auc, binomial_error, fpr_at_tpr, tpr_at_f
 from codae_l1.scripts import compare, comparison_figures, train
 from codae_l1.scripts.comparison import ComparedEvents, Part, file_events, measure, rate_at_fpr, rows_of
 from codae_l1.scripts.comparison_report import cell, markdown, page
+from codae_l1.scripts.run_config import EvaluationConfig, RunConfig
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -220,28 +222,26 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     config.write_text(CONFIG.format(events=events))
     train_system = train.train_system
 
-    def killed_at_the_third(run, name, seed):
+    def killed_at_the_second(run, name, seed):
         trained.append((name, seed))
-        if len(trained) == 3:
+        if len(trained) == 2:
             raise KeyboardInterrupt
         return train_system(run, name, seed)
 
-    monkeypatch.setattr(train, "train_system", killed_at_the_third)
-    arguments = ("--run", run, "--config", config, "--seeds", 1, 2)
+    monkeypatch.setattr(train, "train_system", killed_at_the_second)
+    arguments = ("--run", run, "--config", config, "--seeds", 1)
     arguments += ("--models", "observables", "bdt", "mahalanobis", "--page", tmp_path / "page.md")
     with pytest.raises(KeyboardInterrupt):
         command(monkeypatch, *arguments)
     command(monkeypatch, *arguments)
-    asked = [("observables", 1), ("bdt", 1), ("mahalanobis", 1), ("mahalanobis", 2)]
-    # The encoders that the third one asks for (codae) are trained by its own call.
-    assert trained[:3] == asked[:3]
-    assert [t for t in trained[3:] if t[0] != "codae"] == asked[2:]
+    # The encoder of the last one is asked for by its own training.
+    asked = [("observables", 1), ("bdt", 1), ("bdt", 1), ("mahalanobis", 1), ("codae", 1)]
+    assert trained == asked
     content = read_json(run / "comparison" / "comparison.json")
     rows = {(row["model"], row["score"]): row for row in content["rows"]}
     assert {score for model, score in rows if model == "observables"} >= {"n_tracks", "active_pixels", "block_power"}
     assert rows["bdt", "log_odds"]["seeds"] == [1]
     assert rows["bdt", "log_odds"]["learning"] == "signals"
-    assert rows["mahalanobis", "z_m"]["seeds"] == [1, 2]
     assert rows["mahalanobis", "z_m"]["how"] == "TF-Lite float16"
     assert 0 < rows["mahalanobis", "z_m"]["largest_difference"] < 0.1
     assert rows["observables", "active_pixels"]["auc"]["h125"]["value"] > 0.99
@@ -254,6 +254,27 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     changed.write_text(config.read_text().replace("trees = 5", "trees = 6"))
     command(monkeypatch, "--run", run, "--config", changed, "--update", *arguments[4:])
     assert trained == [("bdt", 1)]
+
+
+def test_random_systems_are_trained_with_each_seed(monkeypatch):
+    asked = []
+
+    def part_of(run, name, seed, *rest):
+        asked.append((name, seed))
+        return Part({"z_m": SCORES[seed]}, {"key": "", "main_score": "z_m", "learning": "qcd"})
+
+    monkeypatch.setattr(compare, "part_of", part_of)
+    monkeypatch.setattr(compare, "firmware_part", lambda *_: None)
+    run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
+    published = replace(COMPARED, published={"mse": SCORES[0]})
+    rows = compare.compare(run, ["bdt", "mahalanobis"], [2, 0], published, None)
+    assert asked == [("bdt", 2), ("mahalanobis", 2), ("mahalanobis", 0)]
+    assert [(row["model"], row["seeds"]) for row in rows] == [
+        ("bdt", [2]),
+        ("mahalanobis", [2, 0]),
+        ("published CoDAE", [0]),
+    ]
+    assert rows[1]["auc"]["h125"]["values"] == [row["auc"]["h125"]["value"] for row in (rows[0], rows[2])]
 
 
 @pytest.mark.sample
