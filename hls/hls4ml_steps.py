@@ -88,8 +88,8 @@ def vectors(counts: np.ndarray, words: np.ndarray, word: WordType) -> dict[str, 
     return {_INPUTS: inputs.encode(), _EXPECTED: outputs.encode()}
 
 
-def hls4ml_steps(project: Path | str, testbench: "Testbench | None" = None) -> list[Step]:
-    """The five steps of a project; testbench: what csim and cosim are held against, beside that they pass."""
+def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> list[Step]:
+    """The five steps of a project; expected: what the testbench has to give, counted beside whether it passes."""
     top, backend, part = project_facts(project)
     solution, has_uram = f"{top}_prj/solution1", find_part(part).uram > 0
 
@@ -105,11 +105,11 @@ def hls4ml_steps(project: Path | str, testbench: "Testbench | None" = None) -> l
 
     cosim_reports = (f"{solution}/sim/report/{top}_cosim.rpt", _COSIM_RESULTS)
     return [
-        step("csim", "C simulation of the testbench", ("csim",), (_CSIM_RESULTS,), partial(_csim, testbench)),
+        step("csim", "C simulation of the testbench", ("csim",), (_CSIM_RESULTS,), partial(_csim, expected)),
         step("csynth", "C synthesis", ("synth",), (f"{solution}/syn/report/{top}_csynth.xml",), _csynth),
         step(
             *("cosim", "co-simulation of the RTL with the testbench", ("cosim", "validation"), cosim_reports),
-            partial(_cosim, testbench),
+            partial(_cosim, expected),
             needs=("csim", "csynth"),
         ),
         step(
@@ -125,7 +125,7 @@ def hls4ml_steps(project: Path | str, testbench: "Testbench | None" = None) -> l
     ]
 
 
-class Testbench(NamedTuple):
+class Expected(NamedTuple):
     """Words (N, outputs) int64 that the testbench of `vectors` has to give, and their type."""
 
     words: np.ndarray
@@ -134,7 +134,7 @@ class Testbench(NamedTuple):
     def different(self, values: list[list[float]], source: Source) -> int:
         """In how many events the values printed by the testbench, six digits long, are other words.
 
-        >>> Testbench(np.array([[3], [4]]), WordType(True, 2, 1)).different([[1.5], [1.5]], Source("vitis_hls", "log"))
+        >>> Expected(np.array([[3], [4]]), WordType(True, 2, 1)).different([[1.5], [1.5]], Source("vitis_hls", "log"))
         1
         """
         found = np.array(values)
@@ -143,12 +143,12 @@ class Testbench(NamedTuple):
         return int((np.rint(found / self.word.lsb) != self.words).any(axis=1).sum())
 
 
-def _csim(testbench: Testbench | None, texts: Texts) -> dict[str, Any]:
+def _csim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     results, (log, source) = texts
     errors = parse_csim(log, source)
     if errors:
         source.lacks("C simulation that passed", f"0 errors, not {errors}")
-    return {"CSimReport": {"Errors": errors, **_compared(testbench, *results)}}
+    return {"CSimReport": {"Errors": errors, **_compared(expected, *results)}}
 
 
 def _csynth(texts: Texts) -> dict[str, Any]:
@@ -156,12 +156,12 @@ def _csynth(texts: Texts) -> dict[str, Any]:
     return {"CSynthesisReport": found.report, "version": found.version}
 
 
-def _cosim(testbench: Testbench | None, texts: Texts) -> dict[str, Any]:
+def _cosim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     (text, source), results, _ = texts
     found = parse_cosim(text, source)
     if found.status.lower() != "pass":
         source.lacks("co-simulation that passed", f"the status Pass, not {found.status}")
-    return {"CosimReport": {**found.report, **_compared(testbench, *results)}}
+    return {"CosimReport": {**found.report, **_compared(expected, *results)}}
 
 
 def _vsynth(has_uram: bool, texts: Texts) -> dict[str, Any]:
@@ -173,6 +173,6 @@ def _export(texts: Texts) -> dict[str, Any]:
     return {"ExportReport": asdict(parse_component(*texts[0]))}
 
 
-def _compared(testbench: Testbench | None, text: str, source: Source) -> dict[str, int]:
+def _compared(expected: Expected | None, text: str, source: Source) -> dict[str, int]:
     values = parse_results(text, source)
-    return {"Events": len(values)} | ({"Different": testbench.different(values, source)} if testbench else {})
+    return {"Events": len(values)} | ({"Different": expected.different(values, source)} if expected else {})

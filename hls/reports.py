@@ -251,19 +251,18 @@ def parse_utilization(text: str, source: Source, has_uram: bool = True) -> Utili
     available: dict[str, int] = {}
     rows = {name: key for key, names in (_SITES | _MEMORIES).items() for name in names}
     for name, columns in _site_rows(text):
-        # A star refers to a footnote.
+        # A star refers to a footnote; a kind of memory has no sites of its own.
         key = rows.get(name.rstrip("*"))
-        if key and key not in used and _NUMBER.fullmatch(columns.get("Used", "")):
-            used[key] = float(_number(columns["Used"]))
-            if _NUMBER.fullmatch(columns.get("Available", "")):
-                available[key] = int(_number(columns["Available"]))
+        cells = [columns.get("Used", ""), "0" if key in _MEMORIES else columns.get("Available", "")]
+        if key and key not in used and all(_NUMBER.fullmatch(cell) for cell in cells):
+            used[key], available[key] = float(_number(cells[0])), int(_number(cells[1]))
     if not has_uram:
         used.setdefault("URAM", 0.0)
     if used.get("LUT as Memory") == 0:
         used = {**dict.fromkeys(_MEMORIES, 0.0), **used}
     for key, names in (_SITES | _MEMORIES).items():
         if key not in used:
-            source.lacks(key, f"row {' or '.join(names)}, column Used", text)
+            source.lacks(key, f"row {' or '.join(names)}, columns Used and Available", text)
     state = re.search(r"Design State\s*:\s*(.+)", text)
     return Utilization(_vivado_version(text), state.group(1).strip() if state else "unknown", used, available)
 
@@ -303,7 +302,7 @@ def parse_nextpnr(text: str, source: Source) -> Placed:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         source.lacks(f"utilization and fmax ({error})", "nextpnr's JSON report", text)
     if not clocks:
-        source.lacks("clock", "a design with registers", text)
+        source.lacks("clock", "a design with registers")
     used, available = ({name: row[i] for name, row in sites.items()} for i in (0, 1))
     return Placed(used, available, *min(clocks))
 

@@ -61,7 +61,7 @@ def command() -> None:
 
 def hls_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
     """The steps of the hls4ml project and its files, a testbench of test events and random ones among them."""
-    from codae_l1.hls.hls4ml_steps import Testbench, hls4ml_steps, project_source, vectors
+    from codae_l1.hls.hls4ml_steps import Expected, hls4ml_steps, project_source, vectors
     from codae_l1.hls.mismatch import adversarial_counts
     from codae_l1.quantization.firmware import input_counts, output_word
     from codae_l1.scripts.dataset import read_split
@@ -73,7 +73,7 @@ def hls_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
     counts = input_counts(events.images[chosen], firmware.config)
     counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
     words, word = firmware.predict_words(counts), output_word(firmware.config)
-    return hls4ml_steps(project, Testbench(words, word)), project_source(project) | vectors(counts, words, word)
+    return hls4ml_steps(project, Expected(words, word)), project_source(project) | vectors(counts, words, word)
 
 
 def rtl_design(run: Any) -> tuple[list[Any], dict[str, bytes]]:

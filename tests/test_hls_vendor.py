@@ -1,6 +1,7 @@
 """Vendor tools: absent, present (stand-ins that write reports in the vendors' form), and failing in each way."""
 
 import errno
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,22 +14,8 @@ from codae_l1.hls.synthesis import report
 from codae_l1.hls.vendor import run_vendor
 from codae_l1.quantization.firmware import FirmwareConfig
 
-REPORT = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
-<UserAssignments><TargetClockPeriod>5.00</TargetClockPeriod></UserAssignments>
-<PerformanceEstimates><SummaryOfTimingAnalysis><EstimatedClockPeriod>3.633</EstimatedClockPeriod></SummaryOfTimingAnalysis>
-<SummaryOfOverallLatency><Best-caseLatency>11</Best-caseLatency><Worst-caseLatency>12</Worst-caseLatency>
-<Interval-min>1</Interval-min><Interval-max>1</Interval-max></SummaryOfOverallLatency></PerformanceEstimates>
-<AreaEstimates><Resources><BRAM_18K>0</BRAM_18K><DSP>3</DSP><FF>1200</FF><LUT>45321</LUT><URAM>0</URAM></Resources>
-<AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
-</AvailableResources></AreaEstimates></profile>"""
-
-PROJECT = """variable project_name
-set project_name "codae"
-variable backend
-set backend "vitis"
-variable part
-set part "xcvu13p-flga2577-2-e"
-"""
+REPORTS = Path(__file__).parent / "vendor_reports"
+REPORT = (REPORTS / "csynth.xml").read_text()
 
 
 @pytest.fixture
@@ -37,7 +24,7 @@ def stand_in(tmp_path, monkeypatch):
     project, programs = tmp_path / "project", tmp_path / "bin"
     project.mkdir()
     programs.mkdir()
-    (project / "project.tcl").write_text(PROJECT)
+    shutil.copy(REPORTS / "project.tcl", project)
     (programs / "report.xml").write_text(REPORT)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
 

@@ -1,6 +1,8 @@
 """Vivado on the RTL: script and reports read as numbers, beside the open figures; failing and silent in each way."""
 
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,77 +11,16 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.reports import Source, parse_utilization
 from codae_l1.hls.vendor import run_vendor
 
-UTILIZATION = """| Tool Version : Vivado v.2023.2 (lin64) Build 4029153
-| Command      : report_utilization -file utilization.rpt
-| Design State : Synthesized
-
-1. CLB Logic
-+----------------------------+-------+-------+------------+-----------+-------+
-|          Site Type         |  Used | Fixed | Prohibited | Available | Util% |
-+----------------------------+-------+-------+------------+-----------+-------+
-| CLB LUTs*                  | 14210 |     0 |          0 |   1728000 |  0.82 |
-|   LUT as Logic             | 14200 |     0 |          0 |   1728000 |  0.82 |
-|   LUT as Memory            |    10 |     0 |          0 |    791040 | <0.01 |
-|     LUT as Distributed RAM |     4 |     0 |            |           |       |
-|     LUT as Shift Register  |     6 |     0 |            |           |       |
-| CLB Registers              |  2,702 |     0 |          0 |   3456000 |  0.08 |
-+----------------------------+-------+-------+------------+-----------+-------+
-* Warning! The Final LUT count, after physical optimizations and full implementation, is typically lower.
-
-2. BLOCKRAM
-+-------------------+------+-------+------------+-----------+-------+
-|     Site Type     | Used | Fixed | Prohibited | Available | Util% |
-+-------------------+------+-------+------------+-----------+-------+
-| Block RAM Tile    |  1.5 |     0 |          0 |      2688 |  0.06 |
-|   RAMB36/FIFO*    |    1 |     0 |          0 |      2688 |  0.04 |
-|   RAMB18          |    1 |     0 |          0 |      5376 |  0.02 |
-| URAM              |    0 |     0 |          0 |      1280 |  0.00 |
-+-------------------+------+-------+------------+-----------+-------+
-
-3. ARITHMETIC
-+-----------+------+-------+------------+-----------+-------+
-| Site Type | Used | Fixed | Prohibited | Available | Util% |
-+-----------+------+-------+------------+-----------+-------+
-| DSPs      |    4 |     0 |          0 |     12288 |  0.03 |
-+-----------+------+-------+------------+-----------+-------+
-
-7. Primitives
-+----------+-------+---------------------+
-| Ref Name |  Used | Functional Category |
-+----------+-------+---------------------+
-| CLB LUTs |  9999 |                 CLB |
-+----------+-------+---------------------+
-"""
-TIMING = """------------------------------------------------------------------------------
-| Design Timing Summary
-| ---------------------
-------------------------------------------------------------------------------
-
-    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)  THS Failing Endpoints  \
-THS Total Endpoints     WPWS(ns)     TPWS(ns)  TPWS Failing Endpoints  TPWS Total Endpoints
-    -------      -------  ---------------------  -------------------      -------      -------  ---------------------  \
--------------------     --------     --------  ----------------------  --------------------
-     -0.612       -3.100                     17                 2702        0.031        0.000                      0  \
-               2702        2.225        0.000                       0                  2703
-
-
-Timing constraints are not met.
-"""
-PROJECT = 'set project_name "codae"\nset backend "vitis"\nset part "xcvu13p-flga2577-2-e"\n'
+REPORTS = Path(__file__).parent / "vendor_reports"
+UTILIZATION = (REPORTS / "utilization.rpt").read_text()
+TIMING = (REPORTS / "timing.rpt").read_text()
 OPEN = {
     "CSynthesisReport": {
         **{"LUT": 12_000, "FF": 2_700, "DSP": 0, "BRAM_18K": 0, "URAM": 0},
         **{"WorstLatency": 4, "IntervalMax": 1, "EstimatedClockPeriod": 4.05},
     }
 }
-CSYNTH = """<profile><ReportVersion><Version>2023.2</Version></ReportVersion>
-<UserAssignments><TargetClockPeriod>5.00</TargetClockPeriod></UserAssignments>
-<PerformanceEstimates><SummaryOfTimingAnalysis><EstimatedClockPeriod>3.6</EstimatedClockPeriod></SummaryOfTimingAnalysis>
-<SummaryOfOverallLatency><Best-caseLatency>11</Best-caseLatency><Worst-caseLatency>12</Worst-caseLatency>
-<Interval-min>1</Interval-min><Interval-max>1</Interval-max></SummaryOfOverallLatency></PerformanceEstimates>
-<AreaEstimates><Resources><BRAM_18K>0</BRAM_18K><DSP>3</DSP><FF>1200</FF><LUT>45321</LUT><URAM>0</URAM></Resources>
-<AvailableResources><BRAM_18K>5376</BRAM_18K><DSP>12288</DSP><FF>3456000</FF><LUT>1728000</LUT><URAM>1280</URAM>
-</AvailableResources></AreaEstimates></profile>"""
+CSYNTH = (REPORTS / "csynth.xml").read_text()
 COPIES = "cp {0}/utilization.rpt synthesis_utilization.rpt; cp {0}/timing.rpt synthesis_timing.rpt"
 WRITES = f"echo started $*; {COPIES}; echo checkpoint > synthesis.dcp"
 
@@ -91,7 +32,7 @@ class Workshop:
         self.programs, self.rtl, self.project = root / "bin", root / "rtl with blank", root / "project"
         for folder in (self.programs, self.rtl / "src" / "static", self.rtl / "src" / "memfiles", self.project):
             folder.mkdir(parents=True)
-        (self.project / "project.tcl").write_text(PROJECT)
+        shutil.copy(REPORTS / "project.tcl", self.project)
         for name in ("codae.v", "codae_stage0.v", "codae_wrapper.v", "static/shift_adder.v"):
             (self.rtl / "src" / name).write_text("module m; endmodule\n")
         self.report("utilization.rpt", UTILIZATION)
