@@ -1,0 +1,182 @@
+"""The systems of the comparison: sizes, exact behaviour, scores without labels, save and load to the bit, refusals."""
+
+import json
+from dataclasses import fields, replace
+
+import keras
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.models.cct import CctConfig, CctSystem, CctSystemConfig, CctThreeClassSystem
+from codae_l1.models.codae import TINY
+from codae_l1.models.dirichlet import DirichletConfig, DirichletSystem, DirichletSystemConfig, DirichletVae
+from codae_l1.models.full import CodaeSystem, CodvaeSystem, FullModelConfig
+from codae_l1.models.qcd_or_what import QcdOrWhatConfig, QcdOrWhatSystem, QcdOrWhatSystemConfig
+from codae_l1.models.scores import orientations
+from codae_l1.models.system import Batch
+from codae_l1.models.systems import SYSTEMS, SystemsConfig, create_system
+from codae_l1.models.training import TrainingConfig
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+
+TRAINING = TrainingConfig(epochs=2, batch_size=8, learning_rate=1e-2)
+SMALL_CCT = CctConfig(filters=(2, 4), layers=1, heads=1, key=2, mlp=(4,))
+# One small system of each class: name -> config.
+SMALL = {
+    "codae": FullModelConfig(TINY, TRAINING),
+    "codvae": FullModelConfig(TINY, TRAINING),
+    "dirichlet": DirichletSystemConfig(DirichletConfig(hidden=4), TRAINING),
+    "qcd_or_what": QcdOrWhatSystemConfig(QcdOrWhatConfig((2, 2), (400, 4), 2), TRAINING),
+    "cct": CctSystemConfig(SMALL_CCT, TRAINING),
+    "cct_three_class": CctSystemConfig(SMALL_CCT, TRAINING),
+}
+UNSUPERVISED = [name for name in SMALL if not name.startswith("cct")]
+
+
+def values(x) -> np.ndarray:
+    return keras.ops.convert_to_numpy(x)
+
+
+def events(n: int, labels: tuple[str, ...] = ("qcd",)) -> Batch:
+    """n sparse images in GeV, always the same, with the labels in turn."""
+    generator = np.random.default_rng(n)
+    images = generator.random((n, 72, 58, 3), "float32") * (generator.random((n, 72, 58, 3)) < 0.03)
+    return Batch(images.astype("float32"), np.resize(labels, n))
+
+
+def batch_for(name: str, n: int) -> Batch:
+    return events(n, ("qcd", "h125", "svj2100") if SYSTEMS[name].supervised else ("qcd",))
+
+
+@pytest.fixture(scope="module", params=["dirichlet", "qcd_or_what", "cct_three_class"])
+def trained(request, tmp_path_factory):
+    """(system, history, its folder) after two epochs."""
+    name, folder = request.param, tmp_path_factory.mktemp("system")
+    system = create_system(name, SMALL[name], seed=3)
+    return system, system.fit(batch_for(name, 24), batch_for(name, 9), folder), folder
+
+
+def check_saving(system, images, path):
+    """A system of another seed takes every number from the file."""
+    system.save(path)
+    other = create_system(system.name, SMALL[system.name], seed=4)
+    other.load(path)
+    ours, theirs = system.scores(images), other.scores(images)
+    assert set(ours) == set(theirs)
+    for name, score in ours.items():
+        assert score.dtype == np.float64
+        assert score.shape == (len(images),)
+        assert (score == theirs[name]).all(), name
+    assert system.main_score in ours
+    assert other.parameters == system.parameters > 0
+    assert other.macs == system.macs > 0
+
+
+def test_saved_system_scores_equal_to_the_bit(trained, tmp_path):
+    system, history, folder = trained
+    check_saving(system, events(5).images, tmp_path / system.file)
+    assert json.loads((folder / "history.json").read_text()) == history
+    assert len(history["loss"]) == 2
+    function, inputs = system.predict_function(events(2).images)
+    assert [(x.dtype, len(x)) for x in inputs] == [(np.float32, 2)]
+    np.testing.assert_allclose(values(function(*inputs)), values(system.model(inputs[0])), atol=1e-6)
+
+
+def test_wrapped_full_model_keeps_its_orientation(tmp_path):
+    system, images = create_system("codvae", SMALL["codvae"], seed=3), events(6).images
+    system.orient_by(images)
+    assert set(system.signs.values()) == {1, -1}
+    check_saving(system, images, tmp_path / system.file)
+
+
+# The VAE draws numbers in every step by its seed, dropout by a counter that the checkpoint keeps.
+@pytest.mark.parametrize("trained", ["dirichlet", "cct_three_class"], indirect=True)
+def test_killed_training_goes_on_with_the_same_numbers(trained, tmp_path):
+    whole, history, _ = trained
+
+    def kill(done, total, text):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    train, validation = batch_for(whole.name, 24), batch_for(whole.name, 9)
+    with pytest.raises(KeyboardInterrupt):
+        create_system(whole.name, SMALL[whole.name], seed=3).fit(train, validation, tmp_path, kill)
+    resumed = create_system(whole.name, SMALL[whole.name], seed=3)
+    assert resumed.fit(train, validation, tmp_path) == history
+    for a, b in zip(whole.model.weights, resumed.model.weights, strict=True):
+        assert (values(a) == values(b)).all()
+
+
+@pytest.mark.parametrize("name", UNSUPERVISED)
+def test_unsupervised_systems_refuse_signals(name, tmp_path):
+    mixed = events(9, ("qcd", "h125", "svj2100"))
+    system = create_system(name, SMALL[name])
+    for train, validation in ((mixed, events(3)), (events(3), mixed)):
+        with pytest.raises(
+            InputError, match=f"6 events of h125, svj2100 for the training of {name}; expected QCD alone"
+        ):
+            system.fit(train, validation, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cct", "cct_three_class"])
+def test_supervised_systems_name_the_classes_that_are_missing(name, tmp_path):
+    mixed, expected = events(9, ("qcd", "h125", "svj2100")), "signal" if name == "cct" else "suep and no svj"
+    system = create_system(name, SMALL[name])
+    for train, validation in ((events(6), mixed), (mixed, events(6))):
+        with pytest.raises(InputError, match=f"no {expected} events among 6 for the training of {name}; .*supervised"):
+            system.fit(train, validation, tmp_path)
+
+
+def test_untrained_system_has_no_orientation():
+    with pytest.raises(InputError, match="qcd_or_what that is not trained; expected a trained one; call fit or load"):
+        create_system("qcd_or_what", SMALL["qcd_or_what"]).scores(events(1).images)
+
+
+def test_orientation_is_the_rank_correlation_on_qcd_alone():
+    system = create_system("dirichlet", SMALL["dirichlet"], seed=1)
+    images = events(40).images
+    raw = system.raw_scores(images)
+    system.orient_by(images)
+    assert system.signs == orientations(raw, "kl")
+    assert system.signs["kl"] == 1
+    for name, score in system.scores(images).items():
+        assert (score == system.signs[name] * raw[name]).all()
+    # The same events with their order of kl turned around would turn the others.
+    turned = {**raw, "kl": -raw["kl"]}
+    assert orientations(turned, "kl")["mixture"] == -system.signs["mixture"]
+
+
+def test_every_system_has_a_table_or_takes_the_full_model_s():
+    tables = {f.name for f in fields(SystemsConfig)}
+    assert tables <= set(SYSTEMS)
+    for cls in (CodaeSystem, CodvaeSystem, DirichletSystem, QcdOrWhatSystem, CctSystem, CctThreeClassSystem):
+        assert SYSTEMS[cls.name] is cls
+        assert cls.supervised == cls.name.startswith("cct")
+        assert (cls.name in tables) != cls.name.startswith("cod")
+    with pytest.raises(InputError, match="model 'vae'; expected one of codae, codvae, dirichlet, qcd_or_what, cct, "):
+        create_system("vae", None)
+
+
+def test_prior_and_codvae_survive_in_a_wrapped_model():
+    codae, codvae = (create_system(name, FullModelConfig(TINY)) for name in ("codae", "codvae"))
+    assert codae.model.prior is None
+    assert codvae.model.prior is not None
+    assert codvae.parameters > codae.parameters
+    again = create_system("codae", FullModelConfig(codvae.model.config))
+    assert again.model.prior is None
+
+
+def test_augmentation_of_jet_images_is_refused(tmp_path):
+    system = DirichletSystem(DirichletSystemConfig(DirichletConfig((40, 40), 4), TRAINING))
+    jets = np.full((9, 40, 40, 1), 1 / 1600, "float32")
+    system.network_inputs = lambda images: images
+    with pytest.raises(InputError, match="augment = true for images of 40 rows; expected 72 rows"):
+        system.fit(Batch(jets, np.full(9, "qcd")), Batch(jets, np.full(9, "qcd")), tmp_path)
+    system.config = replace(system.config, training=replace(TRAINING, augment=False, epochs=1))
+    system.fit(Batch(jets, np.full(9, "qcd")), Batch(jets, np.full(9, "qcd")), tmp_path)
+    assert isinstance(system.model, DirichletVae)
+    # A constant image is what a softmax of equal logits gives: nothing is lost but what training has moved.
+    assert system.scores(jets)["kl"].max() < 0.5

@@ -1,0 +1,158 @@
+"""train.py --model: the documented command on a tiny run, what is kept, nothing is trained twice, refusals in words."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.events import EventImages
+from codae_l1.data.store import write_events
+from codae_l1.models import training
+from codae_l1.models.codae import load_codae
+from codae_l1.models.systems import SYSTEMS
+from codae_l1.scripts import cli, dataset, make_data, stage, train
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+
+PAGE = Path(__file__).parents[1] / "docs" / "training.md"
+CONFIG = """
+seed = 3
+[data]
+events = "{events}"
+[model]
+f_m_filters = [2, 2, 2, 2]
+f_m_groups = [1, 1, 1, 1]
+f_r_filters = [2, 2, 2, 2]
+f_r_groups = [1, 1, 1, 1]
+f_r_residuals = [0, 0, 0, 0]
+decoder_filters = [2, 2, 2, 2]
+decoder_groups = [1, 1, 1, 1]
+decoder_residuals = [0, 0, 0, 0]
+residual_groups = 1
+latent_channels = 2
+[training]
+epochs = 1
+batch_size = 32
+[systems.dirichlet.model]
+hidden = 4
+[systems.dirichlet.training]
+epochs = 2
+batch_size = 32
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A run's config: sixty QCD events a split, signals in the test split alone."""
+    folder = tmp_path_factory.mktemp("events")
+    images = np.zeros((250, *IMAGE_SHAPE), "float32")
+    images[np.random.default_rng(0).random(images.shape) < 0.02] = 1.0
+    signal, blocks = np.repeat(["qcd", "h300"], [240, 10]), np.repeat([0, 13, 15, 16], [60, 60, 60, 70])
+    tracks = (images[..., 0] > 0).sum((1, 2)).astype(np.int32)
+    write_events(folder / "events.h5", EventImages(images, signal, tracks, np.ones(250), blocks.astype(np.int32)))
+    (folder / "tiny.toml").write_text(CONFIG.format(events=folder / "events.h5"))
+    return folder / "tiny.toml"
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """The command with arguments -> its exit code."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *map(str, arguments)])
+        try:
+            cli.run(train.command)
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return run
+
+
+def test_the_documented_command_trains_once(call, config, tmp_path, capsys):
+    (line,) = re.findall(r"^python scripts/train\.py .*--model.*$", PAGE.read_text(), re.MULTILINE)
+    words, run = shlex.split(line)[2:], tmp_path / "run"
+    assert words[:2] == ["--run", "runs/demo"]
+    words[1] = run
+    stage.open_run(run, config)
+    assert call(*words) == 0
+    folder = run / "systems" / "dirichlet" / "seed-2"
+    assert re.search(r"dirichlet: 29,278 parameters, \d+ s, .*dirichlet/seed-2/model.keras", capsys.readouterr().out)
+    assert {p.name for p in folder.iterdir()} == {".inputs", "history.json", "model.keras", "system.json"}
+    record = read_json(folder / "system.json")
+    assert record["stamp"]["seed"] == 2
+    assert record["events"] == [60, 60]
+    assert record["orientation"]["kl"] == 1
+    assert len(record["history"]["loss"]) == 2
+    assert record["history"] == read_json(folder / "history.json")
+    written = (folder / "model.keras").stat().st_mtime_ns
+    assert call(*words) == 0
+    assert (folder / "model.keras").stat().st_mtime_ns == written
+    # Another seed has a folder of its own; the run's seed is the default.
+    assert call("--run", run, "--model", "dirichlet") == 0
+    assert read_json(run / "systems" / "dirichlet" / "seed-3" / "system.json")["history"] != record["history"]
+
+
+def test_the_run_s_full_model_is_not_trained_twice(call, config, tmp_path, monkeypatch):
+    run = stage.open_run(tmp_path / "run", config)
+    stage.do(run, "make_data", make_data.work)
+    assert call("--run", run.folder) == 0
+    assert run.is_done("train")
+    monkeypatch.setattr(training, "train", None)
+    system, seconds = train.train_system(run, "codae", 3)
+    assert seconds >= run.read("train")["stamp"]["seconds"]
+    assert system.signs == run.read("train")["orientation"]
+    masks = (np.random.default_rng(1).random((3, 72, 58, 1)) < 0.02).astype("float32")
+    stored = load_codae(run.path("train", "codae.keras"))
+    assert (np.asarray(system.model(masks)) == np.asarray(stored(masks))).all()
+    assert not train.is_full_model(run, "codae", 4)
+    assert not train.is_full_model(run, "codvae", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("--model", "vae"),
+            "model 'vae'; expected one of codae, codvae, dirichlet, qcd_or_what, cct, cct_three_class",
+        ),
+        (
+            ("--model", "cct"),
+            "no signal events among 48 for the training of cct; .*supervised; .*--n-signal-validation",
+        ),
+        (("--model", "dirichlet", "--seed", "-1"), "--seed -1; expected a number >= 0"),
+        (("--seed", "1"), "--seed without --model; expected both, or neither"),
+        (("--model", "jet_ae"), "jet_ae, which reads jets; expected a system of events; .*scripts/jets.py"),
+    ],
+)
+def test_mistakes_are_named(call, config, tmp_path, capsys, arguments, words):
+    if "jet_ae" in arguments and "jet_ae" not in SYSTEMS:
+        pytest.skip("no systems of jets")
+    assert call("--run", tmp_path / "run", "--config", config, *arguments) == 2
+    assert re.search(f"error: .*{words}", capsys.readouterr().err)
+    assert not (tmp_path / "run" / "systems").exists() or "cct" in arguments
+
+
+def test_supervised_training_keeps_every_fifth_event_of_each_process_apart(config, tmp_path, monkeypatch):
+    run = stage.open_run(tmp_path / "run", config)
+    signal = np.repeat(["qcd", "h125", "svj2100"], [10, 5, 7])
+    images = np.arange(22.0)[:, None, None, None] * np.ones((1, *IMAGE_SHAPE))
+    columns = np.zeros(22, np.int32), np.ones(22), np.full(22, 13, np.int32)
+    asked = []
+
+    def read(run, split, qcd_only=True):
+        asked.append((split, qcd_only))
+        return EventImages(images.astype("float32"), signal, *columns)
+
+    monkeypatch.setattr(dataset, "read_split", read)
+    learnt, apart = train.system_events(run, SYSTEMS["cct"])
+    assert asked == [("validation", False)]
+    assert apart.images[:, 0, 0, 0].tolist() == [4, 9, 14, 19]
+    assert apart.label.tolist() == ["qcd", "qcd", "h125", "svj2100"]
+    assert sorted([*learnt.images[:, 0, 0, 0], *apart.images[:, 0, 0, 0]]) == list(range(22))
