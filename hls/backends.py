@@ -116,8 +116,18 @@ def reuse_taken(backend: str, strategy: str, n_in: int, n_out: int, asked: int) 
 
     if strategy_taken(backend, strategy) != "resource":
         return asked
-    found = hls4ml.backends.get_backend(backend)
-    return found.get_closest_reuse_factor(found.get_valid_reuse_factors(n_in, n_out), asked)
+    return hls4ml.backends.get_backend(backend).get_closest_reuse_factor(valid_reuse(backend, n_in, n_out), asked)
+
+
+def valid_reuse(backend: str, n_in: int, n_out: int) -> list[int]:
+    """The reuse factors that hls4ml takes for a matrix product in resource strategy, the smallest first.
+
+    >>> valid_reuse("Vitis", 9, 2)
+    [1, 3, 9, 18]
+    """
+    import hls4ml
+
+    return hls4ml.backends.get_backend(backend).get_valid_reuse_factors(n_in, n_out)
 
 
 def strategy_taken(backend: str, asked: str) -> str:

@@ -69,8 +69,8 @@ def differences(rows: list[dict[str, Any]], asked: dict[str, str], pipeline: str
     if slow:
         row = max(slow, key=lambda row: row["interval"])
         found.append(
-            f"pipeline style {pipeline}: {row['name']} computes {config.parallel_pixels} of its pixels at once, so events "
-            f"may follow each other every {row['interval']} clocks at best; parallel_pixels = 0 computes all."
+            f"pipeline style {pipeline}: {row['name']} computes {config.parallel_pixels} of its pixels at once, so "
+            f"events may follow each other every {row['interval']} clocks at best; parallel_pixels = 0 computes all."
         )
     return found
 

@@ -12,10 +12,7 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.network import Network
 from codae_l1.hls.parts import PARTS, part
 from codae_l1.hls.preflight import check_forecast
-from codae_l1.hls.project_forecast import Product, ProjectForecast, products, project_forecast
-
-# Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
-LARGEST_PRODUCT = 4096
+from codae_l1.hls.project_forecast import LARGEST_PRODUCT, Product, ProjectForecast, products, project_forecast
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,20 @@ multiplier takes one DSP, its weights lie in block RAM, reuse factor words deep.
 registers a convolution and one FIFO a layer, as deep as its pixels (hls4ml's default).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import numpy as np
 
-from codae_l1.hls.backends import reuse_taken, strategy_taken
+from codae_l1.data.errors import InputError
+from codae_l1.hls.backends import reuse_taken, strategy_taken, valid_reuse
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.network import Layer, Network, dyadic_fraction
+from codae_l1.hls.parts import part
 from codae_l1.hls.preflight import MB_BASE, MB_PER_LUT, SHARED, Forecast
 
+# Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
+LARGEST_PRODUCT = 4096
 # One 18-kbit block RAM of the 7 series and UltraScale+ as simple dual port: words, bits of a word (AMD UG573).
 _BRAM_DEPTH, _BRAM_WIDTH = 512, 36
 # Length of one shift register in a LUT (AMD UG574).
@@ -128,6 +132,32 @@ def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
     latency = max(cycles) if stream else sum(cycles)
     largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
     return ProjectForecast(multipliers, parameters, round(lut), memory, largest, dsp, bram, max(cycles), latency)
+
+
+def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:
+    """Reuse factor of each layer for the shortest interval whose multipliers and memories fit the part.
+
+    In resource strategy; of all that give this interval the largest reuse factors, for they are the cheapest.
+    """
+    chip, config = part(config.part), replace(config, strategy="resource", reuse_factor=1, layer_reuse={})
+    rows, stream = products(network, config), config.io_type == "io_stream"
+    choices = {}
+    for row in rows:
+        factors = valid_reuse(config.backend, row.n_in, row.n_out)
+        shared = (replace(row, reuse=factor) for factor in factors)
+        choices[row.name] = [r for r in shared if r.multipliers // r.at_once <= LARGEST_PRODUCT]
+    intervals = sorted({_cycles(row, stream) for several in choices.values() for row in several})
+    for interval in intervals:
+        fitting = {name: [r for r in several if _cycles(r, stream) <= interval] for name, several in choices.items()}
+        if not all(fitting.values()):
+            continue
+        found = {name: max(row.reuse for row in several) for name, several in fitting.items()}
+        forecast = project_forecast(network, replace(config, layer_reuse=found))
+        if forecast.dsp <= chip.dsp and forecast.bram_18k <= chip.bram_18k and forecast.lut <= chip.lut:
+            return found
+    raise InputError(
+        "a network that no reuse factor fits", f"one that fits {config.part}", "take fewer filters or a larger part"
+    )
 
 
 def _arrays(network: Network, stream: bool) -> list[int]:

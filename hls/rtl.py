@@ -99,7 +99,8 @@ class RtlSimulation:
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        return self._words(self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads))
+        raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
+        return port_words(self.design, raw)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, read off the pipeline's wires.
@@ -116,12 +117,15 @@ class RtlSimulation:
 
         The first words are those of a pipeline of zeros; `codae_l1.hls.clocks` counts the latency from these.
         """
-        return self._words(self._library.run_clocks(input_words(self.design, counts), self.design["outputs"]))
+        raw = self._library.run_clocks(input_words(self.design, counts), self.design["outputs"])
+        return port_words(self.design, raw)
 
-    def _words(self, raw: np.ndarray) -> np.ndarray:
-        port, fraction = WordType(**self.design["rtl_output"]), WordType(**self.design["output_word"]).fraction
-        sign = int(port.keep_negative) << (port.width - 1)
-        return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)
+
+def port_words(design: dict[str, Any], raw: np.ndarray) -> np.ndarray:
+    """Bits on the output port (N, outputs), as unsigned integers -> output words (N, outputs) int64."""
+    port, fraction = WordType(**design["rtl_output"]), WordType(**design["output_word"]).fraction
+    sign = int(port.keep_negative) << (port.width - 1)
+    return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)
 
 
 def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
@@ -163,10 +167,10 @@ def build_rtl(
         say(0, 4, "tracing the network into adders")
         comb, layers = trace(network, config, compiled)
         say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
-        design, pipeline = _design(network, output_word, config, comb)
+        design, pipeline = pipeline_design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
-        _write_verilog(pipeline, temporary, config)
+        write_source(pipeline, temporary, config, "verilog")
         (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
         if simulate:
             say(2, 4, f"compiling the simulation of {design['stages']} stages")
@@ -242,12 +246,17 @@ def trace_here(network: Network, config: HlsConfig) -> tuple[Any, Any]:
     return tuple(comb_trace(list(flat), list(out), keep_dead_inputs=True) for out in (output, every))  # type: ignore
 
 
-def _design(network: Network, output_word: WordType, config: HlsConfig, comb: Any) -> tuple[dict[str, Any], Any]:
+def pipeline_design(
+    network: Network, output_word: WordType, config: HlsConfig, comb: Any
+) -> tuple[dict[str, Any], Any]:
+    """The traced network cut into stages: what design.json says of it, and da4ml's Pipeline."""
     from da4ml._version import __version__
     from da4ml.trace.pipeline import to_pipeline
 
     pipeline = to_pipeline(comb, config.latency_cutoff, verbose=False)
     kif = np.max(pipeline.solutions[-1].out_kifs, axis=1)
+    if kif[0] + kif[1] + kif[2] < 1:
+        raise InputError("a network whose output is zero for every event", "an output that varies", "train it again")
     port = WordType(bool(kif[0]), int(kif[1]), int(kif[2]))
     if port.fraction > output_word.fraction:
         raise InputError(
@@ -286,10 +295,11 @@ def _count_kinds(comb: Any) -> dict[str, int]:
     return counts
 
 
-def _write_verilog(pipeline: Any, folder: Path, config: HlsConfig) -> None:
-    from da4ml.codegen.rtl.rtl_model import VerilogModel
+def write_source(pipeline: Any, folder: Path, config: HlsConfig, language: str) -> None:
+    """Write a Pipeline's source into folder/src; language: "verilog" or "vhdl"."""
+    from da4ml.codegen.rtl.rtl_model import RTLModel
 
-    writer = VerilogModel(pipeline, TOP, folder, part_name=config.part, clock_period=config.clock_period_ns)
+    writer = RTLModel(pipeline, TOP, folder, language, part_name=config.part, clock_period=config.clock_period_ns)
     writer.write()
     # The network's JSON would be stored twice more; interpreter.npz holds it.
     shutil.rmtree(folder / "model")

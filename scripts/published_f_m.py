@@ -1,0 +1,161 @@
+"""The published f_m, quantized, as an io_stream hls4ml project: what it would cost, and that its words are QKeras's.
+
+    python scripts/published_f_m.py --size paper --out runs/published
+
+Weights are those of an untrained CoDAE of the seed (a training of this size takes half a day); words are calibrated on
+QCD events of the calibration split. What they cost depends on shapes and widths alone. Writes published.json and the
+hls4ml project, which scripts/vendor.py can synthesise. --reuse 0 looks for the shortest interval that fits the part.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import write_json
+from codae_l1.data.errors import InputError
+from codae_l1.scripts import cli
+
+
+def command() -> None:
+    """Parse the arguments, build, convert, compare, write."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="of the CoDAE")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--events", type=int, default=8, help="test events to compare, beside full and empty masks")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--weight-bits", type=int, default=6)
+    parser.add_argument("--word-bits", type=int, default=8)
+    parser.add_argument("--reuse", type=int, default=0, help="reuse factor of all layers; 0: the fastest that fits")
+    parser.add_argument("--part", default="xcvu13p-flga2577-2-e")
+    parser.add_argument("--clock", type=float, default=5.0, help="clock period in ns")
+    parser.add_argument("--forecast-only", action="store_true", help="neither convert nor compile")
+    parser.add_argument("--jobs", type=int, default=2, help="files compiled at once")
+    arguments = parser.parse_args()
+    if arguments.events < 1 or arguments.reuse < 0:
+        raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
+    cli.import_tensorflow()
+    print(table(work(arguments)), flush=True)
+
+
+def work(arguments: Any) -> dict[str, Any]:
+    """Quantize, forecast, convert, compare; what published.json holds."""
+    from codae_l1.hls.config import HlsConfig
+    from codae_l1.hls.encoders import convert_encoder, read_encoder
+    from codae_l1.hls.project_forecast import fastest_reuse, products, project_forecast
+    from codae_l1.scripts.run_folder import stamp
+
+    masks, events = sample_masks(arguments.events)
+    encoder = untrained_encoder(arguments.size, arguments.weight_bits, arguments.word_bits, arguments.seed, masks)
+    config = HlsConfig(
+        part=arguments.part,
+        clock_period_ns=arguments.clock,
+        io_type="io_stream",
+        strategy="resource",
+        reuse_factor=arguments.reuse or 1,
+        jobs=arguments.jobs,
+        tool_timeout_s=36_000.0,
+    )
+    network = read_encoder(encoder)
+    if not arguments.reuse:
+        config = dataclasses.replace(config, layer_reuse=fastest_reuse(network, config))
+    content: dict[str, Any] = {
+        "size": arguments.size,
+        "float_parameters": float_parameters(arguments.size),
+        "part": config.part,
+        "clock_period_ns": config.clock_period_ns,
+        "forecast": project_forecast(network, config).as_dict(),
+        "layers": [dataclasses.asdict(row) | {"multipliers": row.multipliers} for row in products(network, config)],
+    }
+    if not arguments.forecast_only:
+        started = time.time()
+        with cli.Progress("published f_m") as progress:
+            project = convert_encoder(encoder, config, arguments.out / "hls4ml", "io_stream", progress)
+        content["build_seconds"] = round(time.time() - started, 1)
+        content["project"] = project.design
+        content["comparison"] = compare(encoder, project, events)
+    content["stamp"] = stamp(arguments.seed)
+    write_json(arguments.out / "published.json", content)
+    return content
+
+
+def sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the shipped sample: 256 QCD events of the calibration split; n_events of the test split, full, empty."""
+    from codae_l1.data.sample import SAMPLE
+    from codae_l1.data.store import EventFile
+    from codae_l1.models.scores import track_mask
+    from codae_l1.scripts.dataset import indices
+
+    with EventFile(SAMPLE) as file:
+        calibration = file.read_where(indices(file, "calibration", qcd_only=True)[:256])
+        test = indices(file, "test")
+        tested = file.read_where(test[np.unique(np.linspace(0, len(test) - 1, n_events).astype(int))])
+    masks = track_mask(tested.images).astype(np.uint8)
+    return track_mask(calibration.images), np.concatenate([masks, np.ones_like(masks[:1]), np.zeros_like(masks[:1])])
+
+
+def untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, masks: np.ndarray) -> Any:
+    """QuantizedEncoder of f_m of an untrained CoDAE; words calibrated on masks (N, 72, 58, 1)."""
+    from codae_l1.models.codae import CoDAE
+    from codae_l1.quantization.encoders import EncoderConfig, QuantizedEncoder, build_encoder
+    from codae_l1.quantization.folding import calibrate_encoder, float_twin
+
+    codae = CoDAE(sizes()[size], seed=seed)
+    config = EncoderConfig(encoders=("f_m",), weight_bits=weight_bits, word_bits=word_bits)
+    started = float_twin("f_m", codae, config, masks)
+    precision = calibrate_encoder(started, config, masks)
+    model = build_encoder("f_m", codae.config, config, precision)
+    model.set_weights(started.get_weights())
+    return QuantizedEncoder("f_m", codae.config, config, precision, model)
+
+
+def sizes() -> dict[str, Any]:
+    """Name -> CoDAEConfig."""
+    from codae_l1.models.codae import COMPACT, PAPER, TINY
+
+    return {"paper": PAPER, "compact": COMPACT, "tiny": TINY}
+
+
+def float_parameters(size: str) -> int:
+    """Parameters of the float f_m, its convolutions in the published groups."""
+    from codae_l1.models.codae import CoDAE
+
+    return int(CoDAE(sizes()[size], seed=0).f_m.count_params())
+
+
+def compare(encoder: Any, project: Any, masks: np.ndarray) -> dict[str, Any]:
+    """Words of QKeras and of hls4ml's emulation on masks (N, 72, 58, 1), and seconds an event of the latter."""
+    expected, started = encoder.predict_words(masks)[0], time.process_time()
+    words = project.predict_words(masks)
+    seconds = (time.process_time() - started) / len(masks)
+    different = int((words != expected.reshape(words.shape)).any(axis=1).sum())
+    found = {"events": len(masks), "different": different, "distinct_words": len(np.unique(words))}
+    return found | {"cpu_seconds_per_event": round(seconds, 4)}
+
+
+def table(content: dict[str, Any]) -> str:
+    """Markdown: the layers with their multipliers, what the project costs, and how the words compare."""
+    period, forecast = content["clock_period_ns"], content["forecast"]
+    lines = ["| layer | products a pixel | pixels | reuse factor | multipliers |", "| --- | --- | --- | --- | --- |"]
+    for row in content["layers"]:
+        cells = (row["name"], f"{row['n_in'] * row['n_out']:,}", row["pixels"], row["reuse"], row["multipliers"])
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    cost = f"{forecast['dsp']:,} DSP, {forecast['lut']:,} LUT, {forecast['bram_18k']:,} BRAM_18K"
+    lines += ["", f"Forecast for {content['part']}, no synthesis: {cost}; an event takes at least"]
+    micro = forecast["latency_cycles"] * period / 1000
+    lines[-1] += f" {forecast['latency_cycles']:,} clocks = {micro:.1f} us at {period:g} ns, the next one follows after"
+    lines[-1] += f" {forecast['interval_cycles']:,} clocks at the earliest."
+    lines.append(f"{content['float_parameters']:,} parameters in float, {forecast['parameters']:,} in one group.")
+    if "comparison" in content:
+        found = content["comparison"]
+        lines.append(
+            f"Emulation: {found['different']} of {found['events']} events differ from QKeras; built in "
+            f"{content['build_seconds']:.0f} s, {found['cpu_seconds_per_event']:.3g} s of CPU time an event."
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(command)
