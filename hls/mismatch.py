@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.errors import InputError
+from codae_l1.data.exact import exact_words
 from codae_l1.data.words import WordType
+from codae_l1.hls.network import Network
 
 # Differing events shown, and traced layer by layer.
 _SAMPLES = 5
@@ -125,6 +127,28 @@ def keras_layers(model: Any, values: np.ndarray) -> dict[str, np.ndarray]:
     outputs = outputs if isinstance(outputs, list) else [outputs]
     arrays = (keras.ops.convert_to_numpy(out).astype(np.float64) for out in outputs)
     return {layer.name: array for layer, array in zip(layers, arrays, strict=True)}
+
+
+class QKerasNetwork:
+    """A QKeras model of any shape as an executor, the reference of the others: its words, its layers' values.
+
+    network: its records (`hls.network.read_network`). output: word of what leaves it.
+    """
+
+    name = "qkeras"
+
+    def __init__(self, model: Any, network: Network, output: WordType):
+        self.model, self.network, self.output = model, network, output
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) integers -> {layer name: values (N, *shape) float64}; counts beyond the word saturate."""
+        word = self.network.input_word
+        return keras_layers(self.model, word.from_words(np.clip(counts, *word.bounds)))
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64."""
+        last = self.predict_layers(counts)[self.network.layers[-1].name]
+        return exact_words(last.reshape(len(counts), -1), self.output, self.name)
 
 
 def adversarial_counts(config: Any, seed: int, n_random: int = 2000) -> np.ndarray:

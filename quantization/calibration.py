@@ -1,7 +1,9 @@
 """Integer bits from QCD: the float model's weights and activations decide where each word's point lies.
 
-integer bits = ceil(log2(margin * largest value on the calibration events)); a saturated output is still monotone, a
-wrapped one would not be, so the words saturate. The bias gets one fraction bit more than the products have and ends on
+integer bits = ceil(log2(margin * range)), where the range is a quantile over the calibration events of an event's
+largest magnitude; quantile 1, the default, is the largest value of all, and a quantile q lets at most a share 1 - q of
+them saturate for certain. The input's word may be fitted likewise (`calibrate_input`), before the float model is
+trained on what it holds. A saturated output is still monotone, a wrapped one would not be, so the words saturate. The bias gets one fraction bit more than the products have and ends on
 an odd word (`without_ties`): then no sum lies half-way between two words, and half to even = half up, cheaper in logic.
 """
 
@@ -34,15 +36,15 @@ def calibrate(
     counts: np.ndarray,
     margin: float = 1.5,
     output_margin: float = 6.0,
+    quantile: float = 1.0,
 ) -> FirmwareConfig:
     """The config with integer bits that fit the float model on calibration counts (N, 18, 15, inputs) of QCD.
 
     margin: head room of the hidden words, for events busier than QCD. output_margin: the same of the output word, whose
-    extra bits cost next to nothing. Widths stay as they are, the bias's aside.
+    extra bits cost next to nothing. quantile: see `ranges`. Widths stay as they are, the bias's aside.
     """
-    if margin < 1 or output_margin < 1:
-        raise InputError(f"margins {margin}, {output_margin}", "numbers >= 1", "raise them")
-    largest = ranges(config, model, counts)
+    _check_margins(margin, output_margin)
+    largest = ranges(config, model, counts, quantile)
     precision, word = {}, input_word(config)
     for name in config.layers:
         old, (kernel, bias) = config.layer_precision(name), model.get_layer(name).get_weights()
@@ -61,21 +63,55 @@ def calibrate(
     return dataclasses.replace(config, precision=precision)
 
 
-def ranges(config: FirmwareConfig, model: "keras.Model", counts: np.ndarray) -> dict[str, float]:
-    """Largest magnitude that leaves each layer (after its ReLU) on counts (N, 18, 15, inputs)."""
+def calibrate_input(
+    config: FirmwareConfig, counts: np.ndarray, margin: float = 1.5, quantile: float = 1.0
+) -> FirmwareConfig:
+    """The config with a count_bits whose word holds margin * range of counts (N, 18, 15, inputs), as pooled, of QCD.
+
+    Where tracks alone are read, no cell can hold more than its pixels, and no more bits are taken.
+
+    >>> counts = np.full((4, 18, 15, 1), 3)
+    >>> calibrate_input(FirmwareConfig(), counts, 1.5).count_bits, calibrate_input(FirmwareConfig(), counts, 9).count_bits
+    (3, 5)
+    """
+    _check_margins(margin)
+    largest = margin * _quantile(np.asarray(counts).reshape(len(counts), -1).max(axis=1, initial=0), quantile)
+    if config.inputs == ("tracks",):
+        largest = min(largest, config.pool**2)
+    return dataclasses.replace(config, count_bits=max(int(np.floor(largest)).bit_length(), 1))
+
+
+def ranges(config: FirmwareConfig, model: "keras.Model", counts: np.ndarray, quantile: float = 1.0) -> dict[str, float]:
+    """Range of what leaves each layer (after its ReLU) on counts (N, 18, 15, inputs).
+
+    It is the quantile over the events of an event's largest magnitude; 1: the largest of all.
+    """
     import keras
 
-    if not len(counts):
-        raise InputError("no calibration event", "at least one QCD event", "take a larger file")
     values = saturated(counts, config)
     outputs = [model.get_layer("output_word" if n == "output" else f"{n}_relu").output for n in config.layers]
     probe = keras.Model(model.inputs, outputs)
-    found = np.zeros(len(config.layers))
+    found: dict[str, list[np.ndarray]] = {name: [] for name in config.layers}
     for start in range(0, len(values), BATCH):
         results = probe.predict_on_batch(values[start : start + BATCH])
         results = results if isinstance(results, list) else [results]
-        found = np.maximum(found, [np.abs(r).max() for r in results])
-    return dict(zip(config.layers, found.tolist(), strict=True))
+        for name, result in zip(config.layers, results, strict=True):
+            found[name].append(np.abs(result).reshape(len(result), -1).max(axis=1))
+    return {name: _quantile(np.concatenate([[], *parts]), quantile) for name, parts in found.items()}
+
+
+def _quantile(largest: np.ndarray, quantile: float) -> float:
+    """The value that a share `quantile` of the events' largest values (N,) does not exceed."""
+    if not 0 < quantile <= 1:
+        raise InputError(f"quantile {quantile}", "a number above 0, at most 1", "take 1 for the largest value")
+    if not len(largest):
+        raise InputError("no calibration event", "at least one QCD event", "take a larger file")
+    return float(np.quantile(largest, quantile, method="inverted_cdf"))
+
+
+def _check_margins(*margins: float) -> None:
+    if not all(1 <= margin < np.inf for margin in margins):
+        raise InputError(f"margins {', '.join(map(str, margins))}", "finite numbers >= 1", "correct them")
 
 
 def without_ties(model: "keras.Model", config: FirmwareConfig) -> list[str]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.errors import InputError
-from codae_l1.quantization.calibration import calibrate, without_ties
+from codae_l1.quantization.calibration import calibrate, calibrate_input, without_ties
 from codae_l1.quantization.firmware import (
     FirmwareConfig,
     FirmwareModel,
@@ -48,7 +48,8 @@ class DistillConfig:
     given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
     energies. copies: flipped and rolled copies of each QCD event.
     steps, qat_steps: batches of the float training and of the quantization-aware one.
-    margin, output_margin: head room of the calibration (quantization/calibration.py).
+    margin, output_margin, quantile: head room and range of the calibration (quantization/calibration.py).
+    input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
     sparsity: share of each layer's weights that are zero during QAT and after it (quantization/pruning.py).
     """
 
@@ -63,6 +64,8 @@ class DistillConfig:
     qat_learning_rate: float = 0.002
     margin: float = 1.5
     output_margin: float = 6.0
+    input_margin: float = 0.0
+    quantile: float = 1.0
     sparsity: float = 0.0
 
     def __post_init__(self):
@@ -81,6 +84,10 @@ class DistillConfig:
         for name in ("margin", "output_margin"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise InputError(f"distill.{name} = {getattr(self, name)}", "a finite number >= 1", "correct it")
+        if self.input_margin and not 1 <= self.input_margin < float("inf"):
+            raise InputError(f"distill.input_margin = {self.input_margin}", "0, or a finite number >= 1", "correct it")
+        if not 0 < self.quantile <= 1:
+            raise InputError(f"distill.quantile = {self.quantile}", "above 0, at most 1", "take 1 for the maximum")
         if not 0 <= self.sparsity < 1:
             raise InputError(f"distill.sparsity = {self.sparsity}", "a share from 0 to below 1", "correct it")
 
@@ -183,10 +190,12 @@ def learn(
     progress: Progress | None = None,
 ) -> Student:
     """Counts (N, 18, 15, inputs) integers -> targets (N, outputs) float32: float training, calibration, QAT."""
+    if config.input_margin:
+        firmware = calibrate_input(firmware, calibration, config.input_margin, config.quantile)
     inputs, size = saturated(counts, firmware), config.batch_size
     model = build_float(firmware, seed)
     first = fit(model, inputs, targets, config.steps, config.learning_rate, size, seed, _part(progress, 1))
-    calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin)
+    calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin, config.quantile)
     quantized = build_qkeras(calibrated, seed)
     quantized.set_weights(model.get_weights())
     pruned = prune(quantized, calibrated.layers, config.sparsity)
