@@ -14,6 +14,16 @@ from codae_l1.models.cct import CctSystem, CctSystemConfig, CctThreeClassSystem
 from codae_l1.models.density import IsolationConfig, MixtureConfig
 from codae_l1.models.dirichlet import DirichletSystem, DirichletSystemConfig
 from codae_l1.models.full import CodaeSystem, CodvaeSystem
+from codae_l1.models.jet_systems import (
+    FnsSystem,
+    FnsSystemConfig,
+    JetAESystem,
+    JetAESystemConfig,
+    JetDirichletConfig,
+    JetDirichletSystem,
+    PcaConfig,
+    PcaSystem,
+)
 from codae_l1.models.latent import (
     IsolationSystem,
     LatentNormSystem,
@@ -38,6 +48,10 @@ _CLASSES: tuple[type[System], ...] = (
     MixtureSystem,
     IsolationSystem,
     UntrainedSystem,
+    JetAESystem,
+    FnsSystem,
+    PcaSystem,
+    JetDirichletSystem,
 )
 # Name -> class, in the order of the tables.
 SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in _CLASSES}
@@ -57,6 +71,10 @@ class SystemsConfig:
     bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
     gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
     isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)
+    jet_ae: JetAESystemConfig = field(default_factory=JetAESystemConfig)
+    fns_ae: FnsSystemConfig = field(default_factory=FnsSystemConfig)
+    pca: PcaConfig = field(default_factory=PcaConfig)
+    jet_dirichlet: JetDirichletConfig = field(default_factory=JetDirichletConfig)
 
 
 def create_system(name: str, config: Any, seed: int = 0) -> System:

@@ -67,7 +67,7 @@ def jet_slices(path: Path | str, size: int = SLICE) -> Iterator[Jets]:
             block = read(table, KIND, start, stop, floats)
             require_finite(block, f"{path}: constituents", start)
             constituents = block[:, :-EXTRA].reshape(stop - start, -1, 4).astype(np.float32, copy=False)
-            yield Jets(constituents, read(table, KIND, start, stop, integers)[:, -1] == 1)
+            yield Jets(constituents, _is_signal(read(table, KIND, start, stop, integers)[:, -1], path, start))
 
 
 def relative(constituents: np.ndarray) -> np.ndarray:
@@ -114,6 +114,18 @@ def align(coordinates: np.ndarray) -> np.ndarray:
         harder = (weight * np.sign(x)).sum(axis=1, keepdims=True)
         flipped.append(np.where(harder < 0, -x, x))
     return np.stack([*flipped, weight], axis=-1)
+
+
+def _is_signal(labels: np.ndarray, path: Path | str, start: int) -> np.ndarray:
+    """Labels (n,) 0 or 1 -> bool; InputError for any other, which is neither QCD nor signal."""
+    bad = np.flatnonzero((labels != 0) & (labels != 1))
+    if len(bad):
+        raise InputError(
+            f"{path}: is_signal_new = {labels[bad[0]]} of jet {start + bad[0]}",
+            "0 (QCD) or 1 (signal)",
+            "correct the file's labels",
+        )
+    return labels == 1
 
 
 def _fields(table: h5py.Dataset, path: Path | str) -> tuple[str, str]:

@@ -1,0 +1,272 @@
+"""Jet-image auto-encoders and PCA, trained on QCD jets, against top jets: the hands-on, on any top-tagging file.
+
+    python scripts/jets.py --jets train.h5 --out runs/jets                  # a file of the top-tagging reference set
+    python scripts/jets.py --out runs/jets --generate 12000                 # or generated jets (extra `generate`)
+    python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: learn tops, look for QCD
+
+Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
+jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. Interrupted, the same command goes on where
+it stopped. --config takes the tables [systems.jet_ae], ... of a run's TOML. docs/jets.md explains the results.
+"""
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.artifact import read_json, sha256, whole_file, write_json
+from codae_l1.data.config import dump
+from codae_l1.data.errors import InputError
+from codae_l1.data.jets import KINDS, QCD, JetSample, read_jets, split_jets
+from codae_l1.scripts import cli
+
+MODELS = ("jet_ae", "fns_ae", "pca", "jet_dirichlet")
+# Fewest jets to train on, and of the other kind in the test, so that a number means something.
+LEAST_TRAINED, LEAST_TESTED = 100, 10
+# Efficiency of the anomaly at which the share of passing background is quoted.
+EFFICIENCY = 0.3
+# Jets of each kind whose reconstruction is drawn.
+EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A system to train. title: its name here. system: in the registry. seeds: of its trainings."""
+
+    title: str
+    system: str
+    config: Any
+    seeds: tuple[int, ...]
+
+
+def command() -> None:
+    """Parse the arguments; train, score, write, print the table."""
+    arguments = _arguments()
+    cli.import_tensorflow()
+    from codae_l1.models.systems import create_system
+    from codae_l1.scripts.jet_report import markdown, write_pictures
+
+    plans = make_plans(arguments)
+    path = arguments.jets or _generated(arguments)
+    _check_folder(arguments, path)
+    sides = {create_system(p.system, p.config).side for p in plans}  # type: ignore[attr-defined]
+    sample = read_jets(path, tuple(sorted(sides)), arguments.most)
+    content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
+    content["jets_file"] = str(path)
+    write_json(arguments.out / "jets.json", content)
+    with whole_file(arguments.out / "jets.md") as temporary:
+        temporary.write_text(markdown(content))
+    write_pictures(content, drawn, arguments.out)
+    print(markdown(content), end="")
+
+
+def make_plans(arguments: argparse.Namespace) -> list[Plan]:
+    """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
+    from codae_l1.models.systems import SYSTEMS, SystemsConfig
+    from codae_l1.scripts.run_config import load_config
+
+    systems = load_config(arguments.config).systems if arguments.config else SystemsConfig()
+    plans = []
+    for name in dict.fromkeys(arguments.models):
+        config = getattr(systems, name)
+        seeds = tuple(dict.fromkeys(arguments.seeds)) if SYSTEMS[name].random else (arguments.seeds[0],)
+        if name == "pca":
+            for k in dict.fromkeys(arguments.components):
+                plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
+        else:
+            plans.append(Plan(name, name, config, seeds))
+    return plans
+
+
+def work(
+    sample: JetSample, plans: list[Plan], train_on: str, split_seed: int, out: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models."""
+    from codae_l1.scripts.run_folder import stamp
+
+    part, anomaly = split_jets(sample.kind, split_seed), next(k for k in KINDS if k != train_on)
+    tested = np.flatnonzero(part == "test")
+    kind = sample.kind[tested]
+    jets = {p: {k: int(np.sum((part == p) & (sample.kind == k))) for k in KINDS} for p in ("train", "validation")}
+    jets["test"] = {k: int(np.sum(kind == k)) for k in KINDS}
+    if (number := jets["train"][train_on]) < LEAST_TRAINED:
+        raise InputError(
+            f"{number} {train_on} jets to train on, of {np.count_nonzero(sample.kind == train_on)}",
+            f"at least {LEAST_TRAINED}",
+            "name a larger file, or raise --most or --generate",
+        )
+    content: dict[str, Any] = {"train_on": train_on, "anomaly": anomaly, "jets": jets, "efficiency": EFFICIENCY}
+    if jets["test"][anomaly] < LEAST_TESTED:
+        content["no_auc"] = f"{jets['test'][anomaly]} {anomaly} jets in the test, fewer than {LEAST_TESTED}: no AUC"
+    drawn: dict[str, Any] = {"kind": kind, "scores": {}, "latents": {}, "examples": {}}
+    content["models"] = {plan.title: _model(plan, sample, part, content, drawn, out) for plan in plans}
+    content["baselines"] = {}
+    for name, values in sample.observables.items():
+        drawn["scores"][name] = values[tested]
+        content["baselines"][name] = _measure(values[tested], kind, content)
+    return {**content, "split_seed": split_seed, "stamp": stamp(split_seed)}, drawn
+
+
+def _model(
+    plan: Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
+) -> dict[str, Any]:
+    """Train a plan with its seeds and measure each, beside itself untrained; the first seed is drawn."""
+    trials, system = {}, None
+    for seed in plan.seeds:
+        system, trial = _trained(plan, seed, sample, part, content["train_on"], out)
+        images = sample.images[system.side][part == "test"]
+        scores = system.scores(images)
+        before = _untrained(system, sample, part, content["train_on"], images)
+        trials[seed] = trial | {
+            "scores": {name: _measure(score, drawn["kind"], content) for name, score in scores.items()},
+            "untrained": {name: _measure(score, drawn["kind"], content) for name, score in before.items()},
+        }
+        if seed == plan.seeds[0]:
+            _draw(plan.title, system, images, scores[system.main_score], drawn)
+    row = {"system": plan.system, "main_score": system.main_score, "config": dump(plan.config), "side": system.side}
+    row |= {"parameters": system.parameters, "macs": system.macs, "seeds": trials}
+    return row if "no_auc" in content else {**row, "summary": _over_seeds(list(trials.values()))}
+
+
+def _trained(
+    plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
+) -> tuple[Any, dict[str, Any]]:
+    """The trained system, from its folder where it is there, and how it was trained."""
+    from codae_l1.models.systems import create_system
+
+    folder = out / "models" / plan.title / f"seed-{seed}"
+    system: Any = create_system(plan.system, plan.config, seed)
+    done, asked = folder / "trial.json", dump(plan.config)
+    if done.exists():
+        trial = read_json(done)
+        if trial.pop("config") != asked:
+            raise InputError(
+                f"{folder} of another configuration of {plan.system}",
+                "the configuration that it was made with",
+                "choose another --out, or remove the folder",
+            )
+        system.load(folder / system.file)
+        return system, trial
+    batches = [_batch(sample, system.side, (part == p) & (sample.kind == train_on)) for p in ("train", "validation")]
+    started = time.process_time()
+    with cli.Progress(f"{plan.title}, seed {seed}") as progress:
+        history = system.fit(*batches, folder, progress)
+    trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
+    system.save(folder / system.file)
+    write_json(done, {**trial, "config": asked})
+    return system, trial
+
+
+def _batch(sample: JetSample, side: int, chosen: np.ndarray) -> Any:
+    """The chosen jets as a batch; those trained on are the background, called "qcd" also where they are tops."""
+    from codae_l1.models.system import Batch
+
+    return Batch(sample.images[side][chosen], np.full(np.count_nonzero(chosen), QCD))
+
+
+def _untrained(
+    system: Any, sample: JetSample, part: np.ndarray, train_on: str, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Scores of the same system before training; none where nothing is random (PCA: take 0 components)."""
+    if not system.random:
+        return {}
+    fresh = type(system)(system.config, system.seed)
+    fresh.orient_by(sample.images[system.side][(part == "validation") & (sample.kind == train_on)])
+    return fresh.scores(images)
+
+
+def _draw(title: str, system: Any, images: np.ndarray, score: np.ndarray, drawn: dict[str, Any]) -> None:
+    """Keep what the pictures need of a system: its score, its latent plane, the first jets of each kind."""
+    drawn["scores"][title] = score
+    latent = system.latent(images)
+    if latent.shape[1] == 2:
+        drawn["latents"][title] = latent
+    chosen = np.concatenate([np.flatnonzero(drawn["kind"] == k)[:EXAMPLES] for k in KINDS])
+    pictures = {"image": images[chosen], "reconstruction": system.reconstruct(images[chosen])}
+    drawn["examples"][title] = {name: x[..., 0] for name, x in pictures.items()}
+    drawn["examples_kind"] = drawn["kind"][chosen]
+
+
+def _measure(score: np.ndarray, kind: np.ndarray, content: dict[str, Any]) -> dict[str, float]:
+    """AUC, share of background passing at EFFICIENCY, each with its error; nothing without an anomaly."""
+    from codae_l1.models.evaluation import auc_with_error, fpr_at_tpr
+
+    if "no_auc" in content:
+        return {}
+    classes = [score[kind == content[k]] for k in ("train_on", "anomaly")]
+    auc, auc_error = auc_with_error(*classes)
+    fpr, fpr_error = fpr_at_tpr(*classes, EFFICIENCY)
+    return {"auc": auc, "auc_error": auc_error, "fpr": fpr, "fpr_error": fpr_error}
+
+
+def _over_seeds(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Score -> mean and standard deviation over the seeds of AUC, passing background, and AUC untrained."""
+    summary = {}
+    for name in trials[0]["scores"]:
+        values = {key: [t["scores"][name][key] for t in trials] for key in ("auc", "fpr")}
+        if trials[0]["untrained"]:
+            values["untrained_auc"] = [t["untrained"][name]["auc"] for t in trials]
+        summary[name] = {
+            key: {"mean": float(np.mean(x)), "spread": float(np.std(x, ddof=1)) if len(x) > 1 else None}
+            for key, x in values.items()
+        }
+    return summary
+
+
+def _generated(arguments: argparse.Namespace) -> Path:
+    """OUT/jets.h5 of --generate jets a kind; kept where it is there."""
+    from codae_l1.data.generation.jets import JetConfig, generate_jets
+    from codae_l1.data.generation.parallel import Work
+
+    path, number = arguments.out / "jets.h5", arguments.generate
+    if not path.exists():
+        config = JetConfig(n_top=number, n_qcd=number, seed=arguments.generation_seed)
+        with cli.Progress("generate") as progress:
+            generate_jets(config, path, Work(progress=progress, command="python scripts/jets.py"))
+    return path
+
+
+def _check_folder(arguments: argparse.Namespace, path: Path) -> None:
+    """InputError where OUT holds trainings on other jets."""
+    names = ("most", "train_on", "split_seed") + (() if arguments.jets else ("generate", "generation_seed"))
+    asked = {"jets": sha256(cli.existing(str(path))), **{name: getattr(arguments, name) for name in names}}
+    settings = arguments.out / "settings.json"
+    if settings.exists() and (kept := read_json(settings)) != asked:
+        different = [name for name in asked if asked[name] != kept.get(name)]
+        raise InputError(
+            f"{arguments.out} made with other jets or options (different: {', '.join(different)})",
+            "the same jets, --most, --train-on and seeds of split and generation",
+            "choose another --out",
+        )
+    write_json(settings, asked)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--jets", type=Path, help="HDF5 of the top-tagging layout; without it jets are generated")
+    parser.add_argument("--generate", type=int, default=12000, help="jets of each kind to generate without --jets")
+    parser.add_argument("--generation-seed", type=int, default=20260)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--components", type=int, nargs="+", default=[0, 2, 6], help="of PCA, one system for each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the trainings")
+    parser.add_argument("--train-on", choices=KINDS, default=QCD, help="the other kind is the anomaly")
+    parser.add_argument("--most", type=int, default=20000, help="jets of each kind to read from the file")
+    parser.add_argument("--split-seed", type=int, default=42, help="of 80 %% training, 20 %% test of each kind")
+    parser.add_argument("--config", type=Path, help="TOML with [systems.jet_ae], ...: sizes, training")
+    arguments = parser.parse_args()
+    for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(
+                f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
+            )
+    if min(*arguments.seeds, *arguments.components, 0) < 0:
+        raise InputError("a negative seed or number of components", "numbers >= 0", "correct --seeds or --components")
+    return arguments
+
+
+if __name__ == "__main__":
+    cli.run(command)

@@ -1,0 +1,150 @@
+"""Jet systems: sizes, images of sum one, files read back to the bit, PCA against a singular value decomposition."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.models.dirichlet import DirichletConfig
+from codae_l1.models.jet_autoencoder import FNS, HANDS_ON, JetAEConfig, JetAutoencoder
+from codae_l1.models.jet_systems import (
+    FnsSystem,
+    FnsSystemConfig,
+    JetAESystem,
+    JetAESystemConfig,
+    JetDirichletConfig,
+    JetDirichletSystem,
+    PcaConfig,
+    PcaSystem,
+    squared_error,
+)
+from codae_l1.models.macs import count_macs
+from codae_l1.models.pca import PrincipalComponents
+from codae_l1.models.system import Batch
+from codae_l1.models.training import TrainingConfig
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+BRIEF = TrainingConfig(epochs=2, batch_size=8, weight_decay=0.0, augment=False)
+SYSTEMS = {
+    "jet_ae": JetAESystem(JetAESystemConfig(JetAEConfig("hands_on", 3), BRIEF), 4),
+    "fns_ae": FnsSystem(FnsSystemConfig(JetAEConfig("fns", 2, 6), BRIEF), 4),
+    "jet_dirichlet": JetDirichletSystem(JetDirichletConfig(DirichletConfig((16, 16), 5), BRIEF), 4),
+    "pca": PcaSystem(PcaConfig(3), 4),
+}
+
+
+def make_images(n, side=16, seed=0):
+    """Images (n, side, side, 1) float32 of sum 1, most pixels empty."""
+    rng = np.random.default_rng(seed)
+    images = rng.exponential(1, (n, side, side, 1)) * (rng.random((n, side, side, 1)) < 0.1)
+    images[:, side // 2, side // 2] += 1
+    return (images / images.sum(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+
+
+def qcd(images):
+    return Batch(images, np.full(len(images), "qcd"))
+
+
+def test_sizes_of_the_published_networks():
+    assert JetAutoencoder(HANDS_ON).count_params() == 307_843
+    # Convolutions 1280 + 4 x 147,584 + 1153; dense 12800 -> 32 -> 6 -> 32 -> 12800.
+    dense = 12800 * 32 + 32 + 32 * 6 + 6 + 6 * 32 + 32 + 32 * 12800 + 12800
+    model = JetAutoencoder(FNS)
+    assert model.count_params() == 1280 + 4 * 147_584 + 1153 + dense == 1_425_223
+    assert model.encoder.output_shape == (None, 6)
+    # 40 x 40 and 20 x 20 and 10 x 10 pixels.
+    encoder = 1600 * 9 * 128 + (400 + 100) * 9 * 128**2 + 12800 * 32 + 32 * 6
+    assert count_macs(model.encoder) == encoder
+    assert count_macs(model.decoder) == 6 * 32 + 32 * 12800 + (100 + 400) * 9 * 128**2 + 1600 * 9 * 128
+
+
+@pytest.mark.parametrize("config", [JetAEConfig("hands_on", 4), JetAEConfig("fns", 4, 6)])
+def test_reconstructions_are_positive_images_of_sum_one(config):
+    images = make_images(20, config.side)
+    model = JetAutoencoder(config, seed=3)
+    output = model(images).numpy()
+    assert output.shape == images.shape
+    assert output.min() > 0
+    assert output.sum(axis=(1, 2, 3), dtype=np.float64) == pytest.approx(np.ones(20), abs=1e-6)
+    loss = model.objective(images)["mse"].numpy()
+    assert loss == pytest.approx(squared_error(images, output), rel=1e-5)
+
+
+def test_the_seed_decides_the_initial_weights():
+    config = JetAEConfig("hands_on", 4)
+    first, same, other = (JetAutoencoder(config, seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
+    assert kernels
+    assert not any(np.array_equal(a, b) for a, b in kernels)
+    # No two layers start alike.
+    assert len({a.ravel()[0] for a, _ in kernels}) == len(kernels)
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+def test_a_system_trains_scores_and_is_read_back_to_the_bit(system, tmp_path):
+    images = make_images(40, system.side)
+    history = system.fit(qcd(images[:24]), qcd(images[24:32]), tmp_path, None)
+    assert history["best_validation_loss"] == min(history["validation_loss"])
+    scores = system.scores(images)
+    assert all(values.shape == (40,) and values.dtype == np.float64 for values in scores.values())
+    assert system.main_score in scores
+    if "mse" in scores:
+        assert np.array_equal(scores["mse"], squared_error(images, system.reconstruct(images)))
+    system.save(tmp_path / system.file)
+    read = type(system)(system.config, system.seed + 1)
+    read.load(tmp_path / system.file)
+    again = read.scores(images)
+    assert again.keys() == scores.keys()
+    assert all(np.array_equal(again[name], scores[name]) for name in scores)
+    assert np.array_equal(read.latent(images), system.latent(images))
+    assert read.parameters == system.parameters
+    assert read.macs == system.macs > 0
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+def test_what_a_system_refuses(system, tmp_path):
+    images = make_images(10, system.side)
+    signal = Batch(images, np.array(["qcd"] * 9 + ["top"]))
+    with pytest.raises(InputError, match=f"1 events of top for the training of {system.name}; expected QCD alone"):
+        system.fit(signal, qcd(images), tmp_path, None)
+    with pytest.raises(InputError, match=r"images of shape \(2, 8, 8, 1\) for .*expected jet images \(N, \d+, "):
+        system.fit(qcd(make_images(2, 8)), qcd(images), tmp_path, None)
+    with pytest.raises(InputError, match=f"{system.name} that is not trained; expected a trained one"):
+        type(system)(system.config).scores(images)
+
+
+def test_a_network_of_nothing_is_refused():
+    with pytest.raises(InputError, match="jet auto-encoder's bottleneck = 0; expected a number >= 1"):
+        JetAEConfig(bottleneck=0)
+
+
+def test_pca_is_the_singular_value_decomposition():
+    images = make_images(60)
+    fitted, flat = PrincipalComponents.fit(images, 5), images.reshape(60, -1).astype(np.float64)
+    values, directions = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)[1:]
+    assert fitted.variance == pytest.approx(values[:5] ** 2 / 59, rel=1e-10)
+    assert fitted.components.T @ fitted.components == pytest.approx(directions[:5].T @ directions[:5], abs=1e-10)
+    # What five components leave is what the others carry.
+    rest = (flat - flat.mean(axis=0)) @ directions[5:].T
+    assert fitted.score(images) == pytest.approx(np.square(rest).sum(axis=1), rel=1e-8)
+    assert fitted.encode(images).var(axis=0, ddof=1) == pytest.approx(fitted.variance, rel=1e-8)
+    assert (fitted.components.max(axis=1) >= -fitted.components.min(axis=1)).all()
+
+
+def test_all_components_leave_nothing_and_none_the_mean_image():
+    images = make_images(300)
+    assert PrincipalComponents.fit(images, 256).score(images).max() < 1e-12
+    none = PrincipalComponents.fit(images, 0)
+    assert np.array_equal(none.score(images), squared_error(images, images.mean(axis=0, dtype=np.float64)))
+    assert none.encode(images).shape == (300, 0)
+
+
+def test_pca_refuses_more_components_than_there_are(tmp_path):
+    with pytest.raises(InputError, match="9 components of 8 images of 256 pixels; expected 0 to the smaller"):
+        PrincipalComponents.fit(make_images(8), 9)
+    (tmp_path / "broken.npz").write_bytes(b"no zip")
+    with pytest.raises(InputError, match=r"broken.npz cannot be read .*fit them anew"):
+        PrincipalComponents.load(tmp_path / "broken.npz")
+    with pytest.raises(InputError, match=r"none.npz does not exist; expected components"):
+        PrincipalComponents.load(tmp_path / "none.npz")
