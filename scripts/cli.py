@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from codae_l1.data.errors import InputError
@@ -36,21 +37,28 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(0)
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow without its chatter on standard error, which no log level stops; errors still raise."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """A block without what TensorFlow's C++ chats on standard error, which no log level stops; errors still raise."""
     sys.stderr.flush()
     kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
     try:
-        import tensorflow
-
-        # Its advice on retracing is for developers.
-        tensorflow.get_logger().setLevel("ERROR")
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silent)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its chatter."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silent_stderr():
+        import tensorflow
+
+        # Its advice on retracing is for developers.
+        tensorflow.get_logger().setLevel("ERROR")
 
 
 class Progress:

@@ -77,7 +77,17 @@ def compare(run: Any, names: list[str], seeds: list[int], events: Any, out: Path
     firmware = firmware_part(run, events)
     if firmware is not None:
         rows += rows_of("firmware", {run.config.seed: firmware}, events, **how)
-    return rows
+    return sorted(rows, key=place)
+
+
+def place(row: dict[str, Any]) -> int:
+    """Where a row stands: what learns nothing first, then what learns from QCD, the firmware, what sees signals.
+
+    >>> place({"learning": "none", "model": "observables"}) < place({"learning": "signals", "model": "bdt"})
+    True
+    """
+    last = {"published CoDAE": 2, "firmware": 3}
+    return {"none": 0, "qcd": last.get(row["model"], 1), "signals": 4}[row["learning"]]
 
 
 def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.scripts import cli
 
 # Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR.
 TPR, FPR = 0.4, 0.01
@@ -132,7 +133,8 @@ def timing(system: Any, images: np.ndarray) -> dict[str, Any]:
 
     made = system.predict_function(images[:TIMED_EVENTS])
     if made is not None:
-        return {**time_one(*made), "how": "TF-Lite float16"}
+        with cli.silent_stderr():
+            return {**time_one(*made), "how": "TF-Lite float16"}
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -159,6 +161,9 @@ def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int
         row["auc"][process] = spread([auc(*pair) for pair in pairs], error)
         shares = [fpr_at_tpr(*pair, TPR) for pair in pairs]
         row["fpr_at_tpr"][process] = spread([share for share, _ in shares], shares[0][1])
+        if not any(share for share, _ in shares):
+            # No QCD event passes: 90 % confidence limit of a binomial.
+            row["fpr_at_tpr"][process]["limit"] = 1 - 0.1 ** (1 / int(is_qcd.sum()))
         points = [tpr_at_fpr(*pair, FPR) for pair in pairs]
         missing = next((p for p in points if p.value is None), None)
         if missing is not None:
@@ -173,7 +178,7 @@ def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int
 
 def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, luminosity: float) -> dict[str, Any]:
     """The rate [kHz] of weighted QCD above each seed's threshold of FPR; None with a reason where it is not known."""
-    from codae_l1.models.evaluation import tpr_at_fpr
+    from codae_l1.models.evaluation import MINIMUM_BACKGROUND, tpr_at_fpr
     from codae_l1.models.rates import background_rate
 
     if events.cross_section_pb is None:
@@ -184,9 +189,9 @@ def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, lumin
         if point.threshold is None or point.value is None:
             return {"value": None, "reason": point.reason}
         rates.append(background_rate(background, weight, point.threshold, events.cross_section_pb, luminosity))
-    refused = next((r for r in rates if r.rate_khz is None), None)
-    if refused is not None:
-        return {"value": None, "reason": refused.reason}
+    if any(r.rate_khz is None for r in rates):
+        reason = f"fewer than {MINIMUM_BACKGROUND:g} effective weighted QCD events pass, their number in brackets"
+        return {"value": None, "reason": reason, "effective": min(r.effective_events for r in rates)}
     return spread([r.rate_khz for r in rates], rates[0].error_khz)
 
 

@@ -17,6 +17,8 @@ from codae_l1.scripts.figures import TITLES, _figure, _style
 LOOKS = {"none": ("#5790fc", "s"), "qcd": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
 LEGEND = {"none": "no learning", "qcd": "learnt from QCD", "signals": "supervised"}
 FIRMWARE = ("#f89c20", "D")
+# Observables in the plot of costs, which need no multiplication -> line style.
+NO_NETWORK = {"block_power": "--", "active_pixels": "-"}
 # Signals of the ROC panels, and the scores drawn there, as (model, score), where the comparison has them.
 ROC_SIGNALS = ("h125", "h200", "svj2100", "svj3100")
 ROC_ROWS = {
@@ -47,7 +49,8 @@ def auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
             ax.plot(found["values"], [y] * len(found["values"]), "|", color=colour, markersize=5, alpha=0.6)
     ax.axvline(0.5, color="#9c9ca1", linewidth=0.6, linestyle=":")
     ax.set_yticks(range(len(rows)), [title(row) for row in rows])
-    ax.tick_params(axis="y", which="minor", left=False, right=False)
+    ax.minorticks_off()
+    ax.tick_params(top=False, right=False)
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlim=(None, 1.01))
     ax.set_title(TITLES[signal], loc="left")
 
@@ -58,28 +61,32 @@ def roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, n_backgroun
         for row in rows:
             if row["model"] == model and (row["score"] == score or (score is None and row["main"])):
                 ax.plot(ROC_GRID, row["roc"][signal], color=colour, linestyle=line, linewidth=1.1, label=title(row))
-    ax.set(xscale="log", xlim=(MINIMUM_BACKGROUND / n_background, 1), ylim=(0, 1.02), xlabel="FPR (QCD)", ylabel="TPR")
+    ax.set(xscale="log", xlim=(MINIMUM_BACKGROUND / n_background, 1), ylim=(0, 1.02), xlabel="FPR (QCD)")
     ax.set_title(TITLES[signal], loc="left")
 
 
 def cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]) -> None:
-    """Mean AUC over the signals against the MACs of an event; the firmware's LUT beside its point."""
-    for row in rows:
-        if row["main"] and row.get("macs"):
-            mean = np.mean([row["auc"][s]["value"] for s in signals])
-            colour, marker = look(row)
-            ax.plot(row["macs"], mean, marker, color=colour, markersize=5)
-            lut = f", {row['lut']:,} LUT" if row.get("lut") else ""
-            ax.annotate(row["model"] + lut, (row["macs"], mean), (4, 3), textcoords="offset points", fontsize=6.5)
-    for row in rows:
-        if row["model"] == "observables" and row["score"] in ("block_power", "active_pixels"):
-            mean = np.mean([row["auc"][s]["value"] for s in signals])
-            ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle="--")
-            ax.annotate(
-                row["score"], (0.99, mean), (0, 2), ("axes fraction", "data"), "offset points", fontsize=6.5, ha="right"
-            )
+    """Mean AUC over the signals against the MACs of an event; the firmware's LUT beside its name."""
+    points = [(_mean(row, signals), row) for row in rows if row["main"] and row.get("macs")]
+    flat = [(_mean(row, signals), row) for row in rows if row["model"] == "observables" and row["score"] in NO_NETWORK]
+    top, lowest = max(m for m, _ in points + flat), min(m for m, _ in points + flat)
+    name_at = lowest - 1.0
+    for mean, row in sorted(points, key=lambda point: point[0]):
+        colour, marker = look(row)
+        ax.plot(row["macs"], mean, marker, color=colour, markersize=5)
+        # A name goes up where it would cover the one below.
+        name_at = max(mean, name_at + 0.045 * (top - lowest))
+        text = row["model"] + (f", {row['lut']:,} LUT" if row.get("lut") else "")
+        ax.annotate(text, (row["macs"], mean), (1.25 * row["macs"], name_at), fontsize=7, va="center")
+    for mean, row in flat:
+        ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle=NO_NETWORK[row["score"]], label=row["score"])
+    ax.legend(frameon=False, loc="lower left")
     ax.set(xscale="log", xlabel="MACs an event", ylabel="mean AUC over the signals")
-    ax.margins(x=0.2)
+    ax.margins(x=0.3)
+
+
+def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:
+    return float(np.mean([row["auc"][s]["value"] for s in signals]))
 
 
 def auc_figure(content: dict[str, Any]) -> Figure:
@@ -102,20 +109,30 @@ def auc_figure(content: dict[str, Any]) -> Figure:
         return figure
 
 
-def curves_figure(content: dict[str, Any]) -> Figure:
-    """ROC curves of a few signals, and AUC against cost."""
+def roc_figure(content: dict[str, Any]) -> Figure:
+    """ROC curves of a few signals."""
     rows, signals = content["rows"], list(content["events"]["signals"])
     shown = [s for s in ROC_SIGNALS if s in signals] or signals[:1]
     with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, len(shown) + 1, 2.6 * (len(shown) + 1) + 1.4, 3.6)
-        for ax, signal in zip(axes[0], shown, strict=False):
+        figure, axes = _figure(1, len(shown), 2.4 * len(shown) + 1.2, 3.7, sharey=True)
+        for ax, signal in zip(axes[0], shown, strict=True):
             roc_panel(ax, rows, signal, content["events"]["qcd"])
-        cost_panel(axes[0, -1], rows, signals)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        axes[0, 0].set_ylabel("TPR")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure
 
 
+def cost_figure(content: dict[str, Any]) -> Figure:
+    """AUC against cost."""
+    with matplotlib.rc_context(_style()):
+        figure, axes = _figure(1, 1, 6.8, 4.4)
+        cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
+        return figure
+
+
+# Name of the file -> title, function.
 FIGURES = {
     "auc": ("AUC of every system on every signal", auc_figure),
-    "curves": ("ROC curves; AUC against MACs", curves_figure),
+    "roc": ("ROC curves", roc_figure),
+    "cost": ("Mean AUC against multiply-accumulates", cost_figure),
 }

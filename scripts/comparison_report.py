@@ -45,25 +45,24 @@ def markdown(content: dict[str, Any]) -> str:
         f"{n:,} {s}" for s, n in content["events"]["signals"].items()
     )
     parts = [
-        f"Events: {content['events']['what']}: {counts}.",
+        f"Events: {content['events']['what']}: {counts}. {legend}",
         "## AUC",
-        legend,
         _table(rows, signals, "auc"),
-        f"## FPR in % where {100 * TPR:.0f} % of the signal passes",
-        legend + " The less the better.",
+        f"## FPR where {100 * TPR:.0f} % of the signal passes",
+        "The less the better; where no QCD event passes, the 90 % confidence limit.",
         _table(rows, signals, "fpr_at_tpr"),
-        f"## TPR in % where {100 * FPR:.0f} % of QCD passes",
-        legend + f" Rate: of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
+        f"## TPR where {100 * FPR:.0f} % of QCD passes",
+        f"Rate: of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
         _table(rows, signals, "tpr_at_fpr", rate=True),
         *_reasons(rows),
         "## What they cost",
         "Parameters and multiply-accumulates (MACs) of the score that is quoted; CPU time of one event alone, one "
-        "thread. LUT and latency: see the run's report.",
+        "thread. LUT, latency and how they were got: the run's report.",
         _costs(rows),
     ]
     further = [row for row in content["rows"] if not is_shown(row)]
     if further:
-        parts += ["## Further scores, AUC", legend, _table(further, signals, "auc")]
+        parts += ["## Further scores, AUC", _table(further, signals, "auc")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,7 +72,7 @@ def page(content: dict[str, Any], figures: dict[str, str]) -> str:
     seeds = ", ".join(map(str, content["seeds"]))
     how = f"`{content['command']}`, commit {stamp['commit']}, seeds {seeds}, {stamp['time'][:10]}."
     seconds = sum(sum(s or 0 for s in row["seconds"]) for row in content["rows"] if row["main"])
-    how += f" Training and scoring took {seconds / 60:.0f} minutes in all."
+    how += f" Training and scoring took {seconds / 60:.0f} minutes."
     shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
     return "\n".join([_INTRODUCTION, how, "", shown, "", markdown(content)])
 
@@ -96,7 +95,9 @@ def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
     ('81.0 ± 1.2 / 0.4', '-')
     """
     if value["value"] is None:
-        return "-"
+        return f"[{value['effective']:.1f}]" if "effective" in value else "-"
+    if "limit" in value:
+        return f"< {scale * value['limit']:.{digits}f}"
     text = f"{scale * value['value']:.{digits}f}"
     text += "" if value.get("error") is None else f" ± {scale * value['error']:.{digits}f}"
     return text + ("" if value.get("spread") is None else f" / {scale * value['spread']:.{digits}f}")
@@ -132,4 +133,4 @@ def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict],
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:
     """Why a cell is empty, each reason once."""
     found = [v["reason"] for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
-    return ["A dash: " + "; ".join(dict.fromkeys(found)) + "."] if found else []
+    return ["No number: " + "; ".join(dict.fromkeys(found)) + "."] if found else []

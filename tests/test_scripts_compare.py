@@ -102,6 +102,9 @@ def test_a_row_is_the_mean_over_seeds_its_error_and_spread():
     tpr = [np.mean(s[SIGNAL == "h125"] > np.sort(s[qcd])[-11]) for s in SCORES]
     assert row["tpr_at_fpr"]["h125"]["values"] == tpr
     assert row["roc"]["h125"][-1] == 1.0
+    easy = measure([(SIGNAL != "qcd") * 1.0], COMPARED, 5, 2e34)["fpr_at_tpr"]["h125"]
+    assert easy["value"] == 0
+    assert (1 - easy["limit"]) ** 1000 == pytest.approx(0.1)
 
 
 def test_the_rate_of_one_percent_is_the_weighted_one():
@@ -114,6 +117,11 @@ def test_the_rate_of_one_percent_is_the_weighted_one():
     assert found["value"] == pytest.approx(2.0 * share)
     assert found["error"] > 0
     assert found["spread"] is None
+    heavy = np.where(np.arange(3001) == np.argmax(qcd), 1e4, weight)
+    passing = heavy[np.argsort(-qcd)[:30]]
+    few = rate_at_fpr([qcd], replace(many, weight=heavy), 2e34)
+    assert few["value"] is None
+    assert few["effective"] == pytest.approx(passing.sum() ** 2 / np.square(passing).sum())
     unknown = ComparedEvents(signal, signal, signal, weight, None, "no sigma", "", "")
     assert rate_at_fpr([qcd], unknown, 2e34) == {"value": None, "reason": "no sigma"}
 
@@ -162,8 +170,10 @@ def handmade() -> dict:
 
 def test_the_tables_of_a_handmade_comparison():
     lines = markdown(handmade()).splitlines()
-    assert lines[0] == "Events: the run's test events: 1,728 QCD events; of the signals 300 h125, 300 svj3100."
-    assert lines[lines.index("## AUC") + 4 :][:7] == [
+    assert lines[0].startswith(
+        "Events: the run's test events: 1,728 QCD events; of the signals 300 h125, 300 svj3100. "
+    )
+    assert lines[lines.index("## AUC") + 2 :][:7] == [
         "|  | learnt from | h125 | svj3100 |",
         "|---|---:|---:|---:|",
         "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | 76.6 ± 1.0 |",
@@ -173,18 +183,20 @@ def test_the_tables_of_a_handmade_comparison():
         "",
     ]
     assert "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | - | 0.500 ± 0.010 / 0.002 |" in lines
-    assert "A dash: too few." in lines
+    assert "No number: too few." in lines
     assert "| firmware: rtl | 1,234 | 5,000 | 0.25 | TF-Lite float16 | 45 | 6,025 | 20 |" in lines
-    assert lines[lines.index("## Further scores, AUC") + 6 :] == [
+    assert lines[lines.index("## Further scores, AUC") + 4 :] == [
         "| codae: z_norm | QCD | 50.0 ± 1.0 / 0.2 | 50.0 ± 1.0 |"
     ]
     assert cell({"value": 0.5, "error": None}, 1, 2) == "0.50"
+    assert cell({"value": 0.0, "error": 0.1, "limit": 0.0013}, 100, 2) == "< 0.13"
+    assert cell({"value": None, "reason": "few", "effective": 3.94}) == "[3.9]"
 
 
 def test_the_page_names_command_commit_and_seeds():
     text = page(handmade(), {"a plot": "comparison-auc.svg"})
     assert "`python scripts/compare.py --run runs/demo`, commit abc, seeds 1, 2, 2026-11-22." in text
-    assert "Training and scoring took 4 minutes in all." in text
+    assert "Training and scoring took 4 minutes." in text
     assert "![a plot](comparison-auc.svg)" in text
     assert "(jets.md)" in text
 
@@ -195,8 +207,12 @@ def test_the_figures_show_every_row_once():
     panel = figure.axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()][::3] == ["codae: mse", "firmware: rtl"]
     assert panel.get_title(loc="left") == "SUEP 125 GeV"
-    cost = comparison_figures.curves_figure(content).axes[-1]
-    assert {t.get_text() for t in cost.texts} == {"codae", "firmware, 6,025 LUT", "block_power"}
+    cost = comparison_figures.cost_figure(content).axes[0]
+    assert {t.get_text() for t in cost.texts} == {"codae", "firmware, 6,025 LUT"}
+    assert [t.get_text() for t in cost.get_legend().get_texts()] == ["block_power"]
+    curves = comparison_figures.roc_figure(content).axes
+    assert [panel.get_title(loc="left") for panel in curves] == ["SUEP 125 GeV", "SVJ 3.1 TeV"]
+    assert len(curves[0].lines) == 4
 
 
 def test_a_part_is_kept_for_what_it_was_made_from(tmp_path):
@@ -248,7 +264,7 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert content["events"] == {"what": "the run's test events", "qcd": 60, "signals": {"h125": 15, "svj3100": 15}}
     assert "firmware: " in capsys.readouterr().out
     assert (tmp_path / "page-auc.svg").exists()
-    assert (run / "comparison" / "curves.svg").exists()
+    assert (run / "comparison" / "roc.svg").exists()
     trained.clear()
     changed = tmp_path / "changed.toml"
     changed.write_text(config.read_text().replace("trees = 5", "trees = 6"))
