@@ -2,9 +2,11 @@
 
 integer bits = ceil(log2(margin * range)), where the range is a quantile over the calibration events of an event's
 largest magnitude; quantile 1, the default, is the largest value of all, and a quantile q lets at most a share 1 - q of
-them saturate for certain. The input's word may be fitted likewise (`calibrate_input`), before the float model is
-trained on what it holds. A saturated output is still monotone, a wrapped one would not be, so the words saturate. The bias gets one fraction bit more than the products have and ends on
-an odd word (`without_ties`): then no sum lies half-way between two words, and half to even = half up, cheaper in logic.
+them saturate. The input's word may be fitted likewise (`calibrate_input`), before the float model is trained on what it
+holds. A saturated output is still monotone, a wrapped one would not be, so the words saturate.
+
+The bias gets one fraction bit more than the products have and ends on an odd word (`without_ties`): then no sum lies
+half-way between two words, and half to even = half up, cheaper in logic.
 """
 
 import dataclasses
@@ -71,11 +73,11 @@ def calibrate_input(
     Where tracks alone are read, no cell can hold more than its pixels, and no more bits are taken.
 
     >>> counts = np.full((4, 18, 15, 1), 3)
-    >>> calibrate_input(FirmwareConfig(), counts, 1.5).count_bits, calibrate_input(FirmwareConfig(), counts, 9).count_bits
-    (3, 5)
+    >>> [calibrate_input(FirmwareConfig(), counts, margin).count_bits for margin in (1.5, 9.0)]
+    [3, 5]
     """
     _check_margins(margin)
-    largest = margin * _quantile(np.asarray(counts).reshape(len(counts), -1).max(axis=1, initial=0), quantile)
+    largest = margin * _quantile(np.asarray(counts).max(axis=(1, 2, 3), initial=0), quantile)
     if config.inputs == ("tracks",):
         largest = min(largest, config.pool**2)
     return dataclasses.replace(config, count_bits=max(int(np.floor(largest)).bit_length(), 1))
