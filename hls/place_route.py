@@ -50,27 +50,30 @@ def place_and_route(
     achieved_mhz, asked_mhz, bitstream (path or None), seconds, how.
     Raises ToolError where the extra is missing or a tool fails, InputError where there is no Verilog.
     """
-    if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
-        raise ToolError(f"the package {PACKAGE} is not installed", "the extra `place`", "pip install -e .[place]")
+    _check_installed()
     source = board_source(rtl, bitstream)
     steps = _steps([name for name in source if name.endswith(".v")], config, seed, bitstream)
     names = tuple(step.name for step in steps)
     work = Path(work)
     limit = "hls.tool_timeout_s" if timeout_s is None else "--timeout-s"
     done = run_steps(steps, source, work, names, timeout_s or config.tool_timeout_s, follow, progress, limit)
-    placed = done["place"]["found"]
-    path = work / "project" / FOLDER / "board.bit" if bitstream else None
+    path = str(Path(work) / "project" / FOLDER / "board.bit") if bitstream else None
     return {
         "chip": CHIP,
         "tool": "Yosys synth_ecp5, nextpnr-ecp5",
         "design": f"the pipeline in a harness of four pins ({HARNESS})"
         if bitstream
         else "the pipeline, out of context",
-        **placed,
-        "bitstream": str(path) if path else None,
+        **done["place"]["found"],
+        "bitstream": path,
         "seconds": {name: done[name]["seconds"] for name in names},
         "how": f"placed and routed on {CHIP}: figures of that chip, not of {config.part}",
     }
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
+        raise ToolError(f"the package {PACKAGE} is not installed", "the extra `place`", "pip install -e .[place]")
 
 
 def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:

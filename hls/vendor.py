@@ -14,7 +14,7 @@ from typing import Any
 from codae_l1.data.errors import InputError
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.hls4ml_steps import hls4ml_steps
-from codae_l1.hls.vendor_steps import Step, run_step
+from codae_l1.hls.vendor_steps import run_step
 from codae_l1.hls.vivado import rows as vivado_rows
 from codae_l1.hls.vivado import synthesize_with_vivado
 
@@ -52,8 +52,8 @@ def run_vendor(
     record's sentence says so, marked FAILED, and the other tool goes on: the open figures stand without either.
     """
     tools, say = vendor_tools(), progress or (lambda done, total, text: None)
-    record: dict[str, Any] = {"tools": tools, "records": []}
-    record |= {"CSynthesisReport": None, "VivadoSynthReport": None, "TimingReport": None}
+    keys = ("CSynthesisReport", "VivadoSynthReport", "TimingReport")
+    record: dict[str, Any] = {"tools": tools, "records": [], **dict.fromkeys(keys)}
     found: list[tuple[str, str, str]] = []
     failed: list[str] = []
     hls = any(tools[name] for name in _HLS)
@@ -61,10 +61,8 @@ def run_vendor(
     total = hls + vivado
     if hls:
         with _kept(failed, strict):
-            step = next(step for step in hls4ml_steps(project) if step.name == "csynth")
-            name, _ = step.program()
-            say(0, total, f"{name} synthesises the hls4ml project")
-            found.append(_run_hls(step, name, Path(project), config, record, opened))
+            say(0, total, "the HLS tool synthesises the hls4ml project")
+            found.append(_run_hls(Path(project), config, record, opened))
     if vivado:
         say(total - 1, total, "vivado synthesises the RTL")
         with _kept(failed, strict):
@@ -86,8 +84,10 @@ def _kept(failed: list[str], strict: bool) -> Iterator[None]:
 
 
 def _run_hls(
-    step: Step, name: str, project: Path, config: HlsConfig, record: dict[str, Any], opened: dict[str, Any] | None
+    project: Path, config: HlsConfig, record: dict[str, Any], opened: dict[str, Any] | None
 ) -> tuple[str, str, str]:
+    step = next(step for step in hls4ml_steps(project) if step.name == "csynth")
+    name, _ = step.program()
     content = run_step(step, project, project / _LOG, config.tool_timeout_s)
     report, tool = content["CSynthesisReport"], f"{name} {content['version']}"
     record["CSynthesisReport"] = report

@@ -95,11 +95,7 @@ def run_steps(
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
     with locked(work / ".lock") as lock:
-        done: dict[str, dict[str, Any]] = {}
-        for step in steps:
-            content = _kept(step, work, _inputs(step, digest, done))
-            if content is not None:
-                done[step.name] = content
+        done = _kept(steps, work, digest)
         todo = [step for step in steps if step.name in wanted and step.name not in done]
         for step in todo:
             step.program()
@@ -108,22 +104,30 @@ def run_steps(
         todo = _with_followers(steps, todo, wanted, done)
         for number, step in enumerate(todo):
             say(number, len(todo), f"{step.name}: {step.says}")
-            inputs, started, log = _inputs(step, digest, done), time.time(), (work / f"{step.name}.log").resolve()
             heard = None if follow is None else lambda line, name=step.name: follow(name, line)
-            found = run_step(step, work / "project", log, timeout_s, follow=heard, lock=lock, limit=limit)
-            folder = work / "project" / step.folder
-            done[step.name] = {
-                "step": step.name,
-                "inputs": inputs,
-                "program": step.program()[1],
-                "seconds": round(time.time() - started, 1),
-                "log": str(log),
-                "reports": {file: sha256(folder / file) for file in step.leaves},
-                "found": found,
-            }
-            write_json(work / f"{step.name}.json", done[step.name])
+            options = {"follow": heard, "lock": lock, "limit": limit}
+            done[step.name] = _do(step, work, _inputs(step, digest, done), timeout_s, options)
         say(len(todo), len(todo), "all steps done")
     return done
+
+
+def _do(step: Step, work: Path, inputs: str | None, timeout_s: float, options: dict[str, Any]) -> dict[str, Any]:
+    """Do one step and write its JSON."""
+    started, log, folder = time.time(), (work / f"{step.name}.log").resolve(), work / "project" / step.folder
+    file = work / f"{step.name}.json"
+    file.unlink(missing_ok=True)
+    found = run_step(step, work / "project", log, timeout_s, **options)
+    content = {
+        "step": step.name,
+        "inputs": inputs,
+        "program": step.program()[1],
+        "seconds": round(time.time() - started, 1),
+        "log": str(log),
+        "reports": {name: sha256(folder / name) for name in step.leaves},
+        "found": found,
+    }
+    write_json(file, content)
+    return content
 
 
 def _with_needs(steps: list[Step], selected: tuple[str, ...]) -> set[str]:
@@ -163,7 +167,17 @@ def _inputs(step: Step, digest: str, done: dict[str, Any]) -> str | None:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _kept(step: Step, work: Path, inputs: str | None) -> dict[str, Any] | None:
+def _kept(steps: list[Step], work: Path, digest: str) -> dict[str, dict[str, Any]]:
+    """{step: its JSON} of the steps that are done."""
+    done: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        content = _kept_step(step, work, _inputs(step, digest, done))
+        if content is not None:
+            done[step.name] = content
+    return done
+
+
+def _kept_step(step: Step, work: Path, inputs: str | None) -> dict[str, Any] | None:
     """The JSON of a step that is done: same inputs and program, and its reports are still there, unchanged."""
     file, folder = work / f"{step.name}.json", work / "project" / step.folder
     if inputs is None or not file.is_file():
