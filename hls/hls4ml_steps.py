@@ -25,9 +25,9 @@ from codae_l1.hls.reports import (
     parse_csim,
     parse_csynth,
     parse_results,
-    parse_utilization,
 )
 from codae_l1.hls.vendor_steps import Step
+from codae_l1.hls.vivado_reports import parse_utilization
 
 # What a step's reader takes: text and source of each report, then of the log.
 Texts = list[tuple[str, Source]]

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from codae_l1.data.errors import InputError
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.parts import part
-from codae_l1.hls.reports import Source, Timing, Utilization, parse_timing, parse_utilization
+from codae_l1.hls.reports import Source
 from codae_l1.hls.rtl import TOP
 from codae_l1.hls.vendor_steps import Step, run_step
+from codae_l1.hls.vivado_reports import Timing, Utilization, parse_timing, parse_utilization
 
 STEPS = ("synthesis", "implementation")
 # The folder of the scripts and reports, beside src/ of the RTL.

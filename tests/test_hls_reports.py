@@ -15,9 +15,8 @@ from codae_l1.hls.reports import (
     parse_csynth,
     parse_nextpnr,
     parse_results,
-    parse_timing,
-    parse_utilization,
 )
+from codae_l1.hls.vivado_reports import parse_timing, parse_utilization
 
 REPORTS = Path(__file__).parent / "vendor_reports"
 TEXTS = {path.name: path.read_text() for path in REPORTS.iterdir()}

@@ -8,8 +8,9 @@ import pytest
 
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.reports import Source, parse_utilization
+from codae_l1.hls.reports import Source
 from codae_l1.hls.vendor import run_vendor
+from codae_l1.hls.vivado_reports import parse_utilization
 
 REPORTS = Path(__file__).parent / "vendor_reports"
 UTILIZATION = (REPORTS / "utilization.rpt").read_text()
