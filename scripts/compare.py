@@ -30,18 +30,20 @@ def command() -> None:
     parser.add_argument("--out", type=Path, help="folder to write (default: RUN/comparison)")
     parser.add_argument("--page", type=Path, help="Markdown page to make, figures beside it")
     arguments = parser.parse_args()
-    names = check(arguments)
     for file in arguments.events or ():
         cli.existing(str(file))
+    cli.import_tensorflow()
+    names = check(arguments)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     from codae_l1.scripts import make_data
-    from codae_l1.scripts.comparison import file_events, run_events
+    from codae_l1.scripts.comparison import complexity_bias, file_events, run_events
 
     stage.do(run, "make_data", make_data.work)
     events = file_events(arguments.events) if arguments.events else run_events(run)
     out = arguments.out or run.folder / "comparison"
     rows = compare(run, names, arguments.seeds, events, out)
     content = describe(run, rows, events, arguments.seeds)
+    content["complexity_bias"] = complexity_bias(run, events)
     print(write(content, out, arguments.page))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.scripts import cli
 
 # Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR.
@@ -22,6 +23,8 @@ TPR, FPR = 0.4, 0.01
 ROC_GRID = np.logspace(-3, 0, 61)
 # Events that a network is timed and held against Keras on.
 TIMED_EVENTS = 16
+# Of the auto-encoder (principal components of the pooled mask) whose complexity bias is shown.
+BIAS_COMPONENTS = 5
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,32 @@ def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, lumin
         reason = f"fewer than {MINIMUM_BACKGROUND:g} effective weighted QCD events pass, their number in brackets"
         return {"value": None, "reason": reason, "effective": min(r.effective_events for r in rates)}
     return spread([r.rate_khz for r in rates], rates[0].error_khz)
+
+
+def complexity_bias(run: Any, events: ComparedEvents) -> dict[str, Any]:
+    """Does an auto-encoder flag what it has not seen, or what is complicated? Signal -> the AUCs of both directions.
+
+    Principal components of the pooled track mask (18 x 15 counts) are fitted to as many validation events of QCD, or of
+    the signal. `from_qcd`: AUC of the reconstruction error of the first for the signal against QCD. `from_signal`: of
+    the second for QCD against the signal: below 0.5 it calls its own training class the more anomalous one.
+    """
+    from codae_l1.models.evaluation import auc_with_error
+    from codae_l1.models.pca import PrincipalComponents
+    from codae_l1.models.scores import track_mask
+    from codae_l1.scripts.dataset import read_split
+
+    learned = read_split(run, "validation", qcd_only=False)
+    pooled = [active_counts_float(track_mask(e.images), PoolingConfig()) for e in (learned, events)]
+    found = {}
+    for process in (s for s in SIGNALS if s in events.signal and np.sum(learned.signal == s) > BIAS_COMPONENTS):
+        n, errors = int(np.sum(learned.signal == process)), {}
+        for name, own, other in (("from_qcd", QCD, process), ("from_signal", process, QCD)):
+            model = PrincipalComponents.fit(pooled[0][learned.signal == own][:n], BIAS_COMPONENTS)
+            score = model.score(pooled[1])
+            pair = (score[events.signal == own], score[events.signal == other])
+            errors[name] = dict(zip(("value", "error"), auc_with_error(*pair, n_bootstrap=50), strict=True))
+        found[process] = errors
+    return found
 
 
 def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:

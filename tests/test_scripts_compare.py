@@ -164,6 +164,7 @@ def handmade() -> dict:
             row("bdt", "log_odds", "signals", 0.972, macs=0),
             row("firmware", "rtl", "qcd", 0.91, lut=6025, latency_ns=20.0),
         ],
+        "complexity_bias": {"h125": {name: {"value": 0.25, "error": 0.01} for name in ("from_qcd", "from_signal")}},
         "stamp": {"commit": "abc", "time": "2026-11-22T09:00:00Z"},
     }
 
@@ -184,6 +185,7 @@ def test_the_tables_of_a_handmade_comparison():
     ]
     assert "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | - | 0.500 ± 0.010 / 0.002 |" in lines
     assert "No number: too few." in lines
+    assert "| fitted to the signal, flags QCD | 25.0 ± 1.0 |" in lines
     assert "| firmware: rtl | 1,234 | 5,000 | 0.25 | TF-Lite float16 | 45 | 6,025 | 20 |" in lines
     assert lines[lines.index("## Further scores, AUC") + 4 :] == [
         "| codae: z_norm | QCD | 50.0 ± 1.0 / 0.2 | 50.0 ± 1.0 |"
@@ -262,6 +264,9 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert 0 < rows["mahalanobis", "z_m"]["largest_difference"] < 0.1
     assert rows["observables", "active_pixels"]["auc"]["h125"]["value"] > 0.99
     assert content["events"] == {"what": "the run's test events", "qcd": 60, "signals": {"h125": 15, "svj3100": 15}}
+    bias = content["complexity_bias"]["svj3100"]
+    assert bias["from_qcd"]["value"] > 0.9  # the signals here have twice the pixels of QCD
+    assert bias["from_signal"]["value"] < 0.1
     assert "firmware: " in capsys.readouterr().out
     assert (tmp_path / "page-auc.svg").exists()
     assert (run / "comparison" / "roc.svg").exists()
