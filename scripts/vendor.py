@@ -45,7 +45,7 @@ def command() -> None:
     from codae_l1.scripts.run_folder import stamp
 
     run.read("synthesize")
-    designs = {"hls4ml": (HLS_STEPS, hls_design), "rtl": (RTL_STEPS, rtl_design)}
+    designs: dict[str, Any] = {"hls4ml": (HLS_STEPS, hls_design), "rtl": (RTL_STEPS, rtl_design)}
     record = {
         name: run_design(run, name, *design(run, arguments), arguments)
         for name, (steps, design) in designs.items()
