@@ -24,6 +24,7 @@ from keras import ops
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import QCD, SUEP_MASSES
+from codae_l1.models.evaluation import auc
 from codae_l1.models.layers import register
 from codae_l1.models.macs import layer_macs
 from codae_l1.models.network import Network, SeededLayers, in_slices
@@ -231,7 +232,9 @@ class CctSystemConfig:
     """Published: PAPER_CCT (classes aside), 30 epochs."""
 
     model: CctConfig = COMPACT_CCT
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=20, batch_size=32, final_rate=0.05))
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=20, batch_size=32, learning_rate=2e-3, final_rate=0.05)
+    )
 
 
 class CctSystem(KerasSystem):
@@ -266,9 +269,18 @@ class CctSystem(KerasSystem):
         """Nothing to fix: each score is the probability of a signal."""
         self.signs = dict.fromkeys(self.raw_scores(qcd_images[:1]), 1)
 
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probability of each class, (N, C) float64."""
+        return in_slices(lambda x: self.model(x), energy_images(images)).astype(np.float64)
+
+    def classification(self, batch: Batch) -> dict[str, float]:
+        """How well the classes are told apart: accuracy, and the AUC of `one_hot_auc`."""
+        p, index = self.probabilities(batch.images), class_index(batch.label, self.classes)
+        return {"accuracy": float(np.mean(p.argmax(axis=1) == index)), "auc": one_hot_auc(p, index)}
+
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """signal, and of three classes suep and svj."""
-        p = in_slices(lambda x: self.model(x), energy_images(images)).astype(np.float64)
+        p = self.probabilities(images)
         return {"signal": 1 - p[:, 0], **{name: p[:, i] for i, name in enumerate(self.classes) if i and len(p.T) > 2}}
 
 
@@ -277,6 +289,16 @@ class CctThreeClassSystem(CctSystem):
 
     name = "cct_three_class"
     classes = THREE_CLASS
+
+
+def one_hot_auc(probabilities: np.ndarray, index: np.ndarray) -> float:
+    """Micro-averaged AUC of classes, as Keras's AUC on one-hot labels: all N x C probabilities in one ROC curve.
+
+    >>> one_hot_auc(np.array([[0.7, 0.3], [0.6, 0.4]]), np.array([0, 1]))  # 0.7, 0.4 are right, 0.3, 0.6 are wrong
+    0.75
+    """
+    right = np.arange(probabilities.shape[1]) == index[:, None]
+    return auc(probabilities[~right], probabilities[right])
 
 
 def class_index(label: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:

@@ -86,7 +86,9 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     """
     from codae_l1.data.artifact import read_json, write_json
     from codae_l1.models.codae import load_codae
+    from codae_l1.models.system import Batch
     from codae_l1.models.systems import create_system
+    from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.run_folder import clear_unless, stamp
 
     check_model(name)
@@ -116,6 +118,9 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     content: dict[str, Any] = {"name": name, "supervised": system.supervised, "main_score": system.main_score}
     content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(b) for b in batches]}
     content |= {"orientation": getattr(system, "signs", {}), "history": history}
+    if hasattr(system, "classification"):
+        test = read_split(run, "test", qcd_only=False)
+        content["test"] = system.classification(Batch(test.images, test.signal))
     write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
     return system, seconds
 

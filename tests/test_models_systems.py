@@ -1,22 +1,26 @@
 """The systems of the comparison: sizes, exact behaviour, scores without labels, save and load to the bit, refusals."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import keras
 import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
+from codae_l1.data.sample import SAMPLE
+from codae_l1.data.splits import split_of
+from codae_l1.data.store import EventFile
 from codae_l1.models.cct import CctConfig, CctSystem, CctSystemConfig, CctThreeClassSystem
 from codae_l1.models.codae import TINY
 from codae_l1.models.dirichlet import DirichletConfig, DirichletSystem, DirichletSystemConfig, DirichletVae
+from codae_l1.models.evaluation import auc
 from codae_l1.models.full import CodaeSystem, CodvaeSystem, FullModelConfig
 from codae_l1.models.qcd_or_what import QcdOrWhatConfig, QcdOrWhatSystem, QcdOrWhatSystemConfig
 from codae_l1.models.scores import orientations
 from codae_l1.models.system import Batch
 from codae_l1.models.systems import SYSTEMS, SystemsConfig, create_system
-from codae_l1.models.training import TrainingConfig
+from codae_l1.models.training import TrainingConfig, train
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -58,41 +62,31 @@ def trained(request, tmp_path_factory):
     return system, system.fit(batch_for(name, 24), batch_for(name, 9), folder), folder
 
 
-def check_saving(system, images, path):
-    """A system of another seed takes every number from the file."""
-    system.save(path)
+def test_saved_system_scores_equal_to_the_bit(trained, tmp_path):
+    system, history, folder = trained
+    images = events(5).images
+    system.save(tmp_path / system.file)
+    # A system of another seed takes every number from the file.
     other = create_system(system.name, SMALL[system.name], seed=4)
-    other.load(path)
+    other.load(tmp_path / system.file)
     ours, theirs = system.scores(images), other.scores(images)
     assert set(ours) == set(theirs)
     for name, score in ours.items():
         assert score.dtype == np.float64
-        assert score.shape == (len(images),)
+        assert score.shape == (5,)
         assert (score == theirs[name]).all(), name
     assert system.main_score in ours
     assert other.parameters == system.parameters > 0
     assert other.macs == system.macs > 0
-
-
-def test_saved_system_scores_equal_to_the_bit(trained, tmp_path):
-    system, history, folder = trained
-    check_saving(system, events(5).images, tmp_path / system.file)
     assert json.loads((folder / "history.json").read_text()) == history
     assert len(history["loss"]) == 2
-    function, inputs = system.predict_function(events(2).images)
+    function, inputs = system.predict_function(images[:2])
     assert [(x.dtype, len(x)) for x in inputs] == [(np.float32, 2)]
     np.testing.assert_allclose(values(function(*inputs)), values(system.model(inputs[0])), atol=1e-6)
 
 
-def test_wrapped_full_model_keeps_its_orientation(tmp_path):
-    system, images = create_system("codvae", SMALL["codvae"], seed=3), events(6).images
-    system.orient_by(images)
-    assert set(system.signs.values()) == {1, -1}
-    check_saving(system, images, tmp_path / system.file)
-
-
-# The VAE draws numbers in every step by its seed, dropout by a counter that the checkpoint keeps.
-@pytest.mark.parametrize("trained", ["dirichlet", "cct_three_class"], indirect=True)
+# Dropout counts its draws, which the checkpoint keeps.
+@pytest.mark.parametrize("trained", ["cct_three_class"], indirect=True)
 def test_killed_training_goes_on_with_the_same_numbers(trained, tmp_path):
     whole, history, _ = trained
 
@@ -113,11 +107,11 @@ def test_killed_training_goes_on_with_the_same_numbers(trained, tmp_path):
 def test_unsupervised_systems_refuse_signals(name, tmp_path):
     mixed = events(9, ("qcd", "h125", "svj2100"))
     system = create_system(name, SMALL[name])
-    for train, validation in ((mixed, events(3)), (events(3), mixed)):
+    for learnt, apart in ((mixed, events(3)), (events(3), mixed)):
         with pytest.raises(
             InputError, match=f"6 events of h125, svj2100 for the training of {name}; expected QCD alone"
         ):
-            system.fit(train, validation, tmp_path)
+            system.fit(learnt, apart, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -125,9 +119,9 @@ def test_unsupervised_systems_refuse_signals(name, tmp_path):
 def test_supervised_systems_name_the_classes_that_are_missing(name, tmp_path):
     mixed, expected = events(9, ("qcd", "h125", "svj2100")), "signal" if name == "cct" else "suep and no svj"
     system = create_system(name, SMALL[name])
-    for train, validation in ((events(6), mixed), (mixed, events(6))):
+    for learnt, apart in ((events(6), mixed), (mixed, events(6))):
         with pytest.raises(InputError, match=f"no {expected} events among 6 for the training of {name}; .*supervised"):
-            system.fit(train, validation, tmp_path)
+            system.fit(learnt, apart, tmp_path)
 
 
 def test_untrained_system_has_no_orientation():
@@ -170,13 +164,36 @@ def test_prior_and_codvae_survive_in_a_wrapped_model():
 
 
 def test_augmentation_of_jet_images_is_refused(tmp_path):
-    system = DirichletSystem(DirichletSystemConfig(DirichletConfig((40, 40), 4), TRAINING))
     jets = np.full((9, 40, 40, 1), 1 / 1600, "float32")
-    system.network_inputs = lambda images: images
     with pytest.raises(InputError, match="augment = true for images of 40 rows; expected 72 rows"):
-        system.fit(Batch(jets, np.full(9, "qcd")), Batch(jets, np.full(9, "qcd")), tmp_path)
-    system.config = replace(system.config, training=replace(TRAINING, augment=False, epochs=1))
-    system.fit(Batch(jets, np.full(9, "qcd")), Batch(jets, np.full(9, "qcd")), tmp_path)
-    assert isinstance(system.model, DirichletVae)
-    # A constant image is what a softmax of equal logits gives: nothing is lost but what training has moved.
-    assert system.scores(jets)["kl"].max() < 0.5
+        train(DirichletVae(DirichletConfig((40, 40), 4)), jets, jets, TRAINING, tmp_path)
+
+
+def test_binary_cct_has_one_score():
+    system = create_system("cct", SMALL["cct"])
+    batch = events(4, ("qcd", "h125"))
+    system.orient_by(batch.images)
+    p = system.probabilities(batch.images)
+    assert p.shape == (4, 2)
+    scores = system.scores(batch.images)
+    assert list(scores) == ["signal"]
+    assert (scores["signal"] == 1 - p[:, 0]).all()
+    found = system.classification(batch)
+    assert found["accuracy"] == np.mean((p[:, 1] > p[:, 0]) == (batch.label != "qcd"))
+    assert found["auc"] == auc(np.r_[p[::2, 1], p[1::2, 0]], np.r_[p[::2, 0], p[1::2, 1]])
+
+
+def test_three_class_cct_learns_the_shipped_events(tmp_path):
+    """Half of the compact CCT's filters, five epochs; `train.py --model cct_three_class`: docs/training.md."""
+    with EventFile(SAMPLE) as file:
+        chosen = np.flatnonzero(split_of(file.pileup_block) == "validation")
+        learnt, apart = (file.read_where(part) for part in (chosen[::2], chosen[1::4]))
+    config = CctSystemConfig(
+        CctConfig(filters=(8, 16, 32), heads=2, key=16, mlp=(32, 32)),
+        TrainingConfig(epochs=5, batch_size=32, learning_rate=4e-3, final_rate=0.05),
+    )
+    system = create_system("cct_three_class", config, seed=1)
+    system.fit(Batch(learnt.images, learnt.signal), Batch(apart.images, apart.signal), tmp_path)
+    found = system.classification(Batch(apart.images, apart.signal))
+    assert found["auc"] > 0.88
+    assert found["accuracy"] > 0.65

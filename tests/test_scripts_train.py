@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codae_l1.data.artifact import read_json
+from codae_l1.data.artifact import read_json, write_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.data.store import write_events
 from codae_l1.models import training
-from codae_l1.models.codae import load_codae
+from codae_l1.models.codae import TINY, CoDAE, save_codae
+from codae_l1.models.scores import codae_scores, orientations, track_mask
 from codae_l1.models.systems import SYSTEMS
-from codae_l1.scripts import cli, dataset, make_data, stage, train
+from codae_l1.scripts import cli, dataset, stage, train
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -99,18 +100,26 @@ def test_the_documented_command_trains_once(call, config, tmp_path, capsys):
     assert read_json(run / "systems" / "dirichlet" / "seed-3" / "system.json")["history"] != record["history"]
 
 
-def test_the_run_s_full_model_is_not_trained_twice(call, config, tmp_path, monkeypatch):
-    run = stage.open_run(tmp_path / "run", config)
-    stage.do(run, "make_data", make_data.work)
-    assert call("--run", run.folder) == 0
-    assert run.is_done("train")
+def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch):
+    run, stored = stage.open_run(tmp_path / "run", config), CoDAE(TINY, seed=5)
+    save_codae(stored, run.path("train", "codae.keras"))
+    write_json(run.folder / "train.json", {"history": {"loss": [1.0]}, "stamp": {"seconds": 100.0}})
+    assert not train.is_full_model(run, "codae", 3)
+    monkeypatch.setattr(run, "is_done", lambda name: name == "train")
     monkeypatch.setattr(training, "train", None)
     system, seconds = train.train_system(run, "codae", 3)
-    assert seconds >= run.read("train")["stamp"]["seconds"]
-    assert system.signs == run.read("train")["orientation"]
+    assert 100 <= seconds < 1000
     masks = (np.random.default_rng(1).random((3, 72, 58, 1)) < 0.02).astype("float32")
-    stored = load_codae(run.path("train", "codae.keras"))
     assert (np.asarray(system.model(masks)) == np.asarray(stored(masks))).all()
+    record = read_json(run.path("systems", "codae", "seed-3", "system.json"))
+    assert record["history"] == {"loss": [1.0]}
+    assert record["orientation"] == system.signs
+    # The signs are of QCD in the validation split.
+    qcd = track_mask(dataset.read_split(run, "validation").images)
+    assert system.signs == orientations(codae_scores(stored, qcd))
+    kept, _ = train.train_system(run, "codae", 3)
+    assert kept.signs == system.signs
+    assert (np.asarray(kept.model(masks)) == np.asarray(stored(masks))).all()
     assert not train.is_full_model(run, "codae", 4)
     assert not train.is_full_model(run, "codvae", 3)
 
