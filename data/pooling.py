@@ -72,6 +72,15 @@ class PoolingConfig:
         """
         return int(self.energy_lsb_gev / TOWER_LSB_GEV).bit_length() - 1
 
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        """Bits that the sums of each input are shifted right: none for counts.
+
+        >>> PoolingConfig(inputs=("tracks", "hcal")).shifts
+        (0, 3)
+        """
+        return tuple(0 if name == "tracks" else self.energy_shift for name in self.inputs)
+
 
 def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
     """Images (N, 72, 58, 3) GeV -> (N, 72, 58, inputs) int64: 1 where a track is, or ET in TOWER_LSB_GEV, floored."""
@@ -85,8 +94,12 @@ def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> 
 
 def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
     """The integer twin: images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
-    shifts = [0 if name == "tracks" else config.energy_shift for name in config.inputs]
-    return _sum_cells(tower_words(images, config), config) >> np.array(shifts)
+    return pool_towers(tower_words(images, config), config)
+
+
+def pool_towers(towers: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
+    """Tower words (N, 72, 58, inputs) int64 -> words (N, 18, 15, inputs) int64, not yet saturated."""
+    return _sum_cells(towers, config) >> np.array(config.shifts)
 
 
 def active_counts_float(masks: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:

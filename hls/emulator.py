@@ -27,6 +27,7 @@ from codae_l1.hls.emulator_code import TEMPLATES, network_code, pooling_values
 from codae_l1.hls.folders import whole_folder
 from codae_l1.hls.network import Network
 from codae_l1.hls.rtl import check_counts, input_words
+from codae_l1.hls.thresholds import Decision
 from codae_l1.hls.verilator import call_logged, find_compiler
 
 # Portable: no instructions beyond those that every x86-64 or ARM64 machine has.
@@ -139,9 +140,16 @@ def build_emulator(
 
 
 def emulator_sources(
-    network: Network, output_word: WordType, pooling: PoolingConfig | None = None, namespace: str = NAMESPACE
+    network: Network,
+    output_word: WordType,
+    pooling: PoolingConfig | None = None,
+    namespace: str = NAMESPACE,
+    decision: Decision | None = None,
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """({file name: text}, emulator.json) of a network; the checksum is of all that decides the words."""
+    """({file name: text}, emulator.json) of a network, with its decision where there is one.
+
+    network_checksum is of all that decides the words; checksum is of the decision, too.
+    """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace):
         raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
     if pooling is not None and pooling.shape != tuple(network.input_shape):
@@ -150,10 +158,11 @@ def emulator_sources(
         )
     body, fractions = network_code(network, output_word)
     text = body + (str(pooling) if pooling else "")
-    checksum = hashlib.sha256(text.encode()).hexdigest()
+    network_checksum, checksum = _digest(text), _digest(text + (str(decision) if decision else ""))
     design = {
         "version": version("codae-l1"),
         "checksum": checksum,
+        "network_checksum": network_checksum,
         "namespace": namespace,
         # A process that has loaded a library of this path is given that one again, whatever the file holds by now.
         "library": f"lib{namespace}-{checksum[:12]}.so",
@@ -171,7 +180,29 @@ def emulator_sources(
     values = {"NETWORK": body, **values_of(design), **(pooling_values(pooling) if pooling else {})}
     names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
     names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
+    if decision:
+        values |= decision_values(decision)
+        names["decision.h"] = "_decision.h"
     return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def decision_values(decision: Decision) -> dict[str, Any]:
+    """@NAME@ -> value of the decision's template."""
+    points = [
+        f'{{"{p.name}", {str(p.threshold is not None).lower()}, {0 if p.threshold is None else p.threshold}}},'
+        for p in decision.points
+    ]
+    return {
+        "POINTS": len(points),
+        "WORKING_POINTS": "\n    ".join(points),
+        "KILL_DEFAULT": str(decision.kill_default).lower(),
+        "SIGN": decision.sign,
+        "COMPONENT": decision.component,
+    }
 
 
 def values_of(design: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +212,7 @@ def values_of(design: dict[str, Any]) -> dict[str, Any]:
         "NAMESPACE": design["namespace"],
         "GUARD": design["namespace"].upper(),
         "VERSION": design["version"],
+        "VERSION_WORD": f"0x{version_word(design['version']):08x}",
         "CHECKSUM": design["checksum"],
         "SHAPE": f"({', '.join(map(str, design['input_shape']))})",
         "INPUTS": design["inputs"],
@@ -192,6 +224,17 @@ def values_of(design: dict[str, Any]) -> dict[str, Any]:
         "OUTPUT_WIDTH": made.width,
         "OUTPUT_FRACTION": made.fraction,
     }
+
+
+def version_word(version: str) -> int:
+    """A version as the integer that the RTL shows: major, minor (8 bits each), patch (16 bits).
+
+    >>> hex(version_word("1.2.3"))
+    '0x1020003'
+    """
+    parts = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    major, minor, patch = (*parts, 0, 0, 0)[:3]
+    return (major & 255) << 24 | (minor & 255) << 16 | patch & 65535
 
 
 def fill(template: str, values: dict[str, Any]) -> str:

@@ -1,16 +1,17 @@
-"""What an integrator takes away: emulator, golden vectors, Verilog with its testbench, interface file, checksums.
+"""What an integrator takes away: emulator, golden vectors, Verilog with its testbenches, interface file, checksums.
 
 Folder (whole or not there):
-emulator/        C++17 sources (codae_l1.hls.emulator) and selftest.cpp
-vectors/         inputs.txt, words.txt: integers, one event a line; towers.txt: index:word of the first events' towers;
-                 inputs.hex, words.hex: the ports of the RTL; vectors.h5: the same, and oriented words
-rtl/             Verilog, and <top>_tb.v, its testbench with the same vectors
-interface.json   ports, words, latency, interval, version, checksum
+emulator/        C++17 sources (codae_l1.hls.emulator), thresholds and kill switch, and selftest.cpp
+vectors/         golden vectors (codae_l1.hls.vectors)
+rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.wrapper), a testbench of each
+interface.json   ports, words, latency, interval, thresholds with their rates, resources, version, checksum
 selftest.sh      compiles the emulator with g++ alone, checks the vectors and SHA256SUMS
 """
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,38 @@ import numpy as np
 
 from codae_l1.data.artifact import read_json, sha256
 from codae_l1.data.errors import InputError
-from codae_l1.data.pooling import TOWER_LSB_GEV, tower_words
+from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.emulator import NAMESPACE, emulator_sources, fill, values_of
+from codae_l1.hls.emulator import NAMESPACE, emulator_sources, fill, values_of, version_word
 from codae_l1.hls.folders import whole_folder
 from codae_l1.hls.network import read_network
 from codae_l1.hls.rtl import TOP, Interpreter, input_words
-from codae_l1.hls.verilator import call_logged
-from codae_l1.quantization.firmware import FirmwareModel, input_counts, input_word, output_word
+from codae_l1.hls.thresholds import Decision, WorkingPoint
+from codae_l1.hls.vectors import Vectors
+from codae_l1.hls.verilator import call_logged, run_testbench
+from codae_l1.hls.wrapper import FILES, TriggerRtl, adversarial_towers
+from codae_l1.hls.wrapper_cost import wrapper_resources
+from codae_l1.quantization.firmware import FirmwareModel, input_word, output_word
 
 _LOG = "selftest.log"
+# Testbenches and their templates: of the pipeline, of the trigger.
+TESTBENCHES = {f"{TOP}_tb.v": "testbench.v", f"{TOP}_trigger_tb.v": "trigger_tb.v"}
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """namespace: C++ namespace and file names of the emulator. slices: clocks in which an event's towers come in.
+
+    simulate: also run both testbenches (Verilator). measure: map the trigger's own logic (Yosys). seed: of the towers
+    that overflow and of the testbench's pauses.
+    """
+
+    namespace: str = NAMESPACE
+    slices: int = 1
+    simulate: bool = False
+    measure: bool = True
+    seed: int = 1
 
 
 def export(
@@ -36,45 +58,59 @@ def export(
     rtl: Path | str,
     images: np.ndarray,
     counts: np.ndarray,
+    points: Sequence[WorkingPoint],
     config: HlsConfig,
     folder: Path | str,
+    options: ExportConfig = ExportConfig(),
     facts: dict[str, Any] | None = None,
-    namespace: str = NAMESPACE,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Write the folder, run its self-test, return interface.json.
 
-    rtl: folder of `build_rtl` of the same firmware. images: (M, 72, 58, 3) GeV, pooled into the first vectors; counts:
-    (N, *input_shape) integers, further vectors. facts: more for interface.json (resources, thresholds, stamp).
-    Raises ToolError where the self-test fails.
+    rtl: folder of `build_rtl` of the same firmware. images: (M, 72, 58, 3) GeV, pooled into the first vectors, towers
+    that overflow after them; counts: (N, *input_shape) integers, further vectors, for the network alone. points: where
+    to accept. facts: more for interface.json (resources of the pipeline, stamp).
+    Raises ToolError where the self-test fails, or a testbench does.
     """
-    design = read_json(Path(rtl) / "design.json")
-    network = read_network(firmware.model, input_word(firmware.config))
-    pooling = firmware.config.pooling
-    sources, emulator = emulator_sources(network, output_word(firmware.config), pooling, namespace)
-    inputs = input_words(design, np.concatenate([input_counts(images, firmware.config), counts]))
-    inputs = inputs.reshape(-1, *firmware.config.input_shape)
-    words = firmware.predict_words(inputs)
-    _check_rtl(Path(rtl), inputs, words)
-    interface = _interface(firmware, design, emulator, config) | (facts or {})
-    interface["vectors"] = {"events": len(inputs), "from_towers": len(images)}
+    say, rtl = progress or (lambda done, total, text: None), Path(rtl)
+    design, pooling = read_json(rtl / "design.json"), firmware.config.pooling
+    network, made = read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
+    decision = Decision(tuple(points), firmware.sign, firmware.component)
+    sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision)
+    trigger = TriggerRtl(design, pooling, decision, options.slices, emulator["version"], emulator["checksum"])
+    vectors = _vectors(firmware, rtl, trigger, images, counts, options.seed)
+    interface = _interface(trigger, emulator, config, len(images), vectors)
     with whole_folder(folder) as temporary:
         _write_texts(temporary / "emulator", sources | {"selftest.cpp": fill("selftest.cpp", values_of(emulator))})
-        towers = tower_words(images, pooling)
-        _write_vectors(temporary / "vectors", design, inputs.reshape(len(inputs), -1), words, towers)
-        _write_hdf5(temporary / "vectors" / "vectors.h5", firmware, emulator, inputs, words, towers)
-        _write_rtl(temporary / "rtl", Path(rtl), design, len(inputs))
+        _write_texts(temporary / "vectors", vectors.texts())
+        vectors.write_hdf5(temporary / "vectors" / "vectors.h5", options.namespace)
+        _write_rtl(temporary / "rtl", rtl, trigger, vectors, options.seed)
+        say(1, 4, "the trigger's own logic")
+        wrapper = wrapper_resources(temporary / "rtl", trigger, config) if options.measure else None
+        interface |= {**(facts or {}), **_resources((facts or {}).get("resources"), wrapper)}
+        say(2, 4, "testbenches" if options.simulate else "no testbench asked for")
+        interface["simulated"] = _simulate(temporary / "rtl", config) if options.simulate else None
         _write_texts(temporary, {"interface.json": json.dumps(interface, indent=1) + "\n"})
         _write_texts(temporary, {"selftest.sh": fill("selftest.sh", {})})
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
         sums = "".join(f"{sha256(p)}  {p.relative_to(temporary)}\n" for p in files)
         _write_texts(temporary, {"SHA256SUMS": sums})
+        say(3, 4, "self-test")
         log = temporary / _LOG
         call_logged(["sh", "selftest.sh"], temporary, log, config, "The self-test")
         log.unlink()
     return interface
 
 
-def _check_rtl(rtl: Path, inputs: np.ndarray, words: np.ndarray) -> None:
+def _vectors(
+    firmware: FirmwareModel, rtl: Path, trigger: TriggerRtl, images: np.ndarray, counts: np.ndarray, seed: int
+) -> Vectors:
+    """Events, towers that overflow, then counts; InputError where the RTL gives other words than QKeras."""
+    top = (1 << max(field["bits"] for field in trigger.fields)) - 1
+    towers = np.concatenate([tower_words(images, trigger.pooling), adversarial_towers(trigger.pooling, top, seed)])
+    inputs = input_words(trigger.design, np.concatenate([pool_towers(towers, trigger.pooling), counts]))
+    inputs = inputs.reshape(-1, *firmware.config.input_shape)
+    words = firmware.predict_words(inputs)
     different = int((Interpreter(rtl).predict_words(inputs) != words).any(axis=1).sum())
     if different:
         raise InputError(
@@ -82,11 +118,13 @@ def _check_rtl(rtl: Path, inputs: np.ndarray, words: np.ndarray) -> None:
             "the RTL of this firmware",
             "run the synthesize stage again",
         )
+    return Vectors(trigger, towers, inputs, words)
 
 
 def _interface(
-    firmware: FirmwareModel, design: dict[str, Any], emulator: dict[str, Any], config: HlsConfig
+    trigger: TriggerRtl, emulator: dict[str, Any], config: HlsConfig, images: int, vectors: Vectors
 ) -> dict[str, Any]:
+    design, decision = trigger.design, trigger.decision
     given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
     ports = [
         {"name": "clk", "direction": "input", "width": 1},
@@ -94,31 +132,29 @@ def _interface(
         {"name": "model_out", "direction": "output", **_elements(design["outputs"], port)},
     ]
     return {
-        "version": emulator["version"],
-        "checksum": emulator["checksum"],
-        "namespace": emulator["namespace"],
-        "top": f"{TOP}_wrapper",
-        "ports": ports,
-        "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), the "
-        "last index fastest; larger inputs have to be saturated before",
+        **{key: emulator[key] for key in ("version", "checksum", "network_checksum", "namespace")},
+        "version_word": version_word(emulator["version"]),
         "clock_period_ns": config.clock_period_ns,
-        "latency_cycles": design["stages"],
-        "latency_ns": design["stages"] * config.clock_period_ns,
-        "initiation_interval": 1,
         "part": config.part,
+        "trigger": trigger.as_dict(),
+        "pipeline": {
+            "top": f"{TOP}_wrapper",
+            "ports": ports,
+            "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), "
+            "the last index fastest; larger inputs have to be saturated before",
+            "latency_cycles": design["stages"],
+            "latency_ns": design["stages"] * config.clock_period_ns,
+            "initiation_interval": 1,
+        },
         "input": {
             "shape": design["input_shape"],
             "word": str(given),
             "pooling": emulator["pooling"],
             "tower_lsb_gev": TOWER_LSB_GEV,
         },
-        "output": {
-            "word": str(made),
-            "lsb": made.lsb,
-            "score": "sign * word[component], higher is more anomalous",
-            "sign": firmware.sign,
-            "component": firmware.component,
-        },
+        "output": {"word": str(made), "lsb": made.lsb},
+        "decision": decision.as_dict(),
+        "vectors": {"events": len(vectors.inputs), "from_towers": len(vectors.towers), "from_images": images},
         "tools": {"rtl": design["tool"]},
     }
 
@@ -127,75 +163,32 @@ def _elements(number: int, word: WordType) -> dict[str, Any]:
     return {"width": number * word.width, "elements": number, "element_width": word.width, "element": str(word)}
 
 
+def _resources(pipeline: dict[str, Any] | None, wrapper: dict[str, Any] | None) -> dict[str, Any]:
+    """Of the pipeline, of what is around it, and their sum; what was not measured is None."""
+    whole = None
+    if pipeline and wrapper:
+        whole = {key: pipeline[key] + wrapper["wrapper"][key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}
+    return {"resources": {"pipeline": pipeline, "trigger": wrapper, "whole": whole}}
+
+
+def _simulate(folder: Path, config: HlsConfig) -> dict[str, str]:
+    """{testbench: what it said}."""
+    log = folder / _LOG
+    said = {Path(name).stem: run_testbench(folder, Path(name).stem, config, log) for name in TESTBENCHES}
+    log.unlink()
+    return said
+
+
 def _write_texts(folder: Path, texts: dict[str, str]) -> None:
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text)
 
 
-def _write_vectors(
-    folder: Path, design: dict[str, Any], inputs: np.ndarray, words: np.ndarray, towers: np.ndarray
-) -> None:
-    given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
-    flat = towers.reshape(len(towers), -1)
-    lines = [" ".join(f"{i}:{event[i]}" for i in np.flatnonzero(event)) for event in flat]
-    texts = {
-        "inputs.txt": _lines(inputs),
-        "words.txt": _lines(words),
-        "towers.txt": "".join(f"{line}\n" for line in lines),
-        "inputs.hex": _packed(inputs, given.width),
-        "words.hex": _packed(words >> (made.fraction - port.fraction), port.width),
-    }
-    _write_texts(folder, texts)
-
-
-def _lines(rows: np.ndarray) -> str:
-    return "".join(" ".join(map(str, row)) + "\n" for row in rows.tolist())
-
-
-def _packed(rows: np.ndarray, width: int) -> str:
-    """Words (N, elements) -> a hexadecimal number a row, element i at bits [i * width +: width].
-
-    >>> _packed(np.array([[1, -1], [2, 0]]), 4)
-    'f1\\n02\\n'
-    """
-    mask, digits = (1 << width) - 1, -(-rows.shape[1] * width // 4)
-    numbers = (sum((word & mask) << (i * width) for i, word in enumerate(row)) for row in rows.tolist())
-    return "".join(f"{number:0{digits}x}\n" for number in numbers)
-
-
-def _write_hdf5(
-    path: Path,
-    firmware: FirmwareModel,
-    emulator: dict[str, Any],
-    inputs: np.ndarray,
-    words: np.ndarray,
-    towers: np.ndarray,
-) -> None:
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        # Times would change the file's checksum.
-        for name, values in {
-            "inputs": inputs,
-            "words": words,
-            "firmware_word": firmware.firmware_word(words),
-            "towers": towers.astype(np.int32),
-        }.items():
-            file.create_dataset(name, data=values, compression="gzip", track_times=False)
-        for name in ("version", "checksum", "namespace"):
-            file.attrs[name] = emulator[name]
-
-
-def _write_rtl(folder: Path, rtl: Path, design: dict[str, Any], events: int) -> None:
+def _write_rtl(folder: Path, rtl: Path, trigger: TriggerRtl, vectors: Vectors, seed: int) -> None:
     shutil.copytree(rtl / "src", folder, ignore=shutil.ignore_patterns("memfiles"))
-    given, port = WordType(**design["input_word"]), WordType(**design["rtl_output"])
-    values = {
-        "TOP": TOP,
-        "EVENTS": events,
-        "LATENCY": design["stages"],
-        "IN_BITS": design["inputs"] * given.width,
-        "OUT_BITS": design["outputs"] * port.width,
-        "HALF": design["clock_period_ns"] / 2,
-    }
-    _write_texts(folder, {f"{TOP}_tb.v": fill("testbench.v", values)})
+    values = {**trigger.values(), "HALF": trigger.design["clock_period_ns"] / 2, "SEED": seed}
+    _write_texts(folder, {name: fill(template, values) for name, template in FILES.items()})
+    pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design["stages"]}
+    for name, facts in zip(TESTBENCHES, (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
+        _write_texts(folder, {name: fill(TESTBENCHES[name], values | facts)})

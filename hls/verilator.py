@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,35 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
     )
     shutil.rmtree(build)
+
+
+def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:
+    """Compile `folder`/`top`.v with the Verilog beside it and run it there; the line "PASS: ..." that it prints.
+
+    Raises ToolError with the tail of the log where Verilator or the compiler fails, or the testbench does.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        program = build_testbench(folder, top, config, log, Path(scratch))
+        call_logged([str(program)], folder, log, config, f"The testbench {top}")
+    return [line for line in log.read_text().splitlines() if line.startswith("PASS: ")][-1]
+
+
+def build_testbench(folder: Path, top: str, config: HlsConfig, log: Path, scratch: Path) -> Path:
+    """Compile a testbench by Verilator in the folder `scratch`; the program, to be run in the testbench's folder."""
+    compiler, (program, root) = find_compiler(), find_verilator()
+    environment, made = {**os.environ, "VERILATOR_ROOT": str(root)}, scratch / "testbench"
+    flags = ["--cc", "--exe", "--main", "--timing", "-Wno-fatal", "-Wno-WIDTH", "-Istatic", "--Mdir", str(scratch)]
+    command = [str(program), *flags, "--top-module", top, f"{top}.v"]
+    call_logged(command, folder, log, config, "Verilator", environment)
+    # One translation unit: a file each takes three times as long.
+    runtime = (root / "include" / f"{name}.cpp" for name in ("verilated", "verilated_timing", "verilated_threads"))
+    sources = [*sorted(scratch.glob("*.cpp")), *runtime]
+    (scratch / "all.cc").write_text("".join(f'#include "{path}"\n' for path in sources))
+    includes = [f"-I{path}" for path in (root / "include", root / "include" / "vltstd", scratch)]
+    flags = ["-std=c++20", "-fcoroutines", "-O0", "-w", "-pthread", *includes]
+    command = [compiler, *flags, str(scratch / "all.cc"), "-o", str(made)]
+    call_logged(command, folder, log, config, "The compiler")
+    return made
 
 
 def call_logged(

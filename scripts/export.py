@@ -1,10 +1,11 @@
-"""Export a run's firmware: C++ emulator, golden vectors, Verilog with its testbench, interface file, checksums.
+"""Export a run's firmware: C++ emulator, golden vectors, Verilog with its testbenches, interface file, checksums.
 
     python scripts/export.py --run runs/demo --out exports/f_m_v1 --namespace f_m_v1
     sh exports/f_m_v1/selftest.sh
 
-The first vectors are events of the run's test split, with their towers; the others make words overflow. The words are
-QKeras's. interface.json holds the thresholds of the run's working points, counted on QCD of the test split.
+The first vectors are events of the run's test split, with their towers; the others make towers or words overflow. The
+words are QKeras's. Thresholds: of the run's working points (evaluation.rates_khz, evaluation.fprs), or of --rates, from
+weighted QCD of the test split; what it cannot carry is said and never fires.
 """
 
 from pathlib import Path
@@ -26,75 +27,87 @@ def command() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; what stood there is replaced")
     parser.add_argument("--namespace", default="codae", help="C++ namespace and name of the emulator's files")
     parser.add_argument("--events", type=int, default=200, help="events of the test split among the vectors")
+    parser.add_argument("--slices", type=int, default=1, help="clocks in which the towers of an event come in")
+    parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="rates instead of the run's points")
+    parser.add_argument("--simulate", action="store_true", help="run both testbenches with Verilator, too")
     arguments = parser.parse_args()
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
+    if not all(0 < rate < np.inf for rate in arguments.rates or ()):
+        raise InputError(f"--rates {arguments.rates}", "finite numbers above zero, in kHz", "correct them")
     run = stage.open_run(arguments.run, None)
 
-    from codae_l1.hls.export import export
+    from codae_l1.hls.export import ExportConfig, export
     from codae_l1.hls.mismatch import adversarial_counts
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.executors import open_executor
 
     report, firmware = run.read("synthesize"), open_executor(run, "qkeras")
-    events = read_split(run, "test", qcd_only=False)
+    events, seed = read_split(run, "test", qcd_only=False), run.config.seed
     chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
-    facts = {
-        "resources": report["resources"],
-        "thresholds": thresholds(run, firmware),
-        "stamp": report["stamp"],
-    }
-    counts = adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)
-    rtl = run.path("synthesize", "rtl")
-    interface = export(
-        firmware, rtl, events.images[chosen], counts, run.config.hls, arguments.out, facts, arguments.namespace
-    )
-    print(f"{interface['vectors']['events']} vectors, self-test passed, checksum {interface['checksum'][:12]}")
+    counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
+    options = ExportConfig(arguments.namespace, arguments.slices, arguments.simulate, seed=seed)
+    facts = {"resources": report["resources"], "stamp": report["stamp"]}
+    points = thresholds(run, firmware, events.images, arguments.rates)
+    with cli.Progress("export") as progress:
+        interface = export(
+            firmware,
+            run.path("synthesize", "rtl"),
+            events.images[chosen],
+            counts,
+            points,
+            run.config.hls,
+            arguments.out,
+            options,
+            facts,
+            progress,
+        )
+    print(summary(interface))
     print(arguments.out)
 
 
-def thresholds(run: Any, firmware: Any) -> list[dict[str, Any]]:
-    """Per working point of the run: the lowest oriented word that keeps to it on QCD test events, and its rate in kHz.
-
-    What the events cannot say (too few pass, no cross section) is None, with the reason.
-    """
-    from codae_l1.models.evaluation import tpr_at_fpr
-    from codae_l1.models.rates import background_rate
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import read_split
-
-    qcd, (cross_section, unknown) = read_split(run, "test"), _cross_section(run)
-    words = firmware.firmware_word(firmware.predict_words(input_counts(qcd.images, firmware.config)))
-    rows = []
-    for fpr in run.config.evaluation.fprs:
-        point = tpr_at_fpr(words, words, fpr)
-        rate: dict[str, Any] = {"rate_khz": None, "rate_error_khz": None, "rate_reason": point.reason or unknown}
-        if point.threshold is not None and cross_section is not None:
-            luminosity = run.config.evaluation.luminosity_cm2s
-            found = background_rate(words, qcd.weight, point.threshold, cross_section, luminosity)
-            rate = {"rate_khz": found.rate_khz, "rate_error_khz": found.error_khz, "rate_reason": found.reason}
-        row = {
-            "fpr_at_most": fpr,
-            "threshold_word": None if point.threshold is None else int(point.threshold),
-            "fpr": point.value,
-            "fpr_error": point.error,
-        }
-        rows.append(row | {"qcd_events": len(words), "reason": point.reason, **rate})
-    return rows
-
-
-def _cross_section(run: Any) -> tuple[float | None, str | None]:
-    """Accepted cross section of the run's QCD [pb], or None and why it is not known."""
-    from codae_l1.data.events import QCD
+def thresholds(run: Any, firmware: Any, images: np.ndarray, rates: list[float] | None = None) -> Any:
+    """WorkingPoints of the run's config, or at rates [kHz], from its test split, whose images are given in order."""
     from codae_l1.data.store import EventFile
-    from codae_l1.models.rates import accepted_cross_section
-    from codae_l1.scripts.dataset import events_path
+    from codae_l1.hls.thresholds import working_points
+    from codae_l1.quantization.firmware import input_counts
+    from codae_l1.scripts.dataset import events_path, indices
 
+    scores = firmware.firmware_word(firmware.predict_words(input_counts(images, firmware.config)))
+    asked = run.config.evaluation
     with EventFile(events_path(run)) as file:
-        try:
-            return accepted_cross_section(file.provenance, QCD, file.weight[file.signal == QCD]), None
-        except InputError as error:
-            return None, error.received
+        return working_points(
+            scores,
+            indices(file, "test"),
+            file.signal,
+            file.weight,
+            file.provenance,
+            rates or asked.rates_khz,
+            asked.luminosity_cm2s,
+            () if rates else asked.fprs,
+        )
+
+
+def summary(interface: dict[str, Any]) -> str:
+    """What was exported, in a few lines: vectors, latency, resources, what each working point lets through."""
+    trigger, cost = interface["trigger"], interface["resources"]
+    lines = [
+        f"{interface['vectors']['events']} vectors, self-test passed, checksum {interface['checksum'][:12]}",
+        f"towers to accept bits: {trigger['latency_cycles']} clocks = {trigger['latency_ns']:g} ns, an event every "
+        f"{trigger['initiation_interval']}; {cost['whole']['LUT']:,} LUT, {cost['whole']['FF']:,} FF, of which pooling "
+        f"and thresholds {cost['trigger']['wrapper']['LUT']:,} and {cost['trigger']['wrapper']['FF']:,}",
+    ]
+    for point in interface["decision"]["working_points"]:
+        if point["threshold_word"] is None:
+            lines.append(f"{point['name']}: not carried, never fires ({point['reason']})")
+            continue
+        rate = (
+            f"rate not known ({point['rate_reason']})"
+            if point["rate_khz"] is None
+            else (f"{point['rate_khz']:.3g} +- {point['error_khz']:.2g} kHz of QCD")
+        )
+        lines.append(f"{point['name']}: score >= {point['threshold_word']}, {rate}")
+    return "\n".join(lines + [f"{name}: {said}" for name, said in (interface["simulated"] or {}).items()])
 
 
 if __name__ == "__main__":

@@ -108,19 +108,34 @@ def test_scores_of_other_files_equal_those_of_the_run(run, tmp_path):
 
 
 def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
-    """The example of docs/emulator.md."""
+    """The example of docs/integration.md."""
     out = tmp_path / "f_m_v1"
     result = script("export.py", "--run", run, "--out", out, "--namespace", "f_m_v1")
     assert result.returncode == 0, result.stderr
     assert "self-test passed" in result.stdout
-    done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True)
+    clean = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True, env=clean)
     assert done.stdout.splitlines()[-1].endswith(": passed"), done.stderr
     interface, report = read_json(out / "interface.json"), read_json(run / "synthesize.json")
-    assert interface["latency_cycles"] == report["latency_cycles"]
-    assert interface["checksum"] == read_json(run / "convert.json")["emulator"]["checksum"]
-    words = [row["threshold_word"] for row in interface["thresholds"] if row["threshold_word"] is not None]
-    assert len(words) >= 2
+    assert interface["pipeline"]["latency_cycles"] == report["latency_cycles"]
+    assert interface["trigger"]["latency_cycles"] == report["latency_cycles"] + 2
+    assert interface["trigger"]["latency_ns"] <= 50
+    whole, alone = interface["resources"]["whole"], report["resources"]
+    assert alone["LUT"] + 2000 < whole["LUT"] <= 17_280
+    assert (whole["DSP"], whole["BRAM_18K"]) == (0, 0)
+    assert interface["network_checksum"] == read_json(run / "convert.json")["emulator"]["checksum"]
+    points = interface["decision"]["working_points"]
+    rated = [p for p in points if p["name"].startswith("rate_") and p["threshold_word"] is not None]
+    assert len(rated) >= 2
+    words = [point["threshold_word"] for point in rated]
     assert words == sorted(words)
+    for point in rated:
+        assert 0 < point["rate_khz"] <= point["asked_khz"]
+        assert 0 < point["error_khz"] < point["rate_khz"]
+        assert set(point["tpr"]) == set(SIGNALS)
+        assert f"{point['name']}: score >= {point['threshold_word']}, {point['rate_khz']:.3g} +- " in result.stdout
+    for point in points:
+        assert (point["threshold_word"] is None) == (point["reason"] is not None)
 
 
 @pytest.mark.sample

@@ -1,7 +1,6 @@
 """The export: its self-test and its testbench pass, and both fail where one weight, word or file is another."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,11 +11,13 @@ import pytest
 
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.pooling import pool_towers
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.export import export
+from codae_l1.hls.export import ExportConfig, export
 from codae_l1.hls.mismatch import adversarial_counts
 from codae_l1.hls.rtl import build_rtl
-from codae_l1.hls.verilator import find_verilator
+from codae_l1.hls.thresholds import WorkingPoint
+from codae_l1.hls.verilator import build_testbench
 from codae_l1.quantization.firmware import (
     ConvConfig,
     FirmwareConfig,
@@ -36,6 +37,8 @@ CONFIG = FirmwareConfig(
     outputs=2,
     precision={"output": LayerPrecision(output_bits=7, output_integer=3)},
 )
+POINTS = (WorkingPoint("loose", 10, {"rate_khz": 0.1}), WorkingPoint("none", None), WorkingPoint("tight", 20))
+OPTIONS = ExportConfig("f_m_v2", slices=3, measure=False)
 # UBSan stops the self-test at an overflow or a shift that C++ does not define.
 SANITIZED = "g++ -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all"
 
@@ -56,25 +59,28 @@ def made(tmp_path_factory):
     compiler.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXX", str(compiler))
-        interface = export(firmware, folder / "rtl", images, counts, HlsConfig(), folder / "out", {"seed": 6}, "f_m_v2")
+        arguments = (firmware, folder / "rtl", images, counts, POINTS, HlsConfig(), folder / "out", OPTIONS)
+        interface = export(*arguments, {"seed": 6})
     return firmware, images, folder / "out", interface
 
 
-def selftest(folder, **environment):
-    return subprocess.run(
-        ["sh", "selftest.sh"], cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+def selftest(folder):
+    """With an environment in which nothing is but the system's programs."""
+    environment = {"PATH": "/usr/bin:/bin"}
+    return subprocess.run(["sh", "selftest.sh"], cwd=folder, capture_output=True, text=True, env=environment)
 
 
 def test_the_self_test_passes_with_gpp_alone(made):
-    _, images, folder, interface = made
-    done = selftest(folder, CXX="g++", PYTHONPATH="")
-    events = interface["vectors"]["events"]
+    _, _, folder, interface = made
+    done = selftest(folder)
+    events, towers = interface["vectors"]["events"], interface["vectors"]["from_towers"]
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         f"blocks: 0 of {events} events differ",
         f"one by one: 0 of {events} events differ",
-        f"pooling: 0 of {len(images)} events differ",
+        f"pooling: 0 of {towers} events differ",
+        f"accept: 0 of {events} events differ",
+        f"killed: 0 of {events} events differ",
         f"f_m_v2 {interface['version']}, checksum {interface['checksum']}: passed",
     ]
 
@@ -91,21 +97,41 @@ def test_vectors_are_those_of_qkeras(made):
         np.testing.assert_array_equal(file["inputs"][:], inputs)
         np.testing.assert_array_equal(file["words"][:], words)
         np.testing.assert_array_equal(file["firmware_word"][:], -words[:, 1])
-        assert file["towers"].shape == (len(images), 72, 58, 2)
+        assert file["towers"].shape == (interface["vectors"]["from_towers"], 72, 58, 2)
+        scores = -words[:, 1]
+        assert file["accept"][:].tolist() == [[s >= 10, False, s >= 20] for s in scores]
+        assert {0, 10, 20} < set(scores) | {0}
         assert file.attrs["checksum"] == interface["checksum"]
 
 
 def test_the_interface_file_says_what_the_ports_are(made):
     _, _, folder, interface = made
     assert json.loads((folder / "interface.json").read_text()) == interface
-    ports = {port["name"]: port for port in interface["ports"]}
-    verilog = (folder / "rtl" / "codae_wrapper.v").read_text()
+    pipeline, trigger = interface["pipeline"], interface["trigger"]
+    ports = {port["name"]: port for port in pipeline["ports"]}
+    verilog = (folder / "rtl" / f"{pipeline['top']}.v").read_text()
     for name in ("model_inp", "model_out"):
         assert f"[{ports[name]['width'] - 1}:0] {name}" in verilog
     assert ports["model_inp"]["elements"] * ports["model_inp"]["element_width"] == 6 * 5 * 2 * 5
-    assert interface["latency_ns"] == interface["latency_cycles"] * 5.0
-    assert interface["initiation_interval"] == 1
-    assert (interface["output"]["sign"], interface["output"]["component"]) == (-1, 1)
+    assert (pipeline["initiation_interval"], trigger["initiation_interval"]) == (1, 3)
+    for module in (pipeline, trigger):
+        assert module["latency_ns"] == module["latency_cycles"] * 5.0
+    ports = {port["name"]: port["width"] for port in trigger["ports"]}
+    assert trigger["tower_fields"] == [
+        {"name": "tracks", "offset": 0, "bits": 1},
+        {"name": "ecal", "offset": 1, "bits": 10},
+    ]
+    assert ports["towers"] == 72 * 58 * 11 // 3
+    verilog = (folder / "rtl" / f"{trigger['top']}.v").read_text()
+    assert f"[{72 * 58 * 11} / SLICES - 1:0] towers" in verilog
+    assert f"[{ports['score']} - 1:0] score" in verilog
+    assert f"[{ports['accept']} - 1:0] accept" in verilog
+    assert f"256'h{interface['checksum']}" in verilog
+    decision = interface["decision"]
+    assert (decision["sign"], decision["component"], decision["kill_switch"]["default"]) == (-1, 1, 0)
+    assert [point["threshold_word"] for point in decision["working_points"]] == [10, None, 20]
+    assert decision["working_points"][0]["rate_khz"] == 0.1
+    assert interface["checksum"] != interface["network_checksum"]
     assert interface["input"]["pooling"] == {"pool": 12, "inputs": ["tracks", "ecal"], "energy_lsb_gev": 16.0}
     assert interface["seed"] == 6
 
@@ -116,6 +142,9 @@ def test_the_interface_file_says_what_the_ports_are(made):
         ("emulator/f_m_v2_network.h", r"(weights\[\d+\] = {)", r"\g<1>1 + ", "blocks: [1-9]"),
         ("emulator/f_m_v2_pooling.cpp", "shift = 5", "shift = 4", "pooling: [1-9]"),
         ("vectors/words.txt", "-", "", "one by one: [1-9]"),
+        ("vectors/accept.txt", "1", "0", "accept: 1 of"),
+        ("emulator/f_m_v2_decision.h", "true, 10}", "true, 9}", "accept: [1-9]"),
+        ("vectors/identity.txt", "\\n.", "\\nx", "the vectors are of"),
     ],
 )
 def test_one_weight_word_or_shift_changed_is_caught(made, tmp_path, file, old, new, says):
@@ -135,44 +164,62 @@ def test_one_weight_word_or_shift_changed_is_caught(made, tmp_path, file, old, n
 
 def test_an_export_that_does_not_pass_is_not_left(made, tmp_path, monkeypatch):
     firmware, images, folder, _ = made
-    monkeypatch.setattr("codae_l1.hls.export.tower_words", lambda *_: np.ones((len(images), 72, 58, 2), np.int64))
-    with pytest.raises(ToolError, match=r"The self-test ended with status 1: .*pooling: 20 of 20 events differ"):
-        export(firmware, folder.parent / "rtl", images, np.zeros((0, 6, 5, 2), np.int64), HlsConfig(), tmp_path / "out")
+    monkeypatch.setattr("codae_l1.hls.export.pool_towers", lambda *given: pool_towers(*given) + 1)
+    with pytest.raises(ToolError, match=r"The self-test ended with status 1: .*FAILED; .*read the log .*out-selftest"):
+        export(*again(firmware, folder, images, tmp_path))
     assert not (tmp_path / "out").exists()
+    assert re.search(r"pooling: [1-9]\d* of 88 events differ", (tmp_path / "out-selftest.log").read_text())
 
 
 def test_the_rtl_of_another_firmware_is_refused(made, tmp_path):
     _, images, folder, _ = made
     other = FirmwareModel(build_qkeras(CONFIG, seed=7), CONFIG)
-    with pytest.raises(InputError, match=r"gives other words than the firmware on \d+ of 20 vectors; expected the RTL"):
-        export(other, folder.parent / "rtl", images, np.zeros((0, 6, 5, 2), np.int64), HlsConfig(), tmp_path / "out")
+    with pytest.raises(InputError, match=r"gives other words than the firmware on \d+ of 88 vectors; expected the RTL"):
+        export(*again(other, folder, images, tmp_path))
 
 
-def simulate(folder):
-    """The testbench by Verilator; one translation unit, since its makefile takes three times as long."""
-    program, root = find_verilator()
-    flags = ["--cc", "--exe", "--main", "--timing", "-Wno-fatal", "-Wno-WIDTH", "-Istatic"]
-    command = [program, *flags, "--top-module", "codae_tb", "codae_tb.v"]
-    subprocess.run(command, cwd=folder, check=True, env={**os.environ, "VERILATOR_ROOT": str(root)})
-    runtime = (root / "include" / f"{name}.cpp" for name in ("verilated", "verilated_timing", "verilated_threads"))
-    sources = [*(folder / "obj_dir").glob("*.cpp"), *runtime]
-    (folder / "all.cc").write_text("".join(f'#include "{path}"\n' for path in sources))
-    includes = [f"-I{path}" for path in (root / "include", root / "include" / "vltstd", "obj_dir")]
-    compiler = ["g++", "-std=c++20", "-fcoroutines", "-O0", "-w", "-pthread", *includes]
-    subprocess.run([*compiler, "all.cc", "-o", "tb"], cwd=folder, check=True)
-    return subprocess.run(["./tb"], cwd=folder, capture_output=True, text=True)
+def again(firmware, folder, images, out):
+    counts = np.zeros((0, *CONFIG.input_shape), np.int64)
+    return firmware, folder.parent / "rtl", images, counts, POINTS, HlsConfig(), out / "out", OPTIONS
 
 
-def test_the_testbench_passes_and_finds_a_changed_word(made, tmp_path):
-    folder = shutil.copytree(made[2], tmp_path / "out")
-    done = simulate(folder / "rtl")
-    events = made[3]["vectors"]["events"]
-    assert f"passed: 0 of {events} events differ" in done.stdout
-    assert done.returncode == 0
-    lines = (folder / "vectors" / "words.hex").read_text().splitlines()
-    lines[7] = f"{int(lines[7], 16) ^ 1:0{len(lines[7])}x}"
-    (folder / "vectors" / "words.hex").write_text("\n".join(lines) + "\n")
-    done = subprocess.run(["./tb"], cwd=folder / "rtl", capture_output=True, text=True)
-    assert "event 7: " in done.stdout
-    assert f"FAILED: 1 of {events} events differ" in done.stdout
+def run_mutated(program, folder, file, line, bit):
+    """The compiled testbench on vectors with one bit of one line flipped."""
+    path = folder / "vectors" / file
+    kept, lines = path.read_text(), path.read_text().splitlines()
+    lines[line] = f"{int(lines[line], 16) ^ 1 << bit:0{len(lines[line])}x}"
+    path.write_text("\n".join(lines) + "\n")
+    done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
+    path.write_text(kept)
     assert done.returncode != 0
+    return done.stdout
+
+
+def test_the_testbench_of_the_network_passes_and_finds_a_changed_word(made, tmp_path):
+    folder = shutil.copytree(made[2], tmp_path / "out")
+    program = build_testbench(folder / "rtl", "codae_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
+    events = made[3]["vectors"]["events"]
+    assert f"PASS: 0 of {events} events differ" in done.stdout
+    assert done.returncode == 0
+    said = run_mutated(program, folder, "words.hex", 7, 0)
+    assert "event 7: " in said
+    assert f"FAIL: 1 of {events} events differ" in said
+
+
+def test_the_testbench_of_the_trigger_passes_and_finds_what_is_changed(made, tmp_path):
+    """Energies and tracks in three slices an event, towers beyond every word, a pooling of two stages."""
+    folder = shutil.copytree(made[2], tmp_path / "out")
+    assert made[3]["trigger"]["latency_cycles"] == 2 + made[3]["pipeline"]["latency_cycles"] + 1
+    assert made[3]["trigger"]["initiation_interval"] == 3
+    program = build_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
+    towers = made[3]["vectors"]["from_towers"]
+    assert re.search(rf"PASS: 0 of \d+ clocks wrong, {2 * towers} events", done.stdout)
+    assert done.returncode == 0
+    assert "event 5: " in run_mutated(program, folder, "scores.hex", 5, 1)
+    assert "event 6: " in run_mutated(program, folder, "accept.hex", 6, 0)
+    assert "the vectors are of" in run_mutated(program, folder, "identity.hex", 0, 0)
+    # The largest word of a tower in the middle of the empty event's second slice.
+    tower = (10 * 58 + 29) * 11
+    assert f"event {len(made[1])}: " in run_mutated(program, folder, "towers.hex", 3 * len(made[1]) + 1, tower + 10)

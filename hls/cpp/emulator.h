@@ -9,7 +9,9 @@
 namespace @NAMESPACE@ {
 
 constexpr char version[] = "@VERSION@";
-// SHA-256 of what decides the words: network and pooling.
+// The same as the RTL shows it: major, minor (8 bits each), patch (16 bits).
+constexpr std::uint32_t version_word = @VERSION_WORD@;
+// SHA-256 of network, pooling and thresholds, as far as they are here.
 constexpr char checksum[] = "@CHECKSUM@";
 
 // Inputs of an event: @SHAPE@ of @INPUT_WORD@, last index fastest; what is beyond the word saturates.

@@ -1,4 +1,4 @@
-// The golden vectors through the emulator @NAMESPACE@: in blocks, one event at a time, and from towers.
+// The golden vectors through the emulator @NAMESPACE@: in blocks, one event at a time, from towers, and to accept bits.
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "@NAMESPACE@.h"
+#include "@NAMESPACE@_decision.h"
 #include "@NAMESPACE@_pooling.h"
 
 namespace {
 
 using @NAMESPACE@::n_inputs;
 using @NAMESPACE@::n_outputs;
+using @NAMESPACE@::n_working_points;
 
 // Integers of a text file, one event a line; exits where it is missing or a line has another length.
 template <class Integer>
@@ -69,11 +71,16 @@ int main(int argc, char **argv) {
     const std::string folder = argc > 1 ? argv[1] : "vectors";
     const auto inputs = read<std::int32_t>(folder + "/inputs.txt", n_inputs);
     const auto expected = read<std::int64_t>(folder + "/words.txt", n_outputs);
+    const auto accepts = read<int>(folder + "/accept.txt", n_working_points);
     const auto towers = read_towers(folder + "/towers.txt");
+    std::string version, checksum;
+    std::ifstream(folder + "/identity.txt") >> version >> checksum;
     const std::size_t events = inputs.size() / n_inputs;
     const std::size_t images = towers.size() / (@NAMESPACE@::n_towers * @NAMESPACE@::n_channels);
-    if (expected.size() != events * n_outputs || images == 0 || images > events) {
-        std::cerr << folder << ": " << events << " inputs, " << expected.size() << " words, " << images << " images\n";
+    if (expected.size() != events * n_outputs || accepts.size() != events * n_working_points || images == 0 ||
+        images > events) {
+        std::cerr << folder << ": " << events << " inputs, " << expected.size() << " words, " << accepts.size()
+                  << " accept bits, " << images << " images\n";
         return 2;
     }
     std::vector<std::int64_t> words(expected.size());
@@ -86,6 +93,19 @@ int main(int argc, char **argv) {
     for (std::size_t e = 0; e < images; e++)
         @NAMESPACE@::pool(towers.data() + e * towers.size() / images, pooled.data() + e * n_inputs);
     failed += differing("pooling", pooled, inputs, n_inputs);
+    std::vector<int> bits(accepts.size()), killed(accepts.size());
+    for (std::size_t e = 0; e < events; e++) {
+        for (int k = 0; k < n_working_points; k++) {
+            bits[e * n_working_points + k] = @NAMESPACE@::accept(words.data() + e * n_outputs, k, false);
+            killed[e * n_working_points + k] = @NAMESPACE@::accept(words.data() + e * n_outputs, k, true);
+        }
+    }
+    failed += differing("accept", bits, accepts, n_working_points);
+    failed += differing("killed", killed, std::vector<int>(accepts.size()), n_working_points);
+    if (version != @NAMESPACE@::version || checksum != @NAMESPACE@::checksum) {
+        std::cout << "the vectors are of " << version << ", checksum " << checksum << "\n";
+        failed++;
+    }
     std::cout << "@NAMESPACE@ " << @NAMESPACE@::version << ", checksum " << @NAMESPACE@::checksum << ": "
               << (failed ? "FAILED" : "passed") << "\n";
     return failed ? 1 : 0;

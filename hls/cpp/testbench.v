@@ -1,5 +1,5 @@
 // The golden vectors through the pipeline, an event every clock. Run it in this folder, with any Verilog simulator:
-//   by Icarus: iverilog -g2005 -o tb *.v static/*.v && vvp tb
+//   by Icarus: iverilog -g2012 -s @TOP@_tb -o tb *.v static/*.v && vvp tb
 //   by Verilator: verilator --binary --timing -Wno-fatal -Istatic --top-module @TOP@_tb @TOP@_tb.v && obj_dir/V@TOP@_tb
 `timescale 1 ns / 1 ps
 
@@ -9,10 +9,10 @@ module @TOP@_tb;
     localparam LATENCY = @LATENCY@;
 
     reg clk = 0;
-    reg [@IN_BITS@ - 1:0] inputs [0:EVENTS - 1];
-    reg [@OUT_BITS@ - 1:0] words [0:EVENTS - 1];
-    reg [@IN_BITS@ - 1:0] model_inp = 0;
-    wire [@OUT_BITS@ - 1:0] model_out;
+    reg [@INPUT_BITS@ - 1:0] inputs [0:EVENTS - 1];
+    reg [@OUTPUT_BITS@ - 1:0] words [0:EVENTS - 1];
+    reg [@INPUT_BITS@ - 1:0] model_inp = 0;
+    wire [@OUTPUT_BITS@ - 1:0] model_out;
     integer t;
     integer failed = 0;
 
@@ -30,7 +30,7 @@ module @TOP@_tb;
                 if (failed == 1) $display("event %0d: %h, expected %h", t - LATENCY, model_out, words[t - LATENCY]);
             end
         end
-        $display("%0s: %0d of %0d events differ", failed == 0 ? "passed" : "FAILED", failed, EVENTS);
+        $display("%0s: %0d of %0d events differ", failed == 0 ? "PASS" : "FAIL", failed, EVENTS);
         if (failed != 0) $fatal(1);
         $finish;
     end
