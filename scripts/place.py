@@ -4,14 +4,15 @@
     python scripts/place.py --run runs/demo --out-of-context
 
 Yosys maps the RTL, nextpnr places and routes it, ecppack writes the bitstream (extra `place`). Figures are those of
-that chip. Resumable; writes place/place.json. docs/estimates.md has more.
+that chip. Resumable. Writes place/board.json or place/out_of_context.json; the run's next report shows it.
+docs/estimates.md has more.
 """
 
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.scripts import cli, further, stage
 
 
 def command() -> None:
@@ -28,32 +29,29 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     run.read("synthesize")
 
-    from codae_l1.data.artifact import write_json
-    from codae_l1.scripts.run_folder import stamp
-
     placed = place(run, arguments)
-    name = "out_of_context" if arguments.out_of_context else "board"
-    write_json(run.path("place", f"{name}.json"), {**placed, "stamp": stamp(run.config.seed)})
-    used, available = placed["used"], placed["available"]
-    sites = ", ".join(f"{used[key]:,} of {available[key]:,} {key}" for key in used)
+    row = {
+        "name": f"{placed['design']}, on another chip",
+        "kind": "post-route",
+        "tool": placed["tool"],
+        "figures": f"{further.figures(placed['used'])}, {placed['achieved_mhz']:g} MHz; {placed['how']}",
+    }
+    sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
     print(f"{placed['design']}: {sites}")
     print(f"clock {placed['achieved_mhz']:g} MHz of the asked {placed['asked_mhz']:g} MHz; {placed['how']}")
     print(f"bitstream: {placed['bitstream'] or 'none out of context'}")
-    print(run.path("place", f"{name}.json"))
+    print(further.write(run, further.OUT_OF_CONTEXT if arguments.out_of_context else further.BOARD, placed, [row]))
 
 
 def place(run: Any, arguments: Any) -> dict[str, Any]:
     """Place and route, following the tools on standard output."""
     from codae_l1.hls.place_route import place_and_route
 
-    def follow(step: str, line: str) -> None:
-        print(f"{step} | {line}", flush=True)
-
     def progress(done: int, total: int, text: str) -> None:
         print(f"[{done}/{total}] {text}", flush=True)
 
     work = run.path("place", "out_of_context" if arguments.out_of_context else "board")
-    heard = None if arguments.quiet else follow
+    heard = None if arguments.quiet else further.follow
     options = {"seed": arguments.seed, "bitstream": not arguments.out_of_context, "timeout_s": arguments.timeout_s}
     rtl = run.path("synthesize", "rtl")
     return place_and_route(rtl, run.config.hls, work, follow=heard, progress=progress, **options)

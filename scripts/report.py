@@ -6,7 +6,7 @@ Writes report/report.json, report/report.html, report/report.md and report.json 
 from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts import stage
+from codae_l1.scripts import further, stage
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 # Columns of the AUC table: key in the JSON, title.
@@ -69,6 +69,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "numerics": evaluation["numerics"],
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
+        "further": further.rows(run),
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
         "training": {k: stages["train"]["history"][k] for k in ("best_validation_loss", "best_epoch")},
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},

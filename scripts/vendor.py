@@ -5,7 +5,7 @@
 
 hls4ml project: csim, csynth, cosim, vsynth, export. RTL: synthesis and, where asked for, implementation (place and
 route). A finished step is not done again unless its inputs changed. Writes vendor/vendor.json with hls4ml's keys, and
-each step's log beside it. docs/vendor.md has more.
+each step's log beside it; the run's next report shows it. docs/vendor.md has more.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.errors import InputError, ToolError
-from codae_l1.scripts import cli, stage
+from codae_l1.scripts import cli, further, stage
 
 HLS_STEPS, RTL_STEPS = ("csim", "csynth", "cosim", "vsynth", "export"), ("synthesis", "implementation")
 # What each step's figures are.
@@ -41,19 +41,17 @@ def command() -> None:
             raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
     run = stage.open_run(arguments.run, None)
 
-    from codae_l1.data.artifact import write_json
-    from codae_l1.scripts.run_folder import stamp
-
     run.read("synthesize")
     designs: dict[str, Any] = {"hls4ml": (HLS_STEPS, hls_design), "rtl": (RTL_STEPS, rtl_design)}
     record = {
-        name: run_design(run, name, *design(run, arguments), arguments)
+        name: run_design(run, name, design(run, arguments), arguments)
         for name, (steps, design) in designs.items()
         # A design of which nothing is asked for is looked at where something of it was done before.
         if set(steps) & set(arguments.steps) or run.path("vendor", name).is_dir()
     }
-    write_json(run.path("vendor", "vendor.json"), {**record, "stamp": stamp(run.config.seed)})
-    print(run.path("vendor", "vendor.json"))
+    rows = rows_of(record)
+    print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in rows))
+    print(further.write(run, further.VENDOR, record, rows))
     check_words(record, run.path("vendor", "hls4ml", "project", "tb_data"))
 
 
@@ -61,7 +59,7 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
     """Raise ToolError where a simulation of the vendor's gives other words than QKeras."""
     for steps in record.values():
         for name, row in steps.items():
-            different = next((report["Different"] for report in row.values() if "Different" in _table(report)), 0)
+            different = sum(report.get("Different", 0) for report in row.values() if isinstance(report, dict))
             if different:
                 received = f"{name} gives other words than QKeras in {different} events"
                 raise ToolError(received, "0", f"compare the results in {folder} and report it")
@@ -92,38 +90,37 @@ def rtl_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
     return rtl_steps(list(source), run.config.hls), source
 
 
-def run_design(run: Any, name: str, steps: list[Any], source: dict[str, bytes], arguments: Any) -> dict[str, Any]:
+def run_design(run: Any, name: str, design: tuple[list[Any], dict[str, bytes]], arguments: Any) -> dict[str, Any]:
     """Do the chosen steps of one design, following them on standard output; the record of all that are done."""
     from codae_l1.hls.vendor_steps import run_steps
 
+    steps, source = design
     chosen = tuple(step.name for step in steps if step.name in arguments.steps)
-
-    def follow(step: str, line: str) -> None:
-        print(f"{step} | {line}", flush=True)
 
     def progress(done: int, total: int, text: str) -> None:
         print(f"{name} [{done}/{total}] {text if total or not chosen else 'done already'}", flush=True)
 
-    heard = None if arguments.quiet else follow
-    done = run_steps(
-        steps, source, run.path("vendor", name), chosen, arguments.timeout_s, heard, progress, "--timeout-s"
-    )
-    record: dict[str, Any] = {}
-    for step, content in done.items():
-        about = {
-            "program": content["program"],
-            "kind": KINDS[step],
-            "seconds": content["seconds"],
-            "log": content["log"],
+    heard, work = None if arguments.quiet else further.follow, run.path("vendor", name)
+    found = run_steps(steps, source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
+    kept = ("program", "seconds", "log")
+    return {
+        step: {"kind": KINDS[step], **{key: content[key] for key in kept}, **content["found"]}
+        for step, content in found.items()
+    }
+
+
+def rows_of(record: dict[str, Any]) -> list[dict[str, str]]:
+    """What the report shows of a record: rows {name, kind, tool, figures}."""
+    return [
+        {
+            "name": f"{design} {step}",
+            "kind": row["kind"],
+            "tool": " ".join([Path(row["program"]).name, row.get("version", "")]).strip(),
+            "figures": "; ".join(further.figures(report) for report in row.values() if isinstance(report, dict)),
         }
-        record[step] = {**about, **content["found"]}
-        figures = (f"{key} {value}" for report in content["found"].values() for key, value in _table(report).items())
-        print(f"{name} {step} ({KINDS[step]}): {', '.join(figures)}", flush=True)
-    return record
-
-
-def _table(report: Any) -> dict[str, Any]:
-    return report if isinstance(report, dict) else {}
+        for design, steps in record.items()
+        for step, row in steps.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ TOP = """module codae (input clk, input [3:0] model_inp, output reg [3:0] model_
 endmodule
 """
 
+STAGE = {"stamp": {"inputs": "of now"}}
+
 
 class Events:
     """Three empty test events."""
@@ -47,7 +49,7 @@ def run(tmp_path, monkeypatch):
     (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
     (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
     config = SimpleNamespace(seed=1, hls=HlsConfig())
-    made = SimpleNamespace(config=config, path=lambda *names: folder.joinpath(*names), read=lambda stage: {})
+    made = SimpleNamespace(config=config, path=lambda *names: folder.joinpath(*names), read=lambda stage: STAGE)
     firmware = SimpleNamespace(
         config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
     )
@@ -74,7 +76,7 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     events = write_results(run, 0.5)
     call(vendor.command, monkeypatch, run)
     record = read_json(run.folder / "vendor" / "vendor.json")
-    assert list(record) == ["hls4ml", "rtl", "stamp"]
+    assert list(record) == ["hls4ml", "rtl", "rows", "design", "stamp"]
     assert list(record["hls4ml"]) == ["csim", "csynth", "cosim", "vsynth", "export"]
     assert list(record["rtl"]) == ["synthesis"]
     assert record["hls4ml"]["csim"]["CSimReport"] == {"Errors": 0, "Events": events, "Different": 0}
@@ -82,7 +84,8 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     assert Path(record["rtl"]["synthesis"]["log"]).read_text() == "vivado starts\n"
     printed = capsys.readouterr().out
     assert "hls4ml [1/5] csynth: C synthesis\ncsynth | vitis_hls starts\n" in printed
-    assert "rtl synthesis (synthesis): LUT 14210, FF 2702, URAM 0, DSP48E 4, BRAM_18K 3, WNS -0.612" in printed
+    figures = "LUT 14,210, FF 2,702, URAM 0, DSP48E 4, BRAM_18K 3; WNS -0.612, TNS -3.1"
+    assert f"rtl synthesis (synthesis, vivado 2023.2): {figures}" in printed
     call(vendor.command, monkeypatch, run, "--steps", "synthesis", "implementation", "--quiet")
     record = read_json(run.folder / "vendor" / "vendor.json")
     assert record["rtl"]["implementation"]["ImplementationReport"]["TotLUTs"] == 14_210
@@ -91,6 +94,22 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     assert "rtl [0/1] implementation: Vivado places and routes it" in printed
     assert "starts" not in printed
     assert (run.reports / "calls").read_text().splitlines()[-1] == "implementation"
+
+
+def test_the_report_shows_the_rows_of_its_design_alone(run, monkeypatch):
+    from codae_l1.scripts import further, stage
+
+    (run.folder / "report.json").write_text("{}")
+    write_results(run, 0.5)
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert not (run.folder / "report.json").exists()
+    opened = stage.open_run(run.folder, None)
+    row = further.rows(opened)[0]
+    assert (row["name"], row["kind"], row["tool"]) == ("hls4ml csynth", "estimate", "vitis_hls 2023.2")
+    assert "LUT 45,321" in row["figures"]
+    assert "Available" not in row["figures"]
+    monkeypatch.setitem(STAGE["stamp"], "inputs", "of another design")
+    assert further.rows(opened) == []
 
 
 def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
@@ -128,6 +147,8 @@ def test_place_writes_a_bitstream(run, monkeypatch, capsys):
     bitstream = Path(record["bitstream"])
     assert bitstream == run.folder / "place" / "board" / "project" / "place" / "board.bit"
     assert bitstream.stat().st_size > 1_000_000
+    assert record["rows"][0]["name"] == "the pipeline in a harness of four pins (codae_board), on another chip"
+    assert "not of xcvu13p" in record["rows"][0]["figures"]
     printed = capsys.readouterr().out
     assert "MHz of the asked 200 MHz; placed and routed on Lattice ECP5 LFE5U-85F, CABGA756" in printed
     assert f"bitstream: {bitstream}" in printed
