@@ -121,7 +121,9 @@ class QcdOrWhatSystemConfig:
     """Sizes and training."""
 
     model: QcdOrWhatConfig = field(default_factory=QcdOrWhatConfig)
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=8, batch_size=32, final_rate=0.05))
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=6, batch_size=32, learning_rate=4e-3, final_rate=0.05)
+    )
 
 
 class QcdOrWhatSystem(KerasSystem):
