@@ -4,7 +4,7 @@ Beside what models/system.py asks, each gives `side` (pixels a side of its image
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +12,77 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.models.dirichlet import DirichletConfig, DirichletSystem
-from codae_l1.models.jet_autoencoder import FNS, HANDS_ON, JetAEConfig, JetAutoencoder
+from codae_l1.models.jet_autoencoder import HANDS_ON, SIDES, Architecture, JetAEConfig, JetAutoencoder
 from codae_l1.models.network import in_slices
 from codae_l1.models.pca import PrincipalComponents
 from codae_l1.models.system import Batch, KerasSystem, System, qcd_only
 from codae_l1.models.training import Progress, TrainingConfig
 
-# Adam at a constant rate: no decay of weights.
-HANDS_ON_TRAINING = TrainingConfig(epochs=10, batch_size=32, weight_decay=0.0, augment=False)
+
+@dataclass(frozen=True)
+class JetTrainingConfig(TrainingConfig):
+    """Of the hands-on: 10 epochs of Adam at a constant rate, batch 32; no decay of weights, jets as they are."""
+
+    epochs: int = 10
+    batch_size: int = 32
+    weight_decay: float = 0.0
+    augment: bool = False
 
 
 @dataclass(frozen=True)
 class JetAESystemConfig:
-    """The hands-on's auto-encoder: 10 epochs of Adam, batch 32."""
+    """The hands-on's auto-encoder."""
 
     model: JetAEConfig = HANDS_ON
-    training: TrainingConfig = field(default_factory=lambda: HANDS_ON_TRAINING)
+    training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
+
+
+@dataclass(frozen=True)
+class FnsConfig(JetAEConfig):
+    """FNS with a quarter of the published 128 filters, which a CPU trains about ten times as fast."""
+
+    architecture: Architecture = "fns"
+    filters: int = 32
+    bottleneck: int = 6
 
 
 @dataclass(frozen=True)
 class FnsSystemConfig:
-    """FNS with a quarter of the published 128 filters, which a CPU trains ten times as fast; else as jet_ae."""
+    """FNS, trained as jet_ae."""
 
-    model: JetAEConfig = field(default_factory=lambda: replace(FNS, filters=32))
-    training: TrainingConfig = field(default_factory=lambda: HANDS_ON_TRAINING)
+    model: FnsConfig = field(default_factory=FnsConfig)
+    training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
+
+
+@dataclass(frozen=True)
+class JetDirichletModelConfig(DirichletConfig):
+    """Sizes of arXiv:2104.08291: 40 x 40 pixels, 100 units."""
+
+    shape: tuple[int, ...] = (40, 40)
+    hidden: int = 100
+
+
+@dataclass(frozen=True)
+class JetDirichletTrainingConfig(JetTrainingConfig):
+    """As arXiv:2104.08291, with 30 of its 200 epochs."""
+
+    epochs: int = 30
+    batch_size: int = 100
+    learning_rate: float = 5e-3
 
 
 @dataclass(frozen=True)
 class JetDirichletConfig:
-    """40 x 40 pixels, 100 units, Adam at 5e-3, batch 100, as arXiv:2104.08291, with 30 of its 200 epochs."""
+    """Dirichlet VAE of jet images; shape = [16, 16] takes the coarse ones."""
 
-    model: DirichletConfig = field(default_factory=lambda: DirichletConfig((40, 40), 100))
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(30, 100, 5e-3, weight_decay=0.0, augment=False)
-    )
+    model: JetDirichletModelConfig = field(default_factory=JetDirichletModelConfig)
+    training: JetDirichletTrainingConfig = field(default_factory=JetDirichletTrainingConfig)
+
+    def __post_init__(self):
+        if self.model.shape not in ((16, 16), (40, 40)):
+            raise InputError(
+                f"jet_dirichlet.model.shape = {list(self.model.shape)}", "[16, 16] or [40, 40]", "choose one of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -54,6 +91,12 @@ class PcaConfig:
 
     components: int = 2
     side: int = 16
+
+    def __post_init__(self):
+        if self.components < 0 or self.side not in SIDES.values():
+            raise InputError(
+                f"pca of {self.components} components, side {self.side}", "0 or more, 16 or 40", "correct them"
+            )
 
 
 class JetAESystem(KerasSystem):

@@ -38,7 +38,13 @@ def markdown(content: dict[str, Any]) -> str:
             cells = (f"{100 * row['auc']:.1f} ({100 * row['auc_error']:.1f})", f"{100 * row['fpr']:.2f}")
         lines.append(f"| {name}, no learning | | | | {cells[0]} | | {cells[1]} |")
     seeds = max((len(row["seeds"]) for row in content["models"].values()), default=0)
-    lines += ["", f"Mean ± standard deviation of {seeds} seeds; in brackets the bootstrap error of the test jets."]
+    lines += ["", f"Mean ± standard deviation of {seeds} seeds; in brackets the bootstrap error of the test jets.", ""]
+    for check in content["checks"]:
+        verdict = "holds" if check["holds"] else "DOES NOT HOLD"
+        between = f"between {100 * check['least']:.1f} and {100 * check['most']:.1f}"
+        lines.append(
+            f"- Expected of generated jets: {check['what']} {between}; it is {100 * check['value']:.1f}: {verdict}."
+        )
     return "\n".join(lines) + "\n"
 
 

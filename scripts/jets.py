@@ -20,7 +20,7 @@ import numpy as np
 from codae_l1.data.artifact import read_json, sha256, whole_file, write_json
 from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
-from codae_l1.data.jets import KINDS, QCD, JetSample, read_jets, split_jets
+from codae_l1.data.jets import KINDS, QCD, TOP, JetSample, read_jets, split_jets
 from codae_l1.scripts import cli
 
 MODELS = ("jet_ae", "fns_ae", "pca", "jet_dirichlet")
@@ -30,6 +30,11 @@ LEAST_TRAINED, LEAST_TESTED = 100, 10
 EFFICIENCY = 0.3
 # Jets of each kind whose reconstruction is drawn.
 EXAMPLES = 3
+# What an AUC should be on generated jets: trained on -> (system, score, least, most); of another system its own AUC.
+EXPECTED: dict[str, tuple[tuple[str, str, float | str, float], ...]] = {
+    QCD: (("jet_ae", "mse", "pca-2", 1.0), ("jet_dirichlet", "mixture", 0.8, 0.92)),
+    TOP: (("jet_ae", "mse", 0.0, 0.5),),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +112,7 @@ def work(
     for name, values in sample.observables.items():
         drawn["scores"][name] = values[tested]
         content["baselines"][name] = _measure(values[tested], kind, content)
+    content["checks"] = checks(content)
     return {**content, "split_seed": split_seed, "stamp": stamp(split_seed)}, drawn
 
 
@@ -214,6 +220,26 @@ def _over_seeds(trials: list[dict[str, Any]]) -> dict[str, Any]:
             for key, x in values.items()
         }
     return summary
+
+
+def checks(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of each expected AUC whose system is there: what, its value, the least and most expected, whether it holds.
+
+    >>> auc = {"pca-2": 0.8, "jet_ae": 0.9}
+    >>> models = {name: {"summary": {"mse": {"auc": {"mean": value}}}} for name, value in auc.items()}
+    >>> checks({"train_on": "qcd", "models": models})
+    [{'what': 'jet_ae, mse', 'value': 0.9, 'least': 0.8, 'most': 1.0, 'holds': True}]
+    """
+    found = {title: row["summary"] for title, row in content["models"].items() if "summary" in row}
+    result = []
+    for title, score, least, most in EXPECTED[content["train_on"]]:
+        if title not in found or (isinstance(least, str) and least not in found):
+            continue
+        value = found[title][score]["auc"]["mean"]
+        low = found[least][score]["auc"]["mean"] if isinstance(least, str) else least
+        check = {"what": f"{title}, {score}", "value": value, "least": low, "most": most}
+        result.append({**check, "holds": low < value < most})
+    return result
 
 
 def _generated(arguments: argparse.Namespace) -> Path:

@@ -143,6 +143,14 @@ def test_bad_energy_names_its_jet(tmp_path):
         list(jet_slices(path, 6))
 
 
+def test_a_label_that_is_neither_is_refused(tmp_path):
+    constituents, labels = make_jets()
+    labels[11] = 2
+    path = write(tmp_path / "jets.h5", constituents, labels)
+    with pytest.raises(InputError, match=r"jets.h5: is_signal_new = 2 of jet 11; expected 0 \(QCD\) or 1 \(signal\)"):
+        list(jet_slices(path, 6))
+
+
 def test_truncated_file(tmp_path):
     path = write(tmp_path / "jets.h5", *make_jets(300))
     path.write_bytes(path.read_bytes()[:-100_000])

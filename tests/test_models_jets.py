@@ -3,16 +3,20 @@
 import numpy as np
 import pytest
 
+from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
-from codae_l1.models.dirichlet import DirichletConfig
 from codae_l1.models.jet_autoencoder import FNS, HANDS_ON, JetAEConfig, JetAutoencoder
 from codae_l1.models.jet_systems import (
+    FnsConfig,
     FnsSystem,
     FnsSystemConfig,
     JetAESystem,
     JetAESystemConfig,
     JetDirichletConfig,
+    JetDirichletModelConfig,
     JetDirichletSystem,
+    JetDirichletTrainingConfig,
+    JetTrainingConfig,
     PcaConfig,
     PcaSystem,
     squared_error,
@@ -20,15 +24,17 @@ from codae_l1.models.jet_systems import (
 from codae_l1.models.macs import count_macs
 from codae_l1.models.pca import PrincipalComponents
 from codae_l1.models.system import Batch
+from codae_l1.models.systems import SystemsConfig
 from codae_l1.models.training import TrainingConfig
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
-BRIEF = TrainingConfig(epochs=2, batch_size=8, weight_decay=0.0, augment=False)
+BRIEF = JetTrainingConfig(epochs=2, batch_size=8)
+BRIEF_VAE = JetDirichletTrainingConfig(epochs=2, batch_size=8)
 SYSTEMS = {
     "jet_ae": JetAESystem(JetAESystemConfig(JetAEConfig("hands_on", 3), BRIEF), 4),
-    "fns_ae": FnsSystem(FnsSystemConfig(JetAEConfig("fns", 2, 6), BRIEF), 4),
-    "jet_dirichlet": JetDirichletSystem(JetDirichletConfig(DirichletConfig((16, 16), 5), BRIEF), 4),
+    "fns_ae": FnsSystem(FnsSystemConfig(FnsConfig(filters=2), BRIEF), 4),
+    "jet_dirichlet": JetDirichletSystem(JetDirichletConfig(JetDirichletModelConfig((16, 16), 5), BRIEF_VAE), 4),
     "pca": PcaSystem(PcaConfig(3), 4),
 }
 
@@ -114,9 +120,20 @@ def test_what_a_system_refuses(system, tmp_path):
         type(system)(system.config).scores(images)
 
 
-def test_a_network_of_nothing_is_refused():
+def test_sizes_that_no_image_has_are_refused():
     with pytest.raises(InputError, match="jet auto-encoder's bottleneck = 0; expected a number >= 1"):
         JetAEConfig(bottleneck=0)
+    with pytest.raises(InputError, match=r"jet_dirichlet.model.shape = \[16, 40\]; expected \[16, 16\] or \[40, 40\]"):
+        JetDirichletConfig(JetDirichletModelConfig((16, 40)))
+    with pytest.raises(InputError, match="pca of 2 components, side 20; expected 0 or more, 16 or 40"):
+        PcaConfig(side=20)
+
+
+def test_a_table_keeps_the_systems_own_defaults():
+    tables = {"fns_ae": {"model": {"filters": 3}}, "jet_dirichlet": {"training": {"epochs": 2}}}
+    config = parse(SystemsConfig, tables, "systems")
+    assert config.fns_ae.model == FnsConfig("fns", 3, 6)
+    assert dump(config.jet_dirichlet.training) == dump(TrainingConfig(2, 100, 5e-3, weight_decay=0.0, augment=False))
 
 
 def test_pca_is_the_singular_value_decomposition():

@@ -1,0 +1,242 @@
+"""Jets for the jet systems, and the command on toy jets: what it writes, what it keeps, what it refuses in words."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from codae_l1.data.artifact import read_json
+from codae_l1.data.errors import InputError
+from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
+from codae_l1.data.generation.tables import write_jets
+from codae_l1.data.jets import OBSERVABLES, observe, read_jets, split_jets
+from codae_l1.models import training
+from codae_l1.scripts import cli, jet_report, jets
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+CONFIG = """
+[systems.jet_ae]
+model = { filters = 3 }
+training = { epochs = 2 }
+[systems.jet_dirichlet]
+model = { shape = [16, 16], hidden = 4 }
+training = { epochs = 2 }
+"""
+
+
+def make_jets(n, seed=0, prongs=3, radius=0.25):
+    """Constituents (n, 200, 4): 30 massless ones around `prongs` axes, the others zero."""
+    rng = np.random.default_rng(seed)
+    axes = rng.normal(0, radius, (2, n, prongs))
+    of = rng.integers(0, prongs, (n, 30))
+    eta, phi = (np.take_along_axis(a, of, 1) + rng.normal(0, 0.03, (n, 30)) for a in axes)
+    eta, phi = eta + rng.uniform(-1, 1, (n, 1)), phi + rng.uniform(-np.pi, np.pi, (n, 1))
+    pt = np.sort(rng.exponential(20, (n, 30)), axis=1)[:, ::-1]
+    constituents = np.zeros((n, 200, 4), np.float32)
+    constituents[:, :30] = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1)
+    return constituents
+
+
+def write(path, constituents, is_top):
+    parts = [(constituents, np.zeros((len(is_top), 4), np.float32), np.array(is_top))] if len(is_top) else []
+    write_jets(path, parts, {})
+    return path
+
+
+def test_images_of_a_file_have_sum_one(tmp_path):
+    constituents = make_jets(50)
+    sample = read_jets(write(tmp_path / "jets.h5", constituents, np.arange(50) % 3 == 0), (16, 40))
+    assert {side: images.shape for side, images in sample.images.items()} == {16: (50, 16, 16, 1), 40: (50, 40, 40, 1)}
+    for images in sample.images.values():
+        assert images.dtype == np.float32
+        assert images.min() == 0
+        assert images.sum(axis=(1, 2, 3), dtype=np.float64) == pytest.approx(np.ones(50), abs=1e-6)
+    assert np.array_equal(sample.images[40][..., 0], jet_images(relative(constituents), FINE))
+    assert np.array_equal(sample.kind == "top", np.arange(50) % 3 == 0)
+
+
+def test_an_image_of_a_mirrored_jet_is_mirrored():
+    jets = make_jets(20)
+    mirrored = jets * np.array([1, 1, 1, -1], np.float32)  # eta -> -eta
+    assert np.array_equal(jet_images(relative(mirrored)), jet_images(relative(jets))[:, ::-1])
+    # Aligned images of both are one and the same.
+    aligned, other = (jet_images(relative(x), FINE) for x in (jets, mirrored))
+    assert np.abs(aligned - other).max() < 1e-6
+
+
+def test_observables_of_a_jet_counted_by_hand():
+    jet = np.zeros((1, 200, 4))
+    # Two of 50 GeV at eta = 0, a quarter turn apart: mass^2 = 2 x 50 x 50, half of the turn from the axis each.
+    jet[0, :2] = [[50, 50, 0, 0], [50, 0, 50, 0]]
+    found = observe(jet, relative(jet))
+    assert tuple(found) == OBSERVABLES
+    assert found["mass"] == pytest.approx([np.sqrt(5000)])
+    assert found["multiplicity"].tolist() == [2.0]
+    assert found["width"] == pytest.approx([np.pi / 4])
+
+
+def test_the_first_jets_of_each_kind_are_read(tmp_path):
+    is_top = np.arange(60) >= 40
+    path = write(tmp_path / "jets.h5", make_jets(60), is_top)
+    whole, part = read_jets(path, (16,)), read_jets(path, (16,), most=7)
+    assert [int(np.sum(part.kind == k)) for k in ("qcd", "top")] == [7, 7]
+    chosen = np.r_[0:7, 40:47]
+    assert np.array_equal(part.images[16], whole.images[16][chosen])
+    assert all(np.array_equal(part.observables[name], whole.observables[name][chosen]) for name in OBSERVABLES)
+
+
+def test_the_split_is_of_each_kind_and_of_the_seed():
+    kind = np.repeat(["qcd", "top"], (200, 100))
+    parts = split_jets(kind)
+    for k, number in (("qcd", 200), ("top", 100)):
+        counts = [int(np.sum(parts[kind == k] == name)) for name in ("train", "validation", "test")]
+        assert counts == [0.72 * number, 0.08 * number, 0.2 * number]
+    assert np.array_equal(parts, split_jets(kind, 42))
+    assert not np.array_equal(parts, split_jets(kind, 43))
+
+
+def test_files_without_jets_or_with_empty_ones_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none.h5 without jets; expected the top-tagging reference's HDF5"):
+        read_jets(write(tmp_path / "none.h5", None, []))
+    constituents = make_jets(9)
+    constituents[5] = 0
+    with pytest.raises(InputError, match=r"empty.h5: jet 5 without a constituent of pT > 0; expected jets with"):
+        read_jets(write(tmp_path / "empty.h5", constituents, np.zeros(9, bool)))
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """150 narrow jets of one prong, called QCD, and 60 wide ones of three, called tops; a config of tiny networks."""
+    folder = tmp_path_factory.mktemp("toys")
+    constituents = np.concatenate([make_jets(150, 1, prongs=1), make_jets(60, 2)])
+    is_top = np.arange(210) >= 150
+    order = np.random.default_rng(0).permutation(210)
+    (folder / "tiny.toml").write_text(CONFIG)
+    write(folder / "jets.h5", constituents[order], is_top[order])
+    write(folder / "qcd.h5", constituents[:150], is_top[:150])
+    return folder
+
+
+def call(*arguments):
+    """The command with arguments -> its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["scripts/jets.py", *map(str, arguments)])
+        try:
+            cli.run(jets.command)
+        except SystemExit as stop:
+            return stop.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def made(toys, tmp_path_factory):
+    """The command done on the toys: its folder."""
+    out = tmp_path_factory.mktemp("made")
+    asked = ("--models", "jet_ae", "pca", "jet_dirichlet", "--seeds", 1, 2, "--components", 2, 6, "--out", out)
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", *asked) == 0
+    return out
+
+
+def test_the_command_compares_all_systems(made):
+    content = read_json(made / "jets.json")
+    assert content["jets"] == {
+        "train": {"qcd": 108, "top": 43},
+        "validation": {"qcd": 12, "top": 5},
+        "test": {"qcd": 30, "top": 12},
+    }
+    assert list(content["models"]) == ["jet_ae", "pca-2", "pca-6", "jet_dirichlet"]
+    for row in content["models"].values():
+        assert list(row["seeds"]) == (["1", "2"] if row["system"] != "pca" else ["1"])
+        for trial in row["seeds"].values():
+            assert all(0 <= measured["auc"] <= 1 for measured in trial["scores"].values())
+            assert (trial["untrained"].keys() == trial["scores"].keys()) == (row["system"] != "pca")
+    values = [trial["scores"]["mse"]["auc"] for trial in content["models"]["jet_ae"]["seeds"].values()]
+    summary = content["models"]["jet_ae"]["summary"]["mse"]["auc"]
+    assert summary == {"mean": pytest.approx(np.mean(values)), "spread": pytest.approx(np.std(values, ddof=1))}
+    # Jets of three prongs are wider and heavier.
+    assert content["baselines"]["width"]["auc"] > 0.95
+    assert content["baselines"]["mass"]["auc"] > 0.9
+    assert [check["what"] for check in content["checks"]] == ["jet_ae, mse", "jet_dirichlet, mixture"]
+
+
+def test_the_table_and_the_pictures(made):
+    table = (made / "jets.md").read_text()
+    content = read_json(made / "jets.json")
+    width = content["baselines"]["width"]
+    assert f"| width, no learning | | | | {100 * width['auc']:.1f} ({100 * width['auc_error']:.1f}) |" in table
+    assert "(108 train, 12 validation, 42 test; " in table
+    assert re.search(r"\| jet_ae, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \| [\d.]+ ± [\d.]+ \([\d.]+\) \| [\d.]+ ± ", table)
+    assert table.count("\n| jet_dirichlet, ") == 3
+    for name in ("reconstructions", "scores", "roc", "latents"):
+        picture = (made / f"{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 400_000
+
+
+def test_the_same_command_trains_nothing_again(toys, made, monkeypatch, capsys):
+    before = read_json(made / "jets.json")
+    monkeypatch.setattr(training, "create_steps", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    asked = ("--models", "jet_ae", "pca", "--seeds", 1, 2, "--components", 6, "--out", made)
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", *asked) == 0
+    again = read_json(made / "jets.json")
+    assert again["models"] == {name: before["models"][name] for name in ("jet_ae", "pca-6")}
+    assert again["baselines"] == before["baselines"]
+    assert "pca-6, mse" in capsys.readouterr().out
+
+
+def test_without_tops_there_is_no_auc_and_the_table_says_so(toys, tmp_path):
+    assert call("--jets", toys / "qcd.h5", "--out", tmp_path, "--models", "pca") == 0
+    assert "0 top jets in the test, fewer than 10: no AUC." in (tmp_path / "jets.md").read_text()
+    content = read_json(tmp_path / "jets.json")
+    assert content["baselines"]["mass"] == {}
+    assert content["checks"] == []
+    assert not (tmp_path / "roc.png").exists()
+    assert (tmp_path / "scores.png").exists()
+
+
+def test_trained_on_tops_the_qcd_jets_are_the_anomaly(toys, tmp_path):
+    few = call("--jets", toys / "jets.h5", "--out", tmp_path / "few", "--models", "pca", "--train-on", "top")
+    assert few == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jets, "LEAST_TRAINED", 20)
+        asked = ("--jets", toys / "jets.h5", "--models", "pca", "--components", 2, "--train-on", "top")
+        assert call(*asked, "--out", tmp_path / "top") == 0
+    content = read_json(tmp_path / "top" / "jets.json")
+    assert (content["train_on"], content["anomaly"]) == ("top", "qcd")
+    # The baselines keep their orientation: what is lighter and narrower is not called anomalous.
+    assert content["baselines"]["width"]["auc"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--jets", "none.h5"), "none.h5 does not exist; expected a file or folder"),
+        (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
+        (("--most", "0"), "--most 0; expected a number >= 1"),
+        (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
+        (("--models", "pca", "--components", "300"), "300 components of 108 images of 256 pixels; expected 0 to the"),
+    ],
+)
+def test_mistakes_are_named(toys, tmp_path, capsys, arguments, words):
+    assert call("--jets", toys / "jets.h5", "--out", tmp_path, *arguments) == 2
+    assert re.search(f"error: .*{words}", capsys.readouterr().err)
+
+
+def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, capsys):
+    asked = ("--config", toys / "tiny.toml", "--out", made)
+    assert call("--jets", toys / "qcd.h5", *asked) == 2
+    assert r"made with other jets or options (different: jets)" in capsys.readouterr().err
+    assert call("--jets", toys / "jets.h5", "--split-seed", 7, *asked) == 2
+    assert r"made with other jets or options (different: split_seed)" in capsys.readouterr().err
+    assert call("--jets", toys / "jets.h5", "--models", "jet_ae", "--out", made) == 2
+    assert "seed-1 of another configuration of jet_ae; expected the configuration" in capsys.readouterr().err
+
+
+def test_an_expected_auc_that_fails_is_said():
+    content = {"train_on": "qcd", "models": {}}
+    for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
+        content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
+    assert [check["holds"] for check in jets.checks(content)] == [False]
