@@ -27,7 +27,9 @@ def command() -> None:
     parser.add_argument(
         "--events", type=Path, nargs="+", metavar="FILE", help="events of any format with QCD and signals"
     )
-    parser.add_argument("--out", type=Path, help="folder to write (default: RUN/comparison)")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write (default: RUN/comparison, with --events RUN/comparison-events)"
+    )
     parser.add_argument("--page", type=Path, help="Markdown page to make, figures beside it")
     arguments = parser.parse_args()
     for file in arguments.events or ():
@@ -40,7 +42,7 @@ def command() -> None:
 
     stage.do(run, "make_data", make_data.work)
     events = file_events(arguments.events) if arguments.events else run_events(run)
-    out = arguments.out or run.folder / "comparison"
+    out = arguments.out or run.folder / ("comparison-events" if arguments.events else "comparison")
     rows = compare(run, names, arguments.seeds, events, out)
     content = describe(run, rows, events, arguments.seeds)
     content["complexity_bias"] = complexity_bias(run, events)

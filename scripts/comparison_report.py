@@ -30,6 +30,9 @@ How to read it:
 - `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
   seed (the mean of z_R: further scores).
 - Bootstrap errors are of the events; the spread is of the trainings. Systems without randomness have no spread.
+
+Some systems, other events: `--models NAME ...`, `--events FILE ...` (any format that scripts/score.py takes; for files
+of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison goes on where it stopped.
 """
 
 _BIAS = """Does an auto-encoder flag what it has not seen, or what is complicated? Five principal components of the

@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError
+from codae_l1.models import density as dens
 from codae_l1.models.codae import TINY, CoDAE
-from codae_l1.models.density import (
-    RIDGE,
-    Gaussians,
-    IsolationConfig,
-    MixtureConfig,
-    Norm,
-    fit_isolation,
-    fit_mahalanobis,
-    fit_mixture,
-    load_density,
-)
 from codae_l1.models.full import FullModelConfig
 from codae_l1.models.latent import encode
 from codae_l1.models.scores import track_mask
@@ -34,21 +24,21 @@ QCD = Batch(IMAGES, np.repeat("qcd", 40))
 CONFIGS = {
     "latent_norm": None,
     "mahalanobis": None,
-    "gaussian_mixture": MixtureConfig(2),
-    "isolation_forest": IsolationConfig(5, 16),
+    "gaussian_mixture": dens.MixtureConfig(2),
+    "isolation_forest": dens.IsolationConfig(5, 16),
     "untrained": FullModelConfig(TINY, COMPACT_TRAINING),
 }
 
 
 def ridged(covariance: np.ndarray) -> np.ndarray:
-    return covariance + RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return covariance + dens.RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
 
 
 def test_mahalanobis_is_its_formula():
     mean, deviations = Z.mean(0), NEW - Z.mean(0)
     covariance = sum(np.outer(d, d) for d in Z - mean) / len(Z)
     expected = np.sqrt(np.einsum("ni,ij,nj->n", deviations, np.linalg.inv(ridged(covariance)), deviations))
-    density = fit_mahalanobis(Z)
+    density = dens.fit_mahalanobis(Z)
     np.testing.assert_allclose(density.rarity(NEW), expected, rtol=1e-9)
     assert density.parameters == 1 + 3 + 9
 
@@ -60,7 +50,7 @@ def test_log_density_of_a_mixture_is_scipys():
     weights, means = np.array([0.7, 0.3]), np.array([[0.0, 1, 2], [3, 3, 3]])
     covariances = np.array([np.diag([1.0, 2, 3]), np.cov(Z.T)])
     each = [multivariate_normal(m, ridged(c)).logpdf(NEW) for m, c in zip(means, covariances, strict=True)]
-    density = Gaussians(weights, means, covariances)
+    density = dens.Gaussians(weights, means, covariances)
     expected = logsumexp(np.array(each).T + np.log(weights), axis=1)
     np.testing.assert_allclose(density.log_density(NEW), expected, rtol=1e-10)
     assert np.array_equal(density.rarity(NEW), -density.log_density(NEW))
@@ -68,37 +58,37 @@ def test_log_density_of_a_mixture_is_scipys():
 
 def test_a_mixture_finds_two_clusters_the_same_each_time():
     z = np.concatenate([RNG.normal((-5, 0), 1, (300, 2)), RNG.normal((5, 0), 0.5, (100, 2))])
-    density = fit_mixture(z, 2, seed=1)
+    density = dens.fit_mixture(z, 2, seed=1)
     order = np.argsort(density.means[:, 0])
     np.testing.assert_allclose(density.weights[order], (0.75, 0.25), atol=1e-3)
     np.testing.assert_allclose(density.means[order], [(-5, 0), (5, 0)], atol=0.2)
-    assert np.array_equal(fit_mixture(z, 2, seed=1).means, density.means)
+    assert np.array_equal(dens.fit_mixture(z, 2, seed=1).means, density.means)
 
 
 def test_the_isolation_forest_is_scikit_learns():
     from sklearn.ensemble import IsolationForest
 
     theirs = IsolationForest(n_estimators=20, max_samples=64, random_state=5).fit(Z)
-    found = fit_isolation(Z, 20, 64, seed=5).rarity(NEW)
+    found = dens.fit_isolation(Z, 20, 64, seed=5).rarity(NEW)
     np.testing.assert_allclose(found, -theirs.score_samples(NEW), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     "density",
-    [Norm(), fit_mahalanobis(Z), fit_mixture(Z, 3, 0), fit_isolation(Z, 5, 32, 0)],
+    [dens.Norm(), dens.fit_mahalanobis(Z), dens.fit_mixture(Z, 3, 0), dens.fit_isolation(Z, 5, 32, 0)],
     ids=lambda d: type(d).__name__,
 )
 def test_a_density_is_its_arrays(density):
-    assert np.array_equal(load_density(density.arrays()).rarity(NEW), density.rarity(NEW))
+    assert np.array_equal(dens.load_density(density.arrays()).rarity(NEW), density.rarity(NEW))
 
 
 def test_what_a_density_refuses():
     with pytest.raises(InputError, match="a latent that does not vary over QCD"):
-        fit_mahalanobis(np.ones((10, 2))).rarity(NEW[:, :2])
+        dens.fit_mahalanobis(np.ones((10, 2))).rarity(NEW[:, :2])
     with pytest.raises(InputError, match=r"latents of shape \(1, 3\)"):
-        fit_mahalanobis(Z[:1])
+        dens.fit_mahalanobis(Z[:1])
     with pytest.raises(InputError, match=r"gaussian_mixture\.components = 0"):
-        MixtureConfig(0)
+        dens.MixtureConfig(0)
 
 
 def test_latents_are_those_of_the_encoders():

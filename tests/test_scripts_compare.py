@@ -7,44 +7,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codae_l1.data.artifact import read_json
+from codae_l1.data.artifact import read_json, write_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import EventImages
 from codae_l1.data.store import write_events
+from codae_l1.models.boosted_trees import BoostedTreesConfig
+from codae_l1.models.codae import TINY
 from codae_l1.models.evaluation import auc, binomial_error, fpr_at_tpr, tpr_at_fpr
+from codae_l1.models.systems import SystemsConfig
+from codae_l1.models.training import TrainingConfig
 from codae_l1.scripts import compare, comparison_figures, train
 from codae_l1.scripts.comparison import ComparedEvents, Part, file_events, measure, rate_at_fpr, rows_of
 from codae_l1.scripts.comparison_report import cell, markdown, page
-from codae_l1.scripts.run_config import EvaluationConfig, RunConfig
+from codae_l1.scripts.run_config import DataConfig, EvaluationConfig, RunConfig
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-CONFIG = """
-seed = 3
-[data]
-events = "{events}"
-[model]
-f_m_filters = [2, 2, 2, 2]
-f_m_groups = [1, 1, 1, 1]
-f_r_filters = [2, 2, 2, 2]
-f_r_groups = [1, 1, 1, 1]
-f_r_residuals = [0, 0, 0, 0]
-decoder_filters = [2, 2, 2, 2]
-decoder_groups = [1, 1, 1, 1]
-decoder_residuals = [0, 0, 0, 0]
-residual_groups = 1
-latent_channels = 2
-[training]
-epochs = 1
-batch_size = 32
-[evaluation]
-bootstrap = 10
-[systems.bdt]
-trees = 5
-leaf_events = 5
-"""
 RNG = np.random.default_rng(0)
 SIGNAL = np.repeat(["qcd", "h125", "svj3100"], [1000, 200, 150])
 SCORES = [RNG.normal(size=1350) + (SIGNAL != "qcd") + 0.01 * i for i in range(3)]
@@ -236,8 +217,10 @@ def test_wrong_arguments_are_refused():
 
 
 def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp_path, monkeypatch, capsys):
-    config, run, trained = tmp_path / "tiny.toml", tmp_path / "run", []
-    config.write_text(CONFIG.format(events=events))
+    config, run, trained = tmp_path / "tiny.json", tmp_path / "run", []
+    tiny = {"data": DataConfig(str(events)), "model": TINY, "training": TrainingConfig(epochs=1, batch_size=32)}
+    trees = SystemsConfig(bdt=BoostedTreesConfig(trees=5, leaf_events=5))
+    write_json(config, dump(RunConfig(**tiny, evaluation=EvaluationConfig(bootstrap=10), systems=trees)))
     train_system = train.train_system
 
     def killed_at_the_second(run, name, seed):
@@ -271,8 +254,8 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert (tmp_path / "page-auc.svg").exists()
     assert (run / "comparison" / "roc.svg").exists()
     trained.clear()
-    changed = tmp_path / "changed.toml"
-    changed.write_text(config.read_text().replace("trees = 5", "trees = 6"))
+    changed = tmp_path / "changed.json"
+    changed.write_text(config.read_text().replace('"trees": 5', '"trees": 6'))
     command(monkeypatch, "--run", run, "--config", changed, "--update", *arguments[4:])
     assert trained == [("bdt", 1)]
 
