@@ -234,6 +234,26 @@ def test_a_folder_in_use_is_refused(bench):
         bench.run()
 
 
+def wait_until_free(path):
+    for _ in range(200):
+        try:
+            with locked(path):
+                return
+        except InputError:
+            time.sleep(0.1)
+
+
+def test_a_tool_that_outlives_its_command_holds_the_folder(bench):
+    lingers = "(until [ -e {reports}/go ]; do sleep 0.05; done) > /dev/null &"
+    bench.install("vitis_hls", f"{VITIS}\n{lingers}")
+    bench.run("csynth")
+    with pytest.raises(InputError, match="in use by another command or by a tool that still runs"):
+        bench.run("csynth")
+    (bench.reports / "go").touch()
+    wait_until_free(bench.work / ".lock")
+    assert list(bench.run("csynth")) == ["csynth"]
+
+
 def test_a_vivado_project_takes_its_options_as_an_argument(bench):
     file = bench.project / "project.tcl"
     file.write_text(file.read_text().replace("vitis", "vivado"))
