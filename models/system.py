@@ -145,6 +145,12 @@ class KerasSystem(System):
         """Train and leave the model at its best epoch; orient the scores by QCD of the validation events."""
         if not self.supervised:
             qcd_only(self.name, train, validation)
+        if self.config.training.distribute != "none":
+            raise InputError(
+                f"training.distribute = {self.config.training.distribute!r} for {self.name}",
+                '"none": systems are trained on one device',
+                "remove the key; the stage train takes it",
+            )
         arrays = self.training_events(train), self.training_events(validation)
         history = training.train(self.model, *arrays, self.config.training, folder, progress)
         self.orient_by(validation.images[validation.label == QCD])

@@ -9,6 +9,7 @@ several machines.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ def system_config(run: Any, name: str) -> Any:
     from codae_l1.models.full import FullModelConfig
 
     if name in FULL_MODELS:
-        return FullModelConfig(run.config.model, run.config.training)
+        # One of several seeds is trained on one device, however the stage is.
+        return FullModelConfig(run.config.model, replace(run.config.training, distribute="none"))
     return getattr(run.config.systems, name, None)
 
 

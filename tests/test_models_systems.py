@@ -1,7 +1,7 @@
 """The systems of the comparison: sizes, exact behaviour, scores without labels, save and load to the bit, refusals."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import keras
 import numpy as np
@@ -167,6 +167,12 @@ def test_augmentation_of_jet_images_is_refused(tmp_path):
     jets = np.full((9, 40, 40, 1), 1 / 1600, "float32")
     with pytest.raises(InputError, match="augment = true for images of 40 rows; expected 72 rows"):
         train(DirichletVae(DirichletConfig((40, 40), 4)), jets, jets, TRAINING, tmp_path)
+
+
+def test_systems_are_trained_on_one_device(tmp_path):
+    config = DirichletSystemConfig(DirichletConfig(hidden=4), replace(TRAINING, distribute="mirrored"))
+    with pytest.raises(InputError, match=r'distribute = .mirrored. for dirichlet; expected "none": systems are trained'):
+        create_system("dirichlet", config).fit(events(8), events(4), tmp_path)
 
 
 def test_binary_cct_has_one_score():
