@@ -35,6 +35,8 @@ _VERILATOR_FLAGS = (
     "fast",
 )
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
+# Code that is compiled in one piece [bytes]: less than this takes longer to read Verilator's headers than to compile.
+_ONE_UNIT = 1 << 18
 # Appended to da4ml's binder, which gives one word an event: the output after each rising edge, nothing skipped.
 _CLOCKS = """
 extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
@@ -137,7 +139,11 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         )
         return str(target)
 
-    sources = sorted((*build.glob("*.cpp"), build / "binder.cc", *runtime), key=lambda p: -p.stat().st_size)
+    generated = [*build.glob("*.cpp"), build / "binder.cc"]
+    if sum(path.stat().st_size for path in generated) < _ONE_UNIT:
+        (build / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sorted(generated)))
+        generated = [build / "all.cpp"]
+    sources = sorted((*generated, *runtime), key=lambda p: -p.stat().st_size)
     with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
         objects = list(pool.map(compile_one, sources))
     library = folder / SIMULATION_LIBRARY
