@@ -171,7 +171,7 @@ def test_augmentation_of_jet_images_is_refused(tmp_path):
 
 def test_systems_are_trained_on_one_device(tmp_path):
     config = DirichletSystemConfig(DirichletConfig(hidden=4), replace(TRAINING, distribute="mirrored"))
-    with pytest.raises(InputError, match=r'distribute = .mirrored. for dirichlet; expected "none": systems are trained'):
+    with pytest.raises(InputError, match=r'distribute = .mirrored. for dirichlet; expected "none": systems'):
         create_system("dirichlet", config).fit(events(8), events(4), tmp_path)
 
 
