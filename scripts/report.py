@@ -29,6 +29,8 @@ OVERFLOWS = {
     "QCD, float": ("qcd", "float"),
     "all, float": ("all", "float"),
 }
+# What the report shows of hls4ml's project.json, which the convert stage stores.
+HLS_PROJECT = ("tool", "backend", "io_type", "pipeline_style", "layers", "differences")
 # Keys of latency and interval, taken over from the synthesize stage.
 TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "interval_how")
 
@@ -67,6 +69,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "working_points": [{"fpr": f, "rate_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
         "rates": evaluation["rates"],
         "numerics": evaluation["numerics"],
+        "hls_project": {key: stages["convert"]["project"][key] for key in HLS_PROJECT},
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
         "further": further.rows(run),
