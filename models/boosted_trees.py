@@ -48,7 +48,7 @@ class Forest:
     def first(self, trees: int) -> "Forest":
         """The first trees of it."""
         end = self.root[trees] if trees < len(self.root) else len(self.feature)
-        return Forest(*(getattr(self, f.name)[:end] for f in fields(self)[:-1]), self.root[:trees])
+        return Forest(**{name: a[: trees if name == "root" else end] for name, a in self.arrays().items()})
 
     def arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Its arrays by name, for an .npz file."""
@@ -78,7 +78,7 @@ def join_trees(trees: list[tuple[np.ndarray, ...]]) -> Forest:
         start += len(own)
     kinds = (np.int64, np.float64, np.int64, np.int64, np.float64)
     joined = [np.concatenate(c).astype(k) for c, k in zip(zip(*columns, strict=True), kinds, strict=True)]
-    return Forest(*joined, np.array(roots, np.int64))
+    return Forest(*joined, root=np.array(roots, np.int64))
 
 
 @dataclass(frozen=True)
