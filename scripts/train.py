@@ -113,8 +113,6 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
         with cli.Progress(f"{name}, seed {seed}") as progress:
             history = system.fit(*batches, folder, progress)
     system.save(file)
-    for unfinished in ("checkpoint.npz", "best.keras"):
-        (folder / unfinished).unlink(missing_ok=True)
     seconds = round(before + time.time() - started, 1)
     content: dict[str, Any] = {"name": name, "supervised": system.supervised, "main_score": system.main_score}
     content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(b) for b in batches]}
@@ -123,6 +121,8 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
         test = read_split(run, "test", qcd_only=False)
         content["test"] = system.classification(Batch(test.images, test.signal))
     write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
+    for of_training in ("checkpoint.npz", "best.keras"):
+        (folder / of_training).unlink(missing_ok=True)
     return system, seconds
 
 

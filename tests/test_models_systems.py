@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ from codae_l1.models.training import TrainingConfig, train
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
 
+PAGE = Path(__file__).parents[1] / "docs" / "training.md"
 TRAINING = TrainingConfig(epochs=2, batch_size=8, learning_rate=1e-2)
 SMALL_CCT = CctConfig(filters=(2, 4), layers=1, heads=1, key=2, mlp=(4,))
 # One small system of each class: name -> config.
@@ -161,6 +163,14 @@ def test_prior_and_codvae_survive_in_a_wrapped_model():
     assert codvae.parameters > codae.parameters
     again = create_system("codae", FullModelConfig(codvae.model.config))
     assert again.model.prior is None
+
+
+@pytest.mark.parametrize("name", ["dirichlet", "qcd_or_what", "cct", "cct_three_class"])
+def test_documented_sizes_are_those_of_the_default_configs(name):
+    system = create_system(name, getattr(SystemsConfig(), name))
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    assert f"| {system.parameters:,} | {system.macs:,} | `{system.main_score}`" in row
+    assert ("**signals**" in row) == system.supervised
 
 
 def test_augmentation_of_jet_images_is_refused(tmp_path):
