@@ -80,7 +80,13 @@ def test_report_html_is_self_contained(run):
     assert page.index("Fits the Level-1 budget.") < page.index("<h2>")
     # ROC curves, scatter, history, latent, event gallery.
     assert page.count('src="data:image/svg+xml;base64,') == 5
-    for words in ("What can be kept at which rate?", "not carried", "What does it cost?", "How everything was made"):
+    for words in (
+        "Do the words hold what comes?",
+        "What can be kept at which rate?",
+        "not carried",
+        "What does it cost?",
+        "How everything was made",
+    ):
         assert words in page
 
 

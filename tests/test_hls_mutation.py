@@ -142,8 +142,8 @@ def broken_interpreter(whole, folder, opcode, which, change):
 
 
 # What is broken, how, and the layer that must be named. da4ml adds a convolution's bias together with the rounding of
-# the word behind it: there the wires part. The interpreter's last constants are limits that no input reaches; the fourth
-# from the end rounds the last word.
+# the word behind it: there the wires part. The interpreter's last constants are limits that no input reaches; the
+# fourth from the end rounds the last word.
 MUTATIONS = {
     "qkeras, one weight": (broken_qkeras, ("conv", 2, 1), "conv"),
     "qkeras, one bias": (broken_qkeras, ("dense_bias", 0, -1), "dense"),
