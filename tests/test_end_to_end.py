@@ -144,6 +144,18 @@ def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
         assert (point["threshold_word"] is None) == (point["reason"] is not None)
 
 
+def test_the_comparison_has_the_firmware_and_the_observables_of_the_report(run, report):
+    result = script("compare.py", "--run", run, "--seeds", 1, "--models", "observables")
+    assert result.returncode == 0, result.stderr
+    content = read_json(run / "comparison" / "comparison.json")
+    rows = {row["score"]: row for row in content["rows"]}
+    assert (rows["rtl"]["lut"], rows["rtl"]["latency_ns"]) == (report["resources"]["LUT"], report["latency_ns"])
+    for name in ("rtl", "n_tracks", "active_pixels", "block_power"):
+        assert {s: a["value"] for s, a in rows[name]["auc"].items()} == {
+            s: report["auc"][s][name]["value"] for s in SIGNALS
+        }
+
+
 @pytest.mark.sample
 def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, codae_sample, tmp_path):
     """AUC at least that of the published CoDAE's reconstruction MSE within its error, above it on at least five."""
