@@ -37,10 +37,11 @@ def layer_rows(graph: Any, config: HlsConfig) -> list[dict[str, Any]]:
         row = {"name": layer.name, "class": layer.class_name, "shape": [int(n) for n in variable.shape]}
         row["result"] = str(variable.type.precision)
         row |= {name: str(weight.type.precision) for name, weight in layer.weights.items()}
-        for key in ("strategy", "reuse_factor"):
-            if layer.get_attr(key) is not None and layer.weights:
-                row[key] = layer.get_attr(key)
-        if layer.weights and counted:
+        # In distributed arithmetic the weights are adders, and no longer listed.
+        multiplies = layer.class_name.endswith(("Conv2D", "Dense"))
+        if multiplies:
+            row |= {key: layer.get_attr(key) for key in ("strategy", "reuse_factor")}
+        if multiplies and counted:
             row["interval"] = int(layer.get_attr("n_partitions", 1)) * int(row.get("reuse_factor", 1))
         if layer.get_attr("accum_t") is not None:
             row["accum"] = str(layer.get_attr("accum_t").precision)

@@ -53,17 +53,22 @@ def compile_emulation(compiler: str, folder: Path, backend: Backend, config: Hls
     batch.write_text(_BATCH.format(top=TOP, own="s_weights_dir = path;" if backend.name == "Catapult" else ""))
     prefix.write_text(_PREFIX)
     exports.write_text(f"{{ global: {'; '.join(_EXPORTED)}; local: *; }};\n")
-    flags = ["-O3", "-fPIC", "-std=c++17", "-w", "-include", str(prefix), *(f"-I{path}" for path in includes)]
+
+    def near(path: Path) -> str:
+        """Relative to the project: the path of the temporary folder must not get into the library."""
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+    flags = ["-O3", "-fPIC", "-std=c++17", "-w", "-include", near(prefix), *(f"-I{near(path)}" for path in includes)]
 
     def compile_one(path: Path) -> str:
         made = build / f"{path.stem}.o"
-        _call(folder, config, compiler, *flags, "-c", str(path), "-o", str(made))
-        return str(made)
+        _call(folder, config, compiler, *flags, "-c", near(path), "-o", near(made))
+        return near(made)
 
     with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
         objects = list(pool.map(compile_one, (source / "firmware" / f"{TOP}.cpp", batch)))
     made = build / "libcodae_hls.so"
-    _call(folder, config, compiler, "-shared", *objects, f"-Wl,--version-script={exports}", "-o", str(made))
+    _call(folder, config, compiler, "-shared", *objects, f"-Wl,--version-script={near(exports)}", "-o", near(made))
     if not made.is_file():
         raise ToolError(
             f"{compiler} made no {made.relative_to(folder)}",

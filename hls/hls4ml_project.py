@@ -46,7 +46,8 @@ class HlsProject:
             raise InputError(
                 f"{self.folder} was {self.design['not_compiled']}", "a compiled project", "take another backend"
             )
-        library = self.folder / self.design.get("library", "emulation")
+        # Version 0.1 named none.
+        library = self.folder / self.design.get("library", "firmware/libcodae_hls.so")
         if not library.is_file():
             raise InputError(f"{library} does not exist", "a compiled hls4ml project", "run the convert stage first")
         self._library = ctypes.CDLL(str(library.resolve()))

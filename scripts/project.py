@@ -60,6 +60,12 @@ def configuration(arguments: Any, base: Any) -> tuple[Any, str]:
     from codae_l1.hls.config import OTHER_PARTS
 
     language = arguments.backend if arguments.backend in RTL else ""
+    plain = {"io": (None, "io_parallel"), "strategy": (None, "distributed_arithmetic"), "parallel_pixels": (None, 0)}
+    if language and (set(arguments.reuse) - {"1"} or any(getattr(arguments, k) not in v for k, v in plain.items())):
+        expected = "none of --io io_stream, --strategy latency or resource, --reuse above 1, --parallel-pixels"
+        raise InputError(
+            f"--backend {language} with options of HLS", expected, "its pipeline adds all at once: drop them"
+        )
     backend = base.backend if language or arguments.backend is None else arguments.backend
     given: dict[str, Any] = {"backend": backend, **reuse_factors(arguments.reuse)}
     pairs = {"io_type": "io", "strategy": "strategy", "clock_period_ns": "clock", "parallel_pixels": "parallel_pixels"}

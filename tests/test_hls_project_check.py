@@ -1,0 +1,157 @@
+"""Known failures are predicted from the network's records, each with its remedy, before anything is converted."""
+
+import re
+
+import numpy as np
+import pytest
+
+from codae_l1.data.errors import InputError
+from codae_l1.data.words import WordType
+from codae_l1.hls.backends import BACKENDS, reuse_taken
+from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.network import Interval, Layer, Network
+from codae_l1.hls.parts import Part
+from codae_l1.hls.project_check import check_project, findings
+from codae_l1.hls.project_forecast import fastest_reuse, products, project_forecast
+
+WORD = WordType(False, 4, 4)
+
+
+def network(*kernels, shape=(6, 6, 1), kind="conv"):
+    """Records of convolutions of stride 1 (or dense layers) with these kernels, half of the weights 0.5, half -0.5."""
+    layers, x = [], shape
+    for i, kernel in enumerate(kernels):
+        weights = np.where(np.arange(np.prod(kernel)).reshape(kernel) % 2, 0.5, -0.5)
+        x = (x[0] - kernel[0] + 1, x[1] - kernel[1] + 1, kernel[-1]) if len(kernel) == 4 else (kernel[-1],)
+        name = "conv" if len(kernel) == 4 else "dense"
+        interval = Interval(-32.0, 32.0, 0.5)
+        layers.append(Layer(f"{name}{i + 1}", name, x, interval, kernel=weights, bias=np.zeros(kernel[-1])))
+    return Network("counts", WORD, shape, tuple(layers))
+
+
+SMALL = network((3, 3, 1, 4), (64, 2))
+
+
+def asked(backend="Vitis", **given):
+    return HlsConfig(backend=backend, part=BACKENDS[backend].part, **given)
+
+
+@pytest.mark.parametrize(
+    ("records", "config", "words"),
+    [
+        (  # Elements of one array.
+            network((3, 3, 1, 2), shape=(80, 60, 1)),
+            asked(),
+            r"too large for hls4ml: an array of 9,048 elements; expected at most 4,096",
+        ),
+        (  # Unrolling of one product, and the reuse factor that avoids it.
+            network((200, 40), shape=(200,)),
+            asked(),
+            r"layer dense1 unrolls 8,000 products \(200 x 40, reuse factor 1, 1 pixels at once\); expected at most "
+            r"4,096, beyond which .*; set hls.strategy to resource, its reuse factor to 2 or more",
+        ),
+        (  # Unrolling of all pixels of a convolution.
+            network((3, 3, 1, 40), shape=(12, 12, 1)),
+            asked(parallel_pixels=0),
+            r"conv1 unrolls 36,000 products .*100 pixels at once.*or compute fewer pixels at once",
+        ),
+        (
+            SMALL,
+            asked(strategy="distributed_arithmetic", reuse_factor=2),
+            r"distributed arithmetic with reuse factor 2 in layer conv1; expected reuse factor 1, .*y to resource",
+        ),
+        (
+            SMALL,
+            asked("Libero"),
+            r"backend Libero, which has no code for conv1 \(Conv2D\).*expected layers of Activation",
+        ),
+        (
+            SMALL,
+            asked("Libero", io_type="io_stream"),
+            r"backend Libero with io_stream, .*; expected io_parallel; change hls.io_type, or hls.backend to one of Vi",
+        ),
+        (SMALL, asked(layer_reuse={"conv9": 2}), r"hls.layer_reuse.conv9; expected one of conv1, dense2; rename"),
+        (  # Multipliers.
+            network((1000, 50), shape=(1000,)),
+            HlsConfig(part="xc7z020", strategy="resource", reuse_factor=200),
+            r"too large for the part: about 250 DSP predicted; expected at most the 220 DSP of xc7z020; take a",
+        ),
+    ],
+)
+def test_what_would_fail_is_refused_with_the_remedy(records, config, words):
+    with pytest.raises(InputError, match=words):
+        check_project(records, config)
+
+
+def test_memory_is_predicted():
+    with pytest.raises(InputError, match=r"needs about [\d,]+ MB; expected at most 80% of its 100 MB"):
+        check_project(SMALL, HlsConfig(), memory_mb=100)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            asked(strategy="resource", reuse_factor=5),
+            r"reuse factor 5 does not divide the 9 x 4 products of layer conv1; expected 3, which hls4ml takes; "
+            r"set hls.layer_reuse.conv1 = 3",
+        ),
+        (
+            asked("oneAPI"),
+            r"oneAPI has no strategy latency and takes resource in layer conv1; expected one of resource",
+        ),
+        (
+            asked("Catapult", strategy="distributed_arithmetic"),
+            r"Catapult has no strategy dist.*takes latency in layer",
+        ),
+        (
+            asked(parallel_pixels=3),
+            r"parallel_pixels = 3 does not divide the 16 pixels of conv1; expected 2, .*set hls.parallel_pixels = 2",
+        ),
+    ],
+)
+def test_what_hls4ml_changes_silently_is_noted_and_not_refused(config, words):
+    notes = check_project(SMALL, config)
+    assert not any(note.fatal for note in notes)
+    assert any(re.search(words, str(note)) for note in notes)
+
+
+def test_a_plain_project_has_nothing_to_say_of_it():
+    assert check_project(SMALL, HlsConfig()) == ()
+    assert findings(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 4})) == []
+
+
+def test_the_forecast_counts_multipliers_memories_and_clocks():
+    latency = project_forecast(SMALL, HlsConfig())
+    assert (latency.multiplications, latency.parameters) == (9 * 4 + 64 * 2, 36 + 4 + 128 + 2)
+    assert (latency.dsp, latency.bram_18k, latency.interval_cycles, latency.latency_cycles) == (0, 0, 16, 17)
+    shared = project_forecast(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64}))
+    assert (shared.dsp, shared.interval_cycles, shared.latency_cycles) == (12 + 2, 64, 16 * 3 + 64)
+    # dense2: 64 words of two 2-bit weights, one half block; conv1's three words become LUTs.
+    assert shared.bram_18k == 1
+    stream = HlsConfig(io_type="io_stream", strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64})
+    found = project_forecast(SMALL, stream)
+    assert (found.interval_cycles, found.latency_cycles) == (36 + 16 * 3, 36 + 16 * 3)
+    assert shared.lut < latency.lut
+
+
+def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
+    wide = network((3, 3, 8, 64), (64 * 16, 20), shape=(6, 6, 8))
+    config = HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource")
+    factors = fastest_reuse(wide, config)
+    chosen = HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=factors)
+    forecast = project_forecast(wide, chosen)
+    assert check_project(wide, chosen) == ()
+    assert forecast.dsp <= 220
+    halves = [
+        {**factors, name: reuse_taken("Vitis", "resource", row.n_in, row.n_out, factors[name] // 2)}
+        for name, row in zip(factors, products(wide, chosen), strict=True)
+    ]
+    slower = [
+        project_forecast(wide, HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=h))
+        for h in halves
+    ]
+    assert all(other.dsp > 220 or other.interval_cycles == forecast.interval_cycles for other in slower)
+    monkeypatch.setattr("codae_l1.hls.project_forecast.part", lambda name: Part(name, 100, 200, 10, 10, 0))
+    with pytest.raises(InputError, match=r"no reuse factor fits; expected one that fits xc7z020; take fewer filters"):
+        fastest_reuse(wide, config)
