@@ -25,24 +25,27 @@ _POINTS = 600
 
 
 def reconstruction_figure(examples: dict[str, dict[str, np.ndarray]], kind: np.ndarray) -> Figure:
-    """One model a pair of rows, its input above its reconstruction; one jet a column.
+    """One jet a column: its image of each size, eta upwards and phi to the right, and the reconstructions below it.
 
     examples: model -> {"image", "reconstruction"}, (n, side, side) shares of pT. kind: (n,) "qcd" or "top".
     """
+    rows: list[tuple[str, np.ndarray]] = []
+    for side in sorted({content["image"].shape[-1] for content in examples.values()}):
+        alike = {model: content for model, content in examples.items() if content["image"].shape[-1] == side}
+        rows.append((f"{side} x {side}", next(iter(alike.values()))["image"]))
+        rows += [(model, content["reconstruction"]) for model, content in alike.items()]
     with matplotlib.rc_context(_style()):
-        rows, columns = 2 * len(examples), len(kind)
-        figure, axes = _figure(rows, columns, 1.5 * columns + 1.0, 1.5 * rows + 0.7, sharex=True, sharey=True)
+        figure, axes = _figure(len(rows), len(kind), 1.2 * len(kind) + 1.0, 1.2 * len(rows) + 0.4)
         shown = None
-        for row, (model, name) in enumerate((m, n) for m in examples for n in ("image", "reconstruction")):
-            for ax, picture in zip(axes[row], examples[model][name], strict=True):
+        for line, (title, pictures) in zip(axes, rows, strict=True):
+            for ax, picture in zip(line, pictures, strict=True):
                 positive = np.where(picture > 0, picture, np.nan)
-                extent = (-0.8, 0.8, -0.8, 0.8)
-                shown = ax.imshow(positive, norm=_SHARES, cmap="viridis", extent=extent, interpolation="nearest")
+                shown = ax.imshow(positive, norm=_SHARES, cmap="viridis", origin="lower", interpolation="nearest")
                 ax.set(xticks=[], yticks=[])
-            axes[row, 0].set_ylabel("input" if name == "image" else model)
+            line[0].set_ylabel(title, loc="center")
         for ax, k in zip(axes[0], kind, strict=True):
-            ax.set_title(KINDS[k][0])
-        figure.colorbar(shown, ax=axes, location="right", label="share of the jet's pT", aspect=40)
+            ax.set_title(KINDS[k][0].removesuffix("s"))
+        figure.colorbar(shown, ax=axes, location="right", label="share of the jet's pT", aspect=50)
         return figure
 
 
@@ -55,8 +58,7 @@ def score_figure(scores: dict[str, np.ndarray], kind: np.ndarray, labels: dict[s
         for ax in axes.flat[len(scores) :]:
             ax.set_visible(False)
         for ax, (model, values) in zip(axes.flat, scores.items(), strict=False):
-            low, high = np.quantile(values, [0.0, 0.995])
-            bins = np.linspace(low, high if high > low else low + 1, 50)
+            bins = _bins(values)
             for k, (label, colour) in KINDS.items():
                 if (kind == k).any():
                     ax.hist(values[kind == k], bins, density=True, histtype="step", color=colour, label=label)
@@ -104,8 +106,17 @@ def latent_figure(latents: dict[str, np.ndarray], kind: np.ndarray) -> Figure:
             ax.set(xlabel="$z_0$", ylabel="$z_1$", xlim=(low[0] - margin[0], high[0] + margin[0]))
             ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
             ax.set_title(model, loc="left")
-        axes[0, 0].legend(markerscale=2, frameon=False)
+        axes[0, 0].legend(markerscale=2, frameon=True, loc="upper left")
         return figure
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """About 50 bins up to the largest values but one in 200; of counts each bin holds as many integers."""
+    low, high = np.quantile(values, [0.0, 0.995])
+    if (values == np.round(values)).all():
+        step = np.ceil((high - low + 1) / 50)
+        return np.arange(low - 0.5, high + step, step)
+    return np.linspace(low, high if high > low else low + 1, 50)
 
 
 def save_png(figure: Figure, path: Path) -> None:
