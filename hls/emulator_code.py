@@ -17,7 +17,7 @@ from codae_l1.data.calorimeter import CHANNELS, N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import INPUTS, TOWER_LSB_GEV, PoolingConfig
 from codae_l1.data.words import WordType
-from codae_l1.hls.network import Layer, Network
+from codae_l1.hls.network import Layer, Network, check_chain
 
 # Folder of the fixed part of the code; @NAMES@ are filled in.
 TEMPLATES = Path(__file__).parent / "cpp"
@@ -65,6 +65,7 @@ def c_type(largest: int, where: str) -> str:
 
 def network_code(network: Network, output_word: WordType) -> tuple[str, dict[str, int]]:
     """(constants, layers and calls of the network, {layer name: fraction bits of its words})."""
+    check_chain(network)
     low, high = network.input_word.bounds
     words = Stored("input", network.input_shape, network.input_word.fraction, max(-low, high))
     structs, buffers, calls, copies, fractions = [], [_buffer(words, network.input_name)], [], [], {}

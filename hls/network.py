@@ -6,6 +6,7 @@ low = sum_i min(w_i low_in, w_i high_in) + b, and high likewise.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -139,6 +140,41 @@ def read_network(model: Any, input_word: WordType) -> Network:
         layers.append(record)
         interval = record.interval
     return Network(name, input_word, shape, tuple(layers))
+
+
+def check_chain(network: Network) -> None:
+    """Raise InputError unless each layer's shape follows from the one before it: no branch, no padding.
+
+    Records of the whole encoders (hls/encoders.py) have both; the tracer and the emulator would read them otherwise.
+    """
+    shape = tuple(network.input_shape)
+    for layer in network.layers:
+        expected = _shape_after(layer, shape)
+        if expected is None or tuple(layer.shape) != expected:
+            raise InputError(
+                f"layer {layer.name} ({layer.kind}) of shape {tuple(layer.shape)} behind values of shape {shape}",
+                "a chain of layers without branches or padding",
+                "take hls4ml, or another network",
+            )
+        shape = expected
+
+
+def _shape_after(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Shape that a layer gives of values of a shape; None where it cannot take them."""
+    if layer.kind in ("activation", "relu"):
+        return shape
+    if layer.kind == "flatten":
+        return (prod(shape),)
+    kernel = layer.kernel
+    if layer.kind == "dense" and kernel is not None:
+        return kernel.shape[1:] if kernel.shape[:1] == shape else None
+    if layer.kind in ("conv", "max_pool", "average_pool") and len(shape) == 3:
+        window, steps = (layer.pool, layer.pool) if kernel is None else (kernel.shape[:2], layer.strides)
+        rows, columns = ((n - k) // s + 1 for n, k, s in zip(shape, window, steps, strict=False))
+        if kernel is None:
+            return rows, columns, shape[2]
+        return (rows, columns, kernel.shape[3]) if kernel.shape[2] == shape[2] else None
+    return None
 
 
 def _check_chain(model: Any) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
-from codae_l1.hls.network import Layer, Network, Quantizer, read_network
+from codae_l1.hls.network import Layer, Network, Quantizer, check_chain, read_network
 
 
 class QKerasTracer:
@@ -75,6 +75,7 @@ def trace_layers(
     network: Network, inputs: Any, progress: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Any]:
     """Symbolic inputs of the network's shape -> {layer name: symbolic output}, in the order of the layers."""
+    check_chain(network)
     traces, value = {}, inputs
     for index, layer in enumerate(network.layers):
         value = _TRACERS[layer.kind](layer, value)

@@ -404,6 +404,22 @@ def test_rules_that_executors_would_read_differently_are_refused(rules, rounding
         Quantizer("negative_slope" in rules, WordType(True, 2, 1, rounding, overflow), **rules)
 
 
+@pytest.mark.parametrize("change", ["padded", "added"])
+def test_records_with_padding_or_branches_are_refused_by_whom_they_would_mislead(change, tmp_path):
+    network = read_network(
+        keras_model(_layer("conv", {"bits": 4, "kernel": 3, "stride": 1, "units": 1}, (None, 4), "conv")),
+        WordType(False, 2, 0),
+    )
+    (layer,) = network.layers
+    layer = dataclasses.replace(layer, **({"shape": (4, 4, 1)} if change == "padded" else {"kind": "add"}))
+    network = dataclasses.replace(network, layers=(layer,))
+    message = r"layer conv \((conv|add)\) of shape .* behind values of shape \(4, 4, 1\); expected a chain of layers"
+    with pytest.raises(InputError, match=message):
+        build_emulator(network, WordType(True, 9, 9), HlsConfig(), tmp_path / "emulator")
+    with pytest.raises(InputError, match=message):
+        build_rtl(network, network.input_word, WordType(True, 9, 9), HlsConfig(), tmp_path / "rtl")
+
+
 def test_a_network_that_is_always_zero_is_refused(tmp_path):
     model = build(Spec(WordType(False, 2, 0), 2, 1, (("conv", {"units": 1, "kernel": 2, "stride": 1, "bits": 3}),), 0))
     model.set_weights([np.zeros((2, 2, 1, 1)), np.zeros(1)])
