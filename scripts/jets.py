@@ -60,7 +60,7 @@ def command() -> None:
     sides = {create_system(p.system, p.config).side for p in plans}  # type: ignore[attr-defined]
     sample = read_jets(path, tuple(sorted(sides)), arguments.most)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
-    content["jets_file"] = str(path)
+    content["jets_file"] = path.name
     write_json(arguments.out / "jets.json", content)
     with whole_file(arguments.out / "jets.md") as temporary:
         temporary.write_text(markdown(content))

@@ -1,7 +1,9 @@
 """Jets for the jet systems, and the command on toy jets: what it writes, what it keeps, what it refuses in words."""
 
 import re
+import shlex
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ CONFIG = """
 model = { filters = 3 }
 training = { epochs = 2 }
 """
+PAGE = Path(__file__).parents[1] / "docs" / "jets.md"
 ASKED = ("--models", "jet_ae", "pca", "--seeds", 1, 2, "--components", 2, 6)
 
 
@@ -191,15 +194,16 @@ def test_without_tops_there_is_no_auc_and_the_table_says_so(toys, tmp_path):
     assert (tmp_path / "scores.png").exists()
 
 
-def test_trained_on_tops_the_qcd_jets_are_the_anomaly(toys, tmp_path):
-    few = call("--jets", toys / "jets.h5", "--out", tmp_path / "few", "--models", "pca", "--train-on", "top")
-    assert few == 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jets, "LEAST_TRAINED", 20)
-        patch.setattr(jet_report, "write_pictures", lambda *a: None)
-        asked = ("--jets", toys / "jets.h5", "--models", "pca", "--components", 2, "--train-on", "top")
-        assert call(*asked, "--out", tmp_path / "top") == 0
-    content = read_json(tmp_path / "top" / "jets.json")
+def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys, tmp_path, monkeypatch, capsys):
+    [command] = [line for line in PAGE.read_text().splitlines() if "--train-on top" in line and "python" in line]
+    words = shlex.split(command.replace("runs/jets/", f"{toys}/").replace("runs/tops", str(tmp_path)))
+    asked = (*words[2:], "--config", toys / "tiny.toml", "--seeds", 1)
+    assert call(*asked) == 2
+    assert "43 top jets to train on, of 60; expected at least 100" in capsys.readouterr().err
+    monkeypatch.setattr(jets, "LEAST_TRAINED", 20)
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    assert call(*asked) == 0
+    content = read_json(tmp_path / "jets.json")
     assert (content["train_on"], content["anomaly"]) == ("top", "qcd")
     # The baselines keep their orientation: what is lighter and narrower is not called anomalous.
     assert content["baselines"]["width"]["auc"] < 0.05
@@ -228,6 +232,14 @@ def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, c
     assert r"made with other jets or options (different: split_seed)" in capsys.readouterr().err
     assert call("--jets", toys / "jets.h5", "--models", "jet_ae", "--out", made) == 2
     assert "seed-1 of another configuration of jet_ae; expected the configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["jets", "jets-tops"])
+def test_the_documented_tables_are_those_of_the_results_and_as_expected(name):
+    content = read_json(PAGE.parent / "results" / f"{name}.json")
+    assert jet_report.markdown(content) in PAGE.read_text()
+    assert content["checks"] == jets.checks(content) != []
+    assert all(check["holds"] for check in content["checks"])
 
 
 def test_an_expected_auc_that_fails_is_said():
