@@ -50,7 +50,7 @@ def auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
     ax.axvline(0.5, color="#9c9ca1", linewidth=0.6, linestyle=":")
     ax.set_yticks(range(len(rows)), [title(row) for row in rows])
     ax.minorticks_off()
-    ax.tick_params(top=False, right=False)
+    ax.tick_params(length=3, top=False, right=False)
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlim=(None, 1.01))
     ax.set_title(TITLES[signal], loc="left")
 
@@ -69,20 +69,23 @@ def cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str])
     """Mean AUC over the signals against the MACs of an event; the firmware's LUT beside its name."""
     points = [(_mean(row, signals), row) for row in rows if row["main"] and row.get("macs")]
     flat = [(_mean(row, signals), row) for row in rows if row["model"] == "observables" and row["score"] in NO_NETWORK]
-    top, lowest = max(m for m, _ in points + flat), min(m for m, _ in points + flat)
-    name_at = lowest - 1.0
+    step = 0.04 * (max(m for m, _ in points + flat) - min(m for m, _ in points + flat))
+    named: list[tuple[float, float]] = []
     for mean, row in sorted(points, key=lambda point: point[0]):
         colour, marker = look(row)
         ax.plot(row["macs"], mean, marker, color=colour, markersize=5)
-        # A name goes up where it would cover the one below.
-        name_at = max(mean, name_at + 0.045 * (top - lowest))
+        # A name goes up where it would cover another one.
+        beside, name_at = float(np.log10(row["macs"])), mean
+        for other, taken in sorted(named, key=lambda name: name[1]):
+            if abs(beside - other) < 1.1 and abs(name_at - taken) < step:
+                name_at = taken + step
+        named.append((beside, name_at))
         text = row["model"] + (f", {row['lut']:,} LUT" if row.get("lut") else "")
-        ax.annotate(text, (row["macs"], mean), (1.25 * row["macs"], name_at), fontsize=7, va="center")
+        ax.annotate(text, (row["macs"], mean), (1.2 * row["macs"], name_at), fontsize=7, va="center")
     for mean, row in flat:
         ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle=NO_NETWORK[row["score"]], label=row["score"])
-    ax.legend(frameon=False, loc="lower left")
     ax.set(xscale="log", xlabel="MACs an event", ylabel="mean AUC over the signals")
-    ax.margins(x=0.3)
+    ax.margins(x=0.25, y=0.12)
 
 
 def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:
@@ -127,6 +130,7 @@ def cost_figure(content: dict[str, Any]) -> Figure:
     with matplotlib.rc_context(_style()):
         figure, axes = _figure(1, 1, 6.8, 4.4)
         cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
+        figure.legend(loc="outside lower center", ncols=2)
         return figure
 
 

@@ -44,10 +44,9 @@ def markdown(content: dict[str, Any]) -> str:
     """The tables of a comparison, without page around them."""
     rows = [row for row in content["rows"] if is_shown(row)]
     signals = list(content["events"]["signals"])
-    first = f"{content['seeds'][0]}"
-    legend = (
-        f"In %, mean over the seeds ± error of seed {first}; after the slash the standard deviation over the seeds."
-    )
+    first, several = content["seeds"][0], len(content["seeds"]) > 1
+    legend = f"Numbers in %: mean over the seeds ± error of seed {first} / standard deviation over the seeds."
+    legend = legend if several else "Numbers in % ± error."
     counts = f"{content['events']['qcd']:,} QCD events; of the signals " + ", ".join(
         f"{n:,} {s}" for s, n in content["events"]["signals"].items()
     )

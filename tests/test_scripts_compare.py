@@ -190,9 +190,9 @@ def test_the_figures_show_every_row_once():
     panel = figure.axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()][::3] == ["codae: mse", "firmware: rtl"]
     assert panel.get_title(loc="left") == "SUEP 125 GeV"
-    cost = comparison_figures.cost_figure(content).axes[0]
-    assert {t.get_text() for t in cost.texts} == {"codae", "firmware, 6,025 LUT"}
-    assert [t.get_text() for t in cost.get_legend().get_texts()] == ["block_power"]
+    cost = comparison_figures.cost_figure(content)
+    assert {t.get_text() for t in cost.axes[0].texts} == {"codae", "firmware, 6,025 LUT"}
+    assert [t.get_text() for t in cost.legends[0].get_texts()] == ["block_power"]
     curves = comparison_figures.roc_figure(content).axes
     assert [panel.get_title(loc="left") for panel in curves] == ["SUEP 125 GeV", "SVJ 3.1 TeV"]
     assert len(curves[0].lines) == 4
