@@ -254,9 +254,14 @@ def pipeline_design(
     from da4ml.trace.pipeline import to_pipeline
 
     pipeline = to_pipeline(comb, config.latency_cutoff, verbose=False)
-    kif = np.max(pipeline.solutions[-1].out_kifs, axis=1)
-    if kif[0] + kif[1] + kif[2] < 1:
-        raise InputError("a network whose output is zero for every event", "an output that varies", "train it again")
+    kifs = pipeline.solutions[-1].out_kifs
+    # A constant zero has no fraction bit to leave out where the others' words begin above the point.
+    dead = np.flatnonzero(np.sum(kifs, axis=0) == 0)
+    if len(dead) == comb.shape[1] or (len(dead) and output_word.fraction < 0):
+        raise InputError(
+            f"a network whose output {dead[0]} is zero for every event", "outputs that vary", "train it again"
+        )
+    kif = np.max(kifs, axis=1)
     port = WordType(bool(kif[0]), int(kif[1]), int(kif[2]))
     if port.fraction > output_word.fraction:
         raise InputError(
