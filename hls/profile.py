@@ -160,7 +160,7 @@ def _asked(layer: Layer, before: np.ndarray, value: np.ndarray) -> tuple[np.ndar
 def table(records: list[dict[str, Any]]) -> str:
     """Records of `profile` as aligned text, one line a layer."""
     head = ("layer", "word", "lowest", "highest", "used bits", "head, tail", "zeros %", "saturated", "wrapped")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for row in records:
         tail = "-" if row["tail_room"] is None else row["tail_room"]
         rows.append(
