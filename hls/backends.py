@@ -4,6 +4,7 @@ Vitis, Vivado and Catapult ship their number types with hls4ml, so g++ alone com
 are Catapult's, its pipes and tasks are stood in for by cpp/sycl_stand_in.hpp. Libero's types come with its compiler.
 """
 
+import functools
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -119,15 +120,16 @@ def reuse_taken(backend: str, strategy: str, n_in: int, n_out: int, asked: int) 
     return hls4ml.backends.get_backend(backend).get_closest_reuse_factor(valid_reuse(backend, n_in, n_out), asked)
 
 
-def valid_reuse(backend: str, n_in: int, n_out: int) -> list[int]:
+@functools.cache
+def valid_reuse(backend: str, n_in: int, n_out: int) -> tuple[int, ...]:
     """The reuse factors that hls4ml takes for a matrix product in resource strategy, the smallest first.
 
     >>> valid_reuse("Vitis", 9, 2)
-    [1, 3, 9, 18]
+    (1, 3, 9, 18)
     """
     import hls4ml
 
-    return hls4ml.backends.get_backend(backend).get_valid_reuse_factors(n_in, n_out)
+    return tuple(hls4ml.backends.get_backend(backend).get_valid_reuse_factors(n_in, n_out))
 
 
 def strategy_taken(backend: str, asked: str) -> str:
@@ -160,7 +162,7 @@ def write_stand_ins(folder: Path) -> list[Path]:
         header.parent.mkdir(parents=True, exist_ok=True)
         header.write_text(f"#include <{target}>\n")
     (folder / _SYCL).write_text(files("codae_l1.hls").joinpath("cpp", _SYCL).read_text())
-    types = Path(hls4ml.__file__).parent / "templates" / "catapult" / "ac_types" / "include"
+    types = Path(str(hls4ml.__file__)).parent / "templates" / "catapult" / "ac_types" / "include"
     return [folder, types]
 
 

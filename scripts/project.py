@@ -133,9 +133,8 @@ def make(
         record = write_project(firmware.model, network, output, config, out, progress)
         record |= {"notes": notes, "forecast": project_forecast(network, config).as_dict()}
         executor = None if record["not_compiled"] else HlsProject(out)
-    record["comparison"] = None if executor is None else compare(firmware, executor, inputs).as_dict()
-    record["agreement"] = "" if executor is None else compare_text(record["comparison"])
-    return record
+    comparison = None if executor is None else compare(firmware, executor, inputs).as_dict()
+    return record | {"comparison": comparison, "agreement": compare_text(comparison) if comparison else ""}
 
 
 def compare_text(comparison: dict[str, Any]) -> str:

@@ -156,6 +156,15 @@ def test_the_comparison_has_the_firmware_and_the_observables_of_the_report(run, 
         }
 
 
+def test_another_backend_gives_the_same_words(run, tmp_path):
+    """The example of docs/backends.md."""
+    options = ("--backend", "oneAPI", "--io", "io_stream", "--strategy", "resource", "--reuse", "3")
+    result = script("project.py", "--run", run, *options, "--out", tmp_path / "oneapi")
+    assert result.returncode == 0, result.stderr
+    assert "hls4ml took all as asked." in result.stdout
+    assert " events equal" in result.stdout
+
+
 @pytest.mark.sample
 def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, codae_sample, tmp_path):
     """AUC at least that of the published CoDAE's reconstruction MSE within its error, above it on at least five."""
