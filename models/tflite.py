@@ -114,6 +114,8 @@ def time_one(function: Any, inputs: list[np.ndarray], kind: Kind = "float16") ->
     function: a tf.function of one output. inputs: its arrays (N >= 1, ...) float32 of the same events.
     """
     inputs = [np.asarray(x, np.float32) for x in inputs]
+    if not len(inputs[0]):
+        raise InputError("0 events to time", "at least one", "give more events")
     lite = convert(function, inputs, kind, batch=1)
     events = [[x[i : i + 1] for x in inputs] for i in range(len(inputs[0]))]
     differences = [np.abs(lite(*event) - function(*event).numpy()).max() for event in events]

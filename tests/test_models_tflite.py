@@ -13,7 +13,7 @@ from codae_l1.data.errors import InputError
 from codae_l1.models import tflite
 from codae_l1.models.codae import COMPACT, TINY, CoDAE, save_codae
 from codae_l1.models.codvae import TINY_CODVAE, CoDVAE
-from codae_l1.models.tflite import LiteModel, compare, convert, keras_parts
+from codae_l1.models.tflite import LiteModel, compare, convert, keras_parts, time_one
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -70,6 +70,21 @@ def test_every_part_and_kind_is_compared_and_written(tmp_path, monkeypatch):
     # 87,056 weights of f_R: two bytes each, or one.
     assert sizes["f_r_float16"] == pytest.approx(2 * CoDAE(COMPACT).f_r.count_params(), rel=0.1)
     assert sizes["f_r_int8"] < 0.65 * sizes["f_r_float16"]
+
+
+def test_any_network_is_timed_event_by_event(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tflite, "TIMED_SECONDS", 0.0)
+    a, b = np.arange(6.0).reshape(3, 2), np.ones((3, 1))
+    weights = tf.Variable([[1.0], [2.0]])
+    found = time_one(tf.function(lambda x, y: x @ weights - y), [a, b])
+    # 1 and 2 are exact in half precision.
+    assert found["largest_difference"] == 0
+    assert found["cpu_ms"] > 0
+    assert 500 < found["bytes"] < 10_000
+    with pytest.raises(InputError, match="0 events to time; expected at least one"):
+        time_one(tf.function(lambda x: x @ weights), [a[:0]])
 
 
 def test_unknown_kind_is_named():
