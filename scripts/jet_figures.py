@@ -1,6 +1,7 @@
 """Figures of scripts/jets.py, in the mplhep style: reconstructions, score histograms, ROC curves, latent planes."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,7 +37,7 @@ def reconstruction_figure(examples: dict[str, dict[str, np.ndarray]], kind: np.n
         rows += [(model, content["reconstruction"]) for model, content in alike.items()]
     with matplotlib.rc_context(_style()):
         figure, axes = _figure(len(rows), len(kind), 1.2 * len(kind) + 1.0, 1.2 * len(rows) + 0.4)
-        shown = None
+        shown: Any = None
         for line, (title, pictures) in zip(axes, rows, strict=True):
             for ax, picture in zip(line, pictures, strict=True):
                 positive = np.where(picture > 0, picture, np.nan)

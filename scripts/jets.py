@@ -56,9 +56,10 @@ def command() -> None:
 
     plans = make_plans(arguments)
     path = arguments.jets or _generated(arguments)
-    _check_folder(arguments, path)
+    settings = _settings(arguments, path)
     sides = {create_system(p.system, p.config).side for p in plans}  # type: ignore[attr-defined]
     sample = read_jets(path, tuple(sorted(sides)), arguments.most)
+    write_json(arguments.out / "settings.json", settings)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
     content["jets_file"] = path.name
     write_json(arguments.out / "jets.json", content)
@@ -120,7 +121,8 @@ def _model(
     plan: Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
 ) -> dict[str, Any]:
     """Train a plan with its seeds and measure each, beside itself untrained; the first seed is drawn."""
-    trials, system = {}, None
+    trials: dict[int, dict[str, Any]] = {}
+    row: dict[str, Any] = {"system": plan.system, "config": dump(plan.config)}
     for seed in plan.seeds:
         system, trial = _trained(plan, seed, sample, part, content["train_on"], out)
         images = sample.images[system.side][part == "test"]
@@ -131,9 +133,9 @@ def _model(
             "untrained": {name: _measure(score, drawn["kind"], content) for name, score in before.items()},
         }
         if seed == plan.seeds[0]:
+            row |= {name: getattr(system, name) for name in ("main_score", "side", "parameters", "macs")}
             _draw(plan.title, system, images, scores[system.main_score], drawn)
-    row = {"system": plan.system, "main_score": system.main_score, "config": dump(plan.config), "side": system.side}
-    row |= {"parameters": system.parameters, "macs": system.macs, "seeds": trials}
+    row["seeds"] = trials
     return row if "no_auc" in content else {**row, "summary": _over_seeds(list(trials.values()))}
 
 
@@ -202,9 +204,9 @@ def _measure(score: np.ndarray, kind: np.ndarray, content: dict[str, Any]) -> di
 
     if "no_auc" in content:
         return {}
-    classes = [score[kind == content[k]] for k in ("train_on", "anomaly")]
-    auc, auc_error = auc_with_error(*classes)
-    fpr, fpr_error = fpr_at_tpr(*classes, EFFICIENCY)
+    background, anomaly = (score[kind == content[k]] for k in ("train_on", "anomaly"))
+    auc, auc_error = auc_with_error(background, anomaly)
+    fpr, fpr_error = fpr_at_tpr(background, anomaly, EFFICIENCY)
     return {"auc": auc, "auc_error": auc_error, "fpr": fpr, "fpr_error": fpr_error}
 
 
@@ -255,10 +257,12 @@ def _generated(arguments: argparse.Namespace) -> Path:
     return path
 
 
-def _check_folder(arguments: argparse.Namespace, path: Path) -> None:
-    """InputError where OUT holds trainings on other jets."""
+def _settings(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """What all trainings in OUT have in common; InputError where OUT holds trainings on other jets."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a file", "an HDF5 file of the top-tagging layout", "correct --jets")
     names = ("most", "train_on", "split_seed") + (() if arguments.jets else ("generate", "generation_seed"))
-    asked = {"jets": sha256(cli.existing(str(path))), **{name: getattr(arguments, name) for name in names}}
+    asked = {"jets": sha256(path), **{name: getattr(arguments, name) for name in names}}
     settings = arguments.out / "settings.json"
     if settings.exists() and (kept := read_json(settings)) != asked:
         different = [name for name in asked if asked[name] != kept.get(name)]
@@ -267,7 +271,7 @@ def _check_folder(arguments: argparse.Namespace, path: Path) -> None:
             "the same jets, --most, --train-on and seeds of split and generation",
             "choose another --out",
         )
-    write_json(settings, asked)
+    return asked
 
 
 def _arguments() -> argparse.Namespace:

@@ -212,7 +212,8 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--jets", "none.h5"), "none.h5 does not exist; expected a file or folder"),
+        (("--jets", "none.h5"), "none.h5 is not a file; expected an HDF5 file of the top-tagging layout"),
+        (("--jets", __file__), "test_scripts_jets.py is truncated or not HDF5 .*; expected the top-tagging reference"),
         (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
         (("--most", "0"), "--most 0; expected a number >= 1"),
         (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
@@ -222,6 +223,8 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
 def test_mistakes_are_named(toys, tmp_path, capsys, arguments, words):
     assert call("--jets", toys / "jets.h5", "--out", tmp_path, *arguments) == 2
     assert re.search(f"error: .*{words}", capsys.readouterr().err)
+    # A file that could not be read does not bind the folder.
+    assert (tmp_path / "settings.json").exists() == ("300" in arguments or "99" in arguments)
 
 
 def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, capsys):
