@@ -18,7 +18,7 @@ from codae_l1.hls.wrapper import TriggerRtl
 def wrapper_resources(folder: Path, trigger: TriggerRtl, config: HlsConfig) -> dict[str, Any]:
     """Map the wrapper's Verilog in a folder that holds the pipeline's, too.
 
-    Returns {"pooling", "control", "wrapper"}, each {LUT, FF, DSP, BRAM_18K, URAM, CARRY}, with tool and how.
+    Returns {"pooling", "control", "wrapper"}, each as `count_resources` counts (LUT, FF ...), with tool and how.
     Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s.
     """
     pool, cell = folder / f"{TOP}_pool.v", folder / f"{TOP}_cell.v"

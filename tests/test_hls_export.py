@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -83,6 +84,20 @@ def test_the_self_test_passes_with_gpp_alone(made):
         f"killed: 0 of {events} events differ",
         f"f_m_v2 {interface['version']}, checksum {interface['checksum']}: passed",
     ]
+
+
+def test_the_example_of_the_docs_compiles(made, tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "integration.md").read_text()
+    example = text.split("```cpp\n")[1].split("```")[0].replace("f_m_v1", "f_m_v2")
+    includes, body = example.split("\n\n")
+    given = (
+        "const float *image, const std::int32_t *many_inputs, std::size_t events, std::int64_t *many_words, bool killed"
+    )
+    (tmp_path / "example.cpp").write_text(f"{includes}\nbool decide({given}) {{\n{body}return fires;\n}}\n")
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{made[2] / 'emulator'}"]
+    done = subprocess.run(["g++", *flags, "example.cpp"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.returncode == 0
 
 
 def test_vectors_are_those_of_qkeras(made):

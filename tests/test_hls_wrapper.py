@@ -49,8 +49,10 @@ def made(tmp_path_factory):
         images = file.read_where(np.linspace(0, len(file) - 1, EVENTS).astype(int)).images
     words = firmware.firmware_word(firmware.predict_words(input_counts(images, CONFIG)))
     assert len(np.unique(words)) > 10
-    # Some events lie on the thresholds, some on both sides.
-    points = tuple(WorkingPoint(f"share_{s}", int(np.quantile(words, s, method="nearest"))) for s in (0.3, 0.5, 0.9))
+    # Among the first events, some lie on the thresholds.
+    points = tuple(
+        WorkingPoint(f"share_{s}", int(np.quantile(words[:12], s, method="nearest"))) for s in (0.2, 0.5, 0.8)
+    )
     build_rtl(model, input_word(CONFIG), output_word(CONFIG), HlsConfig(), folder / "rtl", simulate=False)
     options = ExportConfig(measure=False)
     counts = np.zeros((0, *CONFIG.input_shape), np.int64)
@@ -66,7 +68,8 @@ def test_shipped_events_from_towers_to_accept_bits_clock_by_clock(made, tmp_path
     assert said.startswith("PASS: 0 of ")
     assert said.endswith(f"clocks wrong, {2 * interface['vectors']['from_towers']} events")
     accept = np.loadtxt(folder / "vectors" / "accept.txt", dtype=int)[:EVENTS]
-    assert 0 < accept.sum(axis=0)[2] < accept.sum(axis=0)[1] < accept.sum(axis=0)[0] < EVENTS
+    passing = accept.sum(axis=0).tolist()
+    assert EVENTS > passing[0] > passing[1] > passing[2] > 0
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
