@@ -39,7 +39,7 @@ class JetAESystemConfig:
 
 @dataclass(frozen=True)
 class FnsConfig(JetAEConfig):
-    """FNS with a quarter of the published 128 filters, which a CPU trains about ten times as fast."""
+    """FNS with a quarter of the published 128 filters, a fifteenth of their MACs."""
 
     architecture: Architecture = "fns"
     filters: int = 32
