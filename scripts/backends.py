@@ -56,7 +56,8 @@ def command() -> None:
 def one(base: Any, firmware: Any, inputs: Any, given: dict[str, Any], out: Path) -> dict[str, Any]:
     """One combination: its row of the table; what is in `out` already is not made again."""
     nothing = dict.fromkeys(("part", "clock", "parallel_pixels"))
-    row = {**given, "reuse": int(given["reuse"][0]), "made": False, "compiled": False, "different": None, "says": []}
+    row = {**given, "reuse": int(given["reuse"][0]), "made": False, "compiled": False, "says": []}
+    row |= {"compared": 0, "different": None}
     try:
         config, language = configuration(argparse.Namespace(**given, **nothing), base)
         file = out / ("design.json" if language else "project.json")
@@ -72,6 +73,7 @@ def one(base: Any, firmware: Any, inputs: Any, given: dict[str, Any], out: Path)
         **row,
         "made": True,
         "compiled": comparison != {},
+        "compared": comparison.get("compared", 0),
         "different": comparison.get("different"),
         "says": says,
         "clocks": record.get("forecast", {}).get("interval_cycles", 1),
@@ -80,10 +82,10 @@ def one(base: Any, firmware: Any, inputs: Any, given: dict[str, Any], out: Path)
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown, a row a combination."""
-    titles = ("backend", "io_type", "strategy", "reuse", "made", "compiled by g++", "events that differ", "remarks")
+    titles = ("backend", "io_type", "strategy", "reuse", "made", "compiled here", "events that differ", "remarks")
     lines = [titles, ["---"] * len(titles)]
     for row in rows:
-        agrees = "" if row["different"] is None else str(row["different"])
+        agrees = f"{row['different']} of {row['compared']}" if row["compiled"] else ""
         marks = ["yes" if row[key] else "no" for key in ("made", "compiled")]
         cells = [row["backend"], row["io"], row["strategy"], str(row["reuse"]), *marks, agrees]
         lines.append([*cells, " ".join(row["says"]).replace("|", "/")])

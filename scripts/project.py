@@ -29,7 +29,7 @@ def command() -> None:
 
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage quantize done")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; what stood there is replaced")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; a project there is replaced")
     parser.add_argument("--backend", choices=(*BackendName.__args__, *RTL), help="default: the run's hls.backend")
     parser.add_argument("--io", choices=IoType.__args__, help="default: the run's hls.io_type")
     parser.add_argument("--strategy", choices=Strategy.__args__, help="default: the run's hls.strategy")
@@ -41,6 +41,10 @@ def command() -> None:
     arguments = parser.parse_args()
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
+
+    from codae_l1.hls.folders import replaceable
+
+    replaceable(arguments.out, ("project.json", "design.json"))
     run = stage.open_run(arguments.run, None)
 
     from codae_l1.scripts.run_folder import stamp

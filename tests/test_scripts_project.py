@@ -63,6 +63,13 @@ def test_a_project_is_made_compared_and_described(run, tmp_path, monkeypatch, ca
     assert record["asked"]["reuse_factor"] == {"conv1": 4, "output": 3}
 
 
+def test_a_folder_of_other_files_is_not_replaced(run, tmp_path, monkeypatch):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds other files \(quick-c\+\+, thesis.tex\).*with project.json or design"):
+        call(monkeypatch, project.command, "--run", run, "--out", tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
 def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monkeypatch, capsys):
     def no_ghdl():
         raise ToolError("no ghdl on PATH", "GHDL", "install it")
@@ -88,8 +95,8 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
 
 def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
     row = {"backend": "Vivado", "io": "io_stream", "strategy": "resource", "reuse": 3, "made": True, "compiled": True}
-    lines = backends.table([row | {"different": 2, "says": ["a | b.", "c."]}]).splitlines()
-    assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 | a / b. c. |"]
+    lines = backends.table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
+    assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 of 9 | a / b. c. |"]
 
 
 def test_the_published_f_m_streams_word_for_word(tmp_path, monkeypatch, capsys):
