@@ -130,12 +130,16 @@ def firmware_part(run: Any, events: Any) -> Any:
     from codae_l1.scripts.comparison import Part
     from codae_l1.scripts.executors import open_executor, score
 
-    if not all((run.folder / f"{name}.json").exists() for name in ("quantize", "convert", "synthesize")):
-        print(f"firmware: {run.folder} has none (python scripts/synthesize.py --run {run.folder})", flush=True)
+    try:
+        quantized, made = run.require("quantize"), run.require("synthesize")
+    except InputError as error:
+        print(f"firmware: left out, {error}", flush=True)
         return None
-    counts = input_counts(events.images, run.config.firmware)
-    made, model = run.read("synthesize"), FirmwareModel.load(run.path("quantize", "f_m.npz"))
-    record = {"main_score": "rtl", "learning": "qcd", "parameters": run.read("quantize")["parameters"]}
+    counts, model = (
+        input_counts(events.images, run.config.firmware),
+        FirmwareModel.load(run.path("quantize", "f_m.npz")),
+    )
+    record = {"main_score": "rtl", "learning": "qcd", "parameters": quantized["parameters"]}
     record |= {"macs": count_macs(model.model), "lut": made["resources"]["LUT"], "latency_ns": made["latency_ns"]}
     emulator, started = open_executor(run, "emulator"), time.process_time()
     emulator.predict_words(counts)

@@ -37,6 +37,7 @@ def command() -> None:
     parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
     arguments = parser.parse_args()
     run = stage.open_run(arguments.run, None)
+    run.require("train")
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
 
 

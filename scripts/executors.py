@@ -31,7 +31,7 @@ MADE_BY = {
 
 def open_executor(run: "RunFolder", name: str) -> Any:
     """The executor of a finished run; it reopens what its stage made, nothing is converted again."""
-    run.read(MADE_BY[name])
+    run.require(MADE_BY[name])
     if name == "float":
         from codae_l1.quantization.float_model import FloatModel
 

@@ -27,7 +27,7 @@ def command() -> None:
     if not arguments.timeout_s > 0:
         raise InputError(f"--timeout-s {arguments.timeout_s:g}", "a number above zero", "correct it")
     run = stage.open_run(arguments.run, None)
-    run.read("synthesize")
+    run.require("synthesize")
 
     placed = place(run, arguments)
     row = {

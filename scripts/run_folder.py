@@ -1,7 +1,7 @@
 """A run folder: the config it was made from, one JSON and one folder of artifacts a stage, all stamped.
 
     runs/<name>/config.json     the whole config, defaults included
-    runs/<name>/<stage>.json    what the stage says; `stamp` says how it was made
+    runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made
     runs/<name>/<stage>/        what it made
 
 A stage is done when its JSON is there and was made from the same inputs: its part of the config, the stages before it,
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.artifact import read_json, whole_file, write_json
-from codae_l1.data.config import dump
+from codae_l1.data.config import dump, parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.store import EventFile
 from codae_l1.scripts.dataset import events_path
@@ -58,6 +58,8 @@ class RunFolder:
                     "the config that the run folder was made from",
                     "choose another --run, or add --update to redo the stages that the change touches",
                 )
+            if config is not None and config != kept:
+                self._note_config(kept)
             config = config or kept
         elif config is None:
             raise InputError(
@@ -83,7 +85,29 @@ class RunFolder:
                 f"{file}",
                 f"run python scripts/{stage}.py --run {self.folder} first",
             )
-        return read_json(file)
+        content = read_json(file)
+        if not isinstance(content, dict):
+            raise InputError(f"{file} holds no table", "what the stage says", "remove it and run its stage")
+        return content
+
+    def require(self, stage: str) -> dict[str, Any]:
+        """`read`, for a command that builds on what the stage made: one made from another config raises InputError.
+
+        Of the stage and those before it only seed and config count. Newer code or packages, or events that are
+        elsewhere, do not: what a finished run made still belongs to its config, and to each other. What the stage JSON
+        of an older code does not tell is taken as it is.
+        """
+        content, stages = self.read(stage), STAGES[: STAGES.index(stage) + 1]
+        try:
+            then = made_from(parse(RunConfig, content.get("config", dump(self.config))), stages)
+        except InputError:
+            # A code with other keys wrote it.
+            return content
+        now = made_from(self.config, stages)
+        if then != now:
+            key, ours, theirs = _first_difference(now, then)
+            raise self._out_of_date(stage, f"its config changed, {key}: {theirs!r} then, {ours!r} now")
+        return content
 
     def is_done(self, stage: str) -> bool:
         """Whether the stage's JSON was made from the inputs of now."""
@@ -97,32 +121,49 @@ class RunFolder:
         for earlier in STAGES[: STAGES.index(stage)]:
             self.read(earlier)
             if not self.is_done(earlier):
-                raise InputError(
-                    f"stage {earlier} of {self.folder} is out of date (its config, events, code or packages changed)",
-                    "stages made from the inputs of now",
-                    f"run python scripts/{earlier}.py --run {self.folder} first, or python scripts/run_chain.py",
-                )
+                raise self._out_of_date(earlier, "its config, events, code or packages changed")
         inputs, started = self._inputs(stage), time.time()
         for later in STAGES[STAGES.index(stage) :]:
             (self.folder / f"{later}.json").unlink(missing_ok=True)
         clear_unless(self.path(stage), inputs)
-        content = work(self)
+        content = {"config": made_from(self.config, STAGES[: STAGES.index(stage) + 1]), **work(self)}
         content["stamp"] = {"inputs": inputs, "seconds": round(time.time() - started, 1), **stamp(self.config.seed)}
         write_json(self.folder / f"{stage}.json", content)
         return content
 
+    def _note_config(self, kept: RunConfig) -> None:
+        """Note in the stages of older code, which do not say, the config that the folder had up to now."""
+        for stage in STAGES:
+            file = self.folder / f"{stage}.json"
+            content = read_json(file) if file.exists() else None
+            if isinstance(content, dict) and "config" not in content:
+                write_json(file, {"config": dump(kept), **content})
+
+    def _out_of_date(self, stage: str, why: str) -> InputError:
+        return InputError(
+            f"stage {stage} of {self.folder} is out of date ({why})",
+            "stages made from the inputs of now",
+            f"run python scripts/{stage}.py --run {self.folder} first, or python scripts/run_chain.py",
+        )
+
     def _inputs(self, stage: str) -> str:
         """SHA-256 of all that a stage's result depends on."""
-        sections = {s: dump(getattr(self.config, s)) for s in STAGE_SECTIONS[stage]}
-        for section in sections.values():
-            for key in SPEED_KEYS:
-                section.pop(key, None)
+        sections = made_from(self.config, (stage,))
         before = [self._inputs(s) for s in STAGES[: STAGES.index(stage)][-1:]]
         if stage == "make_data" and self.config.data.events != "generate":
             before = [EventFile(events_path(self)).checksum]
-        parts = [stage, self.config.seed, sections, before, versions(), code_of(LAYERS[: CODE[stage]])]
+        parts = [stage, sections, before, versions(), code_of(LAYERS[: CODE[stage]])]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def made_from(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
+    """The config that decides what some stages make: seed and their sections, without what only says how fast."""
+    sections = {s: dump(getattr(config, s)) for stage in stages for s in STAGE_SECTIONS[stage]}
+    return {"seed": config.seed} | {
+        name: {key: value for key, value in section.items() if key not in SPEED_KEYS}
+        for name, section in sections.items()
+    }
 
 
 def clear_unless(folder: Path, inputs: str) -> None:

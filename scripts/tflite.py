@@ -27,7 +27,7 @@ def command() -> None:
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.run_folder import stamp
 
-    run.read("train")
+    run.require("train")
     model = load_codae(run.path("train", "codae.keras"))
     train, validation = (
         track_mask(read_split(run, split).images[: arguments.events]) for split in ("train", "validation")

@@ -41,7 +41,7 @@ def command() -> None:
             raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
     run = stage.open_run(arguments.run, None)
 
-    run.read("synthesize")
+    run.require("synthesize")
     designs: dict[str, Any] = {"hls4ml": (HLS_STEPS, hls_design), "rtl": (RTL_STEPS, rtl_design)}
     record = {
         name: run_design(run, name, design(run, arguments), arguments)

@@ -49,7 +49,12 @@ def run(tmp_path, monkeypatch):
     (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
     (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
     config = SimpleNamespace(seed=1, hls=HlsConfig())
-    made = SimpleNamespace(config=config, path=lambda *names: folder.joinpath(*names), read=lambda stage: STAGE)
+    made = SimpleNamespace(
+        config=config,
+        path=lambda *names: folder.joinpath(*names),
+        read=lambda stage: STAGE,
+        require=lambda stage: STAGE,
+    )
     firmware = SimpleNamespace(
         config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
     )
