@@ -91,6 +91,8 @@ def at_rate(
 ) -> BackgroundRate:
     """The lowest threshold whose rate does not exceed `rate_khz`, and its rate.
 
+    Refused where it is not below the rate of all events: what lies below the sample's selection would fire, too.
+
     >>> at_rate(np.arange(1000.0), np.ones(1000), 0.2, cross_section_pb=1e5, luminosity=2e34).threshold
     900.0
     """
@@ -99,6 +101,9 @@ def at_rate(
     values, codes = np.unique(scores, return_inverse=True)
     above = scale * np.cumsum(np.bincount(codes, weight)[::-1])[::-1]
     allowed = np.flatnonzero(above <= rate_khz * (1 + 1e-9))
+    if len(allowed) and not allowed[0]:
+        reason = f"{rate_khz:.3g} kHz is not below the sample's total of {above[0]:.3g} kHz: everything would fire"
+        return BackgroundRate(np.inf, None, None, effective_size(weight, weight), float(scale * weight.max()), reason)
     threshold = float(values[allowed[0]]) if len(allowed) else np.inf
     return background_rate(scores, weight, threshold, cross_section_pb, luminosity)
 

@@ -45,8 +45,15 @@ def test_lowest_threshold_within_the_rate():
         point = at_rate(scores, weight, asked, 1e5, 2e34)
         assert point.rate_khz <= asked
         assert background_rate(scores, weight, point.threshold - 1, 1e5, 2e34).rate_khz > asked
-    everything = at_rate(scores, weight, 5.0, 1e5, 2e34)
-    assert (everything.threshold, everything.rate_khz) == (0.0, pytest.approx(UNIT * 1e5))
+
+
+@pytest.mark.parametrize("asked", [2.0, 5.0])
+def test_a_rate_that_everything_keeps_to_is_refused(asked):
+    # 2 kHz in all: a threshold at the lowest score would also take what the sample does not hold.
+    everything = at_rate(np.arange(1000.0), np.ones(1000), asked, 1e5, 2e34)
+    assert (everything.threshold, everything.rate_khz, everything.error_khz) == (np.inf, None, None)
+    assert everything.reason == f"{asked:g} kHz is not below the sample's total of 2 kHz: everything would fire"
+    assert at_rate(np.arange(1000.0), np.ones(1000), 1.999, 1e5, 2e34).threshold == 1.0
 
 
 def test_refused_where_too_few_pass_or_none():
