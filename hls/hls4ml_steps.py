@@ -3,7 +3,8 @@
 hls4ml's build_prj.tcl does in one run what its options say; here each step is a run of its own on the same project.
 Vitis backend: the options are in build_opt.tcl, run by vitis-run or vitis_hls. Vivado backend: they are the argument of
 vivado_hls. Its testbench reads tb_data/tb_input_features.dat and tb_output_predictions.dat, one event a line; without
-them it simulates five events of zeros, which proves nothing.
+them it simulates five events of zeros, which proves nothing. In the copy that runs it prints its results with as many
+digits as tell any two words apart (of itself six, which do not from 17 bits on).
 """
 
 import re
@@ -46,6 +47,11 @@ _CSIM_RESULTS, _COSIM_RESULTS = "tb_data/csim_results.log", "tb_data/rtl_cosim_r
 _INPUTS, _EXPECTED = "tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat"
 
 
+# Where the testbench opens the file of its results; significant digits that it prints there, of itself and in the copy.
+_RESULTS_OPEN, _OWN_DIGITS, _DIGITS = "std::ofstream fout(RESULTS_LOG);", 6, 17
+_PRECISION = f"fout.precision({_DIGITS});"
+
+
 class ProjectFacts(NamedTuple):
     """What project.tcl says: top function, hls4ml backend ("vitis" or "vivado"), part."""
 
@@ -57,7 +63,7 @@ class ProjectFacts(NamedTuple):
 def project_facts(project: Path | str) -> ProjectFacts:
     """Read a project's project.tcl; InputError where it is no project that the vendor's HLS tools take."""
     file = Path(project) / "project.tcl"
-    text = file.read_text() if file.is_file() else ""
+    text = file.read_text(errors="replace") if file.is_file() else ""
     found = {key: re.search(rf'set {key} "([^"]+)"', text) for key in ("project_name", "backend", "part")}
     values = [match.group(1) if match else "" for match in found.values()]
     if not all(values) or values[1] not in ("vitis", "vivado"):
@@ -70,11 +76,33 @@ def project_facts(project: Path | str) -> ProjectFacts:
 
 
 def project_source(project: Path | str) -> dict[str, bytes]:
-    """Path -> content of the files of a project that the tools read, as they are now."""
+    """Path -> content of the files of a project that the tools read; the testbench prints as many digits as words need."""
     project = Path(project)
     files = {path for pattern in _SOURCES for path in project.glob(pattern) if path.is_file()}
     kept = (path for path in files if path.suffix not in (".so", ".o") and path.name != "build_opt.tcl")
-    return {str(path.relative_to(project)): path.read_bytes() for path in sorted(kept)}
+    source = {str(path.relative_to(project)): path.read_bytes() for path in sorted(kept)}
+    opens = _RESULTS_OPEN.encode()
+    precise = {
+        name: content.replace(opens, opens + f"\n    {_PRECISION}".encode(), 1)
+        for name, content in source.items()
+        if name.endswith("_test.cpp") and _PRECISION.encode() not in content
+    }
+    return source | precise
+
+
+def check_digits(source: dict[str, bytes], word: WordType) -> None:
+    """Raise InputError where the testbench of `project_source` prints too few digits to tell output words apart."""
+    precise = any(_PRECISION.encode() in content for name, content in source.items() if name.endswith("_test.cpp"))
+    digits = _DIGITS if precise else _OWN_DIGITS
+    # Rounded to that many digits a word may be off by half of this share of it.
+    if 2**word.width * 10 ** (1 - digits) >= 1:
+        raise InputError(
+            f"output words of {word.width} bits, of which the project's testbench prints {digits} digits",
+            f"a testbench with the line {_RESULTS_OPEN!r}, as hls4ml writes it"
+            if not precise
+            else f"words that {_DIGITS} digits tell apart",
+            "convert the network again, or leave csim and cosim out",
+        )
 
 
 def vectors(counts: np.ndarray, words: np.ndarray, word: WordType) -> dict[str, bytes]:
@@ -104,9 +132,11 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
         return Step(name, says, _VITIS, reports, read, files={"build_opt.tcl": text}, **more)
 
     cosim_reports = (f"{solution}/sim/report/{top}_cosim.rpt", _COSIM_RESULTS)
+    # The testbench's vectors are read by csim and cosim alone.
+    no_vectors: Any = {"ignores": ("tb_data/",)}
     return [
         step("csim", "C simulation of the testbench", ("csim",), (_CSIM_RESULTS,), partial(_csim, expected)),
-        step("csynth", "C synthesis", ("synth",), (f"{solution}/syn/report/{top}_csynth.xml",), _csynth),
+        step("csynth", "C synthesis", ("synth",), (f"{solution}/syn/report/{top}_csynth.xml",), _csynth, **no_vectors),
         step(
             *("cosim", "co-simulation of the RTL with the testbench", ("cosim", "validation"), cosim_reports),
             partial(_cosim, expected),
@@ -115,12 +145,11 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
         step(
             *("vsynth", "logic synthesis of the HLS tool's RTL by Vivado", ("vsynth",), ("vivado_synth.rpt",)),
             partial(_vsynth, has_uram),
-            needs=("csynth",),
-            also=("vivado",),
+            **{"needs": ("csynth",), "also": ("vivado",), **no_vectors},
         ),
         step(
             *("export", "packing the IP core", ("export",), (f"{solution}/impl/ip/component.xml",), _export),
-            needs=("csynth",),
+            **{"needs": ("csynth",), **no_vectors},
         ),
     ]
 
@@ -132,7 +161,7 @@ class Expected(NamedTuple):
     word: WordType
 
     def different(self, values: list[list[float]], source: Source) -> int:
-        """In how many events the values printed by the testbench, six digits long, are other words.
+        """In how many events the values printed by the testbench are other words; `check_digits` has to have passed.
 
         >>> Expected(np.array([[3], [4]]), WordType(True, 2, 1)).different([[1.5], [1.5]], Source("vitis_hls", "log"))
         1

@@ -90,7 +90,7 @@ def test_a_tiny_design_is_placed_out_of_context_and_not_twice(rtl, tmp_path):
         place_and_route(rtl, HlsConfig(), tmp_path / "work", bitstream=False, progress=lambda *s: said.append(s))
         == found
     )
-    assert said == [(0, 0, "all steps done")]
+    assert said == [(0, 0, "done already")]
 
 
 @installed

@@ -12,7 +12,7 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.hls4ml_steps import STEPS, Expected, hls4ml_steps, project_source, vectors
+from codae_l1.hls.hls4ml_steps import STEPS, Expected, check_digits, hls4ml_steps, project_source, vectors
 from codae_l1.hls.tools import locked
 from codae_l1.hls.vendor_steps import run_steps
 from codae_l1.hls.vivado import rtl_source, rtl_steps
@@ -50,8 +50,8 @@ class Bench:
         file = self.reports / "calls"
         return [line.strip() for line in file.read_text().splitlines()] if file.exists() else []
 
-    def run(self, *selected, timeout_s=60.0, **options):
-        source = project_source(self.project) | vectors(np.zeros((3, 2), int), WORDS, WORD)
+    def run(self, *selected, timeout_s=60.0, counts=0, **options):
+        source = project_source(self.project) | vectors(np.full((3, 2), counts), WORDS, WORD)
         steps = hls4ml_steps(self.project, Expected(WORDS, WORD))
         return run_steps(steps, source, self.work, selected or STEPS, timeout_s, **options)
 
@@ -96,6 +96,48 @@ def test_a_finished_step_is_not_done_again_unless_its_inputs_changed(bench):
     (bench.project / "firmware" / "codae.cpp").write_text("other code")
     assert bench.run()["csynth"]["inputs"] != first["csynth"]["inputs"]
     assert bench.calls == ALL * 2
+
+
+def test_other_vectors_leave_what_does_not_read_them(bench):
+    first, said = bench.run(), []
+    done = bench.run("csynth", counts=1, progress=lambda *step: said.append(step))
+    assert done == {name: first[name] for name in ("csynth", "vsynth", "export")}
+    dropped = "csim, cosim: done before with other inputs, left out until done again"
+    assert said == [(0, 0, dropped), (0, 0, "done already")]
+    # Nothing ran and nothing was wiped: with the vectors of before all is there.
+    assert bench.run() == first
+    assert bench.calls == ALL
+    done = bench.run("csim", counts=1, progress=lambda *step: said.append(step))
+    assert list(done) == ["csynth", "vsynth", "export", "csim"]
+    assert said[2] == (0, 1, dropped.replace("csim, ", ""))
+    assert bench.calls[6:] == ["csim 1"]
+    project = bench.work / "project"
+    assert (project / "tb_data" / "tb_input_features.dat").read_text() == "1 1\n1 1\n1 1\n"
+    assert (project / "codae_prj/solution1/sim/report/codae_cosim.rpt").is_file()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"inputs": 3}', "null"])
+def test_a_step_file_of_another_shape_is_of_a_step_not_done(bench, text):
+    first = bench.run("csim")
+    (bench.work / "csim.json").write_text(text)
+    assert bench.run("csim")["csim"]["reports"] == first["csim"]["reports"]
+    assert bench.calls == ["csim 1"] * 2
+
+
+def test_the_testbench_prints_words_that_can_be_told_apart(bench):
+    wide = WordType(True, 4, 16)
+    words = np.array([[1_000_001], [1_000_002]])
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.6g}")] for w in words[:, 0]], None) == 1
+    with pytest.raises(InputError, match=r"output words of 21 bits, of which .* prints 6 digits; expected a testbench"):
+        check_digits(project_source(bench.project), wide)
+    check_digits(project_source(bench.project), WordType(True, 4, 11))
+    (bench.project / "codae_test.cpp").write_text("    std::ofstream fout(RESULTS_LOG);\n    int e = 0;\n")
+    source = project_source(bench.project)
+    assert source["codae_test.cpp"].decode().splitlines()[1] == "    fout.precision(17);"
+    check_digits(source, wide)
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.17g}")] for w in words[:, 0]], None) == 0
+    with pytest.raises(InputError, match=r"output words of 54 bits.* prints 17 digits"):
+        check_digits(source, WordType(False, 4, 50))
 
 
 def test_a_step_does_what_it_needs_and_no_more(bench):
@@ -263,9 +305,11 @@ def test_a_vivado_project_takes_its_options_as_an_argument(bench):
     assert "cosim=1 validation=1" in steps["cosim"]["vivado_hls"][-1]
 
 
-@pytest.mark.parametrize("text", ["", 'set project_name "codae"\nset backend "oneapi"\nset part "Agilex7"\n'])
+@pytest.mark.parametrize(
+    "text", ["", b"\xff\xfe\x89", 'set project_name "codae"\nset backend "oneapi"\nset part "Agilex7"\n']
+)
 def test_a_project_of_another_backend_is_refused(bench, text):
-    (bench.project / "project.tcl").write_text(text)
+    (bench.project / "project.tcl").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=r"project.tcl .*expected an hls4ml project of the Vitis or Vivado backend"):
         hls4ml_steps(bench.project)
 
