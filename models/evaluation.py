@@ -5,8 +5,12 @@ background and a signal event counts one half in the AUC.
 
     AUC = P(signal > background) + P(signal = background) / 2
     rate [kHz] = FPR x 40,000 kHz (25 ns bunch crossings, every one filled)
+
+Errors are standard deviations over bootstrap samples of both classes: one class sets the threshold at which the other
+is counted, so a working point's error holds both, and the binomial one of the counted class alone is too small.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +21,10 @@ from codae_l1.data.errors import InputError
 CROSSING_RATE_KHZ = 40_000.0
 # Background events that must pass for a threshold to be quoted: 10 give it a statistical error of 32 %.
 MINIMUM_BACKGROUND = 10.0
+# Bootstrap samples that an error is taken from: it is good to 5 %.
+N_BOOTSTRAP = 200
+# Relative; a rate such as 10 / 1000 is not exact in binary.
+_ROUNDING = 1e-9
 # Histogram cells held at once in a bootstrap (8 bytes each).
 _CELLS = 4_000_000
 
@@ -34,8 +42,8 @@ class RocCurve:
 class WorkingPoint:
     """Signal efficiency at a fixed false-positive rate.
 
-    value, error: TPR and the half-width of its 68 % Wilson interval; None where the sample cannot carry it, then
-    `reason` says why. fpr: what was asked for. fpr_reached: of the threshold (at most fpr; lower where scores tie).
+    value, error: TPR and its standard deviation over bootstrap samples of both classes (of a TPR of 0 or 1 the
+    half-width of the 68 % Wilson interval); None where the sample cannot carry it, then `reason` says why. fpr: what was asked for. fpr_reached: of the threshold (at most fpr; lower where scores tie).
     background_passing: effective number of background events that pass.
     """
 
@@ -71,7 +79,7 @@ def auc(
 def auc_with_error(
     background: np.ndarray,
     signal: np.ndarray,
-    n_bootstrap: int = 200,
+    n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     background_weight: np.ndarray | None = None,
     signal_weight: np.ndarray | None = None,
@@ -79,7 +87,7 @@ def auc_with_error(
     """(AUC, its standard deviation over bootstrap samples of both classes' events)."""
     codes, size = _codes((background, background_weight), (signal, signal_weight))
     value = auc(background, signal, background_weight, signal_weight)
-    return value, float(np.std(_bootstrap([codes], [size], n_bootstrap, seed)[0], ddof=1))
+    return value, _spread(codes, size, n_bootstrap, seed, _auc_of_counts)
 
 
 def paired_auc_difference(
@@ -87,7 +95,7 @@ def paired_auc_difference(
     signal_a: np.ndarray,
     background_b: np.ndarray,
     signal_b: np.ndarray,
-    n_bootstrap: int = 200,
+    n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
 ) -> tuple[float, float]:
     """(AUC of score a - AUC of score b, its error) for two scores of the same events, in the same order.
@@ -132,6 +140,8 @@ def tpr_at_fpr(
     fpr: float,
     background_weight: np.ndarray | None = None,
     minimum_background: float = MINIMUM_BACKGROUND,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
 ) -> WorkingPoint:
     """Signal efficiency at the lowest threshold whose false-positive rate does not exceed `fpr`.
 
@@ -148,8 +158,7 @@ def tpr_at_fpr(
         raise InputError(f"false-positive rate {fpr}", "a number above 0, at most 1", "correct the working point")
     curve = roc_curve(background, signal, background_weight)
     n = effective_size(background, background_weight)
-    # A rate such as 10 / 1000 is not exact in binary: allow for its rounding.
-    tolerance = 1 + 1e-9
+    tolerance = 1 + _ROUNDING
     if fpr * n * tolerance < minimum_background:
         reason = f"{fpr * n:.3g} of {n:.0f} effective background events would pass, fewer than {minimum_background:g}"
         return WorkingPoint(fpr, None, None, None, None, fpr * n, reason)
@@ -161,24 +170,37 @@ def tpr_at_fpr(
         reason = f"{passing:.3g} effective background events pass (ties above them), fewer than {minimum_background:g}"
         return WorkingPoint(fpr, None, None, threshold, reached, passing, reason)
     value = float(curve.tpr[at])
-    return WorkingPoint(fpr, value, binomial_error(value, len(signal)), threshold, reached, passing)
+    if 0 < value < 1:
+        codes, size = _codes((background, background_weight), (signal, None))
+        error = _spread(codes, size, n_bootstrap, seed, lambda b, s: _tpr_of_counts(b, s, fpr))
+    else:
+        error = binomial_error(value, len(signal))
+    return WorkingPoint(fpr, value, error, threshold, reached, passing)
 
 
-def fpr_at_tpr(background: np.ndarray, signal: np.ndarray, tpr: float) -> tuple[float, float]:
+def fpr_at_tpr(
+    background: np.ndarray, signal: np.ndarray, tpr: float, n_bootstrap: int = N_BOOTSTRAP, seed: int = 0
+) -> tuple[float, float]:
     """(Share of the background that passes the highest threshold which keeps at least `tpr` of the signal, its error).
 
-    The error is the half-width of the 68 % Wilson interval of the background's count alone. Where no background event
-    passes the share is 0: nothing is known but that it lies below about 1 / N.
+    The error is the standard deviation over bootstrap samples of both classes. Where no background event passes the
+    share is 0: nothing is known but that it lies below about 1 / N; then, and at 1, the error is the half-width of the
+    68 % Wilson interval.
 
     >>> share, error = fpr_at_tpr(np.arange(100), np.array([98, 97, 20, 10, 5]), 0.4)
-    >>> share, round(error, 4)
-    (0.03, 0.0176)
+    >>> share, round(error, 2)  # two of five signal events set the threshold: it might as well be at 20
+    (0.03, 0.36)
+    >>> fpr_at_tpr(np.arange(100), np.array([100, 101]), 0.4) == (0.0, binomial_error(0.0, 100))
+    True
     """
     if not 0 < tpr <= 1:
         raise InputError(f"true-positive rate {tpr}", "a number above 0, at most 1", "correct the working point")
     curve = roc_curve(background, signal)
-    share = float(curve.fpr[np.flatnonzero(curve.tpr >= tpr * (1 - 1e-9))[0]])
-    return share, binomial_error(share, len(background))
+    share = float(curve.fpr[np.flatnonzero(curve.tpr >= tpr * (1 - _ROUNDING))[0]])
+    if not 0 < share < 1:
+        return share, binomial_error(share, len(background))
+    codes, size = _codes((background, None), (signal, None))
+    return share, _spread(codes, size, n_bootstrap, seed, lambda b, s: _fpr_of_counts(b, s, tpr))
 
 
 def rate_khz(fpr: float) -> float:
@@ -238,8 +260,35 @@ def _auc_of_counts(background: np.ndarray, signal: np.ndarray) -> np.ndarray:
     return np.sum(below * signal, axis=1) / (background.sum(axis=1) * signal.sum(axis=1))
 
 
-def _bootstrap(pairs: list, sizes: list[int], n_bootstrap: int, seed: int) -> np.ndarray:
-    """AUC of each pair [(code, weight) of background, of signal] on the same resampled events: (pairs, n_bootstrap)."""
+def _tpr_of_counts(background: np.ndarray, signal: np.ndarray, fpr: float) -> np.ndarray:
+    """TPR at the lowest threshold whose FPR does not exceed `fpr`, from histograms as above: (B,)."""
+    above, found = _passing(background), _passing(signal)
+    at = np.sum(above <= fpr * (1 + _ROUNDING), axis=1) - 1
+    return found[np.arange(len(found)), at]
+
+
+def _fpr_of_counts(background: np.ndarray, signal: np.ndarray, tpr: float) -> np.ndarray:
+    """FPR at the highest threshold whose TPR is at least `tpr`, from histograms as above: (B,)."""
+    above, found = _passing(background), _passing(signal)
+    return above[np.arange(len(above)), np.argmax(found >= tpr * (1 - _ROUNDING), axis=1)]
+
+
+def _passing(counts: np.ndarray) -> np.ndarray:
+    """Histograms (B, K), lowest value first -> shares at or above each value, from none to all: (B, K + 1)."""
+    passing = np.cumsum(counts[:, ::-1], axis=1)
+    return np.concatenate([np.zeros((len(counts), 1)), passing / passing[:, -1:]], axis=1)
+
+
+def _spread(codes: list, size: int, n_bootstrap: int, seed: int, statistic: Callable) -> float:
+    """Standard deviation of a statistic of histograms over bootstrap samples of both classes."""
+    return float(np.std(_bootstrap([codes], [size], n_bootstrap, seed, statistic)[0], ddof=1))
+
+
+def _bootstrap(
+    pairs: list, sizes: list[int], n_bootstrap: int, seed: int, statistic: Callable = _auc_of_counts
+) -> np.ndarray:
+    """Statistic of each pair [(code, weight) of background, of signal] on the same resampled events, by default the
+    AUC: (pairs, n_bootstrap)."""
     generator = np.random.default_rng(seed)
     lengths = [len(code) for code, _ in pairs[0]]
     rows = max(1, _CELLS // max(*sizes, *lengths))
@@ -247,7 +296,7 @@ def _bootstrap(pairs: list, sizes: list[int], n_bootstrap: int, seed: int) -> np
     for start in range(0, n_bootstrap, rows):
         n = min(rows, n_bootstrap - start)
         drawn = [generator.integers(0, length, (n, length)) for length in lengths]
-        result.append([_auc_of_counts(*_resampled(pair, drawn, size)) for pair, size in zip(pairs, sizes, strict=True)])
+        result.append([statistic(*_resampled(pair, drawn, size)) for pair, size in zip(pairs, sizes, strict=True)])
     return np.concatenate(result, axis=1)
 
 

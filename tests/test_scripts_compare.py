@@ -15,7 +15,7 @@ from codae_l1.data.events import EventImages
 from codae_l1.data.store import write_events
 from codae_l1.models.boosted_trees import BoostedTreesConfig
 from codae_l1.models.codae import TINY
-from codae_l1.models.evaluation import auc, binomial_error, fpr_at_tpr, tpr_at_fpr
+from codae_l1.models.evaluation import auc, fpr_at_tpr, tpr_at_fpr
 from codae_l1.models.systems import SystemsConfig
 from codae_l1.models.training import TrainingConfig
 from codae_l1.scripts import compare, comparison_figures, train
@@ -60,7 +60,7 @@ def test_working_points_by_brute_force():
         cuts = np.unique(np.concatenate([qcd, signal]))
         kept = [cut for cut in cuts if np.mean(signal >= cut) >= 0.4]
         expected = np.mean(qcd >= max(kept))
-        assert fpr_at_tpr(qcd, signal, 0.4) == (expected, binomial_error(expected, 300))
+        assert fpr_at_tpr(qcd, signal, 0.4)[0] == expected
         allowed = [cut for cut in (*cuts, np.inf) if np.mean(qcd >= cut) <= 0.1]
         point = tpr_at_fpr(qcd, signal, 0.1, minimum_background=1)
         assert point.value == np.mean(signal >= min(allowed))
