@@ -76,7 +76,7 @@ def project_facts(project: Path | str) -> ProjectFacts:
 
 
 def project_source(project: Path | str) -> dict[str, bytes]:
-    """Path -> content of the files of a project that the tools read; the testbench prints as many digits as words need."""
+    """Path -> content of the files of a project that the tools read, its testbench with the digits that words need."""
     project = Path(project)
     files = {path for pattern in _SOURCES for path in project.glob(pattern) if path.is_file()}
     kept = (path for path in files if path.suffix not in (".so", ".o") and path.name != "build_opt.tcl")

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.artifact import read_json, write_json
+from codae_l1.data.errors import InputError
 
 # Where the commands write, in the run folder.
 VENDOR, BOARD, OUT_OF_CONTEXT = "vendor/vendor.json", "place/board.json", "place/out_of_context.json"
+# What a row holds.
+ROW = ("name", "kind", "tool", "figures")
 
 
 def follow(step: str, line: str) -> None:
@@ -19,7 +22,7 @@ def follow(step: str, line: str) -> None:
 
 
 def write(run: Any, name: str, content: dict[str, Any], rows: list[dict[str, str]]) -> Path:
-    """Write one of the files; rows: what the report shows of it, {name, kind, tool, figures}."""
+    """Write one of the files; rows: what the report shows of it, keys `ROW`."""
     from codae_l1.scripts.run_folder import stamp
 
     design = run.read("synthesize")["stamp"]["inputs"]
@@ -28,12 +31,28 @@ def write(run: Any, name: str, content: dict[str, Any], rows: list[dict[str, str
     return run.path(name)
 
 
+def read(run: Any, name: str) -> dict[str, Any] | None:
+    """What one of the files holds, None where it is not there; InputError where it is of another layout."""
+    file = run.path(name)
+    if not file.is_file():
+        return None
+    content = read_json(file)
+    rows = content.get("rows") if isinstance(content, dict) else None
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and set(ROW) <= set(row) for row in rows)
+    if not whole or "design" not in content:
+        raise InputError(
+            f"{file} is of another layout",
+            f"a design and its rows of {', '.join(ROW)}",
+            "remove it, and run the command that writes it again",
+        )
+    return content
+
+
 def rows(run: Any) -> list[dict[str, str]]:
     """The rows of all files that speak of the run's design of now."""
     design = run.read("synthesize")["stamp"]["inputs"]
-    files = [run.path(name) for name in (VENDOR, BOARD, OUT_OF_CONTEXT)]
-    found = [read_json(file) for file in files if file.is_file()]
-    return [row for content in found if content["design"] == design for row in content["rows"]]
+    found = [read(run, name) for name in (VENDOR, BOARD, OUT_OF_CONTEXT)]
+    return [row for content in found if content and content["design"] == design for row in content["rows"]]
 
 
 def figures(report: dict[str, Any]) -> str:

@@ -5,25 +5,36 @@
 
 hls4ml project: csim, csynth, cosim, vsynth, export. RTL: synthesis and, where asked for, implementation (place and
 route). A finished step is not done again unless its inputs changed. Writes vendor/vendor.json with hls4ml's keys, and
-each step's log beside it; the run's next report shows it. docs/vendor.md has more.
+each step's log beside it; the run's next report shows it. Another project (--project) has a folder, a record and rows
+of its own, which say what it is. docs/vendor.md has more.
 """
 
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.scripts import cli, further, stage
 
+OWN, RTL = "hls4ml", "rtl"
 HLS_STEPS, RTL_STEPS = ("csim", "csynth", "cosim", "vsynth", "export"), ("synthesis", "implementation")
 # What each step's figures are.
 KINDS = {
     **{"csim": "simulation", "csynth": "estimate", "cosim": "simulation", "vsynth": "synthesis", "export": "files"},
     **{"synthesis": "synthesis", "implementation": "post-route"},
 }
-# Random inputs beside the test events in the testbench: words overflow.
-RANDOM_EVENTS = 20
+# Events of the test split in the testbench; random inputs beside them: words overflow.
+EVENTS, RANDOM_EVENTS = 50, 20
+
+
+class Design(NamedTuple):
+    """Steps of a design and its files. project: {path, backend, part, digest} of an hls4ml project, else None."""
+
+    steps: list[Any]
+    source: dict[str, bytes]
+    project: dict[str, str] | None = None
 
 
 def command() -> None:
@@ -32,76 +43,105 @@ def command() -> None:
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
     parser.add_argument("--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS])
     parser.add_argument("--project", type=Path, help="another hls4ml project of the run's network (Vitis, Vivado)")
-    parser.add_argument("--events", type=int, default=50, help="events of the test split in the testbench")
+    parser.add_argument("--events", type=int, help=f"test events in the testbench (default: as before, or {EVENTS})")
     parser.add_argument("--timeout-s", type=float, default=14_400.0, help="longest run of one step [s]")
     parser.add_argument("--quiet", action="store_true", help="do not follow the tools' output")
     arguments = parser.parse_args()
     for name, value in (("--events", arguments.events), ("--timeout-s", arguments.timeout_s)):
-        if not value > 0:
+        if value is not None and not value > 0:
             raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
     run = stage.open_run(arguments.run, None)
 
     run.require("synthesize")
-    designs: dict[str, Any] = {"hls4ml": (HLS_STEPS, hls_design), "rtl": (RTL_STEPS, rtl_design)}
-    record = {
-        name: run_design(run, name, design(run, arguments), arguments)
-        for name, (steps, design) in designs.items()
-        # A design of which nothing is asked for is looked at where something of it was done before.
-        if set(steps) & set(arguments.steps) or run.path("vendor", name).is_dir()
-    }
-    rows = rows_of(record)
+    before = further.read(run, further.VENDOR) or {}
+    events = arguments.events or before.get("events", EVENTS)
+    record, projects = {}, {}
+    for name, design, chosen in designs(run, arguments, before, events):
+        record[name] = run_design(run, name, design, chosen, arguments)
+        projects |= {name: design.project} if design.project else {}
+    rows = rows_of(record, projects)
     print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in rows))
-    print(further.write(run, further.VENDOR, record, rows))
-    check_words(record, run.path("vendor", "hls4ml", "project", "tb_data"))
+    print(further.write(run, further.VENDOR, {**record, "projects": projects, "events": events}, rows))
+    check_words(record, run.path("vendor"))
+
+
+def designs(run: Any, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
+    """(name, design, steps asked for) of what is asked for, or was done before. before: the record of then."""
+    asked, found = set(arguments.steps), []
+    own, other = run.path("convert", "hls4ml").resolve(), arguments.project and arguments.project.resolve()
+    target = other or own
+    known = [Path(project["path"]) for project in before.get("projects", {}).values()]
+    bench = None
+    for project in dict.fromkeys([own, target, *known]):
+        name = OWN if project == own else f"{OWN}-{hashlib.sha256(str(project).encode()).hexdigest()[:8]}"
+        chosen = asked & set(HLS_STEPS) if project == target else set()
+        if not chosen and not run.path("vendor", name).is_dir():
+            continue
+        if not chosen and not (project / "project.tcl").is_file():
+            print(f"{name}: {project} is not there any more, left out", flush=True)
+            continue
+        bench = bench or testbench(run, events)
+        found.append((name, hls_design(project, *bench), chosen))
+    chosen = asked & set(RTL_STEPS)
+    return found + ([(RTL, rtl_design(run), chosen)] if chosen or run.path("vendor", RTL).is_dir() else [])
 
 
 def check_words(record: dict[str, Any], folder: Path) -> None:
     """Raise ToolError where a simulation of the vendor's gives other words than QKeras."""
-    for steps in record.values():
+    for design, steps in record.items():
         for name, row in steps.items():
             different = sum(report.get("Different", 0) for report in row.values() if isinstance(report, dict))
             if different:
                 received = f"{name} gives other words than QKeras in {different} events"
-                raise ToolError(received, "0", f"compare the results in {folder} and report it")
+                place = folder / design / "project" / "tb_data"
+                raise ToolError(received, "0", f"compare the results in {place} and report it")
 
 
-def hls_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
-    """The steps of the hls4ml project and its files, a testbench of test events and random ones among them."""
-    from codae_l1.hls.hls4ml_steps import Expected, hls4ml_steps, project_source, vectors
+def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
     from codae_l1.hls.mismatch import adversarial_counts
     from codae_l1.quantization.firmware import input_counts, output_word
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.executors import open_executor
 
-    project, firmware = arguments.project or run.path("convert", "hls4ml"), open_executor(run, "qkeras")
-    events = read_split(run, "test", qcd_only=False)
-    chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
+    firmware, events = open_executor(run, "qkeras"), read_split(run, "test", qcd_only=False)
+    chosen = np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int)
     counts = input_counts(events.images[chosen], firmware.config)
     counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
-    words, word = firmware.predict_words(counts), output_word(firmware.config)
-    return hls4ml_steps(project, Expected(words, word)), project_source(project) | vectors(counts, words, word)
+    return counts, firmware.predict_words(counts), output_word(firmware.config)
 
 
-def rtl_design(run: Any, arguments: Any) -> tuple[list[Any], dict[str, bytes]]:
+def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) -> Design:
+    """An hls4ml project with a testbench of counts and the words expected of them."""
+    from codae_l1.hls.hls4ml_steps import Expected, check_digits, hls4ml_steps, project_facts, project_source, vectors
+    from codae_l1.hls.vendor_steps import digest_of
+
+    source, facts = project_source(project), project_facts(project)
+    steps = hls4ml_steps(project, Expected(words, word))
+    check_digits(source, word)
+    known = {"path": str(project), "backend": facts.backend, "part": facts.part, "digest": digest_of(source)}
+    return Design(steps, source | vectors(counts, words, word), known)
+
+
+def rtl_design(run: Any) -> Design:
     """The steps of the RTL and its files."""
     from codae_l1.hls.vivado import rtl_source, rtl_steps
 
     source = rtl_source(run.path("synthesize", "rtl"))
-    return rtl_steps(list(source), run.config.hls), source
+    return Design(rtl_steps(list(source), run.config.hls), source)
 
 
-def run_design(run: Any, name: str, design: tuple[list[Any], dict[str, bytes]], arguments: Any) -> dict[str, Any]:
-    """Do the chosen steps of one design, following them on standard output; the record of all that are done."""
+def run_design(run: Any, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
+    """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
     from codae_l1.hls.vendor_steps import run_steps
 
-    steps, source = design
-    chosen = tuple(step.name for step in steps if step.name in arguments.steps)
+    chosen = tuple(step.name for step in design.steps if step.name in asked)
 
     def progress(done: int, total: int, text: str) -> None:
-        print(f"{name} [{done}/{total}] {text if total or not chosen else 'done already'}", flush=True)
+        print(f"{name} [{done}/{total}] {text}", flush=True)
 
     heard, work = None if arguments.quiet else further.follow, run.path("vendor", name)
-    found = run_steps(steps, source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
+    found = run_steps(design.steps, design.source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
     kept = ("program", "seconds", "log")
     return {
         step: {"kind": KINDS[step], **{key: content[key] for key in kept}, **content["found"]}
@@ -109,11 +149,18 @@ def run_design(run: Any, name: str, design: tuple[list[Any], dict[str, bytes]], 
     }
 
 
-def rows_of(record: dict[str, Any]) -> list[dict[str, str]]:
-    """What the report shows of a record: rows {name, kind, tool, figures}."""
+def rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+    """What the report shows of a record: rows {name, kind, tool, figures}; another project is named as what it is."""
+
+    def title(design: str, step: str) -> str:
+        if design in (OWN, RTL):
+            return f"{design} {step}"
+        of = projects[design]
+        return f"{OWN} {step}, of the project {of['path']} ({of['backend']}, {of['part']}, {of['digest'][:8]})"
+
     return [
         {
-            "name": f"{design} {step}",
+            "name": title(design, step),
             "kind": row["kind"],
             "tool": " ".join([Path(row["program"]).name, row.get("version", "")]).strip(),
             "figures": "; ".join(further.figures(report) for report in row.values() if isinstance(report, dict)),

@@ -81,7 +81,10 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     events = write_results(run, 0.5)
     call(vendor.command, monkeypatch, run)
     record = read_json(run.folder / "vendor" / "vendor.json")
-    assert list(record) == ["hls4ml", "rtl", "rows", "design", "stamp"]
+    assert list(record) == ["hls4ml", "rtl", "projects", "events", "rows", "design", "stamp"]
+    own = record["projects"]["hls4ml"]
+    assert (own["path"], own["backend"]) == (str(run.folder / "convert" / "hls4ml"), "vitis")
+    assert (own["part"], len(own["digest"])) == ("xcvu13p-flga2577-2-e", 64)
     assert list(record["hls4ml"]) == ["csim", "csynth", "cosim", "vsynth", "export"]
     assert list(record["rtl"]) == ["synthesis"]
     assert record["hls4ml"]["csim"]["CSimReport"] == {"Errors": 0, "Events": events, "Different": 0}
@@ -115,6 +118,59 @@ def test_the_report_shows_the_rows_of_its_design_alone(run, monkeypatch):
     assert "Available" not in row["figures"]
     monkeypatch.setitem(STAGE["stamp"], "inputs", "of another design")
     assert further.rows(opened) == []
+
+
+def test_events_are_as_before_unless_others_are_named_and_what_they_drop_is_said(run, monkeypatch, capsys):
+    write_results(run, 0.5)
+    (run.reports / "results").write_text("0.5 \n" * (write_results(run, 0.5) - 1))
+    call(vendor.command, monkeypatch, run, "--steps", "cosim", "--events", 2, "--quiet")
+    call(vendor.command, monkeypatch, run, "--steps", "implementation", "--quiet")
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert (list(record["hls4ml"]), record["events"]) == (["csim", "csynth", "cosim"], 2)
+    assert "left out" not in capsys.readouterr().out
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--events", 3, "--quiet")
+    assert list(read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]) == ["csynth"]
+    printed = capsys.readouterr().out
+    assert "hls4ml [0/0] csim, cosim: done before with other inputs, left out until done again\n" in printed
+    assert (run.reports / "calls").read_text().split().count("synth") == 1
+
+
+def test_another_project_has_folder_record_and_rows_of_its_own(run, tmp_path, monkeypatch, capsys):
+    write_results(run, 0.5)
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (REPORTS / "project.tcl").read_text()
+    (other / "project.tcl").write_text(text.replace("xcvu13p-flga2577-2-e", "xcvu9p-flga2104-2L-e"))
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    calls = run.reports / "calls"
+    for expected in (2, 2):
+        call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet", "--project", other)
+        assert len(calls.read_text().splitlines()) == expected
+    # Nor does the run's own project, done once more, lose it.
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert len(calls.read_text().splitlines()) == 2
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    own, name = record["projects"]
+    facts = record["projects"][name]
+    assert (own, facts["path"], facts["part"]) == ("hls4ml", str(other), "xcvu9p-flga2104-2L-e")
+    assert list(record[name]) == list(record["hls4ml"]) == ["csynth"]
+    title = f"hls4ml csynth, of the project {other} (vitis, xcvu9p-flga2104-2L-e, {facts['digest'][:8]})"
+    assert [row["name"] for row in record["rows"]] == ["hls4ml csynth", title]
+    shutil.rmtree(other)
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert f"{name}: {other} is not there any more, left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"design": "x", "rows": [{"name": "a"}]}'])
+def test_a_record_of_another_layout_is_refused(run, monkeypatch, text):
+    from codae_l1.scripts import further, stage
+
+    for name in (further.VENDOR, further.BOARD):
+        (run.folder / name).parent.mkdir()
+        (run.folder / name).write_text(text)
+        with pytest.raises(InputError, match=r"json is of another layout; expected a design and its rows .*remove it"):
+            further.rows(stage.open_run(run.folder, None))
+        (run.folder / name).unlink()
 
 
 def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
