@@ -10,7 +10,7 @@ from typing import Any
 from codae_l1.data.errors import InputError
 from codae_l1.models.baselines import BoostedTreesSystem, ObservablesSystem
 from codae_l1.models.boosted_trees import BoostedTreesConfig
-from codae_l1.models.cct import CctSystem, CctSystemConfig, CctThreeClassSystem
+from codae_l1.models.cct import CctSystem, CctSystemConfig, CctThreeClassSystem, CctThreeClassSystemConfig
 from codae_l1.models.density import IsolationConfig, MixtureConfig
 from codae_l1.models.dirichlet import DirichletSystem, DirichletSystemConfig
 from codae_l1.models.full import CodaeSystem, CodvaeSystem
@@ -67,7 +67,7 @@ class SystemsConfig:
     dirichlet: DirichletSystemConfig = field(default_factory=DirichletSystemConfig)
     qcd_or_what: QcdOrWhatSystemConfig = field(default_factory=QcdOrWhatSystemConfig)
     cct: CctSystemConfig = field(default_factory=CctSystemConfig)
-    cct_three_class: CctSystemConfig = field(default_factory=CctSystemConfig)
+    cct_three_class: CctThreeClassSystemConfig = field(default_factory=CctThreeClassSystemConfig)
     bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
     gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
     isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)

@@ -8,11 +8,19 @@ import keras
 import numpy as np
 import pytest
 
+from codae_l1.data.config import parse
 from codae_l1.data.errors import InputError
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
 from codae_l1.data.store import EventFile
-from codae_l1.models.cct import CctConfig, CctSystem, CctSystemConfig, CctThreeClassSystem
+from codae_l1.models.cct import (
+    BinaryCctConfig,
+    CctConfig,
+    CctSystem,
+    CctSystemConfig,
+    CctThreeClassSystem,
+    CctThreeClassSystemConfig,
+)
 from codae_l1.models.codae import TINY
 from codae_l1.models.dirichlet import DirichletConfig, DirichletSystem, DirichletSystemConfig, DirichletVae
 from codae_l1.models.evaluation import auc
@@ -28,15 +36,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
 TRAINING = TrainingConfig(epochs=2, batch_size=8, learning_rate=1e-2)
-SMALL_CCT = CctConfig(filters=(2, 4), layers=1, heads=1, key=2, mlp=(4,))
+SMALL_CCT = {"filters": (2, 4), "layers": 1, "heads": 1, "key": 2, "mlp": (4,)}
 # One small system of each class: name -> config.
 SMALL = {
     "codae": FullModelConfig(TINY, TRAINING),
     "codvae": FullModelConfig(TINY, TRAINING),
     "dirichlet": DirichletSystemConfig(DirichletConfig(hidden=4), TRAINING),
     "qcd_or_what": QcdOrWhatSystemConfig(QcdOrWhatConfig((2, 2), (400, 4), 2), TRAINING),
-    "cct": CctSystemConfig(SMALL_CCT, TRAINING),
-    "cct_three_class": CctSystemConfig(SMALL_CCT, TRAINING),
+    "cct": CctSystemConfig(BinaryCctConfig(**SMALL_CCT), TRAINING),
+    "cct_three_class": CctThreeClassSystemConfig(CctConfig(**SMALL_CCT), TRAINING),
 }
 UNSUPERVISED = [name for name in SMALL if not name.startswith("cct")]
 
@@ -199,12 +207,21 @@ def test_binary_cct_has_one_score():
     assert found["auc"] == auc(np.r_[p[::2, 1], p[1::2, 0]], np.r_[p[::2, 0], p[1::2, 1]])
 
 
+@pytest.mark.parametrize(("name", "others"), [("cct", 3), ("cct_three_class", 2)])
+def test_a_cct_system_refuses_another_number_of_classes(name, others):
+    # As a run's TOML says it: [systems.cct.model] classes = 3.
+    config = parse(SystemsConfig, {name: {"model": {**SMALL_CCT, "filters": [2, 4], "mlp": [4], "classes": others}}})
+    with pytest.raises(InputError, match=rf"systems\.{name}\.model\.classes = {others}; expected {5 - others}: qcd, "):
+        create_system(name, getattr(config, name))
+    assert create_system(name, SMALL[name]).model.config.classes == 5 - others
+
+
 def test_three_class_cct_learns_the_shipped_events(tmp_path):
     """Half of the compact CCT's filters, five epochs; `train.py --model cct_three_class`: docs/training.md."""
     with EventFile(SAMPLE) as file:
         chosen = np.flatnonzero(split_of(file.pileup_block) == "validation")
         learnt, apart = (file.read_where(part) for part in (chosen[::2], chosen[1::4]))
-    config = CctSystemConfig(
+    config = CctThreeClassSystemConfig(
         CctConfig(filters=(8, 16, 32), heads=2, key=16, mlp=(32, 32)),
         TrainingConfig(epochs=5, batch_size=32, learning_rate=4e-3, final_rate=0.05),
     )
