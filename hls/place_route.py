@@ -8,6 +8,7 @@ The pipeline's ports are wider than any package, so the board's design is a harn
 shifted in and the word is shifted out. Out of context there are no pins and no bitstream, only utilisation and clock.
 """
 
+import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -60,7 +61,7 @@ def place_and_route(
     path = str(Path(work) / "project" / FOLDER / "board.bit") if bitstream else None
     return {
         "chip": CHIP,
-        "tool": "Yosys synth_ecp5, nextpnr-ecp5",
+        "tool": f"Yosys synth_ecp5 ({yosys_version()}), nextpnr-ecp5 ({nextpnr_version()})",
         "design": f"the pipeline in a harness of four pins ({HARNESS})"
         if bitstream
         else "the pipeline, out of context",
@@ -74,6 +75,16 @@ def place_and_route(
 def _check_installed() -> None:
     if importlib.util.find_spec(PACKAGE.replace("-", "_")) is None:
         raise ToolError(f"the package {PACKAGE} is not installed", "the extra `place`", "pip install -e .[place]")
+
+
+def yosys_version() -> str:
+    """Package and version of Yosys."""
+    return f"pyosys {importlib.metadata.version('pyosys')}"
+
+
+def nextpnr_version() -> str:
+    """Package and version of nextpnr and ecppack."""
+    return f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
 
 
 def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
@@ -135,12 +146,12 @@ def _steps(files: list[str], config: HlsConfig, seed: int, bitstream: bool) -> l
     steps = [
         Step(
             *("netlist", "Yosys maps the design on ECP5", {sys.executable: yosys}, (), _nothing),
-            **{"products": (netlist,), "folder": FOLDER, "label": "Yosys"},
+            **{"products": (netlist,), "folder": FOLDER, "label": "Yosys", "version": yosys_version()},
         ),
         Step(
             *("place", "nextpnr places and routes it", {nextpnr: (nextpnr, *arguments)}, ("placed.json",), _placed),
             products=("board.config",) if bitstream else (),
-            **{"needs": ("netlist",), "folder": FOLDER, "label": "nextpnr-ecp5"},
+            **{"needs": ("netlist",), "folder": FOLDER, "label": "nextpnr-ecp5", "version": nextpnr_version()},
         ),
     ]
     if bitstream:
@@ -153,6 +164,7 @@ def _steps(files: list[str], config: HlsConfig, seed: int, bitstream: bool) -> l
                 _nothing,
             ),
             **{"products": ("board.bit",), "needs": ("place",), "folder": FOLDER, "label": "ecppack"},
+            version=nextpnr_version(),
         )
         steps.append(pack)
     return steps

@@ -38,7 +38,7 @@ class Step:
     further programs that it calls. reports: texts it has to leave there; read: those and the log, each with its source
     -> figures, JSON-ready. products: other files it has to leave. needs: steps whose results it works on. files:
     written into the folder before it runs. label: what errors call the program, its own name by default. ignores: how
-    the paths of source files begin that it does not read.
+    the paths of source files begin that it does not read. version: of the program, where its place does not tell it.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Step:
     folder: str = "."
     label: str = ""
     ignores: tuple[str, ...] = ()
+    version: str = ""
 
     @property
     def leaves(self) -> tuple[str, ...]:
@@ -180,7 +181,14 @@ def _inputs(step: Step, source: dict[str, bytes], done: dict[str, Any]) -> str |
     if any(name not in done for name in step.needs):
         return None
     digest = digest_of({name: content for name, content in source.items() if not name.startswith(step.ignores)})
-    parts = [digest, step.files, step.commands, step.leaves, [done[name]["reports"] for name in step.needs]]
+    parts = [
+        digest,
+        step.files,
+        step.commands,
+        step.leaves,
+        step.version,
+        [done[name]["reports"] for name in step.needs],
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,14 +1,18 @@
 """Place and route on an open FPGA: the harness simulated, a tiny design placed, and what is refused in words."""
 
+import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.place_route import PACKAGE, board_source, harness_verilog, place_and_route
+from codae_l1.hls.place_route import PACKAGE, _steps, board_source, harness_verilog, place_and_route
+from codae_l1.hls.vendor_steps import run_steps
 
 LATENCY = 2
 TOP = """module codae (
@@ -82,6 +86,8 @@ def test_a_tiny_design_is_placed_out_of_context_and_not_twice(rtl, tmp_path):
     assert found["available"]["LUT4"] == 83_640
     assert 50 < found["achieved_mhz"] < 1000
     assert (found["asked_mhz"], found["bitstream"]) == (200.0, None)
+    nextpnr = re.escape(f"{PACKAGE} {importlib.metadata.version(PACKAGE)}")
+    assert re.fullmatch(rf"Yosys synth_ecp5 \(pyosys \S+\), nextpnr-ecp5 \({nextpnr}\)", found["tool"])
     assert found["how"].endswith("figures of that chip, not of xcvu13p-flga2577-2-e")
     assert [step for step, _, _ in said] == [0, 1, 2]
     assert {step for step, _ in lines} == {"netlist", "place"}
@@ -91,6 +97,33 @@ def test_a_tiny_design_is_placed_out_of_context_and_not_twice(rtl, tmp_path):
         == found
     )
     assert said == [(0, 0, "done already")]
+
+
+@installed
+@pytest.mark.parametrize(("package", "step"), [("pyosys", "netlist"), (PACKAGE, "place")])
+def test_an_upgrade_does_the_step_again(rtl, tmp_path, monkeypatch, package, step):
+    steps = ("netlist", "place")
+    source = board_source(rtl, harness=False)
+
+    def quick(*arguments):
+        made = _steps(*arguments)
+        return [
+            replace(
+                one,
+                commands={"sh": ("sh", "-c", f"echo run >> ../../{one.name}.calls; touch {one.leaves[0]}")},
+                read=lambda texts: {},
+            )
+            for one in made
+        ]
+
+    def run():
+        run_steps(quick(list(source), HlsConfig(), 1, False), source, tmp_path / "work", steps, 60.0)
+        return [len((tmp_path / "work" / f"{name}.calls").read_text().split()) for name in steps]
+
+    assert run() == run() == [1, 1]
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "999" if name == package else version(name))
+    assert run() == [1 + (step == "netlist"), 2]
 
 
 @installed
