@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
@@ -24,15 +23,15 @@ from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.emulator_code import TEMPLATES, network_code, pooling_values
+from codae_l1.hls.export_config import NAMESPACE, check_namespace
 from codae_l1.hls.folders import whole_folder
 from codae_l1.hls.network import Network
-from codae_l1.hls.rtl import check_counts, input_words
+from codae_l1.hls.rtl import check_counts, input_words, read_design
 from codae_l1.hls.thresholds import Decision
-from codae_l1.hls.verilator import call_logged, find_compiler
+from codae_l1.hls.verilator import call_logged, find_compiler, load_library
 
 # Portable: no instructions beyond those that every x86-64 or ARM64 machine has.
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
-NAMESPACE = "codae"
 # C function -> types of what it takes and gives.
 _TYPES = {
     "predict": (np.int64, np.int64),
@@ -43,6 +42,8 @@ _TYPES = {
     "pool_towers": (np.int32, np.int32),
 }
 _DESIGN, _LOG = "emulator.json", "emulator.log"
+# What `Emulator` needs of emulator.json.
+_KEYS = ("library", "namespace", "input_shape", "inputs", "outputs", "input_word", "output_word", "pooling", "layers")
 
 
 class Emulator:
@@ -55,11 +56,11 @@ class Emulator:
 
     def __init__(self, folder: Path | str, each: bool = False):
         self.folder, self.each = Path(folder), each
-        self.design = read_json(self.folder / _DESIGN)
+        self.design = read_design(self.folder / _DESIGN, _KEYS, "run the convert stage again")
         path = self.folder / self.design["library"]
         if not path.is_file():
             raise InputError(f"{path} does not exist", "a compiled emulator", "run the convert stage first")
-        self._library = ctypes.CDLL(str(path.resolve()))
+        self._library = load_library(path, "run the convert stage again")
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
@@ -145,20 +146,29 @@ def emulator_sources(
     pooling: PoolingConfig | None = None,
     namespace: str = NAMESPACE,
     decision: Decision | None = None,
+    ports: Any = None,
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """({file name: text}, emulator.json) of a network, with its decision where there is one.
 
-    network_checksum is of all that decides the words; checksum is of the decision, too.
+    network_checksum is of all that decides the words; checksum is of the decision, too, and of `ports`: what else an
+    RTL depends on (JSON-ready).
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace):
-        raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
+    check_namespace(namespace)
     if pooling is not None and pooling.shape != tuple(network.input_shape):
         raise InputError(
             f"a pooling to {pooling.shape}", f"{tuple(network.input_shape)}, the network's input", "give its own"
         )
     body, fractions = network_code(network, output_word)
-    text = body + (str(pooling) if pooling else "")
-    network_checksum, checksum = _digest(text), _digest(text + (str(decision) if decision else ""))
+    facts = {
+        "input_shape": list(network.input_shape),
+        "inputs": math.prod(network.input_shape),
+        "outputs": math.prod(network.layers[-1].shape),
+        "input_word": vars(network.input_word),
+        "output_word": vars(output_word),
+        "pooling": dump(pooling) if pooling else None,
+    }
+    network_checksum = _digest([body, facts])
+    checksum = _digest([body, facts, str(decision), ports]) if decision else network_checksum
     design = {
         "version": version("codae-l1"),
         "checksum": checksum,
@@ -166,12 +176,7 @@ def emulator_sources(
         "namespace": namespace,
         # A process that has loaded a library of this path is given that one again, whatever the file holds by now.
         "library": f"lib{namespace}-{checksum[:12]}.so",
-        "input_shape": list(network.input_shape),
-        "inputs": math.prod(network.input_shape),
-        "outputs": math.prod(network.layers[-1].shape),
-        "input_word": vars(network.input_word),
-        "output_word": vars(output_word),
-        "pooling": dump(pooling) if pooling else None,
+        **facts,
         "layers": [
             {"name": layer.name, "shape": list(layer.shape), "fraction": fractions[layer.name]}
             for layer in network.layers
@@ -186,8 +191,8 @@ def emulator_sources(
     return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def decision_values(decision: Decision) -> dict[str, Any]:
@@ -199,7 +204,6 @@ def decision_values(decision: Decision) -> dict[str, Any]:
     return {
         "POINTS": len(points),
         "WORKING_POINTS": "\n    ".join(points),
-        "KILL_DEFAULT": str(decision.kill_default).lower(),
         "SIGN": decision.sign,
         "COMPONENT": decision.component,
     }

@@ -9,26 +9,28 @@ selftest.sh      compiles the emulator with g++ alone, checks the vectors and SH
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json, sha256
+from codae_l1.data.artifact import sha256
 from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.emulator import NAMESPACE, emulator_sources, fill, values_of, version_word
+from codae_l1.hls.emulator import emulator_sources, fill, values_of, version_word
+from codae_l1.hls.export_config import MARKS, ExportConfig, check_target
 from codae_l1.hls.folders import whole_folder
 from codae_l1.hls.network import read_network
-from codae_l1.hls.rtl import TOP, Interpreter, input_words
+from codae_l1.hls.rtl import TOP, Interpreter, RtlSimulation, input_words, read_design, source_digest
 from codae_l1.hls.thresholds import Decision, WorkingPoint
 from codae_l1.hls.vectors import Vectors
-from codae_l1.hls.verilator import call_logged, run_testbench
+from codae_l1.hls.verilator import SIMULATION_LIBRARY, call_logged, find_compiler, run_testbench
 from codae_l1.hls.wrapper import FILES, TriggerRtl, adversarial_towers
 from codae_l1.hls.wrapper_cost import wrapper_resources
 from codae_l1.quantization.firmware import FirmwareModel, input_word, output_word
@@ -36,21 +38,12 @@ from codae_l1.quantization.firmware import FirmwareModel, input_word, output_wor
 _LOG = "selftest.log"
 # Testbenches and their templates: of the pipeline, of the trigger.
 TESTBENCHES = {f"{TOP}_tb.v": "testbench.v", f"{TOP}_trigger_tb.v": "trigger_tb.v"}
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """namespace: C++ namespace and file names of the emulator. slices: clocks in which an event's towers come in.
-
-    simulate: also run both testbenches (Verilator). measure: map the trigger's own logic (Yosys). seed: of the towers
-    that overflow and of the testbench's pauses.
-    """
-
-    namespace: str = NAMESPACE
-    slices: int = 1
-    simulate: bool = False
-    measure: bool = True
-    seed: int = 1
+_DEFAULTS = ExportConfig()
+# What an export needs of design.json.
+_KEYS = ("source_sha256", "clock_period_ns", "part", "stages", "input_word", "output_word", "rtl_output", "tool")
+_AGAIN = "run the synthesize stage again"
+# What is said of a testbench that was not run.
+NOT_SIMULATED = "not simulated; export with --simulate, or run it as its head says"
 
 
 def export(
@@ -61,7 +54,7 @@ def export(
     points: Sequence[WorkingPoint],
     config: HlsConfig,
     folder: Path | str,
-    options: ExportConfig = ExportConfig(),
+    options: ExportConfig = _DEFAULTS,
     facts: dict[str, Any] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
@@ -69,18 +62,23 @@ def export(
 
     rtl: folder of `build_rtl` of the same firmware. images: (M, 72, 58, 3) GeV, pooled into the first vectors, towers
     that overflow after them; counts: (N, *input_shape) integers, further vectors, for the network alone. points: where
-    to accept. facts: more for interface.json (resources of the pipeline, stamp).
+    to accept. config: of the tools; clock period and part are the RTL's own. facts: more for interface.json (resources
+    of the pipeline, stamp).
     Raises ToolError where the self-test fails, or a testbench does.
     """
     say, rtl = progress or (lambda done, total, text: None), Path(rtl)
-    design, pooling = read_json(rtl / "design.json"), firmware.config.pooling
+    check_target(folder)
+    design, pooling = _design(rtl), firmware.config.pooling
     network, made = read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
     decision = Decision(tuple(points), firmware.sign, firmware.component)
-    sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision)
-    trigger = TriggerRtl(design, pooling, decision, options.slices, emulator["version"], emulator["checksum"])
-    vectors = _vectors(firmware, rtl, trigger, images, counts, options.seed)
-    interface = _interface(trigger, emulator, config, len(images), vectors)
-    with whole_folder(folder) as temporary:
+    trigger = TriggerRtl(design, pooling, decision, options.slices, "", "")
+    ports = {"slices": trigger.slices, "tower_fields": trigger.fields}
+    sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision, ports)
+    trigger = replace(trigger, version=emulator["version"], checksum=emulator["checksum"])
+    vectors = _vectors(firmware, trigger, images, counts, options.seed)
+    executed = _compare(vectors, rtl)
+    interface = _interface(trigger, emulator, len(images), vectors) | {"executed": executed}
+    with whole_folder(folder, MARKS) as temporary:
         _write_texts(temporary / "emulator", sources | {"selftest.cpp": fill("selftest.cpp", values_of(emulator))})
         _write_texts(temporary / "vectors", vectors.texts())
         vectors.write_hdf5(temporary / "vectors" / "vectors.h5", options.namespace)
@@ -89,7 +87,7 @@ def export(
         wrapper = wrapper_resources(temporary / "rtl", trigger, config) if options.measure else None
         interface |= {**(facts or {}), **_resources((facts or {}).get("resources"), wrapper)}
         say(2, 4, "testbenches" if options.simulate else "no testbench asked for")
-        interface["simulated"] = _simulate(temporary / "rtl", config) if options.simulate else None
+        interface["simulated"] = _simulate(temporary / "rtl", config, options.simulate)
         _write_texts(temporary, {"interface.json": json.dumps(interface, indent=1) + "\n"})
         _write_texts(temporary, {"selftest.sh": fill("selftest.sh", {})})
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
@@ -97,33 +95,53 @@ def export(
         _write_texts(temporary, {"SHA256SUMS": sums})
         say(3, 4, "self-test")
         log = temporary / _LOG
-        call_logged(["sh", "selftest.sh"], temporary, log, config, "The self-test")
+        environment = {**os.environ, "CXX": find_compiler()}
+        call_logged(["sh", "selftest.sh"], temporary, log, config, "The self-test", environment)
         log.unlink()
     return interface
 
 
+def _design(rtl: Path) -> dict[str, Any]:
+    """design.json; InputError where the Verilog beside it is not the one that it was written for."""
+    design = read_design(rtl / "design.json", _KEYS, _AGAIN)
+    found = source_digest(rtl)
+    if found != design["source_sha256"]:
+        raise InputError(
+            f"the Verilog in {rtl / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
+            f"the sources of its design.json ({design['source_sha256'][:12]}), which were simulated",
+            _AGAIN,
+        )
+    return design
+
+
 def _vectors(
-    firmware: FirmwareModel, rtl: Path, trigger: TriggerRtl, images: np.ndarray, counts: np.ndarray, seed: int
+    firmware: FirmwareModel, trigger: TriggerRtl, images: np.ndarray, counts: np.ndarray, seed: int
 ) -> Vectors:
-    """Events, towers that overflow, then counts; InputError where the RTL gives other words than QKeras."""
+    """Events, towers that overflow, then counts, with QKeras's words."""
     top = (1 << max(field["bits"] for field in trigger.fields)) - 1
     towers = np.concatenate([tower_words(images, trigger.pooling), adversarial_towers(trigger.pooling, top, seed)])
     inputs = input_words(trigger.design, np.concatenate([pool_towers(towers, trigger.pooling), counts]))
     inputs = inputs.reshape(-1, *firmware.config.input_shape)
-    words = firmware.predict_words(inputs)
-    different = int((Interpreter(rtl).predict_words(inputs) != words).any(axis=1).sum())
-    if different:
-        raise InputError(
-            f"the RTL in {rtl} gives other words than the firmware on {different} of {len(words)} vectors",
-            "the RTL of this firmware",
-            "run the synthesize stage again",
-        )
-    return Vectors(trigger, towers, inputs, words)
+    return Vectors(trigger, towers, inputs, firmware.predict_words(inputs))
 
 
-def _interface(
-    trigger: TriggerRtl, emulator: dict[str, Any], config: HlsConfig, images: int, vectors: Vectors
-) -> dict[str, Any]:
+def _compare(vectors: Vectors, rtl: Path) -> dict[str, str]:
+    """{executor: what it said} of the RTL's interpreter and simulation; InputError where one gives other words."""
+    said = {"rtl": f"not simulated: {rtl} has no compiled simulation"}
+    for kind in (Interpreter, RtlSimulation) if (rtl / SIMULATION_LIBRARY).is_file() else (Interpreter,):
+        different = int((kind(rtl).predict_words(vectors.inputs) != vectors.words).any(axis=1).sum())
+        if different:
+            raise InputError(
+                f"the {kind.name} in {rtl} gives other words than the firmware on {different} of "
+                f"{len(vectors.words)} vectors",
+                "the RTL of this firmware",
+                _AGAIN,
+            )
+        said[kind.name] = f"0 of {len(vectors.words)} vectors differ"
+    return said
+
+
+def _interface(trigger: TriggerRtl, emulator: dict[str, Any], images: int, vectors: Vectors) -> dict[str, Any]:
     design, decision = trigger.design, trigger.decision
     given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
     ports = [
@@ -134,8 +152,10 @@ def _interface(
     return {
         **{key: emulator[key] for key in ("version", "checksum", "network_checksum", "namespace")},
         "version_word": version_word(emulator["version"]),
-        "clock_period_ns": config.clock_period_ns,
-        "part": config.part,
+        "clock_period_ns": design["clock_period_ns"],
+        "part": design["part"],
+        "modules": f"the Verilog modules are named {TOP}_* whatever the namespace is, and those of static/ as da4ml "
+        "names them: two exports do not fit one project unless one goes into a library, or is renamed",
         "trigger": trigger.as_dict(),
         "pipeline": {
             "top": f"{TOP}_wrapper",
@@ -143,7 +163,7 @@ def _interface(
             "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), "
             "the last index fastest; larger inputs have to be saturated before",
             "latency_cycles": design["stages"],
-            "latency_ns": design["stages"] * config.clock_period_ns,
+            "latency_ns": design["stages"] * design["clock_period_ns"],
             "initiation_interval": 1,
         },
         "input": {
@@ -171,8 +191,10 @@ def _resources(pipeline: dict[str, Any] | None, wrapper: dict[str, Any] | None) 
     return {"resources": {"pipeline": pipeline, "trigger": wrapper, "whole": whole}}
 
 
-def _simulate(folder: Path, config: HlsConfig) -> dict[str, str]:
+def _simulate(folder: Path, config: HlsConfig, wanted: bool) -> dict[str, str]:
     """{testbench: what it said}."""
+    if not wanted:
+        return {Path(name).stem: NOT_SIMULATED for name in TESTBENCHES}
     log = folder / _LOG
     said = {Path(name).stem: run_testbench(folder, Path(name).stem, config, log) for name in TESTBENCHES}
     log.unlink()

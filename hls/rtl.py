@@ -8,6 +8,7 @@ src/*.v           the pipeline: codae.v (registers), codae_stage*.v (logic), cod
 sim/              the Verilator model's binder and library
 """
 
+import hashlib
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -39,6 +41,9 @@ Progress = Callable[[int, int, str], None]
 TOP = "codae"
 # da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
 _ADDER_SIZE, _CARRY_SIZE = 1, -1
+# What the executors need of design.json.
+_KEYS = ("input_shape", "inputs", "outputs", "input_word", "output_word", "rtl_output", "layers", "stages")
+_AGAIN = "run the synthesize stage again"
 # Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
 _PLAIN_WEIGHTS = 500
 
@@ -53,9 +58,13 @@ class Interpreter:
 
     def __init__(self, folder: Path | str, threads: int = 2):
         self.folder, self.threads = Path(folder), threads
-        self.design = read_json(self.folder / "design.json")
-        with np.load(_existing(self.folder / "interpreter.npz")) as programs:
-            self._program, self._layers = programs["network"], programs["layers"]
+        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
+        path = _existing(self.folder / "interpreter.npz")
+        try:
+            with open(path, "rb") as handle, np.load(handle) as programs:
+                self._program, self._layers = programs["network"], programs["layers"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read ({error})", "the programs network and layers", _AGAIN) from error
         self._word = WordType(**self.design["output_word"])
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
@@ -93,7 +102,7 @@ class RtlSimulation:
 
     def __init__(self, folder: Path | str, threads: int = 2):
         self.folder, self.threads = Path(folder), threads
-        self.design = read_json(self.folder / "design.json")
+        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
         self._probed: ProbedSimulation | None = None
 
@@ -119,6 +128,28 @@ class RtlSimulation:
         """
         raw = self._library.run_clocks(input_words(self.design, counts), self.design["outputs"])
         return port_words(self.design, raw)
+
+
+def read_design(path: Path, keys: tuple[str, ...], remedy: str) -> dict[str, Any]:
+    """The JSON record of a design; InputError where it lacks one of the keys."""
+    content = read_json(path)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(f"{path} without {', '.join(missing)}", "a record of this version", remedy)
+    return content
+
+
+def source_digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files in `folder`/src; InputError where there are none."""
+    digest, source = hashlib.sha256(), folder / "src"
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    if not files:
+        raise InputError(f"{source} does not exist or is empty", "the Verilog of the design", _AGAIN)
+    for path in files:
+        digest.update(
+            f"{path.relative_to(source).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
 
 
 def port_words(design: dict[str, Any], raw: np.ndarray) -> np.ndarray:
@@ -171,6 +202,7 @@ def build_rtl(
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
         write_source(pipeline, temporary, config, "verilog")
+        design["source_sha256"] = source_digest(temporary)
         (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
         if simulate:
             say(2, 4, f"compiling the simulation of {design['stages']} stages")

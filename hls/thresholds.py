@@ -39,17 +39,16 @@ class Decision:
     """From output words to accept bits.
 
     points: accept bit k is that of points[k]. sign, component: which output word is the score, and its orientation
-    (FirmwareModel). kill_default: what the kill switch is before anybody sets it.
+    (FirmwareModel). The kill switch has no state: it is what its port, or argument, is.
 
     >>> decision = Decision((WorkingPoint("loose", 5), WorkingPoint("tight", 9), WorkingPoint("beyond", None)))
-    >>> decision.accept(np.array([[4], [5], [20]])).astype(int).tolist()
+    >>> decision.accept(np.array([[4], [5], [20]]), kill=False).astype(int).tolist()
     [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
     """
 
     points: tuple[WorkingPoint, ...]
     sign: int = 1
     component: int = 0
-    kill_default: bool = False
 
     def __post_init__(self):
         names = [point.name for point in self.points]
@@ -60,12 +59,11 @@ class Decision:
         """Output words (N, outputs) -> (N,) int64."""
         return self.sign * np.asarray(words, np.int64)[:, self.component]
 
-    def accept(self, words: np.ndarray, kill: bool | None = None) -> np.ndarray:
-        """Output words (N, outputs) -> accept bits (N, points) bool; kill: None is the default."""
-        killed = self.kill_default if kill is None else kill
+    def accept(self, words: np.ndarray, kill: bool) -> np.ndarray:
+        """Output words (N, outputs), the kill switch -> accept bits (N, points) bool."""
         scores = self.scores(words)
         bits = [np.zeros(len(scores), bool) if p.threshold is None else scores >= p.threshold for p in self.points]
-        return np.stack(bits, axis=1) & (not killed)
+        return np.stack(bits, axis=1) & (not kill)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: the rule, the switch, each working point with its accept bit and its facts."""
@@ -74,7 +72,11 @@ class Decision:
             "sign": self.sign,
             "component": self.component,
             "rule": "accept bit k = not kill and score >= threshold_word of point k; a tie fires",
-            "kill_switch": {"active": 1, "default": int(self.kill_default), "effect": "all accept bits are 0"},
+            "kill_switch": {
+                "active": 1,
+                "effect": "all accept bits are 0",
+                "default": "none: it is what its port (RTL) or argument (C++) is; tie it high to fail safe",
+            },
             "working_points": [
                 {"accept_bit": k, "name": p.name, "threshold_word": p.threshold, **p.facts}
                 for k, p in enumerate(self.points)
@@ -103,7 +105,7 @@ def working_points(
         row = {"asked_khz": asked, "rate_khz": None, "error_khz": None, "reason": rated.get("reason"), "tpr": None}
         if "scores" in rated:
             row |= next(found for found in rated["scores"]["score"] if found["asked_khz"] == asked)
-        points.append(_rate_point(row, luminosity))
+        points.append(_rate_point(row, luminosity, rated.get("total", {}).get("rate_khz")))
     names, weights = signal[part], weight[part]
     try:
         section = accepted_cross_section(provenance, QCD, weight[signal == QCD])
@@ -112,13 +114,17 @@ def working_points(
     return (*points, *(_share_point(fpr, scores, names, weights, section, luminosity) for fpr in fprs))
 
 
-def _rate_point(row: dict[str, Any], luminosity: float) -> WorkingPoint:
+def _rate_point(row: dict[str, Any], luminosity: float, total: float | None) -> WorkingPoint:
     threshold = None if row["rate_khz"] is None else int(row["threshold"])
     tpr = row["tpr"] if threshold is not None else None
     facts = {key: row[key] for key in ("asked_khz", "rate_khz", "error_khz", "reason")}
-    return WorkingPoint(
-        f"rate_{row['asked_khz']:g}_khz", threshold, facts | {"luminosity_cm2s": luminosity, "tpr": tpr}
-    )
+    facts |= _of_total(row["rate_khz"], total) | {"luminosity_cm2s": luminosity, "tpr": tpr}
+    return WorkingPoint(f"rate_{row['asked_khz']:g}_khz", threshold, facts)
+
+
+def _of_total(rate_khz: float | None, total: float | None) -> dict[str, float | None]:
+    """Rate of all QCD that the sample holds, and the share of it that passes, by weight."""
+    return {"total_khz": total, "passing_share": rate_khz / total if rate_khz is not None and total else None}
 
 
 def _share_point(
@@ -129,6 +135,10 @@ def _share_point(
     own = tpr_at_fpr(qcd, qcd, fpr)
     facts = {"asked_fpr": fpr, "fpr": own.value, "fpr_error": own.error, "reason": own.reason, "tpr": None}
     facts |= {"luminosity_cm2s": luminosity, "rate_khz": None, "error_khz": None, "rate_reason": own.reason}
+    facts |= _of_total(None, None)
+    if own.threshold is not None and own.threshold <= qcd.min():
+        facts["reason"] = facts["rate_reason"] = f"the share {fpr:g} would let every background event pass"
+        return WorkingPoint(f"fpr_{fpr:g}", None, facts)
     if own.value is None or own.threshold is None:
         return WorkingPoint(f"fpr_{fpr:g}", None, facts)
     found = {str(name): tpr_at_fpr(qcd, scores[signal == name], fpr) for name in np.unique(signal) if name != QCD}
@@ -136,6 +146,9 @@ def _share_point(
     if isinstance(section, str):
         facts["rate_reason"] = section
     else:
-        rate = background_rate(qcd, weight[signal == QCD], own.threshold, section, luminosity)
+        rate, whole = (
+            background_rate(qcd, weight[signal == QCD], t, section, luminosity) for t in (own.threshold, qcd.min())
+        )
         facts |= {"rate_khz": rate.rate_khz, "error_khz": rate.error_khz, "rate_reason": rate.reason}
+        facts |= _of_total(rate.rate_khz, whole.rate_khz)
     return WorkingPoint(f"fpr_{fpr:g}", int(own.threshold), facts)

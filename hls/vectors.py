@@ -1,11 +1,11 @@
 """Golden vectors: the same events for Python, C++ and RTL, as text, as hexadecimal numbers of the ports, and as HDF5.
 
-inputs.txt, words.txt, accept.txt   integers, one event a line: input words, output words, accept bits
+inputs.txt, words.txt, scores.txt, accept.txt   integers, one event a line: input and output words, score, accept bits
 towers.txt                          index:word of the towers of the first events, those above zero
 inputs.hex, words.hex               ports of the pipeline
 towers.hex, scores.hex, accept.hex  ports of the trigger; the first events alone, a line a slice or an event
 identity.txt, identity.hex          version and checksum of what they belong to
-vectors.h5                          inputs, words, firmware_word, accept, towers; version, checksum, namespace
+vectors.h5                          inputs, words, scores, accept, towers; version, checksum, namespace
 """
 
 from dataclasses import dataclass
@@ -45,6 +45,7 @@ class Vectors:
         return {
             "inputs.txt": _lines(inputs),
             "words.txt": _lines(self.words),
+            "scores.txt": _lines(decision.scores(self.words)[:, None]),
             "accept.txt": _lines(accept),
             "towers.txt": "".join(f"{line}\n" for line in pairs),
             "identity.txt": f"{trigger.version}\n{trigger.checksum}\n",
@@ -66,7 +67,7 @@ class Vectors:
             for name, values in {
                 "inputs": self.inputs,
                 "words": self.words,
-                "firmware_word": decision.scores(self.words),
+                "scores": decision.scores(self.words),
                 "accept": decision.accept(self.words, kill=False),
                 "towers": self.towers.astype(np.int32),
             }.items():

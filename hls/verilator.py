@@ -60,7 +60,7 @@ class SimulationLibrary:
 
     def __init__(self, path: Path):
         self.path = path
-        self._library = ctypes.CDLL(str(path.resolve()))
+        self._library = load_library(path, "run the synthesize stage again")
         pointer = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
         self._library.inference.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
         self._library.inference.restype = None
@@ -85,6 +85,19 @@ class SimulationLibrary:
         raw = np.zeros((len(words), outputs), np.int32)
         function(words, raw, len(words))
         return raw
+
+
+def load_library(path: Path, remedy: str) -> ctypes.CDLL:
+    """Open a shared library; one that is cut short or of another machine is an InputError."""
+    head = path.read_bytes()[:64]
+    # ELF of 64 bits: the section headers (offset, size, number) end the file. Loading a cut one would kill the process.
+    offset, size, number = (int.from_bytes(head[i:j], "little") for i, j in ((40, 48), (58, 60), (60, 62)))
+    try:
+        if head[:5] == b"\x7fELF\x02" and path.stat().st_size < offset + size * number:
+            raise OSError("cut short")
+        return ctypes.CDLL(str(path.resolve()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be loaded ({error})", "a shared library of this machine", remedy) from error
 
 
 def find_verilator() -> tuple[Path, Path]:

@@ -19,6 +19,7 @@ from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.words import WordType
 from codae_l1.hls.emulator import version_word
+from codae_l1.hls.export_config import check_slices
 from codae_l1.hls.rtl import TOP
 from codae_l1.hls.thresholds import Decision
 
@@ -44,12 +45,7 @@ class TriggerRtl:
     checksum: str
 
     def __post_init__(self):
-        rows = self.pooling.shape[0]
-        if self.slices < 1 or rows % self.slices:
-            fitting = ", ".join(str(n) for n in range(1, rows + 1) if rows % n == 0)
-            raise InputError(
-                f"slices = {self.slices}", f"a divisor of the {rows} rows of cells", f"take one of {fitting}"
-            )
+        check_slices(self.slices, self.pooling)
         low, high = -(1 << (self.score_bits - 1)), (1 << (self.score_bits - 1)) - 1
         for point in self.decision.points:
             if point.threshold is not None and not low <= point.threshold <= high:
@@ -112,7 +108,6 @@ class TriggerRtl:
             "VERSION_WORD": f"{version_word(self.version):08x}",
             "CHECKSUM": self.checksum,
             "SLICES": self.slices,
-            "KILL_DEFAULT": int(self.decision.kill_default),
             "ROWS": N_PHI,
             "COLUMNS": N_ETA,
             "CELL_ROWS": cells,

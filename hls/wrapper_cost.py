@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.folders import writing
 from codae_l1.hls.rtl import TOP
 from codae_l1.hls.synthesis import black_box, count_resources, map_module
 from codae_l1.hls.wrapper import TriggerRtl
@@ -23,7 +24,7 @@ def wrapper_resources(folder: Path, trigger: TriggerRtl, config: HlsConfig) -> d
     """
     pool, cell = folder / f"{TOP}_pool.v", folder / f"{TOP}_cell.v"
     rows = trigger.pooling.shape[0] // trigger.slices
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, writing(scratch):
         boxes = Path(scratch) / "black_boxes.v"
         boxes.write_text("\n".join(black_box(path) for path in (pool, folder / f"{TOP}_wrapper.v")))
         jobs = {f"{TOP}_pool": [pool, cell], f"{TOP}_trigger": [folder / f"{TOP}_trigger.v", boxes]}

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.hls.export_config import ExportConfig, check_namespace, check_slices, check_target
 from codae_l1.scripts import cli, stage
 
 # Random inputs beside the events, single cells and full images.
@@ -24,25 +27,23 @@ def command() -> None:
     """Parse the arguments, export, say where."""
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; what stood there is replaced")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write: a new one, or an older export")
     parser.add_argument("--namespace", default="codae", help="C++ namespace and name of the emulator's files")
     parser.add_argument("--events", type=int, default=200, help="events of the test split among the vectors")
     parser.add_argument("--slices", type=int, default=1, help="clocks in which the towers of an event come in")
     parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="rates instead of the run's points")
     parser.add_argument("--simulate", action="store_true", help="run both testbenches with Verilator, too")
     arguments = parser.parse_args()
-    if arguments.events < 1:
-        raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
-    if not all(0 < rate < np.inf for rate in arguments.rates or ()):
-        raise InputError(f"--rates {arguments.rates}", "finite numbers above zero, in kHz", "correct them")
+    check(arguments)
     run = stage.open_run(arguments.run, None)
 
-    from codae_l1.hls.export import ExportConfig, export
+    from codae_l1.hls.export import export
     from codae_l1.hls.mismatch import adversarial_counts
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.executors import open_executor
 
-    report, firmware = run.read("synthesize"), open_executor(run, "qkeras")
+    report, firmware = run.require("synthesize"), open_executor(run, "qkeras")
+    check_slices(arguments.slices, firmware.config.pooling)
     events, seed = read_split(run, "test", qcd_only=False), run.config.seed
     chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
     counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
@@ -64,6 +65,21 @@ def command() -> None:
         )
     print(summary(interface))
     print(arguments.out)
+
+
+def check(arguments: Any) -> None:
+    """Say what cannot be exported before anything is loaded: InputError."""
+    if arguments.events < 1:
+        raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
+    rates = arguments.rates or []
+    if not all(0 < rate < np.inf for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
+        raise InputError(f"--rates {rates}", "different finite numbers above zero, in kHz", "correct them")
+    check_namespace(arguments.namespace)
+    check_target(arguments.out, arguments.run)
+    stored = arguments.run / "config.json"
+    if stored.is_file():
+        pool = read_json(stored).get("firmware", {}).get("pool", PoolingConfig.pool)
+        check_slices(arguments.slices, PoolingConfig(pool))
 
 
 def thresholds(run: Any, firmware: Any, images: np.ndarray, rates: list[float] | None = None) -> Any:
@@ -90,7 +106,7 @@ def thresholds(run: Any, firmware: Any, images: np.ndarray, rates: list[float] |
 
 def summary(interface: dict[str, Any]) -> str:
     """What was exported, in a few lines: vectors, latency, resources, what each working point lets through."""
-    trigger, cost = interface["trigger"], interface["resources"]
+    trigger, cost, simulated = interface["trigger"], interface["resources"], interface["simulated"]
     lines = [
         f"{interface['vectors']['events']} vectors, self-test passed, checksum {interface['checksum'][:12]}",
         f"towers to accept bits: {trigger['latency_cycles']} clocks = {trigger['latency_ns']:g} ns, an event every "
@@ -104,10 +120,11 @@ def summary(interface: dict[str, Any]) -> str:
         rate = (
             f"rate not known ({point['rate_reason']})"
             if point["rate_khz"] is None
-            else (f"{point['rate_khz']:.3g} +- {point['error_khz']:.2g} kHz of QCD")
+            else f"{point['rate_khz']:.3g} +- {point['error_khz']:.2g} kHz of QCD, "
+            f"{100 * point['passing_share']:.2g} % of the sample's {point['total_khz']:.3g} kHz"
         )
         lines.append(f"{point['name']}: score >= {point['threshold_word']}, {rate}")
-    return "\n".join(lines + [f"{name}: {said}" for name, said in (interface["simulated"] or {}).items()])
+    return "\n".join(lines + [f"{name}: {said}" for name, said in {**interface["executed"], **simulated}.items()])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from codae_l1.hls.emulator import Emulator, build_emulator, emulator_sources
 from codae_l1.hls.emulator_code import c_type
 from codae_l1.hls.mismatch import adversarial_words
 from codae_l1.hls.network import Interval, Layer, Network, read_network
+from codae_l1.hls.thresholds import Decision, WorkingPoint
 from codae_l1.hls.verilator import call_logged, find_compiler
 
 
@@ -218,6 +219,38 @@ def test_two_emulators_of_one_name_and_folder_in_one_process_stay_apart(tmp_path
     assert a.design["checksum"] != b.design["checksum"]
     with pytest.raises(InputError, match="an emulator with its pooling"):
         a.predict_images(np.zeros((1, *IMAGE_SHAPE), np.float32))
+
+
+def test_an_emulator_of_another_input_word_is_another(tmp_path):
+    """Weights alike, words of 5 and 4 bits: the second library, not the first, answers after it is built anew."""
+    network, word = last_cells((2, 2, 1))
+    narrow = replace(network, input_word=WordType(False, 4, 0, "TRN", "SAT"))
+    checksums = []
+    for one, top in ((network, 31), (narrow, 15)):
+        build_emulator(one, word, HlsConfig(), tmp_path / "emulator")
+        emulator = Emulator(tmp_path / "emulator")
+        assert emulator.predict_words(np.full((1, 4), 31)).tolist() == [[4 * 7 * top + 2]]
+        checksums.append(emulator.design["checksum"])
+    others = (network, WordType(True, 10, 2)), (replace(network, input_shape=(1, 4, 1)), word)
+    checksums += [emulator_sources(*other)[1]["checksum"] for other in others]
+    decision = Decision((WorkingPoint("a", 3),))
+    for ports in (None, {"slices": 1, "tower_bits": 1}, {"slices": 2, "tower_bits": 1}, {"slices": 1, "tower_bits": 4}):
+        checksums.append(emulator_sources(network, word, None, "codae", decision, ports)[1]["checksum"])
+    assert len(set(checksums)) == 8
+
+
+@pytest.mark.parametrize("cut", ["emulator.json", "library"])
+def test_an_emulator_that_is_cut_short_is_said_to_be(tmp_path, cut):
+    design = build_emulator(*last_cells((2, 2, 1)), HlsConfig(), tmp_path / "emulator")
+    if cut == "library":
+        path = tmp_path / "emulator" / design["library"]
+        path.write_bytes(path.read_bytes()[:2000])
+        says = r"libcodae-\w{12}.so cannot be loaded \(.*expected a shared library.*; run the convert stage again"
+    else:
+        (tmp_path / "emulator" / "emulator.json").write_text("{}")
+        says = "emulator.json without library, namespace, .*expected a record of this version; run the convert stage"
+    with pytest.raises(InputError, match=says):
+        Emulator(tmp_path / "emulator")
 
 
 def test_counts_beyond_the_input_word_saturate(pooled):

@@ -14,9 +14,10 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.data.pooling import pool_towers
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.export import ExportConfig, export
+from codae_l1.hls.export import export
+from codae_l1.hls.export_config import ExportConfig
 from codae_l1.hls.mismatch import adversarial_counts
-from codae_l1.hls.rtl import build_rtl
+from codae_l1.hls.rtl import RtlSimulation, build_rtl
 from codae_l1.hls.thresholds import WorkingPoint
 from codae_l1.hls.verilator import build_testbench
 from codae_l1.quantization.firmware import (
@@ -41,7 +42,7 @@ CONFIG = FirmwareConfig(
 POINTS = (WorkingPoint("loose", 10, {"rate_khz": 0.1}), WorkingPoint("none", None), WorkingPoint("tight", 20))
 OPTIONS = ExportConfig("f_m_v2", slices=3, measure=False)
 # UBSan stops the self-test at an overflow or a shift that C++ does not define.
-SANITIZED = "g++ -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all"
+SANITIZED = "/usr/bin/g++ -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all"
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +54,32 @@ def made(tmp_path_factory):
     firmware = FirmwareModel(model, CONFIG, sign=-1, component=1)
     images = rng.exponential(3.0, (20, *IMAGE_SHAPE)).astype(np.float32) * (rng.random((20, *IMAGE_SHAPE)) < 0.1)
     words = input_word(CONFIG), output_word(CONFIG)
-    build_rtl(model, *words, HlsConfig(), folder / "rtl", simulate=False)
+    build_rtl(model, *words, HlsConfig(part="xcvu13p-flga2577-2-e"), folder / "rtl")
     counts = adversarial_counts(CONFIG, 1, 100)
-    compiler = folder / "compiler"
-    compiler.write_text(f'#!/bin/sh\nexec {SANITIZED} "$@"\n')
-    compiler.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CXX", str(compiler))
-        arguments = (firmware, folder / "rtl", images, counts, POINTS, HlsConfig(), folder / "out", OPTIONS)
+        patch.delenv("CXX", raising=False)
+        patch.setenv("PATH", str(only_clang(folder / "bin")))
+        # Another clock than the RTL's own: design.json knows better.
+        config = HlsConfig(clock_period_ns=2.5)
+        arguments = (firmware, folder / "rtl", images, counts, POINTS, config, folder / "out", OPTIONS)
         interface = export(*arguments, {"seed": 6})
     return firmware, images, folder / "out", interface
 
 
-def selftest(folder):
+def only_clang(folder):
+    """A folder for PATH in which the compiler is named clang++, beside what the self-test needs."""
+    folder.mkdir()
+    for name in ("sh", "sha256sum", "mktemp", "rm", "dirname"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    compiler = folder / "clang++"
+    compiler.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin exec {SANITIZED} "$@"\n')
+    compiler.chmod(0o755)
+    return folder
+
+
+def selftest(folder, **more):
     """With an environment in which nothing is but the system's programs."""
-    environment = {"PATH": "/usr/bin:/bin"}
+    environment = {"PATH": "/usr/bin:/bin", **more}
     return subprocess.run(["sh", "selftest.sh"], cwd=folder, capture_output=True, text=True, env=environment)
 
 
@@ -80,8 +92,11 @@ def test_the_self_test_passes_with_gpp_alone(made):
         f"blocks: 0 of {events} events differ",
         f"one by one: 0 of {events} events differ",
         f"pooling: 0 of {towers} events differ",
+        f"score: 0 of {events} events differ",
         f"accept: 0 of {events} events differ",
+        f"accept, all bits: 0 of {events} events differ",
         f"killed: 0 of {events} events differ",
+        f"killed, all bits: 0 of {events} events differ",
         f"f_m_v2 {interface['version']}, checksum {interface['checksum']}: passed",
     ]
 
@@ -111,7 +126,8 @@ def test_vectors_are_those_of_qkeras(made):
     with h5py.File(folder / "vectors" / "vectors.h5") as file:
         np.testing.assert_array_equal(file["inputs"][:], inputs)
         np.testing.assert_array_equal(file["words"][:], words)
-        np.testing.assert_array_equal(file["firmware_word"][:], -words[:, 1])
+        np.testing.assert_array_equal(file["scores"][:], -words[:, 1])
+        np.testing.assert_array_equal(np.loadtxt(folder / "vectors" / "scores.txt", dtype=np.int64), -words[:, 1])
         assert file["towers"].shape == (interface["vectors"]["from_towers"], 72, 58, 2)
         scores = -words[:, 1]
         assert file["accept"][:].tolist() == [[s >= 10, False, s >= 20] for s in scores]
@@ -143,7 +159,13 @@ def test_the_interface_file_says_what_the_ports_are(made):
     assert f"[{ports['accept']} - 1:0] accept" in verilog
     assert f"256'h{interface['checksum']}" in verilog
     decision = interface["decision"]
-    assert (decision["sign"], decision["component"], decision["kill_switch"]["default"]) == (-1, 1, 0)
+    assert (decision["sign"], decision["component"]) == (-1, 1)
+    assert (interface["clock_period_ns"], interface["part"]) == (5.0, "xcvu13p-flga2577-2-e")
+    events = interface["vectors"]["events"]
+    assert interface["executed"] == {name: f"0 of {events} vectors differ" for name in ("interpreter", "rtl")}
+    assert set(interface["simulated"]) == {"codae_tb", "codae_trigger_tb"}
+    assert all("not simulated; export with --simulate" in said for said in interface["simulated"].values())
+    assert "two exports do not fit one project" in interface["modules"]
     assert [point["threshold_word"] for point in decision["working_points"]] == [10, None, 20]
     assert decision["working_points"][0]["rate_khz"] == 0.1
     assert interface["checksum"] != interface["network_checksum"]
@@ -158,7 +180,11 @@ def test_the_interface_file_says_what_the_ports_are(made):
         ("emulator/f_m_v2_pooling.cpp", "shift = 5", "shift = 4", "pooling: [1-9]"),
         ("vectors/words.txt", "-", "", "one by one: [1-9]"),
         ("vectors/accept.txt", "1", "0", "accept: 1 of"),
+        ("vectors/scores.txt", "-", "", "score: 1 of"),
         ("emulator/f_m_v2_decision.h", "true, 10}", "true, 9}", "accept: [1-9]"),
+        ("emulator/f_m_v2_decision.h", r"bits \|= ", "bits = ", "accept, all bits: [1-9]"),
+        ("emulator/f_m_v2_decision.h", r"words, k, kill\)", "words, k, false)", "killed, all bits: [1-9]"),
+        ("emulator/f_m_v2_decision.h", "!kill && ", "", "killed: [1-9]"),
         ("vectors/identity.txt", "\\n.", "\\nx", "the vectors are of"),
     ],
 )
@@ -171,7 +197,7 @@ def test_one_weight_word_or_shift_changed_is_caught(made, tmp_path, file, old, n
     assert f"{file}: FAILED" in selftest(folder).stdout
     (folder / "SHA256SUMS").write_text("")
     (folder / "selftest.sh").write_text((folder / "selftest.sh").read_text().replace("sha256sum", ": "))
-    done = selftest(folder)
+    done = selftest(folder, CXX="g++ -w")
     assert done.returncode == 1
     assert re.search(says, done.stdout)
     assert done.stdout.endswith("FAILED\n")
@@ -191,6 +217,52 @@ def test_the_rtl_of_another_firmware_is_refused(made, tmp_path):
     other = FirmwareModel(build_qkeras(CONFIG, seed=7), CONFIG)
     with pytest.raises(InputError, match=r"gives other words than the firmware on \d+ of 88 vectors; expected the RTL"):
         export(*again(other, folder, images, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("src/static/shift_adder.v", r"the Verilog in .*rtl/src has been changed since it was made"),
+        ("src", r"rtl/src does not exist or is empty; .*run the synthesize stage again"),
+        ("design.json", r"design.json without source_sha256, .*expected a record of this version; run the synthesize"),
+        ("interpreter.npz", r"interpreter.npz cannot be read \(.*run the synthesize stage again"),
+        ("sim/libcodae_rtl.so", r"libcodae_rtl.so cannot be loaded \(cut short\).*run the synthesize stage again"),
+    ],
+)
+def test_rtl_that_is_not_as_it_was_made_is_refused(made, tmp_path, file, says):
+    firmware, images, folder, _ = made
+    rtl = shutil.copytree(folder.parent / "rtl", tmp_path / "rtl")
+    if file == "src":
+        shutil.rmtree(rtl / "src")
+    elif file == "design.json":
+        (rtl / file).write_text("{}")
+    elif file.endswith(".v"):
+        assert "in0_ext + in1_ext" in (rtl / file).read_text()
+        (rtl / file).write_text((rtl / file).read_text().replace("in0_ext + in1_ext", "in0_ext - in1_ext"))
+    else:
+        (rtl / file).write_bytes((rtl / file).read_bytes()[: (rtl / file).stat().st_size // 2])
+    arguments = list(again(firmware, folder, images, tmp_path))
+    arguments[1] = rtl
+    with pytest.raises(InputError, match=says):
+        export(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rtl_whose_simulation_is_of_another_network_is_refused(made, tmp_path, monkeypatch):
+    firmware, images, folder, _ = made
+    predict = RtlSimulation.predict_words
+    monkeypatch.setattr(RtlSimulation, "predict_words", lambda self, counts: predict(self, counts) + 1)
+    with pytest.raises(InputError, match=r"the rtl in .*rtl gives other words than the firmware on 88 of 88 vectors"):
+        export(*again(firmware, folder, images, tmp_path))
+
+
+def test_no_folder_but_an_export_is_written_over(made, tmp_path):
+    firmware, images, folder, _ = made
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"out holds other files \(notes.txt\), which would be deleted"):
+        export(*again(firmware, folder, images, tmp_path))
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
 def again(firmware, folder, images, out):
@@ -230,7 +302,7 @@ def test_the_testbench_of_the_trigger_passes_and_finds_what_is_changed(made, tmp
     program = build_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
     done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
     towers = made[3]["vectors"]["from_towers"]
-    assert re.search(rf"PASS: 0 of \d+ clocks wrong, {2 * towers} events", done.stdout)
+    assert re.search(rf"PASS: 0 of \d+ clocks wrong, {2 * towers + 3} events", done.stdout)
     assert done.returncode == 0
     assert "event 5: " in run_mutated(program, folder, "scores.hex", 5, 1)
     assert "event 6: " in run_mutated(program, folder, "accept.hex", 6, 0)

@@ -29,6 +29,8 @@ def test_a_rate_becomes_the_lowest_word_that_keeps_to_it():
     assert background_rate(SCORES[:1000], WEIGHT[:1000], 224, 5e4, 2e34).rate_khz > 0.1
     assert point.facts["tpr"]["h125"]["value"] == 75 / 200
     assert 0 < point.facts["tpr"]["h125"]["error"] < 0.05
+    assert point.facts["total_khz"] == pytest.approx(1.0)
+    assert point.facts["passing_share"] == pytest.approx(0.1)
 
 
 def test_what_the_events_cannot_carry_never_fires_and_says_why():
@@ -37,7 +39,17 @@ def test_what_the_events_cannot_carry_never_fires_and_says_why():
     assert point.facts["rate_khz"] is None
     assert point.facts["tpr"] is None
     assert "effective background events pass, fewer than 10" in point.facts["reason"]
-    assert not Decision((point,)).accept(np.array([[10**9]])).any()
+    assert not Decision((point,)).accept(np.array([[10**9]]), kill=False).any()
+
+
+@pytest.mark.parametrize("asked", [1.0, 50.0])
+def test_a_rate_beyond_the_sample_never_fires(asked):
+    (point,) = points([asked])
+    assert (point.threshold, point.facts["rate_khz"], point.facts["passing_share"]) == (None, None, None)
+    assert point.facts["total_khz"] == pytest.approx(1.0)
+    assert point.facts["reason"] == f"{asked:g} kHz is not below the sample's total of 1 kHz: everything would fire"
+    (share,) = points((), [1.0])
+    assert (share.threshold, share.facts["reason"]) == (None, "the share 1 would let every background event pass")
 
 
 def test_events_without_cross_section_have_shares_and_no_rates():
@@ -53,6 +65,7 @@ def test_events_without_cross_section_have_shares_and_no_rates():
 def test_a_share_of_the_events_has_its_rate_where_cross_sections_are_known():
     share, refused = points((), [0.1, 0.001])
     assert share.facts["rate_khz"] == pytest.approx(0.1)
+    assert share.facts["passing_share"] == pytest.approx(0.1)
     assert refused.threshold is None
     assert "would pass, fewer than 10" in refused.facts["reason"]
 
@@ -61,12 +74,11 @@ def test_ties_fire_the_sign_turns_and_the_switch_kills():
     decision = Decision((WorkingPoint("a", -5), WorkingPoint("b", 7)), sign=-1, component=1)
     words = np.array([[99, 5], [99, 6], [-99, -7], [0, -8]])
     assert decision.scores(words).tolist() == [-5, -6, 7, 8]
-    assert decision.accept(words).tolist() == [[True, False], [False, False], [True, True], [True, True]]
+    assert decision.accept(words, kill=False).tolist() == [[True, False], [False, False], [True, True], [True, True]]
     assert not decision.accept(words, kill=True).any()
-    killed = Decision(decision.points, -1, 1, kill_default=True)
-    assert not killed.accept(words).any()
-    assert killed.accept(words, kill=False).tolist() == decision.accept(words).tolist()
-    assert decision.as_dict()["kill_switch"]["default"] == 0
+    assert decision.as_dict()["kill_switch"]["default"].startswith(
+        "none: it is what its port (RTL) or argument (C++) is"
+    )
 
 
 @pytest.mark.parametrize("names", [[], ["a", "a"], [str(i) for i in range(65)]])

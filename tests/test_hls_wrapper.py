@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
-from codae_l1.data.pooling import PoolingConfig, pool_towers
+from codae_l1.data.pooling import PoolingConfig, pool_towers, tower_words
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.store import EventFile
+from codae_l1.data.words import WordType
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.emulator import fill
-from codae_l1.hls.export import ExportConfig, export
-from codae_l1.hls.rtl import build_rtl
+from codae_l1.hls.export import export
+from codae_l1.hls.export_config import ExportConfig
+from codae_l1.hls.rtl import build_rtl, port_words
 from codae_l1.hls.synthesis import black_box
 from codae_l1.hls.thresholds import Decision, WorkingPoint
+from codae_l1.hls.vectors import Vectors
 from codae_l1.hls.verilator import find_verilator, run_testbench
 from codae_l1.hls.wrapper import FILES, TriggerRtl, adversarial_towers
 from codae_l1.hls.wrapper_cost import wrapper_resources
@@ -66,7 +69,7 @@ def test_shipped_events_from_towers_to_accept_bits_clock_by_clock(made, tmp_path
     assert interface["trigger"]["latency_cycles"] == interface["pipeline"]["latency_cycles"] + 2
     said = run_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log")
     assert said.startswith("PASS: 0 of ")
-    assert said.endswith(f"clocks wrong, {2 * interface['vectors']['from_towers']} events")
+    assert said.endswith(f"clocks wrong, {2 * interface['vectors']['from_towers'] + 3} events")
     accept = np.loadtxt(folder / "vectors" / "accept.txt", dtype=int)[:EVENTS]
     passing = accept.sum(axis=0).tolist()
     assert EVENTS > passing[0] > passing[1] > passing[2] > 0
@@ -79,6 +82,7 @@ def test_shipped_events_from_towers_to_accept_bits_clock_by_clock(made, tmp_path
         ("codae_trigger.v", "", ""),
         ("codae_trigger.v", "oriented >=", "oriented >"),
         ("codae_trigger.v", "&& !killed", ""),
+        ("codae_trigger.v", "killed <= kill;", "killed <= 1'b0;"),
         ("codae_trigger.v", "last <= last_slice", "last <= last_slice && !last"),
         ("codae_pool.v", "MARGIN = 1", "MARGIN = 0"),
         ("static/shift_adder.v", "in0_ext + in1_ext", "in0_ext - in1_ext"),
@@ -92,11 +96,85 @@ def test_icarus_passes_and_finds_changed_rtl(made, tmp_path, file, old, new):
     # The first events will do.
     bench = folder / "rtl" / "codae_trigger_tb.v"
     bench.write_text(re.sub(r"EVENTS = \d+", "EVENTS = 12", bench.read_text()))
+    passes_in_icarus(folder, not old)
+
+
+def passes_in_icarus(folder, expected):
+    """Whether the trigger's testbench in `folder`/rtl passes is as expected."""
     sources = [*(folder / "rtl").glob("*.v"), *(folder / "rtl" / "static").glob("*.v")]
-    subprocess.run(["iverilog", "-g2012", "-s", "codae_trigger_tb", "-o", "tb", *sources], cwd=tmp_path, check=True)
-    done = subprocess.run(["vvp", "-N", tmp_path / "tb"], cwd=folder / "rtl", capture_output=True, text=True)
-    assert (done.returncode == 0, "PASS: 0 of" in done.stdout) == (not old, not old)
-    assert ("FAIL: " in done.stdout) == bool(old)
+    subprocess.run(["iverilog", "-g2012", "-s", "codae_trigger_tb", "-o", "tb", *sources], cwd=folder, check=True)
+    done = subprocess.run(["vvp", "-N", folder / "tb"], cwd=folder / "rtl", capture_output=True, text=True)
+    assert (done.returncode == 0, "PASS: 0 of" in done.stdout) == (expected, expected), done.stdout
+    assert ("FAIL: " in done.stdout) != expected
+
+
+# In place of the network: the sum of all input words times numbers of their places, in a register more than its stages.
+STUB = """
+module codae_wrapper (input clk, input [INPUT_BITS - 1:0] model_inp, output [OUTPUT_BITS - 1:0] model_out);
+    reg [OUTPUT_BITS - 1:0] total, stages [0:4];
+    integer i;
+    assign model_out = stages[4];
+    always @(posedge clk) begin
+        total = 0;
+        for (i = 0; i < INPUT_BITS / WORD_BITS; i = i + 1)
+            total = total + model_inp[i * WORD_BITS +: WORD_BITS] * (2 * i + 1);
+        stages[0] <= total;
+        for (i = 1; i < 5; i = i + 1) stages[i] <= stages[i - 1];
+    end
+endmodule
+"""
+
+
+def write_bench(made, folder, events=8):
+    """The trigger around the stub, its testbench and its vectors: some shipped events, and towers that overflow."""
+    with EventFile(SAMPLE) as file:
+        images = file.read_where(np.linspace(0, len(file) - 1, events).astype(int)).images
+    towers = np.concatenate([tower_words(images, made.pooling), adversarial_towers(made.pooling, 7, 1, 4)])
+    inputs = np.minimum(pool_towers(towers, made.pooling), input_word(CONFIG).bounds[1])
+    port = WordType(**made.design["rtl_output"])
+    places = 2 * np.arange(inputs[0].size) + 1
+    raw = (inputs.reshape(len(inputs), -1) @ places)[:, None].astype(np.int64) & ((1 << port.width) - 1)
+    words = port_words(made.design, raw)
+    assert len(np.unique(words)) > events
+    accepted = made.decision.accept(words, kill=False)
+    assert accepted.any()
+    assert not accepted[:, 0].all()
+    values = {**made.values(), "HALF": 2.5, "SEED": 3, "EVENTS": len(towers)}
+    for name, template in {**FILES, "codae_trigger_tb.v": "trigger_tb.v"}.items():
+        (folder / "rtl").mkdir(exist_ok=True)
+        (folder / "rtl" / name).write_text(fill(template, values))
+    stub = re.sub("INPUT_BITS|OUTPUT_BITS|WORD_BITS", lambda match: str(values[match[0]]), STUB)
+    (folder / "rtl" / "codae_wrapper.v").write_text(stub)
+    (folder / "vectors").mkdir()
+    for name, text in Vectors(made, towers, inputs, words).texts().items():
+        (folder / "vectors" / name).write_text(text)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("slices", [1, 2, 6, 18])
+def test_the_default_pooling_in_slices_is_the_python_twin_to_the_bit(tmp_path, slices):
+    write_bench(trigger(slices=slices), tmp_path)
+    passes_in_icarus(tmp_path, True)
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("in_start ? {{(SLICES - 2){1'b0}}, 1'b1}", "in_start ? expected << 1 | 1'b1"),
+        ("if (rst) expected <= {(SLICES - 1){1'b0}};\n                else if", "if"),
+        ("stored <= event_words[ALL - 1:SLICE]", "stored <= {stored, words}"),
+        ("&& !in_start", ""),
+        ("if (valid[POOL_STAGES - 1]) stored", "stored"),
+        ("killed <= kill;", "killed <= 1'b0;"),
+    ],
+)
+def test_slices_handled_otherwise_are_found(tmp_path, old, new):
+    write_bench(trigger(slices=6), tmp_path)
+    path = tmp_path / "rtl" / "codae_trigger.v"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    passes_in_icarus(tmp_path, False)
 
 
 def trigger(pooling=CONFIG.pooling, **changes):

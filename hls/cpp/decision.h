@@ -20,20 +20,17 @@ constexpr WorkingPoint working_points[n_working_points] = {
     @WORKING_POINTS@
 };
 
-// What the kill switch is unless told.
-constexpr bool kill_default = @KILL_DEFAULT@;
-
 // Score of an event's words, higher is more anomalous.
 constexpr std::int64_t score(const std::int64_t *words) { return @SIGN@ * words[@COMPONENT@]; }
 
 // Does an event fire at a working point? A score equal to the threshold does; with the kill switch nothing does.
-constexpr bool accept(const std::int64_t *words, int point, bool kill = kill_default) {
+constexpr bool accept(const std::int64_t *words, int point, bool kill) {
     return !kill && point >= 0 && point < n_working_points && working_points[point].armed &&
            score(words) >= working_points[point].threshold;
 }
 
 // All accept bits of an event, bit k that of working point k.
-constexpr std::uint64_t accept_bits(const std::int64_t *words, bool kill = kill_default) {
+constexpr std::uint64_t accept_bits(const std::int64_t *words, bool kill) {
     std::uint64_t bits = 0;
     for (int k = 0; k < n_working_points; k++) bits |= static_cast<std::uint64_t>(accept(words, k, kill)) << k;
     return bits;

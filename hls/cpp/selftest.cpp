@@ -71,14 +71,15 @@ int main(int argc, char **argv) {
     const std::string folder = argc > 1 ? argv[1] : "vectors";
     const auto inputs = read<std::int32_t>(folder + "/inputs.txt", n_inputs);
     const auto expected = read<std::int64_t>(folder + "/words.txt", n_outputs);
+    const auto scores = read<std::int64_t>(folder + "/scores.txt", 1);
     const auto accepts = read<int>(folder + "/accept.txt", n_working_points);
     const auto towers = read_towers(folder + "/towers.txt");
     std::string version, checksum;
     std::ifstream(folder + "/identity.txt") >> version >> checksum;
     const std::size_t events = inputs.size() / n_inputs;
     const std::size_t images = towers.size() / (@NAMESPACE@::n_towers * @NAMESPACE@::n_channels);
-    if (expected.size() != events * n_outputs || accepts.size() != events * n_working_points || images == 0 ||
-        images > events) {
+    if (expected.size() != events * n_outputs || scores.size() != events ||
+        accepts.size() != events * n_working_points || images == 0 || images > events) {
         std::cerr << folder << ": " << events << " inputs, " << expected.size() << " words, " << accepts.size()
                   << " accept bits, " << images << " images\n";
         return 2;
@@ -93,15 +94,24 @@ int main(int argc, char **argv) {
     for (std::size_t e = 0; e < images; e++)
         @NAMESPACE@::pool(towers.data() + e * towers.size() / images, pooled.data() + e * n_inputs);
     failed += differing("pooling", pooled, inputs, n_inputs);
-    std::vector<int> bits(accepts.size()), killed(accepts.size());
-    for (std::size_t e = 0; e < events; e++) {
-        for (int k = 0; k < n_working_points; k++) {
-            bits[e * n_working_points + k] = @NAMESPACE@::accept(words.data() + e * n_outputs, k, false);
-            killed[e * n_working_points + k] = @NAMESPACE@::accept(words.data() + e * n_outputs, k, true);
+    std::vector<std::int64_t> scored;
+    for (std::size_t e = 0; e < events; e++) scored.push_back(@NAMESPACE@::score(words.data() + e * n_outputs));
+    failed += differing("score", scored, scores, 1);
+    for (const bool kill : {false, true}) {
+        std::vector<int> single, together;
+        for (std::size_t e = 0; e < events; e++) {
+            const std::uint64_t bits = @NAMESPACE@::accept_bits(words.data() + e * n_outputs, kill);
+            for (int k = 0; k < n_working_points; k++) {
+                single.push_back(@NAMESPACE@::accept(words.data() + e * n_outputs, k, kill));
+                together.push_back(bits >> k & 1);
+            }
+            // No bit beyond those of the working points.
+            if (n_working_points < 64 && bits >> (n_working_points % 64)) together.back() = -1;
         }
+        const auto expected_bits = kill ? std::vector<int>(accepts.size()) : accepts;
+        failed += differing(kill ? "killed" : "accept", single, expected_bits, n_working_points);
+        failed += differing(kill ? "killed, all bits" : "accept, all bits", together, expected_bits, n_working_points);
     }
-    failed += differing("accept", bits, accepts, n_working_points);
-    failed += differing("killed", killed, std::vector<int>(accepts.size()), n_working_points);
     if (version != @NAMESPACE@::version || checksum != @NAMESPACE@::checksum) {
         std::cout << "the vectors are of " << version << ", checksum " << checksum << "\n";
         failed++;

@@ -8,14 +8,12 @@
 // by the one that puts out_valid, score and accept out. A new event may start on the next clock.
 module @TOP@_trigger #(
     // A divisor of @CELL_ROWS@; 1 takes all towers at once.
-    parameter SLICES = @SLICES@,
-    // What the kill switch is from power-up and reset until the clock after.
-    parameter KILL_DEFAULT = 1'b@KILL_DEFAULT@
+    parameter SLICES = @SLICES@
 ) (
     input clk,
     // Synchronous: forgets slices taken and events on their way.
     input rst,
-    // Forces all accept bits to 0, from the second edge that sees it on.
+    // Forces all accept bits to 0, from the second edge that sees it on; tie it high to be safe without control.
     input kill,
     input in_start,
     input in_valid,
@@ -97,25 +95,23 @@ module @TOP@_trigger #(
         valid = {POOL_STAGES{1'b0}};
         last = {POOL_STAGES{1'b0}};
         running = {(STAGES + 1){1'b0}};
-        killed = KILL_DEFAULT;
         out_valid = 1'b0;
         accept = {POINTS{1'b0}};
     end
     always @(posedge clk) begin
         taken <= towers;
         score <= oriented;
+        killed <= kill;
         if (rst) begin
             valid <= {POOL_STAGES{1'b0}};
             last <= {POOL_STAGES{1'b0}};
             running <= {(STAGES + 1){1'b0}};
-            killed <= KILL_DEFAULT;
             out_valid <= 1'b0;
             accept <= {POINTS{1'b0}};
         end else begin
             valid <= @VALID_SHIFT@;
             last <= @LAST_SHIFT@;
             running <= {running[STAGES - 1:0], last[POOL_STAGES - 1]};
-            killed <= kill;
             out_valid <= running[STAGES];
             accept <= running[STAGES] && !killed ? fires : {POINTS{1'b0}};
         end
