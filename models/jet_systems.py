@@ -21,7 +21,11 @@ from codae_l1.models.training import Progress, TrainingConfig
 
 @dataclass(frozen=True)
 class JetTrainingConfig(TrainingConfig):
-    """Of the hands-on: 10 epochs of Adam at a constant rate, batch 32; no decay of weights, jets as they are."""
+    """Of the hands-on: 10 epochs of Adam at a constant rate, batch 32; no decay of weights, jets as they are.
+
+    Unlike there, a gradient longer than clipnorm is cut to it, as for all networks here: the loss is summed over pixels
+    where the hands-on's is their mean. Few are: of one or two steps in the first epochs.
+    """
 
     epochs: int = 10
     batch_size: int = 32
@@ -35,6 +39,9 @@ class JetAESystemConfig:
 
     model: JetAEConfig = HANDS_ON
     training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
+
+    def __post_init__(self):
+        _require_architecture("jet_ae", self.model, "hands_on", "fns_ae")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class FnsSystemConfig:
 
     model: FnsConfig = field(default_factory=FnsConfig)
     training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
+
+    def __post_init__(self):
+        _require_architecture("fns_ae", self.model, "fns", "jet_ae")
 
 
 @dataclass(frozen=True)
@@ -230,6 +240,16 @@ class PcaSystem(System):
     def predict_function(self, images: np.ndarray) -> tuple[Callable, list[np.ndarray]] | None:
         """None: there is no network."""
         return None
+
+
+def _require_architecture(system: str, config: JetAEConfig, expected: Architecture, other: str) -> None:
+    """InputError where a system's table asks for the network of the other system."""
+    if config.architecture != expected:
+        raise InputError(
+            f"{system}.model.architecture = {config.architecture!r}",
+            f"{expected!r}",
+            f"remove the key, or take the system {other}",
+        )
 
 
 def squared_error(images: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:

@@ -36,11 +36,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 BRIEF = JetTrainingConfig(epochs=2, batch_size=8)
 BRIEF_VAE = JetDirichletTrainingConfig(epochs=2, batch_size=8)
 SYSTEMS = {
-    "jet_ae": JetAESystem(JetAESystemConfig(JetAEConfig("hands_on", 3), BRIEF), 4),
-    "fns_ae": FnsSystem(FnsSystemConfig(FnsConfig(filters=2), BRIEF), 4),
-    "jet_dirichlet": JetDirichletSystem(JetDirichletConfig(JetDirichletModelConfig((16, 16), 5), BRIEF_VAE), 4),
-    "pca": PcaSystem(PcaConfig(3), 4),
+    "jet_ae": (JetAESystem, JetAESystemConfig(JetAEConfig("hands_on", 3), BRIEF)),
+    "fns_ae": (FnsSystem, FnsSystemConfig(FnsConfig(filters=2), BRIEF)),
+    "jet_dirichlet": (JetDirichletSystem, JetDirichletConfig(JetDirichletModelConfig((16, 16), 5), BRIEF_VAE)),
+    "pca": (PcaSystem, PcaConfig(3)),
 }
+
+
+@pytest.fixture(params=SYSTEMS)
+def system(request):
+    """Each system, small and untrained."""
+    made, config = SYSTEMS[request.param]
+    return made(config, 4)
 
 
 def make_images(n, side=16, seed=0):
@@ -91,7 +98,6 @@ def test_the_seed_decides_the_initial_weights():
     assert len({a.ravel()[0] for a, _ in kernels}) == len(kernels)
 
 
-@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 def test_a_system_trains_scores_and_is_read_back_to_the_bit(system, tmp_path):
     images = make_images(40, system.side)
     history = system.fit(qcd(images[:24]), qcd(images[24:32]), tmp_path, None)
@@ -112,7 +118,6 @@ def test_a_system_trains_scores_and_is_read_back_to_the_bit(system, tmp_path):
     assert read.macs == system.macs > 0
 
 
-@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 def test_what_a_system_refuses(system, tmp_path):
     images = make_images(10, system.side)
     signal = Batch(images, np.array(["qcd"] * 9 + ["top"]))
@@ -131,6 +136,13 @@ def test_sizes_that_no_image_has_are_refused():
         JetDirichletConfig(JetDirichletModelConfig((16, 40)))
     with pytest.raises(InputError, match="pca of 2 components, side 20; expected 0 or more, 16 or 40"):
         PcaConfig(side=20)
+
+
+@pytest.mark.parametrize(("system", "architecture"), [("fns_ae", "hands_on"), ("jet_ae", "fns")])
+def test_a_system_is_not_made_another_network(system, architecture):
+    words = f"{system}.model.architecture = '{architecture}'; expected '.*'; .*remove the key, or take the system "
+    with pytest.raises(InputError, match=words):
+        parse(SystemsConfig, {system: {"model": {"architecture": architecture}}}, "systems")
 
 
 def test_a_table_keeps_the_systems_own_defaults():
