@@ -141,6 +141,9 @@ class KerasSystem(System):
         """What the model's objective takes: the network's input; with labels where the system is supervised."""
         return self.network_inputs(batch.images)
 
+    def prepare(self, train: Batch) -> None:
+        """Fix by the training events what training does not move (means, scales): nothing, unless a subclass has it."""
+
     def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
         """Train and leave the model at its best epoch; orient the scores by QCD of the validation events."""
         if not self.supervised:
@@ -151,6 +154,7 @@ class KerasSystem(System):
                 '"none": systems are trained on one device',
                 "remove the key; the stage train takes it",
             )
+        self.prepare(train)
         arrays = self.training_events(train), self.training_events(validation)
         history = training.train(self.model, *arrays, self.config.training, folder, progress)
         self.orient_by(validation.images[validation.label == QCD])

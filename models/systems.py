@@ -31,6 +31,7 @@ from codae_l1.models.latent import (
     MixtureSystem,
     UntrainedSystem,
 )
+from codae_l1.models.pooled import PcaEventsConfig, PcaEventsSystem, RawAESystem, RawAESystemConfig
 from codae_l1.models.qcd_or_what import QcdOrWhatSystem, QcdOrWhatSystemConfig
 from codae_l1.models.system import System
 
@@ -39,9 +40,11 @@ _CLASSES: tuple[type[System], ...] = (
     CodvaeSystem,
     DirichletSystem,
     QcdOrWhatSystem,
+    RawAESystem,
     CctSystem,
     CctThreeClassSystem,
     ObservablesSystem,
+    PcaEventsSystem,
     BoostedTreesSystem,
     LatentNormSystem,
     MahalanobisSystem,
@@ -66,8 +69,10 @@ class SystemsConfig:
 
     dirichlet: DirichletSystemConfig = field(default_factory=DirichletSystemConfig)
     qcd_or_what: QcdOrWhatSystemConfig = field(default_factory=QcdOrWhatSystemConfig)
+    raw_ae: RawAESystemConfig = field(default_factory=RawAESystemConfig)
     cct: CctSystemConfig = field(default_factory=CctSystemConfig)
     cct_three_class: CctThreeClassSystemConfig = field(default_factory=CctThreeClassSystemConfig)
+    pca_events: PcaEventsConfig = field(default_factory=PcaEventsConfig)
     bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
     gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
     isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)
