@@ -43,8 +43,9 @@ class WorkingPoint:
     """Signal efficiency at a fixed false-positive rate.
 
     value, error: TPR and its standard deviation over bootstrap samples of both classes (of a TPR of 0 or 1 the
-    half-width of the 68 % Wilson interval); None where the sample cannot carry it, then `reason` says why. fpr: what was asked for. fpr_reached: of the threshold (at most fpr; lower where scores tie).
-    background_passing: effective number of background events that pass.
+    half-width of the 68 % Wilson interval); None where the sample cannot carry it, then `reason` says why. fpr: what
+    was asked for. fpr_reached: of the threshold (at most fpr; lower where scores tie). background_passing: effective
+    number of background events that pass.
     """
 
     fpr: float

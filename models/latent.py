@@ -3,7 +3,8 @@
 The latents are those of a CoDAE: z_m, the two numbers of f_m, and z_R, the mean of f_R's map over its 5 x 4 cells (64
 numbers). Each system has one score a latent, `z_m` (the quoted one: it is what goes into firmware) and `z_r`; densities
 and their orientation, fixed by definition without signals, are in models/density.py. The encoder is the system `codae`
-of the same seed.
+of the same seed. MACs and CPU time are those of f_m: a density in two dimensions adds little to them, and
+`timed` says so.
 
 `untrained` is the same CoDAE with random weights: its mse and block_power, oriented as those of the trained one, and
 the norm and Mahalanobis distance of its latents. What a trained encoder does not do better was not learnt.
@@ -64,6 +65,8 @@ class LatentSystem(ArraySystem):
     random = True
     # System whose model is the encoder.
     encoder_of = "codae"
+    # What of a score's work predict_function, and so its CPU time, holds.
+    timed = "f_m only"
 
     def __init__(self, config: Any = None, seed: int = 0):
         super().__init__(config, seed)
@@ -187,6 +190,7 @@ class UntrainedSystem(LatentSystem):
     name = "untrained"
     main_score = "mse"
     encoder_of = None
+    timed = "networks only"
 
     def __init__(self, config: Any, seed: int = 0):
         super().__init__(config, seed)
