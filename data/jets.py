@@ -10,12 +10,15 @@ Top jets are heavier, have more constituents and are wider than QCD jets of thei
 the higher it is, whatever was trained on.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.errors import InputError
+from codae_l1.data.formats.hdf5 import open_hdf5
 from codae_l1.data.formats.top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
 
 QCD, TOP = "qcd", "top"
@@ -67,6 +70,12 @@ def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: in
         raise InputError(f"{path} without jets", KIND, "name a file with jets")
     joined = {name: np.concatenate(parts) for name, parts in observables.items()}
     return JetSample({s: np.concatenate(parts) for s, parts in images.items()}, joined, np.concatenate(kinds))
+
+
+def generated_from(path: Path | str) -> dict[str, Any]:
+    """The config that a jets file was generated from, as a table; empty where the file does not tell."""
+    with open_hdf5(path, KIND) as file:
+        return json.loads(file.attrs.get("provenance", "{}")).get("config", {})
 
 
 def observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from codae_l1.data.artifact import read_json
 from codae_l1.data.errors import InputError
 from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
 from codae_l1.data.generation.tables import write_jets
-from codae_l1.data.jets import OBSERVABLES, observe, read_jets, split_jets
+from codae_l1.data.jets import OBSERVABLES, generated_from, observe, read_jets, split_jets
 from codae_l1.models import training
 from codae_l1.scripts import cli, jet_report, jets
 
@@ -40,9 +40,9 @@ def make_jets(n, seed=0, prongs=3, radius=0.25):
     return constituents
 
 
-def write(path, constituents, is_top):
+def write(path, constituents, is_top, provenance=None):
     parts = [(constituents, np.zeros((len(is_top), 4), np.float32), np.array(is_top))] if len(is_top) else []
-    write_jets(path, parts, {})
+    write_jets(path, parts, provenance or {})
     return path
 
 
@@ -96,6 +96,11 @@ def test_the_split_is_of_each_kind_and_of_the_seed():
         assert counts == [0.72 * number, 0.08 * number, 0.2 * number]
     assert np.array_equal(parts, split_jets(kind, 42))
     assert not np.array_equal(parts, split_jets(kind, 43))
+
+
+def test_a_generated_file_tells_its_config(tmp_path):
+    assert generated_from(write(tmp_path / "told.h5", make_jets(2), [0, 1], {"config": {"seed": 3}})) == {"seed": 3}
+    assert generated_from(write(tmp_path / "untold.h5", make_jets(2), [0, 1])) == {}
 
 
 def test_files_without_jets_or_with_empty_ones_are_refused(tmp_path):
