@@ -58,12 +58,14 @@ DESIGNS = (
         *("jets 64x16", 3, 46_059, 33_816, (Vivado("R", 35_616), Vivado("P", 39_765)), 19_884, 19_646, (3.5, 3.9))
     ),
 )
-# JEDI-linear, 20 post-route designs of adders only, 35,684 to 295.7 k LUT (J): smallest and largest LUT / cost, their
-# mean; clock periods at cutoff 2 of those of 36 to 62 k LUT, and of the one of 296 k LUT, which no band reaches.
-JEDI_DESIGNS, JEDI_RATIOS, JEDI_MEAN = 20, (0.97, 1.13), 1.05
+# JEDI-linear, 20 post-route designs of adders only, 35,684 to 295.7 k LUT (J): smallest and largest LUT / cost; clock
+# periods at cutoff 2 of those of 36 to 62 k LUT, and of the one of 296 k LUT, which no band reaches.
+JEDI_DESIGNS, JEDI_RATIOS = 20, (0.97, 1.13)
 JEDI_CUTOFF, JEDI_PERIODS_NS, JEDI_LARGEST_NS = 2.0, (2.6, 3.3), 4.9
 
-# Vivado LUT / da4ml cost.
+# Tools that were run beside the published figures.
+CALIBRATED_WITH = {"da4ml": "da4ml 0.5.2", "Yosys": "Yosys 0.70"}
+# Vivado LUT / da4ml cost; of adders alone the mean of JEDI-linear's.
 ADDER_RATIO, LOOKUP_RATIO, RATIO_BAND = 1.05, 0.83, (-0.10, 0.10)
 # Vivado / Yosys.
 LUT_BAND, FF_BAND = (-0.15, 0.20), (-0.30, 0.20)
@@ -157,7 +159,8 @@ def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inve
     """
     cost, lut = design["da4ml_cost"], resources["LUT"]
     rows = _cost_rows(design)
-    how = f"synthesis: {tool} sum of LUT primitives, against Vivado {_percent(LUT_BAND)}{_calibrated(lut)}"
+    said = _calibrated(lut) + _version(tool)
+    how = f"synthesis: {tool} sum of LUT primitives, against Vivado {_percent(LUT_BAND)}{said}"
     rows.append(_row("LUT, Yosys", lut, LUT_BAND, how, "synthesis"))
     how = (
         f"synthesis: {tool} leaves these INV cells beside the LUTs, in no sum above (the bands were calibrated without "
@@ -168,7 +171,7 @@ def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inve
     words = "differ by more than 25 %: expect anything between them" if nearest > CROSS_CHECK else "agree within 25 %"
     how = f"Yosys against the nearer cost estimate; they {words}"
     rows.append({"name": "LUT cross-check", "value": f"{100 * nearest:.0f} %", "kind": "estimate", "how": how})
-    how = f"synthesis: {tool}, against Vivado {_percent(FF_BAND)}{_calibrated(lut)}"
+    how = f"synthesis: {tool}, against Vivado {_percent(FF_BAND)}{said}"
     rows.append(_row("FF", resources["FF"], FF_BAND, how, "synthesis"))
     return [*rows, *_clock_rows(design, lut)]
 
@@ -188,7 +191,7 @@ def _cost_rows(design: dict[str, Any]) -> list[dict[str, Any]]:
     for which, ratio in classes:
         how = (
             f"estimate: {design['tool']} cost {cost:.0f} x {ratio}, {_percent(RATIO_BAND)}, calibrated on designs of "
-            f"{which}{_calibrated(ratio * cost)}"
+            f"{which}{_calibrated(ratio * cost)}{_version(design['tool'])}"
         )
         if len(classes) > 1:
             how += "; with its saturations, roundings and maxima this design is of neither class"
@@ -221,6 +224,16 @@ def _clock_rows(design: dict[str, Any], lut: float) -> list[dict[str, Any]]:
 def _calibrated(lut: float) -> str:
     """What to say of a design smaller than any with a Vivado figure."""
     return f"; no Vivado figure was compared below {CALIBRATED_FROM:,} LUT" if lut < CALIBRATED_FROM else ""
+
+
+def _version(tool: str) -> str:
+    """What to say of a tool of another version than the calibrated one.
+
+    >>> _version("Yosys 0.71"), _version("Yosys 0.70")
+    ('; calibrated with Yosys 0.70, not with this version', '')
+    """
+    calibrated = next((known for name, known in CALIBRATED_WITH.items() if tool.split()[:1] == [name]), tool)
+    return "" if tool == calibrated else f"; calibrated with {calibrated}, not with this version"
 
 
 def _percent(band: tuple[float, float]) -> str:

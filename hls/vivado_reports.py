@@ -73,11 +73,6 @@ class Timing:
     slack: dict[str, float | None]
 
     @property
-    def wns_ns(self) -> float:
-        """Worst setup slack [ns]."""
-        return self.slack["WNS"] or 0.0
-
-    @property
     def met(self) -> bool:
         """Whether no slack is below zero."""
         return all(value is None or value >= 0 for value in self.report.values())

@@ -6,6 +6,7 @@ import pytest
 
 from codae_l1.hls.estimates import (
     CALIBRATED_FROM,
+    CALIBRATED_WITH,
     DESIGNS,
     FF_BAND,
     JEDI_CUTOFF,
@@ -24,9 +25,9 @@ BANDS = {"cost": RATIO_BAND, "lut": LUT_BAND, "ff": FF_BAND, "period": PERIOD_BA
 DESIGN = {"tool": "da4ml 0.5.2", "da4ml_cost": 20_000.0, "latency_cutoff": 5.0, "stages": 4}
 
 
-def rows_of(operations=None, lut=18_000, **changed):
+def rows_of(operations=None, lut=18_000, yosys="Yosys 0.70", **changed):
     design = {**DESIGN, **changed, **({"operations_by_kind": operations} if operations else {})}
-    return {row["name"]: row for row in estimates(design, {"LUT": lut, "FF": 3_000}, "Yosys 0.70")}
+    return {row["name"]: row for row in estimates(design, {"LUT": lut, "FF": 3_000}, yosys)}
 
 
 def test_every_published_figure_lies_within_its_band():
@@ -97,6 +98,17 @@ def test_every_lut_and_ff_figure_of_a_small_design_says_that_none_was_compared()
     for name in ("LUT, adders only", "LUT, Yosys", "FF"):
         assert "no Vivado figure was compared below 13,103 LUT" in small[name]["how"]
         assert "no Vivado figure" not in large[name]["how"]
+
+
+def test_a_tool_of_another_version_than_the_calibrated_one_is_said():
+    """Where the bands are printed; what was calibrated is what the module says, and the page."""
+    names = {"da4ml": ["LUT, adders only", "LUT, lookup tables and few adders"], "Yosys": ["LUT, Yosys", "FF"]}
+    other = {"da4ml": rows_of(tool="da4ml 0.6.0"), "Yosys": rows_of(yosys="Yosys 0.71")}
+    for tool, rows in other.items():
+        assert CALIBRATED_WITH[tool] in DOCS.read_text()
+        said = [name for name, row in rows.items() if f"; calibrated with {CALIBRATED_WITH[tool]}, not" in row["how"]]
+        assert said == names[tool]
+    assert "not with this version" not in str(rows_of())
 
 
 def test_what_is_not_comparable_is_not_printed():

@@ -19,6 +19,8 @@ from codae_l1.hls.vivado import synthesize_with_vivado
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, build_qkeras, input_word, output_word
 
 KEYS = {"TargetClockPeriod", "EstimatedClockPeriod", "BestLatency", "WorstLatency", "IntervalMin", "IntervalMax"}
+# LUT and FF of the small pipeline, by versions: one that is not here has to be looked at, and added.
+MAPPED = {("da4ml 0.5.2", "Yosys 0.70"): (1_919, 1_414)}
 RESOURCES = ("LUT", "FF", "DSP", "BRAM_18K", "URAM")
 
 
@@ -60,6 +62,12 @@ def test_resources_are_plausible_and_without_dsp_and_bram(mapped, rtl_folder):
     assert result["latency_ns"] == 5.0 * result["latency_cycles"] == 5.0 * design["stages"]
     assert resources["LUT"] <= BUDGET.lut
     assert result["latency_ns"] <= BUDGET.latency_ns
+
+
+def test_the_mapping_of_these_versions_is_the_one_that_was_seen(mapped, rtl_folder):
+    resources, da4ml = mapped[0]["resources"], json.loads((rtl_folder / "design.json").read_text())["tool"]
+    expected = MAPPED[da4ml, resources["tool"]]
+    assert (resources["LUT"], resources["FF"]) == pytest.approx(expected, rel=0.02)
 
 
 def test_bands_and_cross_check():
