@@ -66,7 +66,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "auc": evaluation["auc"],
         "quantization_loss": evaluation["quantization_loss"],
         "tpr": evaluation["tpr"],
-        "working_points": [{"fpr": f, "rate_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
+        "fprs": [{"fpr": f, "rate_if_all_crossings_khz": rate_khz(f)} for f in run.config.evaluation.fprs],
         "rates": evaluation["rates"],
         "numerics": evaluation["numerics"],
         "hls_project": {key: stages["convert"]["project"][key] for key in HLS_PROJECT},

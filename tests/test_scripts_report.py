@@ -2,8 +2,10 @@
 
 import copy
 
+import jinja2
 import pytest
 
+from codae_l1.scripts.report import TEMPLATE
 from codae_l1.scripts.verdict import verdict
 
 RANGE = {"low": 900, "high": 1300, "kind": "estimate", "how": "x"}
@@ -80,3 +82,10 @@ def test_each_limit_can_be_missed(change, name):
 
 def test_unequal_words_are_said():
     assert "words are NOT equal" in changed("mismatches", "qkeras-rtl", "different", 1)["sentence"]
+
+
+def test_the_rate_of_a_false_positive_rate_says_what_it_is():
+    """It is not the rate of the interface's working points, from weighted QCD, and has another name."""
+    head = next(line for line in TEMPLATE.read_text().splitlines() if "report.fprs" in line)
+    point = {"fpr": 0.01, "rate_if_all_crossings_khz": 400.0}
+    assert "<th>FPR 0.01 (400 kHz)</th>" in jinja2.Template(head).render(report={"fprs": [point]})
