@@ -217,4 +217,7 @@ def test_interrupt_says_how_to_go_on(command):
     def interrupted():
         raise KeyboardInterrupt
 
-    assert command(interrupted) == (130, "interrupted; the same command goes on where it stopped\n")
+    assert command(interrupted) == (
+        130,
+        "interrupted; run the same command again, what was finished and kept is not done twice\n",
+    )
