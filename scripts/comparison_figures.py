@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from codae_l1.models.evaluation import MINIMUM_BACKGROUND
 from codae_l1.scripts.comparison import ROC_GRID
 from codae_l1.scripts.comparison_report import is_shown, title
-from codae_l1.scripts.figures import TITLES, _figure, _style
+from codae_l1.scripts.figures import TITLES, cms_style, new_figure
 
 # What a score has learnt from -> colour, marker; of the Petroff six-colour scheme (arXiv:2107.02270).
 LOOKS = {"none": ("#5790fc", "s"), "qcd": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
@@ -97,8 +97,8 @@ def auc_figure(content: dict[str, Any]) -> Figure:
     rows, signals = [r for r in content["rows"] if is_shown(r)], list(content["events"]["signals"])
     columns = min(3, len(signals))
     lines = -(-len(signals) // columns)
-    with matplotlib.rc_context(_style() | {"ytick.labelsize": 6.5}):
-        figure, axes = _figure(lines, columns, 3.0 + 2.2 * columns, lines * (0.7 + 0.14 * len(rows)), sharey=True)
+    with matplotlib.rc_context(cms_style() | {"ytick.labelsize": 6.5}):
+        figure, axes = new_figure(lines, columns, 3.0 + 2.2 * columns, lines * (0.7 + 0.14 * len(rows)), sharey=True)
         for ax, signal in zip(axes.flat, signals, strict=False):
             auc_panel(ax, rows, signal)
         for ax in axes.flat[len(signals) :]:
@@ -116,8 +116,8 @@ def roc_figure(content: dict[str, Any]) -> Figure:
     """ROC curves of a few signals."""
     rows, signals = content["rows"], list(content["events"]["signals"])
     shown = [s for s in ROC_SIGNALS if s in signals] or signals[:1]
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, len(shown), 2.4 * len(shown) + 1.2, 3.7, sharey=True)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, len(shown), 2.4 * len(shown) + 1.2, 3.7, sharey=True)
         for ax, signal in zip(axes[0], shown, strict=True):
             roc_panel(ax, rows, signal, content["events"]["qcd"])
         axes[0, 0].set_ylabel("TPR")
@@ -127,8 +127,8 @@ def roc_figure(content: dict[str, Any]) -> Figure:
 
 def cost_figure(content: dict[str, Any]) -> Figure:
     """AUC against cost."""
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, 1, 6.8, 4.4)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, 1, 6.8, 4.4)
         cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
         figure.legend(loc="outside lower center", ncols=2)
         return figure

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from codae_l1.data.calorimeter import CHANNELS, ETA_MAX, N_ETA, N_PHI, eta_edges
 from codae_l1.data.events import PROCESSES, QCD
-from codae_l1.scripts.figures import TITLES, _figure, _style
+from codae_l1.scripts.figures import TITLES, cms_style, new_figure
 
 CHANNEL_TITLES = {"tracks": "track pT [GeV]", "ecal": "ECAL ET [GeV]", "hcal": "HCAL ET [GeV]"}
 CHANNEL_COLOURS = {"tracks": "#5790fc", "ecal": "#f89c20", "hcal": "#e42536"}
@@ -52,8 +52,8 @@ def average_figure(averages: dict[str, np.ndarray], events: dict[str, int]) -> F
 def validation_figure(content: dict[str, Any]) -> Figure:
     """One page of scripts/validate_events.py's content: n_tracks, occupancy, energies, profiles, AUCs, the test."""
     common = [name for name in PROCESSES if name in content["a"] and name in content["b"]]
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(3, 3, 12.0, 10.5)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(3, 3, 12.0, 10.5)
         _tracks(axes[0, 0], content, common)
         for ax, key, what in zip(axes[0, 1:], ("active_{}", "sum_{}_gev"), ("active pixels", "energy"), strict=True):
             _ratios(ax, content, common, key)
@@ -73,8 +73,8 @@ def _shown(energy: np.ndarray) -> np.ndarray:
 
 def _image_grid(rows: Sequence[tuple[str, list[np.ndarray]]], columns: Sequence[tuple[str, Any, str]]) -> Figure:
     """Images (phi, eta) on the grid of towers: rows of (title, images), columns of (title, norm, colour map)."""
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(len(rows), len(columns), 2.3 * len(columns), 2.3 * len(rows) + 0.8)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(len(rows), len(columns), 2.3 * len(columns), 2.3 * len(rows) + 0.8)
         for i, (line, (title, images)) in enumerate(zip(axes, rows, strict=True)):
             for ax, image, (_, norm, colours) in zip(line, images, columns, strict=True):
                 # The pooled grid is wider than the towers by its padding.

@@ -38,7 +38,8 @@ LATENT_PROCESSES = (QCD, "h125", "h300", "h700", "svj3100")
 LATENT_COLOURS = ("#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20")
 
 
-def _style() -> Any:
+def cms_style() -> Any:
+    """Settings of matplotlib in which every figure is drawn."""
     sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 8}
     sizes |= {
         "xtick.labelsize": 8,
@@ -51,9 +52,14 @@ def _style() -> Any:
     return mplhep.style.CMS | sizes | {f"font.{name}": ["DejaVu Sans"] for name in ("family", "sans-serif", "cursive")}
 
 
-def _figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> tuple[Figure, np.ndarray]:
+def new_figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> tuple[Figure, np.ndarray]:
+    """A figure of width x height inches with rows x columns panels, an array of that shape."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+# Names that scripts/jet_figures.py has for them.
+_style, _figure = cms_style, new_figure
 
 
 def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
@@ -61,8 +67,8 @@ def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
 
     It starts where ten of the n_background QCD events pass: below, the sample says nothing.
     """
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(3, 3, 9.6, 8.6, sharex=True, sharey=True)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(3, 3, 9.6, 8.6, sharex=True, sharey=True)
         for ax, signal in zip(axes.flat, roc, strict=False):
             for name, (label, colour, line) in CURVES.items():
                 curve = roc[signal][name]
@@ -79,8 +85,8 @@ def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
 
 def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
     """The 2-d latent z_m of QCD and of some signals: one panel a model."""
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, len(latents), 4.8 * len(latents), 4.2)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, len(latents), 4.8 * len(latents), 4.2)
         for ax, (title, points) in zip(axes.flat, latents.items(), strict=True):
             for colour, (process, z) in zip(LATENT_COLOURS, points.items(), strict=False):
                 z = np.array(z)
@@ -93,8 +99,8 @@ def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
 
 def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
     """Float score against the firmware's, one colour a class, and the histogram of their difference."""
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, 2, 9.6, 3.8)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, 2, 9.6, 3.8)
         shown = dict(zip(LATENT_COLOURS, (p for p in scatter if p in LATENT_PROCESSES), strict=False))
         for colour, process in shown.items():
             a, b = (np.array(scatter[process][name]) for name in ("float", "qkeras"))
@@ -110,8 +116,8 @@ def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
 
 def history_figure(history: dict[str, list[float]]) -> Figure:
     """Training and validation loss an epoch."""
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, 1, 6.0, 3.4)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, 1, 6.0, 3.4)
         epochs = np.arange(1, len(history["loss"]) + 1)
         axes[0, 0].plot(epochs, history["loss"], color="#5790fc", label="training")
         axes[0, 0].plot(epochs, history["validation_loss"], color="#e42536", label="validation")
@@ -127,8 +133,8 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
     titles = ("track pT [GeV]", "ECAL ET [GeV]", "HCAL ET [GeV]", "firmware input [pixels]", "reconstruction")
     grid = (-ETA_MAX, ETA_MAX, -180, 180)
     most = max(np.max(event["counts"]) for event in gallery)
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(len(gallery), 5, 11, 2.6 * len(gallery), sharex=True, sharey=True)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(len(gallery), 5, 11, 2.6 * len(gallery), sharex=True, sharey=True)
         for row, event in zip(axes, gallery, strict=True):
             image = np.zeros(np.prod(IMAGE_SHAPE), np.float32)
             image[event["pixels"]] = event["energies"]
@@ -154,8 +160,8 @@ def pareto_figure(scan: dict[str, Any]) -> Figure:
     """Mean AUC over the signals against LUT: every trained design of a scan, its front, what needs no network."""
     trained = [t for t in scan["trials"] if t["state"] == "trained"]
     front, sigma = scan["front"], scan["estimates"]["trained"]["sigma"]
-    with matplotlib.rc_context(_style()):
-        figure, axes = _figure(1, 1, 6.4, 4.4)
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, 1, 6.4, 4.4)
         ax = axes[0, 0]
         lut, auc = ([t[key] for t in trained] for key in ("lut", "auc_mean"))
         error = [sigma * x for x in lut]
@@ -178,9 +184,9 @@ def numerics_figure(models: dict[str, list[dict[str, Any]]]) -> Figure:
 
     Dark: a large share of the values other than zero. Red: the weights of the word's bits, lowest to highest.
     """
-    with matplotlib.rc_context(_style()):
+    with matplotlib.rc_context(cms_style()):
         rows = next(iter(models.values()))
-        figure, axes = _figure(1, len(models), 5.2 * len(models), 1.2 + 0.42 * len(rows), sharey=True)
+        figure, axes = new_figure(1, len(models), 5.2 * len(models), 1.2 + 0.42 * len(rows), sharey=True)
         for ax, (model, records) in zip(axes.flat, models.items(), strict=True):
             shares = np.array([row["exponents"] for row in records], np.float64)
             shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
@@ -217,6 +223,6 @@ def to_html(figure: Figure) -> str:
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    with matplotlib.rc_context(_style() | {"svg.hashsalt": "codae-l1"}):
+    with matplotlib.rc_context(cms_style() | {"svg.hashsalt": "codae-l1"}):
         figure.savefig(text, format="svg", dpi=150, metadata={"Date": None})
     return text.getvalue()
