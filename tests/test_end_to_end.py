@@ -1,6 +1,7 @@
 """The whole chain, once, by the demo's own config and the commands that a user types; then what must hold of it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,8 @@ def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
     result = script("export.py", "--run", run, "--out", out, "--namespace", "f_m_v1")
     assert result.returncode == 0, result.stderr
     assert "self-test passed" in result.stdout
+    assert re.search(r"^rtl: 0 of \d+ vectors differ$", result.stdout, re.MULTILINE)
+    assert "codae_trigger_tb: not simulated; export with --simulate" in result.stdout
     clean = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True, env=clean)
     assert done.stdout.splitlines()[-1].endswith(": passed"), done.stderr
