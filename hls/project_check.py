@@ -4,7 +4,7 @@ A finding is fatal (the conversion, the vendor's tool or the machine would stop,
 or a note (hls4ml would take something else than asked). Each says what to do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codae_l1.data.errors import InputError
 from codae_l1.hls.backends import BACKENDS, HLS4ML_CLASS, known_classes
@@ -12,7 +12,15 @@ from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.network import Network
 from codae_l1.hls.parts import PARTS, part
 from codae_l1.hls.preflight import check_forecast
-from codae_l1.hls.project_forecast import LARGEST_PRODUCT, Product, ProjectForecast, products, project_forecast
+from codae_l1.hls.project_forecast import (
+    LARGEST_PRODUCT,
+    Product,
+    ProjectForecast,
+    largest_reuse,
+    products,
+    project_forecast,
+    right_reuse,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def findings(network: Network, config: HlsConfig) -> list[Finding]:
     backend, rows = BACKENDS[config.backend], products(network, config)
     found = [*_refused(config, rows), *_unknown_layers(network, config)]
     for row in rows:
-        found += [*_unrolled(row), *_changed(row, config)]
+        found += [*_unrolled(row, config), *_wrong(row, config), *_changed(row, config)]
     named = {row.name for row in rows}
     found += [
         Finding(f"hls.layer_reuse.{name}", f"one of {', '.join(sorted(named))}", "rename or remove it", True)
@@ -103,17 +111,37 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
     ]
 
 
-def _unrolled(row: Product) -> list[Finding]:
-    products_at_once = row.multipliers
-    if products_at_once <= LARGEST_PRODUCT:
+def _unrolled(row: Product, config: HlsConfig) -> list[Finding]:
+    if row.multipliers <= LARGEST_PRODUCT:
         return []
     return [
         Finding(
-            f"layer {row.name} unrolls {products_at_once:,} products ({row.n_in:,} x {row.n_out:,}, reuse factor "
+            f"layer {row.name} unrolls {row.multipliers:,} products ({row.n_in:,} x {row.n_out:,}, reuse factor "
             f"{row.reuse}, {row.at_once} pixels at once)",
             f"at most {LARGEST_PRODUCT:,}, beyond which HLS compilers stop unrolling or run out of memory",
-            f"set hls.strategy to resource, its reuse factor to {-(-row.n_in * row.n_out // LARGEST_PRODUCT)} or more"
-            + (", or compute fewer pixels at once" if row.at_once > 1 else ""),
+            _share_more(row, config),
+            True,
+        )
+    ]
+
+
+def _share_more(row: Product, config: HlsConfig) -> str:
+    """What makes a layer's products few enough: the smallest reuse factor that does, of those that hls4ml takes."""
+    for factor in right_reuse(row, config):
+        if replace(row, reuse=factor).multipliers <= LARGEST_PRODUCT:
+            return f"set hls.strategy to resource, hls.layer_reuse.{row.name} = {factor}"
+    return "take fewer filters or units"
+
+
+def _wrong(row: Product, config: HlsConfig) -> list[Finding]:
+    if row.strategy != "resource" or row.reuse <= largest_reuse(row, config):
+        return []
+    return [
+        Finding(
+            f"reuse factor {row.reuse} of the convolution {row.name}, beyond its kernel of {row.n_in} values: hls4ml "
+            f"takes it, and {config.backend} computes wrong words",
+            f"at most {row.n_in}, or io_stream",
+            f"set hls.layer_reuse.{row.name} = {max(right_reuse(row, config))}, or hls.io_type to io_stream",
             True,
         )
     ]

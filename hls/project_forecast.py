@@ -35,7 +35,8 @@ _SHIFT_REGISTER = 32
 class Product:
     """The matrix product of a layer: n_in x n_out for each of its pixels; seen: pixels that come in.
 
-    strategy, reuse: those that hls4ml takes. at_once: pixels computed at the same time. rows: of the line buffer.
+    strategy, reuse: those that hls4ml takes. at_once: pixels computed at the same time. columns, buffered: of the line
+    buffer. conv: whether it is a convolution's.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Product:
     output_bits: int
     columns: int = 0
     buffered: int = 0
+    conv: bool = False
 
     @property
     def multipliers(self) -> int:
@@ -84,12 +86,28 @@ def products(network: Network, config: HlsConfig) -> list[Product]:
             pixels = prod(layer.shape[:-1])
         reuse = reuse_taken(config.backend, config.strategy, n_in, n_out, config.reuse(layer.name))
         at_once = 1 if stream else parallel_taken(pixels, config.parallel_pixels)
-        line = (shape[-2], (layer.kernel.shape[0] - 1) * shape[-1]) if stream and layer.kind == "conv" else (0, 0)
+        conv = layer.kind == "conv"
+        line = (shape[-2], (layer.kernel.shape[0] - 1) * shape[-1]) if stream and conv else (0, 0)
         strategy = strategy_taken(config.backend, config.strategy)
-        seen = prod(shape[:-1]) if layer.kind == "conv" else 1
+        seen = prod(shape[:-1]) if conv else 1
         bits = width, weight_bits(layer), layer.interval.word.width
-        found.append(Product(layer.name, n_in, n_out, pixels, seen, at_once, strategy, reuse, *bits, *line))
+        found.append(Product(layer.name, n_in, n_out, pixels, seen, at_once, strategy, reuse, *bits, *line, conv))
     return found
+
+
+def largest_reuse(row: Product, config: HlsConfig) -> int:
+    """The largest reuse factor with which hls4ml's code computes the right words in resource strategy.
+
+    Its conv_2d_resource_cl of Vitis and Vivado ends at n_in, although hls4ml's own check takes up to n_in x n_out.
+    """
+    ends = row.conv and config.io_type == "io_parallel" and config.backend in ("Vitis", "Vivado")
+    return row.n_in if ends else row.n_in * row.n_out
+
+
+def right_reuse(row: Product, config: HlsConfig) -> list[int]:
+    """The reuse factors that hls4ml takes for a layer in resource strategy, and computes right; the smallest first."""
+    largest = largest_reuse(row, config)
+    return [factor for factor in valid_reuse(config.backend, row.n_in, row.n_out) if factor <= largest]
 
 
 def parallel_taken(pixels: int, asked: int) -> int:
@@ -143,9 +161,8 @@ def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:
     rows, stream = products(network, config), config.io_type == "io_stream"
     choices = {}
     for row in rows:
-        factors = valid_reuse(config.backend, row.n_in, row.n_out)
-        shared = (replace(row, reuse=factor) for factor in factors)
-        choices[row.name] = [r for r in shared if r.multipliers // r.at_once <= LARGEST_PRODUCT]
+        shared = (replace(row, reuse=factor) for factor in right_reuse(row, config))
+        choices[row.name] = [r for r in shared if r.multipliers <= LARGEST_PRODUCT]
     intervals = sorted({_cycles(row, stream) for several in choices.values() for row in several})
     for interval in intervals:
         fitting = {name: [r for r in several if _cycles(r, stream) <= interval] for name, several in choices.items()}

@@ -1,5 +1,6 @@
 """Known failures are predicted from the network's records, each with its remedy, before anything is converted."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -48,12 +49,12 @@ def asked(backend="Vitis", **given):
             network((200, 40), shape=(200,)),
             asked(),
             r"layer dense1 unrolls 8,000 products \(200 x 40, reuse factor 1, 1 pixels at once\); expected at most "
-            r"4,096, beyond which .*; set hls.strategy to resource, its reuse factor to 2 or more",
+            r"4,096, beyond which .*; set hls.strategy to resource, hls.layer_reuse.dense1 = 2",
         ),
         (  # Unrolling of all pixels of a convolution.
             network((3, 3, 1, 40), shape=(12, 12, 1)),
             asked(parallel_pixels=0),
-            r"conv1 unrolls 36,000 products .*100 pixels at once.*or compute fewer pixels at once",
+            r"conv1 unrolls 36,000 products .*100 pixels at once.*resource, hls.layer_reuse.conv1 = 9",
         ),
         (
             SMALL,
@@ -81,6 +82,45 @@ def asked(backend="Vitis", **given):
 def test_what_would_fail_is_refused_with_the_remedy(records, config, words):
     with pytest.raises(InputError, match=words):
         check_project(records, config)
+
+
+@pytest.mark.parametrize(
+    ("records", "given"),
+    [
+        (network((200, 40), shape=(200,)), {}),
+        (network((3, 3, 1, 40), shape=(12, 12, 1)), {"parallel_pixels": 0}),
+        # 2 divides 17 x 300 in no way that hls4ml takes.
+        (network((17, 300), shape=(17,)), {"strategy": "resource", "reuse_factor": 2}),
+    ],
+)
+def test_the_remedy_of_too_many_products_helps(records, given):
+    with pytest.raises(InputError, match="unrolls") as refusal:
+        check_project(records, asked(**given))
+    remedy = r"; set hls.strategy to resource, hls.layer_reuse.(\w+) = (\d+)$"
+    name, factor = re.findall(remedy, str(refusal.value))[0]
+    given = {**given, "strategy": "resource", "reuse_factor": 1}
+    assert check_project(records, asked(**given, layer_reuse={name: int(factor)})) == ()
+    # No smaller factor does.
+    for smaller in range(1, int(factor)):
+        taken = asked(**given, layer_reuse={name: smaller})
+        assert products(records, taken)[0].reuse == int(factor) or any(f.fatal for f in findings(records, taken))
+
+
+@pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
+def test_a_convolution_shared_beyond_its_kernel_is_refused(backend):
+    records = network((6, 5, 1, 2), shape=(12, 10, 1))
+    beyond = asked(backend, strategy="resource", reuse_factor=60)
+    words = (
+        r"reuse factor 60 of the convolution conv1, beyond its kernel of 30 values.*expected at most 30, or io_stream"
+    )
+    with pytest.raises(InputError, match=words + "; set hls.layer_reuse.conv1 = 30, or hls.io_type to io_stream"):
+        check_project(records, beyond)
+    assert check_project(records, dataclasses.replace(beyond, reuse_factor=30)) == ()
+    assert check_project(records, dataclasses.replace(beyond, io_type="io_stream")) == ()
+    assert check_project(network((30, 2), shape=(30,)), beyond) == ()
+    # The interval of the dense layer, 98, would let the convolution take 60.
+    both = network((6, 5, 1, 2), (98, 3000), shape=(12, 10, 1))
+    assert fastest_reuse(both, dataclasses.replace(beyond, parallel_pixels=0)) == {"conv1": 30, "dense2": 98}
 
 
 def test_memory_is_predicted():
