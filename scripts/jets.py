@@ -6,11 +6,13 @@
 
 Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
 jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. Interrupted, the same command goes on where
-it stopped. --config takes the tables [systems.jet_ae], ... of a run's TOML. docs/jets.md explains the results.
+it stopped; what older code or other package versions trained is trained anew. --config takes the tables
+[systems.jet_ae], ... of a run's TOML. docs/jets.md explains the results.
 """
 
 import argparse
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,17 @@ import numpy as np
 from codae_l1.data.artifact import read_json, sha256, whole_file, write_json
 from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
-from codae_l1.data.jets import KINDS, QCD, TOP, JetSample, read_jets, split_jets
+from codae_l1.data.jets import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
 from codae_l1.scripts import cli
 
-MODELS = ("jet_ae", "fns_ae", "pca", "jet_dirichlet")
 # Fewest jets to train on, and of the other kind in the test, so that a number means something.
 LEAST_TRAINED, LEAST_TESTED = 100, 10
 # Efficiency of the anomaly at which the share of passing background is quoted.
 EFFICIENCY = 0.3
 # Jets of each kind whose reconstruction is drawn.
 EXAMPLES = 3
+# Jets of which each is timed as TF-Lite and held against Keras.
+TIMED_JETS = 20
 # What an AUC should be on generated jets: trained on -> (system, score, least, most); of another system its own AUC.
 EXPECTED: dict[str, tuple[tuple[str, str, float | str, float], ...]] = {
     QCD: (("jet_ae", "mse", "pca-2", 1.0), ("jet_dirichlet", "mixture", 0.8, 0.92)),
@@ -71,12 +74,16 @@ def command() -> None:
 
 def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
-    from codae_l1.models.systems import SYSTEMS, SystemsConfig
+    from codae_l1.models.systems import SYSTEMS, SystemsConfig, system_class
     from codae_l1.scripts.run_config import load_config
 
     systems = load_config(arguments.config).systems if arguments.config else SystemsConfig()
-    plans = []
-    for name in dict.fromkeys(arguments.models):
+    of_jets, plans = [name for name, cls in SYSTEMS.items() if cls.inputs == "jets"], []
+    for name in dict.fromkeys(arguments.models or of_jets):
+        if system_class(name).inputs != "jets":
+            raise InputError(
+                f"--models {name}, which reads events", f"some of {', '.join(of_jets)}", "correct --models"
+            )
         config = getattr(systems, name)
         seeds = tuple(dict.fromkeys(arguments.seeds)) if SYSTEMS[name].random else (arguments.seeds[0],)
         if name == "pca":
@@ -144,10 +151,13 @@ def _trained(
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
     from codae_l1.models.systems import create_system
+    from codae_l1.scripts.run_folder import LAYERS, clear_unless, code_of, stamp, versions
+    from codae_l1.scripts.scan_data import digest
 
     folder = out / "models" / plan.title / f"seed-{seed}"
     system: Any = create_system(plan.system, plan.config, seed)
     done, asked = folder / "trial.json", dump(plan.config)
+    inputs = digest([plan.system, seed, asked, versions(), code_of(LAYERS[:2])])
     if done.exists():
         trial = read_json(done)
         if trial.pop("config") != asked:
@@ -156,16 +166,31 @@ def _trained(
                 "the configuration that it was made with",
                 "choose another --out, or remove the folder",
             )
-        system.load(folder / system.file)
-        return system, trial
+        if trial.pop("stamp", {}).get("inputs") == inputs:
+            system.load(folder / system.file)
+            return system, trial
+        shutil.rmtree(folder)
+    clear_unless(folder, inputs)
     batches = [_batch(sample, system.side, (part == p) & (sample.kind == train_on)) for p in ("train", "validation")]
     started = time.process_time()
     with cli.Progress(f"{plan.title}, seed {seed}") as progress:
         history = system.fit(*batches, folder, progress)
     trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
+    trial["tflite"] = _timing(system, batches[1].images)
     system.save(folder / system.file)
-    write_json(done, {**trial, "config": asked})
+    write_json(done, {**trial, "config": asked, "stamp": {"inputs": inputs, **stamp(seed)}})
     return system, trial
+
+
+def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
+    """A network jet by jet as TF-Lite float16 in one thread (models/tflite.py); nothing where there is no network."""
+    from codae_l1.models.tflite import time_one
+
+    made = system.predict_function(images[:TIMED_JETS])
+    if made is None:
+        return {}
+    with cli.silent_stderr():
+        return time_one(*made)
 
 
 def _batch(sample: JetSample, side: int, chosen: np.ndarray) -> Any:
@@ -227,15 +252,23 @@ def _over_seeds(trials: list[dict[str, Any]]) -> dict[str, Any]:
 def checks(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each expected AUC whose system is there: what, its value, the least and most expected, whether it holds.
 
+    Where the system that it should surpass is not there: what, and what is missing.
+
     >>> auc = {"pca-2": 0.8, "jet_ae": 0.9}
     >>> models = {name: {"summary": {"mse": {"auc": {"mean": value}}}} for name, value in auc.items()}
     >>> checks({"train_on": "qcd", "models": models})
     [{'what': 'jet_ae, mse', 'value': 0.9, 'least': 0.8, 'most': 1.0, 'holds': True}]
+    >>> del models["pca-2"]
+    >>> checks({"train_on": "qcd", "models": models})
+    [{'what': 'jet_ae, mse', 'missing': 'pca-2'}]
     """
     found = {title: row["summary"] for title, row in content["models"].items() if "summary" in row}
     result = []
     for title, score, least, most in EXPECTED[content["train_on"]]:
-        if title not in found or (isinstance(least, str) and least not in found):
+        if title not in found:
+            continue
+        if isinstance(least, str) and least not in found:
+            result.append({"what": f"{title}, {score}", "missing": least})
             continue
         value = found[title][score]["auc"]["mean"]
         low = found[least][score]["auc"]["mean"] if isinstance(least, str) else least
@@ -245,15 +278,22 @@ def checks(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _generated(arguments: argparse.Namespace) -> Path:
-    """OUT/jets.h5 of --generate jets a kind; kept where it is there."""
+    """OUT/jets.h5 of --generate jets a kind; kept where it is there and was made from the same config."""
     from codae_l1.data.generation.jets import JetConfig, generate_jets
     from codae_l1.data.generation.parallel import Work
 
     path, number = arguments.out / "jets.h5", arguments.generate
+    config = JetConfig(n_top=number, n_qcd=number, seed=arguments.generation_seed)
     if not path.exists():
-        config = JetConfig(n_top=number, n_qcd=number, seed=arguments.generation_seed)
         with cli.Progress("generate") as progress:
             generate_jets(config, path, Work(progress=progress, command="python scripts/jets.py"))
+    elif (kept := generated_from(path)) != (asked := dump(config)):
+        different = [name for name in asked if asked[name] != kept.get(name)]
+        raise InputError(
+            f"{path} generated with other options (different: {', '.join(different)})",
+            "jets of these --generate and --generation-seed",
+            "choose another --out, or remove the file",
+        )
     return path
 
 
@@ -280,7 +320,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generate", type=int, default=12000, help="jets of each kind to generate without --jets")
     parser.add_argument("--generation-seed", type=int, default=20260)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read jets")
     parser.add_argument("--components", type=int, nargs="+", default=[0, 2, 6], help="of PCA, one system for each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the trainings")
     parser.add_argument("--train-on", choices=KINDS, default=QCD, help="the other kind is the anomaly")

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from codae_l1.data.artifact import read_json
+from codae_l1.data.config import dump
 from codae_l1.data.errors import InputError
 from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
+from codae_l1.data.generation.jets import JetConfig
 from codae_l1.data.generation.tables import write_jets
 from codae_l1.data.jets import OBSERVABLES, generated_from, observe, read_jets, split_jets
 from codae_l1.models import training
-from codae_l1.scripts import cli, jet_report, jets
+from codae_l1.scripts import cli, jet_report, jets, run_folder
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -157,6 +159,11 @@ def test_the_command_compares_systems(made):
         for trial in row["seeds"].values():
             assert all(0 <= measured["auc"] <= 1 for measured in trial["scores"].values())
             assert (trial["untrained"].keys() == trial["scores"].keys()) == (row["system"] != "pca")
+            # Timed as TF-Lite where there is a network: a pixel's share is nearly as in Keras.
+            assert bool(trial["tflite"]) == (row["system"] != "pca")
+            if trial["tflite"]:
+                assert trial["tflite"]["cpu_ms"] > 0
+                assert trial["tflite"]["largest_difference"] < 1e-3
     values = [trial["scores"]["mse"]["auc"] for trial in content["models"]["jet_ae"]["seeds"].values()]
     summary = content["models"]["jet_ae"]["summary"]["mse"]["auc"]
     assert summary == {"mean": pytest.approx(np.mean(values)), "spread": pytest.approx(np.std(values, ddof=1))}
@@ -170,9 +177,19 @@ def test_the_table_and_the_pictures(made):
     table = (made / "jets.md").read_text()
     content = read_json(made / "jets.json")
     width = content["baselines"]["width"]
-    assert f"| width, no learning | | | | {100 * width['auc']:.1f} ({100 * width['auc_error']:.1f}) |" in table
+    share = f"{100 * width['fpr']:.2f} ({100 * width['fpr_error']:.2f})"
+    assert (
+        f"| width, no learning | | | | | {100 * width['auc']:.1f} ({100 * width['auc_error']:.1f}) | | {share} |"
+        in table
+    )
     assert "(108 train, 12 validation, 42 test; " in table
-    assert re.search(r"\| jet_ae, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \| [\d.]+ ± [\d.]+ \([\d.]+\) \| [\d.]+ ± ", table)
+    numbers = r"[\d,]+ \| [\d,]+ \| [\d.]+ \| \d+\.\d{3}", r"[\d.]+ ± [\d.]+ \([\d.]+\)"
+    assert re.search(rf"\| jet_ae, mse \| {numbers[0]} \| {numbers[1]} \| [\d.]+ ± [\d.]+ \| {numbers[1]} \|", table)
+    assert re.search(
+        r"\| pca-2, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \|  \| [\d.]+ \([\d.]+\) \|  \| [\d.]+ \([\d.]+\) \|", table
+    )
+    assert "Mean ± standard deviation of 2 seeds. In brackets" in table
+    assert "WARNING: fewer than 3 seeds" in table
     for name in ("reconstructions", "scores", "roc", "latents"):
         picture = (made / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
@@ -187,6 +204,36 @@ def test_the_same_command_trains_nothing_again(toys, made, monkeypatch, capsys):
     again = read_json(made / "jets.json")
     assert {**again, "stamp": before["stamp"]} == before
     assert "pca-6, mse" in capsys.readouterr().out
+
+
+def test_what_another_code_trained_is_trained_anew(toys, tmp_path, monkeypatch):
+    asked = ("--jets", toys / "jets.h5", "--out", tmp_path, "--models", "pca", "--components", 2)
+    folder = tmp_path / "models" / "pca-2" / "seed-1"
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    stamps = []
+    for code in ("of now", "of now", "of later"):
+        monkeypatch.setattr(run_folder, "code_of", lambda layers, code=code: code)
+        assert call(*asked) == 0
+        stamps.append((read_json(folder / "trial.json")["stamp"], (folder / "components.npz").stat().st_mtime_ns))
+    assert stamps[0] == stamps[1]
+    assert stamps[2][0]["inputs"] != stamps[1][0]["inputs"]
+    assert stamps[2][1] > stamps[1][1]
+    assert stamps[0][0].keys() >= {"commit", "versions", "seed", "time"}
+
+
+def test_generated_jets_are_kept_with_their_config_alone(tmp_path, monkeypatch, capsys):
+    config = JetConfig(n_top=150, n_qcd=150, seed=20260)
+    constituents = np.concatenate([make_jets(150, 1, prongs=1), make_jets(150, 2)])
+    # Killed after the generation: settings.json is not there yet.
+    write(tmp_path / "jets.h5", constituents, np.arange(300) >= 150, {"config": dump(config)})
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    asked = ("--out", tmp_path, "--models", "pca", "--components", 0)
+    assert call(*asked, "--generate", 150, "--generation-seed", 7) == 2
+    words = "jets.h5 generated with other options (different: seed); expected jets of these --generate"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "settings.json").exists()
+    assert call(*asked, "--generate", 150) == 0
+    assert read_json(tmp_path / "jets.json")["jets"]["test"] == {"qcd": 30, "top": 30}
 
 
 def test_without_tops_there_is_no_auc_and_the_table_says_so(toys, tmp_path):
@@ -222,6 +269,11 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
         (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
         (("--most", "0"), "--most 0; expected a number >= 1"),
         (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
+        (
+            ("--models", "codae"),
+            "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_dirichlet",
+        ),
+        (("--models", "vae"), "model 'vae'; expected one of codae"),
         (("--models", "pca", "--components", "300"), "300 components of 108 images of 256 pixels; expected 0 to the"),
     ],
 )
@@ -255,3 +307,17 @@ def test_an_expected_auc_that_fails_is_said():
     for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
         content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
     assert [check["holds"] for check in jets.checks(content)] == [False]
+    del content["models"]["pca-2"]
+    [check] = jets.checks(content)
+    assert jet_report._check(check) == "- Not checked: jet_ae, mse above pca-2, which was not asked for."
+
+
+def test_one_seed_is_no_mean_and_none_enters_pca():
+    def legend(untrained, seeds):
+        return " ".join(jet_report._legend({"x": {"seeds": {k: {"untrained": untrained} for k in range(seeds)}}}))
+
+    assert "standard deviation" not in legend({"mse": {}}, 1)
+    assert "WARNING: fewer than 3 seeds" in legend({"mse": {}}, 1)
+    assert legend({"mse": {}}, 3).startswith("Mean ± standard deviation of 3 seeds. In brackets")
+    assert "WARNING" not in legend({"mse": {}}, 3)
+    assert legend({}, 1) == "In brackets the error by the number of test jets, of the first seed."
