@@ -132,10 +132,9 @@ def call(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["scripts/jets.py", *map(str, arguments)])
         try:
-            cli.run(jets.command)
+            return cli.run(jets.command) or 0
         except SystemExit as stop:
             return stop.code
-    return 0
 
 
 @pytest.fixture(scope="module")
