@@ -5,7 +5,8 @@
 Trains what is missing as scripts/train.py --model does (RUN/systems/), scores the run's test events, or those of
 --events, and the firmware where the run has it. Each system and seed is kept in comparison/parts/ when it is scored:
 the same command goes on where it stopped, and a changed config, events or code redoes what it touches. Writes
-comparison/comparison.json, comparison.md and figures (SVG); --page the results page with its figures beside it.
+comparison/comparison.json, comparison.md and figures (SVG); --page the results page with its figures beside it and the
+numbers that it is made of, all but the ROC curves, in results/ below it.
 """
 
 import shlex
@@ -96,10 +97,11 @@ def place(row: dict[str, Any]) -> int:
 
 def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
+    from codae_l1.models.system import Batch
     from codae_l1.models.systems import SYSTEMS
     from codae_l1.scripts.comparison import Part, timing
     from codae_l1.scripts.scan_data import digest
-    from codae_l1.scripts.train import system_inputs, train_system
+    from codae_l1.scripts.train import system_inputs, train_system, untrained_scores
 
     file = out / "parts" / f"{name}-seed-{seed}.npz"
     key = digest([system_inputs(run, name, seed), events.key])
@@ -117,7 +119,9 @@ def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     learning = "signals" if cls.supervised else "none" if name in ("observables", "untrained") else "qcd"
     record = {"key": key, "main_score": cls.main_score, "learning": learning, "seconds": seconds + spent}
     record |= {"parameters": system.parameters, "macs": system.macs, **timing(system, events.images)}
-    part = Part(scores, record)
+    if hasattr(system, "classification"):
+        record["classification"] = system.classification(Batch(events.images, events.signal))
+    part = Part(scores, record, untrained_scores(run, system, events.images))
     part.save(file)
     print(f"{name}, seed {seed}: trained in {seconds:.0f} s, scored in {spent:.0f} s", flush=True)
     return part
@@ -152,6 +156,7 @@ def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]
     import numpy as np
 
     from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.scripts.comparison import checks
     from codae_l1.scripts.run_folder import stamp
 
     signals = {s: int(np.sum(events.signal == s)) for s in SIGNALS if s in events.signal}
@@ -160,6 +165,8 @@ def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]
         "seeds": seeds,
         "events": {"what": events.what, "qcd": int(np.sum(events.signal == QCD)), "signals": signals},
         "luminosity_cm2s": run.config.evaluation.luminosity_cm2s,
+        "bootstrap": run.config.evaluation.bootstrap,
+        "checks": checks(rows),
         "rows": rows,
         "stamp": stamp(run.config.seed),
     }
@@ -169,9 +176,9 @@ def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
     """comparison.json, comparison.md and the figures; the page and its figures where one is asked for. The tables."""
     import matplotlib
 
-    from codae_l1.data.artifact import whole_file, write_json
+    from codae_l1.data.artifact import read_json, whole_file, write_json
     from codae_l1.scripts.comparison_figures import FIGURES
-    from codae_l1.scripts.comparison_report import markdown, page
+    from codae_l1.scripts.comparison_report import markdown
     from codae_l1.scripts.figures import save_svg
 
     write_json(out / "comparison.json", content)
@@ -181,14 +188,32 @@ def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
         with matplotlib.rc_context({"svg.fonttype": "none"}):  # letters as text: a quarter of the size
             save_svg(figure(content), out / f"{name}.svg")
     if page_path is not None:
-        beside = {name: f"{page_path.stem}-{name}.svg" for name in FIGURES}
-        written |= {page_path.parent / file: (out / f"{name}.svg").read_bytes() for name, file in beside.items()}
-        titles = {FIGURES[name][0]: file for name, file in beside.items()}
-        written[page_path] = page(content, titles).encode()
+        for name in FIGURES:
+            written[page_path.parent / f"{page_path.stem}-{name}.svg"] = (out / f"{name}.svg").read_bytes()
+        rows = [{key: value for key, value in row.items() if key != "roc"} for row in content["rows"]]
+        write_json(record_of(page_path), {**content, "rows": rows})
+        written[page_path] = page_of(read_json(record_of(page_path)), page_path).encode()
     for path, content_of in written.items():
         with whole_file(path) as temporary:
             temporary.write_bytes(content_of)
     return text
+
+
+def record_of(page_path: Path) -> Path:
+    """Where the numbers of a page lie: results/ beside it.
+
+    >>> record_of(Path("docs/comparison.md")).as_posix()
+    'docs/results/comparison.json'
+    """
+    return page_path.parent / "results" / f"{page_path.stem}.json"
+
+
+def page_of(content: dict[str, Any], page_path: Path) -> str:
+    """The page that `content` makes, with links to the figures beside it."""
+    from codae_l1.scripts.comparison_figures import FIGURES
+    from codae_l1.scripts.comparison_report import page
+
+    return page(content, {title: f"{page_path.stem}-{name}.svg" for name, (title, _) in FIGURES.items()})
 
 
 if __name__ == "__main__":

@@ -25,11 +25,18 @@ How to read it:
   of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
 - **supervised** systems have seen signals: both their classes come from the validation split, part of which is kept
   apart to choose the epoch or the number of trees. They are a ceiling and no rivals.
-- `untrained` is the CoDAE with random weights, on which the same scores are taken. What a trained encoder does not do
-  better was not learnt. The observables need no network at all.
+- `untrained` is the CoDAE with random weights, on which the same scores are taken, and below each other network stands
+  the AUC that the same network had before its training, oriented in the same way (of one whose training is random).
+  What a trained one does not do better was not learnt. The observables need no network at all; `pca_events`
+  (principal components) and `raw_ae` (a small dense auto-encoder) read the firmware's pooled counts and nothing more.
 - `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
   seed (the mean of z_R: further scores).
-- Bootstrap errors are of the events; the spread is of the trainings. Systems without randomness have no spread.
+- AUC, FPR and TPR are shares of the generated events, each counted once. QCD is generated with a bias in pTHat, and its
+  weights, which undo the bias, are not in these numbers: they are in the column of rates alone.
+- ± is the standard deviation over bootstrap samples of the test events of both classes, so that it holds the
+  fluctuation of the threshold, too (where none or all of a class pass: the 68 % Wilson interval); of a rate, that of
+  the sum of weights. After the slash stands the spread of the trainings: the standard deviation over the seeds
+  (ddof 1). Systems without randomness have none.
 
 Some systems, other events: `--models NAME ...`, `--events FILE ...` (any format that scripts/score.py takes; for files
 of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison goes on where it stopped.
@@ -44,16 +51,22 @@ def markdown(content: dict[str, Any]) -> str:
     """The tables of a comparison, without page around them."""
     rows = [row for row in content["rows"] if is_shown(row)]
     signals = list(content["events"]["signals"])
-    first, several = content["seeds"][0], len(content["seeds"]) > 1
-    legend = f"Numbers in %: mean over the seeds ± error of seed {first} / standard deviation over the seeds."
-    legend = legend if several else "Numbers in % ± error."
+    first, number = content["seeds"][0], len(content["seeds"])
+    legend = (
+        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes) / spread over {number} "
+        "seeds (standard deviation, ddof 1)."
+    )
+    legend = legend if number > 1 else "Numbers in % ± error (bootstrap of both classes)."
+    few = f"**Warning: {number} of at least 3 seeds; how much trainings differ is not known well from so few.**"
     counts = f"{content['events']['qcd']:,} QCD events; of the signals " + ", ".join(
         f"{n:,} {s}" for s, n in content["events"]["signals"].items()
     )
     parts = [
         f"Events: {content['events']['what']}: {counts}. {legend}",
+        *([few] if number < 3 else []),
+        *_checks(content["checks"]),
         "## AUC",
-        _table(rows, signals, "auc"),
+        _table(_with_untrained(rows), signals, "auc"),
         f"## FPR where {100 * TPR:.0f} % of the signal passes",
         "The less the better; where no QCD event passes, the 90 % confidence limit.",
         _table(rows, signals, "fpr_at_tpr"),
@@ -63,11 +76,11 @@ def markdown(content: dict[str, Any]) -> str:
         *_reasons(rows),
         "## What they cost",
         "Parameters and multiply-accumulates (MACs) of the score that is quoted; CPU time of one event alone, one "
-        "thread. LUT, latency and how they were got: the run's report.",
+        "thread, of latent systems the encoder's alone. LUT, latency and how they were got: the run's report.",
         _costs(rows),
     ]
     if content["complexity_bias"]:
-        parts += ["## Complexity bias", _BIAS, _bias(content["complexity_bias"])]
+        parts += ["## Complexity bias", _BIAS, *_bias(content["complexity_bias"])]
     further = [row for row in content["rows"] if not is_shown(row)]
     if further:
         parts += ["## Further scores, AUC", _table(further, signals, "auc")]
@@ -133,10 +146,35 @@ def _costs(rows: list[dict[str, Any]]) -> str:
     return _lines([row for row in rows if row["main"]], columns)
 
 
-def _bias(found: dict[str, Any]) -> str:
+def _with_untrained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows, and below each network's what it scored before training."""
+    result = []
+    for row in rows:
+        result.append(row)
+        if "untrained" in row:
+            score = f"{row['score']}, untrained"
+            result.append({"model": row["model"], "score": score, "learning": "none", "auc": row["untrained"]})
+    return result
+
+
+def _checks(found: list[dict[str, Any]]) -> list[str]:
+    """A line for each expectation."""
+    return [
+        f"Expected: {c['what']}, above {c['least']:g}: {c['value']:.3f}, {'HOLDS' if c['holds'] else 'DOES NOT HOLD'}."
+        for c in found
+    ]
+
+
+def _bias(entries: dict[str, Any]) -> list[str]:
+    """The table, and why a signal is not in it."""
+    found = {name: entry for name, entry in entries.items() if "reason" not in entry}
+    reasons = [f"Left out: {name}, {entry['reason']}." for name, entry in entries.items() if "reason" in entry]
+    if not found:
+        return reasons
     rows = [("fitted to QCD, flags the signal", "from_qcd"), ("fitted to the signal, flags QCD", "from_signal")]
     head = [f"|  | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
-    return "\n".join(head + [f"| {name} | {' | '.join(cell(v[key]) for v in found.values())} |" for name, key in rows])
+    lines = [f"| {name} | {' | '.join(cell(v[key]) for v in found.values())} |" for name, key in rows]
+    return ["\n".join(head + lines), *reasons]
 
 
 def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict], str]]]) -> str:
@@ -145,6 +183,9 @@ def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict],
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:
-    """Why a cell is empty, each reason once."""
-    found = [v["reason"] for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
-    return ["No number: " + "; ".join(dict.fromkeys(found)) + "."] if found else []
+    """What a number in brackets is, and why a cell is empty, each reason once."""
+    missing = [v for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
+    found = dict.fromkeys(v["reason"] for v in missing if "effective" not in v)
+    lines = ["In brackets: the effective number of weighted QCD events that pass, too few for a rate."]
+    lines = lines if any("effective" in v for v in missing) else []
+    return [*lines, f"No number: {'; '.join(found)}."] if found else lines

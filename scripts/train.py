@@ -37,7 +37,9 @@ def command() -> None:
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
     cli.import_tensorflow()
+    from codae_l1.data.artifact import read_json
     from codae_l1.scripts import make_data
+    from codae_l1.scripts.comparison import EXPECTED_AUC
 
     check_model(arguments.model)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
@@ -48,6 +50,11 @@ def command() -> None:
     system, seconds = train_system(run, arguments.model, seed)
     folder = system_folder(run, arguments.model, seed)
     print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)
+    record = read_json(folder / "system.json")
+    if "test" in record:
+        found = record["test"]
+        expected = f", expected above {EXPECTED_AUC[arguments.model]}" if arguments.model in EXPECTED_AUC else ""
+        print(f"test events by class: accuracy {found['accuracy']:.3f}, AUC {found['auc']:.3f}{expected}", flush=True)
 
 
 def work(run: Any) -> dict[str, Any]:
@@ -89,6 +96,7 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     from codae_l1.models.codae import load_codae
     from codae_l1.models.system import Batch
     from codae_l1.models.systems import create_system
+    from codae_l1.models.training import BEST, CHECKPOINT
     from codae_l1.scripts.dataset import read_split
     from codae_l1.scripts.run_folder import clear_unless, stamp
 
@@ -121,9 +129,26 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
         test = read_split(run, "test", qcd_only=False)
         content["test"] = system.classification(Batch(test.images, test.signal))
     write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
-    for of_training in ("checkpoint.npz", "best.keras"):
+    for of_training in (CHECKPOINT, BEST):
         (folder / of_training).unlink(missing_ok=True)
     return system, seconds
+
+
+def untrained_scores(run: Any, system: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of images by the same network before training, oriented in the same way: what training adds to.
+
+    None of a system that is not a random network of its own: those on the CoDAE's latents have the system `untrained`.
+    """
+    from codae_l1.data.events import QCD
+    from codae_l1.models.system import KerasSystem
+
+    if not isinstance(system, KerasSystem):
+        return {}
+    fresh: Any = type(system)(system.config, system.seed)
+    train, validation = system_events(run, type(system))
+    fresh.prepare(train)
+    fresh.orient_by(validation.images[validation.label == QCD])
+    return fresh.scores(images)
 
 
 def is_full_model(run: Any, name: str, seed: int) -> bool:

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,10 +17,21 @@ from codae_l1.data.store import write_events
 from codae_l1.models.boosted_trees import BoostedTreesConfig
 from codae_l1.models.codae import TINY
 from codae_l1.models.evaluation import auc, fpr_at_tpr, tpr_at_fpr
-from codae_l1.models.systems import SystemsConfig
+from codae_l1.models.pca import PrincipalComponents
+from codae_l1.models.systems import SystemsConfig, create_system
 from codae_l1.models.training import TrainingConfig
-from codae_l1.scripts import compare, comparison_figures, train
-from codae_l1.scripts.comparison import ComparedEvents, Part, file_events, measure, rate_at_fpr, rows_of
+from codae_l1.scripts import compare, comparison_figures, dataset, make_data, stage, train
+from codae_l1.scripts.comparison import (
+    BIAS_EVENTS,
+    ComparedEvents,
+    Part,
+    checks,
+    complexity_bias,
+    file_events,
+    measure,
+    rate_at_fpr,
+    rows_of,
+)
 from codae_l1.scripts.comparison_report import cell, markdown, page
 from codae_l1.scripts.run_config import DataConfig, EvaluationConfig, RunConfig
 
@@ -103,6 +115,12 @@ def test_the_rate_of_one_percent_is_the_weighted_one():
     few = rate_at_fpr([qcd], replace(many, weight=heavy), 2e34)
     assert few["value"] is None
     assert few["effective"] == pytest.approx(passing.sum() ** 2 / np.square(passing).sum())
+    assert few["reason"] == f"{few['effective']:.3g} effective background events pass, fewer than 10"
+    # One event below the threshold stands for more than all that pass: another reason, and no number in brackets.
+    light = np.where(np.arange(3001) == np.argmin(qcd), 1e4, weight)
+    refused = rate_at_fpr([qcd], replace(many, weight=light), 2e34)
+    assert "is less than one event of the largest weight stands for" in refused.pop("reason")
+    assert refused == {"value": None}
     unknown = ComparedEvents(signal, signal, signal, weight, None, "no sigma", "", "")
     assert rate_at_fpr([qcd], unknown, 2e34) == {"value": None, "reason": "no sigma"}
 
@@ -133,19 +151,26 @@ def handmade() -> dict:
         curve = np.linspace(0, 1, 61).tolist()
         return {**record, **numbers, "roc": {"h125": curve, "svj3100": curve}, "rate": {**found, "value": 0.5}, **more}
 
+    before = {s: {"value": 0.6, "error": 0.02, "spread": None} for s in ("h125", "svj3100")}
+    classes = {"auc": {"value": 0.9496, "error": None, "spread": 0.01}}
+
     return {
         "command": "python scripts/compare.py --run runs/demo",
         "seeds": [1, 2],
         "events": {"what": "the run's test events", "qcd": 1728, "signals": {"h125": 300, "svj3100": 300}},
         "luminosity_cm2s": 2e34,
         "rows": [
-            row("codae", "mse", "qcd", 0.766),
+            row("codae", "mse", "qcd", 0.766, untrained=before),
             row("codae", "z_norm", "qcd", 0.5, main=False),
             row("observables", "block_power", "none", 0.926, main=False, macs=0),
             row("bdt", "log_odds", "signals", 0.972, macs=0),
             row("firmware", "rtl", "qcd", 0.91, lut=6025, latency_ns=20.0),
         ],
-        "complexity_bias": {"h125": {name: {"value": 0.25, "error": 0.01} for name in ("from_qcd", "from_signal")}},
+        "checks": checks([row("cct_three_class", "signal", "signals", 0.9, classification=classes)]),
+        "complexity_bias": {
+            "h125": {name: {"value": 0.25, "error": 0.01} for name in ("from_qcd", "from_signal")},
+            "svj3100": {"reason": "3 validation events"},
+        },
         "stamp": {"commit": "abc", "time": "2026-11-22T09:00:00Z"},
     }
 
@@ -155,10 +180,11 @@ def test_the_tables_of_a_handmade_comparison():
     assert lines[0].startswith(
         "Events: the run's test events: 1,728 QCD events; of the signals 300 h125, 300 svj3100. "
     )
-    assert lines[lines.index("## AUC") + 2 :][:7] == [
+    assert lines[lines.index("## AUC") + 2 :][:8] == [
         "|  | learnt from | h125 | svj3100 |",
         "|---|---:|---:|---:|",
         "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | 76.6 ± 1.0 |",
+        "| codae: mse, untrained | nothing | 60.0 ± 2.0 | 60.0 ± 2.0 |",
         "| block_power | nothing | 92.6 ± 1.0 / 0.2 | 92.6 ± 1.0 |",
         "| bdt: log_odds (supervised) | QCD and signals: **supervised** | 97.2 ± 1.0 / 0.2 | 97.2 ± 1.0 |",
         "| firmware: rtl | QCD | 91.0 ± 1.0 / 0.2 | 91.0 ± 1.0 |",
@@ -166,6 +192,9 @@ def test_the_tables_of_a_handmade_comparison():
     ]
     assert "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | - | 0.500 ± 0.010 / 0.002 |" in lines
     assert "No number: too few." in lines
+    assert "Left out: svj3100, 3 validation events." in lines
+    assert lines[2].startswith("**Warning: 2 of at least 3 seeds;")
+    assert "cct_three_class, AUC of its classes, mean over 2 seeds, above 0.95: 0.950, DOES NOT HOLD." in lines[4]
     assert "| fitted to the signal, flags QCD | 25.0 ± 1.0 |" in lines
     assert "| firmware: rtl | 1,234 | 5,000 | 0.25 | TF-Lite float16 | 45 | 6,025 | 20 |" in lines
     assert lines[lines.index("## Further scores, AUC") + 4 :] == [
@@ -204,6 +233,10 @@ def test_a_part_is_kept_for_what_it_was_made_from(tmp_path):
     assert np.array_equal(Part.load(tmp_path / "part.npz", "a").scores["mse"], np.arange(3.0))
     assert Part.load(tmp_path / "part.npz", "b") is None
     assert Part.load(tmp_path / "other.npz", "a") is None
+    whole = (tmp_path / "part.npz").read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", whole.replace(b"record", b"recxrd")):
+        (tmp_path / "broken.npz").write_bytes(broken)
+        assert Part.load(tmp_path / "broken.npz", "a") is None
     rows = rows_of("codae", {1: Part({"mse": SCORES[0]}, part.record)}, COMPARED, bootstrap=5, luminosity=2e34)
     assert (rows[0]["model"], rows[0]["main"], rows[0]["seeds"], "key" in rows[0]) == ("codae", True, [1], False)
 
@@ -243,7 +276,7 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert {score for model, score in rows if model == "observables"} >= {"n_tracks", "active_pixels", "block_power"}
     assert rows["bdt", "log_odds"]["seeds"] == [1]
     assert rows["bdt", "log_odds"]["learning"] == "signals"
-    assert rows["mahalanobis", "z_m"]["how"] == "TF-Lite float16"
+    assert rows["mahalanobis", "z_m"]["how"] == "TF-Lite float16, f_m only"
     assert 0 < rows["mahalanobis", "z_m"]["largest_difference"] < 0.1
     assert rows["observables", "active_pixels"]["auc"]["h125"]["value"] > 0.99
     assert content["events"] == {"what": "the run's test events", "qcd": 60, "signals": {"h125": 15, "svj3100": 15}}
@@ -252,12 +285,88 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert bias["from_signal"]["value"] < 0.1
     assert "firmware: " in capsys.readouterr().out
     assert (tmp_path / "page-auc.svg").exists()
+    page_path = tmp_path / "page.md"
+    stored = read_json(compare.record_of(page_path))
+    assert compare.page_of(stored, page_path) == page_path.read_text()
+    assert [row["auc"] for row in stored["rows"]] == [row["auc"] for row in content["rows"]]
     assert (run / "comparison" / "roc.svg").exists()
     trained.clear()
     changed = tmp_path / "changed.json"
     changed.write_text(config.read_text().replace('"trees": 5', '"trees": 6'))
     command(monkeypatch, "--run", run, "--config", changed, "--update", *arguments[4:])
     assert trained == [("bdt", 1)]
+
+
+def test_a_check_holds_above_what_is_expected():
+    def found(value):
+        return checks([{"model": "cct_three_class", "main": True, "seeds": [1, 2, 3], "classification": value}])
+
+    (check,) = found({"auc": {"value": 0.951}})
+    assert check["holds"]
+    assert check["what"].endswith("mean over 3 seeds")
+    assert not found({"auc": {"value": 0.95}})[0]["holds"]
+    assert checks([{"model": "cct", "main": True}]) == []
+
+
+def test_a_part_s_classification_and_untrained_scores_are_means_over_the_seeds():
+    record = {"key": "a", "main_score": "signal", "learning": "signals"}
+    parts = {
+        seed: Part({"signal": SCORES[seed]}, {**record, "classification": {"auc": 0.9 + 0.02 * seed}}, {"signal": s})
+        for seed, s in ((0, SCORES[2]), (1, -SCORES[1]))
+    }
+    (row,) = rows_of("cct_three_class", parts, COMPARED, bootstrap=5, luminosity=2e34)
+    assert row["classification"]["auc"]["value"] == pytest.approx(0.91)
+    assert checks([row])[0] == {
+        "what": "cct_three_class, AUC of its classes, mean over 2 seeds",
+        "value": row["classification"]["auc"]["value"],
+        "least": 0.95,
+        "holds": False,
+    }
+    first, second = row["untrained"]["h125"]["values"]
+    qcd, h125 = SIGNAL == "qcd", SIGNAL == "h125"
+    assert (first, second) == (auc(SCORES[2][qcd], SCORES[2][h125]), auc(-SCORES[1][qcd], -SCORES[1][h125]))
+
+
+def test_untrained_scores_are_those_of_the_first_weights(events, tmp_path):
+    config = tmp_path / "tiny.json"
+    write_json(config, dump(RunConfig(data=DataConfig(str(events)), model=TINY)))
+    run = stage.open_run(tmp_path / "run", config)
+    stage.do(run, "make_data", make_data.work)
+    system = create_system("raw_ae", SystemsConfig().raw_ae, seed=4)
+    learnt, validation = train.system_events(run, type(system))
+    before = create_system("raw_ae", SystemsConfig().raw_ae, seed=4)
+    before.prepare(learnt)
+    images = validation.images[:5]
+    expected = before.raw_scores(images)["mse"]
+    for variable in system.model.trainable_variables:  # as if it were trained
+        variable.assign(np.zeros(variable.shape))
+    found = train.untrained_scores(run, system, images)
+    assert np.array_equal(found["mse"], expected)
+    assert train.untrained_scores(run, create_system("bdt", None), images) == {}
+
+
+def test_complexity_bias_fits_as_many_of_both_and_says_whom_it_leaves_out(events, tmp_path, capsys, monkeypatch):
+    rng, signal = np.random.default_rng(3), np.repeat(["qcd", "h125", "svj3100"], [22, 30, BIAS_EVENTS - 1])
+    images = (rng.random((len(signal), *IMAGE_SHAPE)) < 0.01).astype(np.float32)
+    columns = np.zeros(len(signal), np.int32), np.ones(len(signal)), np.zeros(len(signal), np.int32)
+    learned, fitted, fit = EventImages(images, signal, *columns), [], PrincipalComponents.fit
+    monkeypatch.setattr(dataset, "read_split", lambda *_, **__: learned)
+    monkeypatch.setattr(PrincipalComponents, "fit", lambda x, k: fitted.append(len(x)) or fit(x, k))
+    found = complexity_bias(None, ComparedEvents(images, signal, signal, signal, None, None, "", ""))
+    assert fitted == [22, 22]
+    assert 0 <= found["h125"]["from_qcd"]["value"] <= 1
+    reason = "19 validation events of svj3100 or of QCD, fewer than 20"
+    assert found["svj3100"] == {"reason": reason}
+    assert f"complexity bias, svj3100: left out, {reason}" in capsys.readouterr().out
+
+
+def test_documented_pages_are_made_of_their_numbers():
+    """docs/comparison.md is what docs/results/comparison.json says: `compare.py --page` writes both."""
+    page_path = Path(__file__).parents[1] / "docs" / "comparison.md"
+    record = compare.record_of(page_path)
+    assert page_path.exists() == record.exists()
+    if record.exists():
+        assert compare.page_of(read_json(record), page_path) == page_path.read_text()
 
 
 def test_random_systems_are_trained_with_each_seed(monkeypatch):
