@@ -185,7 +185,7 @@ def test_pca_refuses_more_components_than_there_are(tmp_path):
 
 @pytest.mark.generate
 def test_expected_aucs_of_generated_jets(tmp_path):
-    """300 QCD jets to train on, 100 of each kind to test: a quarter of the filters, three times the epochs. An AUC's
+    """300 QCD jets to train on, 100 of each kind to test: a quarter of the filters, twice the epochs. An AUC's
     error is 0.03 here; docs/jets.md has the same with 8,640 jets."""
     pytest.importorskip("pythia8mc")
     config = JetConfig(n_top=100, n_qcd=440, seed=5, chunk_events=110)
@@ -197,8 +197,8 @@ def test_expected_aucs_of_generated_jets(tmp_path):
         scores = [system.scores(images)[system.main_score] for images in (background[340:], tops)]
         return auc(*scores)
 
-    network = JetAESystemConfig(JetAEConfig(filters=32), JetTrainingConfig(30, 8, 3e-3))
-    vae = JetDirichletConfig(JetDirichletModelConfig((16, 16)), JetDirichletTrainingConfig(50, 20, 1e-2))
+    network = JetAESystemConfig(JetAEConfig(filters=32), JetTrainingConfig(20, 8, 3e-3))
+    vae = JetDirichletConfig(JetDirichletModelConfig((16, 16)), JetDirichletTrainingConfig(20, 20, 1e-2))
     two, six = (area(PcaSystem(PcaConfig(k))) for k in (2, 6))
     assert 0.7 < two < six < 0.97
     assert two < area(JetAESystem(network, 1)) < 0.97
