@@ -1,11 +1,12 @@
 """What hls4ml really took for every layer, and a sentence wherever it is not what was asked.
 
-hls4ml changes reuse factors, strategies, words and the pipeline style without stopping; the emulation's words do not
-show it, the clocks and the resources of the synthesis do.
+hls4ml changes reuse factors, strategies and the pipeline style without stopping; the emulation's words do not show it,
+the clocks and the resources of the synthesis do. It changes words of results and removes layers, too: an error here.
 """
 
 from typing import Any
 
+from codae_l1.data.errors import ToolError
 from codae_l1.hls.config import HlsConfig
 
 # Columns of the printed table: key of a row, title.
@@ -49,17 +50,25 @@ def layer_rows(graph: Any, config: HlsConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def differences(rows: list[dict[str, Any]], asked: dict[str, str], pipeline: str, config: HlsConfig) -> list[str]:
-    """A sentence for each thing that hls4ml took otherwise than asked.
+def check_words(rows: list[dict[str, Any]], asked: dict[str, str]) -> None:
+    """Raise ToolError where hls4ml took another word for a layer's result than asked, or removed the layer.
 
-    asked: layer -> spelling of its result word. pipeline: the project's pipeline style.
+    asked: layer -> spelling of its result word.
     """
-    found, named = [], {row["name"]: row for row in rows}
+    taken = {row["name"]: row["result"] for row in rows}
     for name, word in asked.items():
-        if name not in named:
-            found.append(f"{name}: hls4ml removed the layer, whose word was to be {word}.")
-        elif not _same_word(named[name]["result"], word):
-            found.append(f"{name}: asked for words {word}, hls4ml took {named[name]['result']}.")
+        if name not in taken or not _same_word(taken[name], word):
+            took = f"took {taken[name]}" if name in taken else "removed the layer"
+            raise ToolError(
+                f"layer {name}: asked for words {word}, hls4ml {took}",
+                "the words that were asked, or results would differ",
+                "take another backend, or a network without such a layer",
+            )
+
+
+def differences(rows: list[dict[str, Any]], pipeline: str, config: HlsConfig) -> list[str]:
+    """A sentence for each thing that hls4ml took otherwise than asked; pipeline: the project's pipeline style."""
+    found = []
     for row in (row for row in rows if "strategy" in row):
         if row["strategy"] != config.strategy:
             found.append(f"{row['name']}: asked for strategy {config.strategy}, hls4ml took {row['strategy']}.")
@@ -103,4 +112,6 @@ def effective_table(project: dict[str, Any]) -> str:
         f"{project['tool']}, {project['backend']}, {project['io_type']}, pipeline style {project['pipeline_style']}, "
     )
     head += f"{project['part']}, {project['clock_period_ns']:g} ns"
+    if project.get("clock_uncertainty"):
+        head += f" less {project['clock_uncertainty']} that hls4ml keeps as margin"
     return "\n".join([head, "", *lines, "", *(project["differences"] or ["hls4ml took all as asked."])])

@@ -19,7 +19,7 @@ from codae_l1.data.errors import InputError
 from codae_l1.hls.config import HlsConfig, IoType
 from codae_l1.hls.hls4ml_project import HlsProject, convert_network
 from codae_l1.hls.network import Interval, Layer, Network, read_quantizer, weighted
-from codae_l1.hls.preflight import MB_BASE, MB_PER_LUT, SHARED, Forecast, check_forecast
+from codae_l1.hls.preflight import SHARED, Forecast, check_part
 from codae_l1.quantization.encoders import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
 
 
@@ -52,7 +52,7 @@ def encoder_forecast(part: Part, codae: Any, encoders: EncoderConfig, io_type: I
         lut += (values if io_type == "io_parallel" else kernel[-1]) * 2 * encoders.word_bits
         arrays.append(prod(kernel))
         width = encoders.word_bits
-    return Forecast(multiplications, parameters, round(lut), round(MB_BASE + MB_PER_LUT * lut), max(arrays))
+    return Forecast(multiplications, parameters, round(lut), max(arrays))
 
 
 def check_encoder(
@@ -67,7 +67,7 @@ def check_encoder(
         )
     forecast = encoder_forecast(part, codae, encoders, io_type)
     # With multipliers shared, what counts is how: hls/project_check.py knows when it has the weights.
-    return forecast if config.strategy == "resource" else check_forecast(forecast, config)
+    return forecast if config.strategy == "resource" else check_part(forecast, config)
 
 
 def convert_encoder(

@@ -21,7 +21,7 @@ from codae_l1.data.exact import exact_words
 from codae_l1.data.words import WordType
 from codae_l1.hls.backends import BACKENDS, conversion_arguments
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.effective import differences, layer_rows
+from codae_l1.hls.effective import check_words, differences, layer_rows
 from codae_l1.hls.emulation import LOG, TOP, compile_emulation
 from codae_l1.hls.folders import keep_log, output_to, whole_folder
 from codae_l1.hls.network import Network, read_network
@@ -30,6 +30,8 @@ from codae_l1.hls.qactivation import leaky_clip, leaky_word
 from codae_l1.hls.rtl import input_words
 from codae_l1.hls.verilator import find_compiler
 
+# Files of which each folder of a project has one, HLS or RTL.
+MARKS = ("project.json", "design.json")
 # Most weights that are written into the code of the emulation: a compiler takes minutes for a hundred thousand.
 _EMBEDDED_WEIGHTS = 20_000
 
@@ -148,7 +150,7 @@ def write_project(
     say, backend, folder = progress or (lambda done, total, text: None), BACKENDS[config.backend], Path(folder)
     check_project(network, config)
     compiler = "" if backend.needs else find_compiler()
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, MARKS) as temporary:
         say(0, 2, "converting the network with hls4ml")
         project = _write_project(model, network, output, config, temporary)
         _name_final_folder(temporary, folder)
@@ -182,7 +184,9 @@ def _write_project(model: Any, network: Network, output: WordType, config: HlsCo
             "a network that hls4ml takes",
             f"read the log {keep_log(log)}",
         ) from error
-    return _describe(graph, network, output, asked, config, embed)
+    project = _describe(graph, network, output, config, embed)
+    check_words(project["layers"], asked)
+    return project
 
 
 def _asked_words(network: Network) -> dict[str, str]:
@@ -281,9 +285,7 @@ def _precision(word: WordType, symmetric: bool = False) -> str:
     return f"{sign}fixed<{word.width},{integer},{word.rounding},{overflow}>"
 
 
-def _describe(
-    graph: Any, network: Network, output: WordType, asked: dict[str, str], config: HlsConfig, embed: bool
-) -> dict[str, Any]:
+def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig, embed: bool) -> dict[str, Any]:
     import hls4ml
 
     rows, backend = layer_rows(graph, config), BACKENDS[config.backend]
@@ -304,6 +306,8 @@ def _describe(
         "pipeline_style": style,
         "part": config.part,
         "clock_period_ns": config.clock_period_ns,
+        # Share of the period that the vendor's scheduler does not use; hls4ml's default, where the backend has one.
+        "clock_uncertainty": graph.config.get_config_value("ClockUncertainty", ""),
         "input_shape": list(network.input_shape),
         "inputs": math.prod(network.input_shape),
         "outputs": math.prod(network.layers[-1].shape),
@@ -311,7 +315,7 @@ def _describe(
         "output_word": vars(output),
         "traced": {row["name"]: row["shape"] for row in rows if row["name"] in traced},
         "layers": rows,
-        "differences": differences(rows, asked, style, config),
+        "differences": differences(rows, style, config),
         "not_compiled": "",
     }
     return project if embed or backend.needs else project | {"weights": "firmware/weights"}

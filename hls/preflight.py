@@ -30,6 +30,7 @@ SHARED = 0.55
 MB_PER_LUT, MB_BASE = 0.082, 200
 # Share of the machine's memory that one tool may take.
 MEMORY_SHARE = 0.8
+_SMALLER = "take fewer filters, a larger stride, fewer units or fewer weight bits"
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ class Forecast:
     """What a network is predicted to cost.
 
     multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
-    lut: predicted LUT, for weights that fill their words. memory_mb: peak memory of mapping.
-    largest_array: elements of the largest array.
+    lut: predicted LUT, for weights that fill their words. largest_array: elements of the largest array.
     """
 
     multiplications: int
     parameters: int
     lut: int
-    memory_mb: int
     largest_array: int
+
+    @property
+    def memory_mb(self) -> int:
+        """Peak memory of Yosys mapping it [MB]; of a design that Yosys maps, which no HLS project is."""
+        return round(MB_BASE + MB_PER_LUT * self.lut)
 
     def as_dict(self) -> dict[str, int]:
         """JSON-ready."""
@@ -75,7 +79,7 @@ def forecast(firmware: Any) -> Forecast:
         word = firmware.layer_output(name)
         lut += outputs * 2 * word.width
         arrays += [outputs, prod(shape)]
-    return Forecast(multiplications, parameters, round(lut), round(MB_BASE + MB_PER_LUT * lut), max(arrays))
+    return Forecast(multiplications, parameters, round(lut), max(arrays))
 
 
 def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None) -> Forecast:
@@ -83,32 +87,32 @@ def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None)
 
     memory_mb: memory of this machine [MB], asked of the system by default.
     """
-    return check_forecast(forecast(firmware), config, memory_mb)
-
-
-def check_forecast(found: Forecast, config: HlsConfig, memory_mb: float | None = None) -> Forecast:
-    """As check_size, of a forecast."""
-    chip = part(config.part)
-    remedy = "take fewer filters, a larger stride, fewer units or fewer weight bits"
-    if found.lut > chip.lut:
-        raise InputError(
-            f"the network is too large for the part: about {found.lut:,} LUT predicted "
-            f"({found.multiplications:,} multiplications at once)",
-            f"at most the {chip.lut:,} LUT of {config.part}",
-            remedy,
-        )
-    if found.largest_array > LARGEST_ARRAY:
-        raise InputError(
-            f"the network is too large for hls4ml: an array of {found.largest_array:,} elements",
-            f"at most {LARGEST_ARRAY:,} (each element is in a register of its own)",
-            remedy,
-        )
+    found = check_part(forecast(firmware), config)
     memory = memory_mb if memory_mb is not None else _memory_mb()
     if found.memory_mb > MEMORY_SHARE * memory:
         raise InputError(
             f"the network is too large for this machine: mapping it needs about {found.memory_mb:,} MB",
             f"at most {MEMORY_SHARE:.0%} of its {memory:,.0f} MB",
-            f"{remedy}, or use a machine with more memory",
+            f"{_SMALLER}, or use a machine with more memory",
+        )
+    return found
+
+
+def check_part(found: Forecast, config: HlsConfig) -> Forecast:
+    """Refuse a forecast that cannot fit the part or hls4ml's arrays; return it."""
+    chip = part(config.part)
+    if found.lut > chip.lut:
+        raise InputError(
+            f"the network is too large for the part: about {found.lut:,} LUT predicted "
+            f"({found.multiplications:,} multiplications at once)",
+            f"at most the {chip.lut:,} LUT of {config.part}",
+            _SMALLER,
+        )
+    if found.largest_array > LARGEST_ARRAY:
+        raise InputError(
+            f"the network is too large for hls4ml: an array of {found.largest_array:,} elements",
+            f"at most {LARGEST_ARRAY:,} (each element is in a register of its own)",
+            _SMALLER,
         )
     return found
 

@@ -11,7 +11,7 @@ from codae_l1.hls.backends import BACKENDS, HLS4ML_CLASS, known_classes
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.network import Network
 from codae_l1.hls.parts import PARTS, part
-from codae_l1.hls.preflight import check_forecast
+from codae_l1.hls.preflight import check_part
 from codae_l1.hls.project_forecast import (
     LARGEST_PRODUCT,
     Product,
@@ -36,11 +36,8 @@ class Finding:
         return f"{self.received}; expected {self.expected}; {self.remedy}"
 
 
-def check_project(network: Network, config: HlsConfig, memory_mb: float | None = None) -> tuple[Finding, ...]:
-    """Refuse with InputError what would fail; return the notes.
-
-    memory_mb: memory of this machine [MB], asked of the system by default.
-    """
+def check_project(network: Network, config: HlsConfig) -> tuple[Finding, ...]:
+    """Refuse with InputError what would fail; return the notes."""
     notes = []
     for finding in findings(network, config):
         if finding.fatal:
@@ -48,7 +45,7 @@ def check_project(network: Network, config: HlsConfig, memory_mb: float | None =
         notes.append(finding)
     forecast = project_forecast(network, config)
     if config.part.startswith(tuple(PARTS)):
-        check_forecast(forecast, config, memory_mb)
+        check_part(forecast, config)
         _check_blocks(forecast, config)
     return tuple(notes)
 
@@ -56,7 +53,7 @@ def check_project(network: Network, config: HlsConfig, memory_mb: float | None =
 def findings(network: Network, config: HlsConfig) -> list[Finding]:
     """All that is predicted from backend, io_type, strategy and reuse factors, fatal ones first."""
     backend, rows = BACKENDS[config.backend], products(network, config)
-    found = [*_refused(config, rows), *_unknown_layers(network, config)]
+    found = [*_refused(config, rows), *_unknown_layers(network, config), *_leaky_layers(network, config)]
     for row in rows:
         found += [*_unrolled(row, config), *_wrong(row, config), *_changed(row, config)]
     named = {row.name for row in rows}
@@ -106,6 +103,21 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
             f"backend {config.backend}, which has no code for {names} and would leave it out",
             f"layers of {', '.join(sorted(known & set(HLS4ML_CLASS.values())))}",
             "take another backend, or a network of these",
+            True,
+        )
+    ]
+
+
+def _leaky_layers(network: Network, config: HlsConfig) -> list[Finding]:
+    leaky = [layer.name for layer in network.layers if layer.quantizer is not None and layer.quantizer.negative_slope]
+    if not leaky or BACKENDS[config.backend].leaky:
+        return []
+    others = " or ".join(name for name, row in BACKENDS.items() if row.leaky and not row.needs)
+    return [
+        Finding(
+            f"backend {config.backend} with the leaky ReLU {leaky[0]}, whose words it does not take as asked",
+            "plain ReLU",
+            f"take slope 0, or hls.backend {others}",
             True,
         )
     ]
@@ -182,12 +194,19 @@ def _changed(row: Product, config: HlsConfig) -> list[Finding]:
 
 
 def _check_blocks(forecast: ProjectForecast, config: HlsConfig) -> None:
-    """Refuse more DSP or block RAM than the part has."""
+    """Refuse more block RAM than the part has, and more multipliers than its DSPs or its LUTs make."""
     chip = part(config.part)
-    for name, wanted, there in (("DSP", forecast.dsp, chip.dsp), ("BRAM_18K", forecast.bram_18k, chip.bram_18k)):
-        if wanted > there:
-            raise InputError(
-                f"the network is too large for the part: about {wanted:,} {name} predicted",
-                f"at most the {there:,} {name} of {config.part}",
-                "take a larger reuse factor, fewer filters or fewer bits",
-            )
+    few = "take a larger reuse factor, fewer filters or fewer bits"
+    if forecast.dsp > chip.dsp and forecast.lut_without_dsp > chip.lut:
+        raise InputError(
+            f"the network is too large for the part: about {forecast.dsp:,} DSP predicted, or "
+            f"{forecast.lut_without_dsp:,} LUT without",
+            f"at most the {chip.dsp:,} DSP or {chip.lut:,} LUT of {config.part}",
+            few,
+        )
+    if forecast.bram_18k > chip.bram_18k:
+        raise InputError(
+            f"the network is too large for the part: about {forecast.bram_18k:,} BRAM_18K predicted",
+            f"at most the {chip.bram_18k:,} BRAM_18K of {config.part}",
+            few,
+        )

@@ -6,9 +6,12 @@ Lower bounds of the clocks, from how hls4ml 1.3 loops:
     io_stream     layer: one clock a pixel that comes in, and in resource strategy reuse factor clocks a pixel that goes
                   out (in latency strategy reuse factor clocks a pixel that comes in); event and next event: the largest
 
-Resources: with reuse factor 1 a product has a constant weight and becomes adders (hls/preflight.py); beyond it each
-multiplier takes one DSP, its weights lie in block RAM, reuse factor words deep. io_stream adds a line buffer of shift
-registers a convolution and one FIFO a layer, as deep as its pixels (hls4ml's default).
+Resources: with reuse factor 1 a product has a constant weight and becomes adders (hls/preflight.py). Beyond it the
+vendor's tool chooses what a multiplier becomes, by widths and pragmas: between one DSP each (`dsp`; none for a factor
+of one bit, which is a gate) and LUT alone, about input_bits x weight_bits each (`lut_without_dsp`; an array of partial
+products, one LUT a bit). Neither bound is a synthesis. Weights of strategy resource lie in block RAM, reuse factor
+words deep. io_stream adds a line buffer of shift registers a convolution and one FIFO a layer, as deep as its pixels
+(hls4ml's default). Clocks are known of the backends whose loops these are: AMD's and Catapult.
 """
 
 from dataclasses import dataclass, replace
@@ -21,12 +24,14 @@ from codae_l1.hls.backends import reuse_taken, strategy_taken, valid_reuse
 from codae_l1.hls.config import HlsConfig
 from codae_l1.hls.network import Layer, Network, dyadic_fraction
 from codae_l1.hls.parts import part
-from codae_l1.hls.preflight import MB_BASE, MB_PER_LUT, SHARED, Forecast
+from codae_l1.hls.preflight import SHARED, Forecast
 
 # Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
 LARGEST_PRODUCT = 4096
 # One 18-kbit block RAM of the 7 series and UltraScale+ as simple dual port: words, bits of a word (AMD UG573).
 _BRAM_DEPTH, _BRAM_WIDTH = 512, 36
+# Backends whose loops the clocks are of.
+TIMED = ("Vitis", "Vivado", "Catapult")
 # Length of one shift register in a LUT (AMD UG574).
 _SHIFT_REGISTER = 32
 
@@ -64,13 +69,16 @@ class Product:
 class ProjectForecast(Forecast):
     """Forecast of an hls4ml project; multiplications: multipliers at once, as in Forecast.
 
-    dsp, bram_18k: predicted. interval_cycles: clocks between two events, latency_cycles: of one event; at least.
+    dsp, lut: where every multiplier is a DSP; lut_without_dsp: where none is. bram_18k: predicted.
+    interval_cycles_forecast: clocks between two events, latency_cycles_forecast: of one event; at least; None where
+    the backend's loops are not known.
     """
 
     dsp: int
+    lut_without_dsp: int
     bram_18k: int
-    interval_cycles: int
-    latency_cycles: int
+    interval_cycles_forecast: int | None
+    latency_cycles_forecast: int | None
 
 
 def products(network: Network, config: HlsConfig) -> list[Product]:
@@ -130,14 +138,16 @@ def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
     """Predict the cost of the hls4ml project that `config` asks for."""
     rows, stream = products(network, config), config.io_type == "io_stream"
     cycles = [_cycles(row, stream) for row in rows] or [1]
-    lut, dsp, bram = 0.0, 0, 0
+    lut, multipliers_lut, dsp, bram = 0.0, 0, 0, 0
     for row in rows:
         adders = row.multipliers * (row.input_bits + 2) * SHARED
         if row.reuse == 1:
             lut += adders * (row.weight_bits + 1) / 3
         else:
-            dsp += row.multipliers
             lut += adders
+            multipliers_lut += row.multipliers * row.input_bits * row.weight_bits
+            dsp += row.multipliers if min(row.input_bits, row.weight_bits) > 1 else 0
+        if row.reuse > 1 and row.strategy == "resource":
             bram += _blocks(row.reuse, row.multipliers * row.weight_bits)
         lut += row.n_out * row.at_once * 2 * row.output_bits
         lut += row.buffered * row.input_bits * ceil(row.columns / _SHIFT_REGISTER)
@@ -146,10 +156,11 @@ def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
         widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
         bram += sum(_blocks(prod(s[:-1]), s[-1] * w) for s, w in list(zip(shapes, widths, strict=True))[1:-1])
     parameters = sum(layer.kernel.size + layer.kernel.shape[-1] for layer in network.layers if layer.kernel is not None)
-    multipliers, memory = sum(row.multipliers for row in rows), round(MB_BASE + MB_PER_LUT * lut)
-    latency = max(cycles) if stream else sum(cycles)
+    multipliers = sum(row.multipliers for row in rows)
     largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
-    return ProjectForecast(multipliers, parameters, round(lut), memory, largest, dsp, bram, max(cycles), latency)
+    clocks = (max(cycles), max(cycles) if stream else sum(cycles)) if config.backend in TIMED else (None, None)
+    costs = round(lut), largest, dsp, round(lut + multipliers_lut), bram
+    return ProjectForecast(multipliers, parameters, *costs, *clocks)
 
 
 def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:

@@ -130,7 +130,7 @@ def build_vhdl(
 ) -> dict[str, Any]:
     """Records of a network -> its pipeline in VHDL with a testbench; return design.json. Needs no GHDL."""
     say = progress or (lambda done, total, text: None)
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, ("project.json", "design.json")) as temporary:
         say(0, 2, "tracing the network into adders")
         comb, layers = trace(network, config)
         say(1, 2, f"writing the VHDL of {len(comb.ops)} operations")

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from codae_l1.data.errors import InputError, ToolError
+from codae_l1.hls import hls4ml_project
 from codae_l1.hls.backends import BACKENDS, known_classes
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.effective import effective_table
+from codae_l1.hls.effective import check_words, effective_table
 from codae_l1.hls.hls4ml_project import HlsProject, convert, firmware_network, write_project
 from codae_l1.hls.mismatch import adversarial_counts, compare
 from codae_l1.hls.project_check import check_project
 from codae_l1.hls.project_forecast import products, project_forecast
+from codae_l1.hls.vhdl import build_vhdl
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
 from codae_l1.quantization.precision import LayerPrecision
 
@@ -128,7 +130,7 @@ def test_a_project_converted_again_is_the_new_one(firmware, tmp_path, quick_comp
     # All pixels at once: hls4ml pipelines the whole network, and nothing is left to say of it.
     assert (second.design["pipeline_style"], second.design["differences"]) == ("pipeline", [])
     assert effective_table(second.design).endswith("hls4ml took all as asked.")
-    assert project_forecast(firmware_network(other)[0], HlsConfig(parallel_pixels=0)).interval_cycles == 1
+    assert project_forecast(firmware_network(other)[0], HlsConfig(parallel_pixels=0)).interval_cycles_forecast == 1
 
 
 def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_path, quick_compiler, monkeypatch):
@@ -136,14 +138,16 @@ def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_p
     config = HlsConfig(strategy="resource", reuse_factor=7, layer_reuse={"output": 3})
     project = convert(firmware, config, tmp_path / "hls4ml")
     record, shown = project.design, effective_table(project.design)
-    assert "hls4ml 1.3.0, Vitis, io_parallel, pipeline style dataflow, xcvu13p-flga2577-2-e, 5 ns" in shown
+    assert (
+        "hls4ml 1.3.0, Vitis, io_parallel, pipeline style dataflow, xcvu13p-flga2577-2-e, 5 ns less 27% that" in shown
+    )
     assert "conv1: asked for reuse factor 7, hls4ml took 6." in shown
     assert "output: asked for" not in shown
     assert "conv1 computes 1 of its pixels at once, so events may follow each other every 54 clocks at best" in shown
     assert record["asked"]["reuse_factor"] == {"conv1": 7, "dense1": 7, "output": 3}
     row = next(row for row in record["layers"] if row["name"] == "conv1")
     assert (row["strategy"], row["reuse_factor"], row["interval"]) == ("resource", 6, 54)
-    assert project_forecast(firmware_network(firmware)[0], config).interval_cycles == 54
+    assert project_forecast(firmware_network(firmware)[0], config).interval_cycles_forecast == 54
     # Weights beside the code are found where the project is now.
     assert record["weights"] == "firmware/weights"
     moved = shutil.move(tmp_path / "hls4ml", tmp_path / "moved")
@@ -155,15 +159,45 @@ def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_p
         HlsProject(moved)
 
 
-def test_a_word_that_hls4ml_changes_and_a_layer_it_drops_are_said():
-    from codae_l1.hls.effective import differences
-
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fixed<6,3,RND_CONV,SAT>", r"layer a: asked for words fixed<6,3,RND_CONV,SAT>, hls4ml took fixed<6,3,TRN,W"),
+        (
+            "fixed<7,3>",
+            r"layer a: asked for words fixed<7,3>, hls4ml took fixed<6,3,TRN,WRAP,0>; expected the words th",
+        ),
+        (None, r"layer a: asked for words fixed<6,3>, hls4ml removed the layer; expected .*; take another backend"),
+    ],
+)
+def test_a_word_that_hls4ml_changes_or_a_layer_it_drops_is_an_error(word, message):
     rows = [{"name": "a", "result": "fixed<6,3,TRN,WRAP,0>"}, {"name": "b", "result": "uint<4>"}]
-    words = {"a": "fixed<6,3,RND_CONV,SAT>", "b": "ufixed<4,4>", "c": "fixed<2,1>"}
-    assert differences(rows, words, "pipeline", HlsConfig()) == [
-        "a: asked for words fixed<6,3,RND_CONV,SAT>, hls4ml took fixed<6,3,TRN,WRAP,0>.",
-        "c: hls4ml removed the layer, whose word was to be fixed<2,1>.",
-    ]
+    check_words(rows, {"a": "fixed<6,3>", "b": "ufixed<4,4>"})
+    with pytest.raises(ToolError, match=message):
+        check_words(rows[word is None :], {"b": "ufixed<4,4>", "a": word or "fixed<6,3>"})
+
+
+def test_a_conversion_with_a_changed_word_leaves_nothing(firmware, tmp_path, quick_compiler, monkeypatch):
+    words = hls4ml_project._asked_words
+
+    def other(network):
+        return words(network) | {"no_such_layer": "fixed<2,1>"}
+
+    monkeypatch.setattr(hls4ml_project, "_asked_words", other)
+    with pytest.raises(ToolError, match="layer no_such_layer: asked for words fixed<2,1>, hls4ml removed the layer"):
+        convert(firmware, HlsConfig(), tmp_path / "hls4ml")
+    assert list(tmp_path.glob("hls4ml*")) == []
+
+
+def test_a_user_s_folder_is_not_replaced_by_a_library_function(firmware, tmp_path, quick_compiler):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    network, output = firmware_network(firmware)
+    with pytest.raises(InputError, match=r"thesis holds other files \(thesis.tex\)"):
+        convert(firmware, HlsConfig(), tmp_path / "thesis")
+    with pytest.raises(InputError, match=r"thesis holds other files \(thesis.tex\)"):
+        build_vhdl(network, output, HlsConfig(), tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_compiler_that_fails_on_another_backend_leaves_its_log(firmware, tmp_path, monkeypatch):

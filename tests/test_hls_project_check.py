@@ -10,7 +10,7 @@ from codae_l1.data.errors import InputError
 from codae_l1.data.words import WordType
 from codae_l1.hls.backends import BACKENDS, reuse_taken
 from codae_l1.hls.config import HlsConfig
-from codae_l1.hls.network import Interval, Layer, Network
+from codae_l1.hls.network import Interval, Layer, Network, Quantizer
 from codae_l1.hls.parts import Part
 from codae_l1.hls.project_check import check_project, findings
 from codae_l1.hls.project_forecast import fastest_reuse, products, project_forecast
@@ -28,6 +28,10 @@ def network(*kernels, shape=(6, 6, 1), kind="conv"):
         interval = Interval(-32.0, 32.0, 0.5)
         layers.append(Layer(f"{name}{i + 1}", name, x, interval, kernel=weights, bias=np.zeros(kernel[-1])))
     return Network("counts", WORD, shape, tuple(layers))
+
+
+def clocks(forecast):
+    return forecast.interval_cycles_forecast, forecast.latency_cycles_forecast
 
 
 SMALL = network((3, 3, 1, 4), (64, 2))
@@ -73,9 +77,9 @@ def asked(backend="Vitis", **given):
         ),
         (SMALL, asked(layer_reuse={"conv9": 2}), r"hls.layer_reuse.conv9; expected one of conv1, dense2; rename"),
         (  # Multipliers.
-            network((1000, 50), shape=(1000,)),
-            HlsConfig(part="xc7z020", strategy="resource", reuse_factor=200),
-            r"too large for the part: about 250 DSP predicted; expected at most the 220 DSP of xc7z020; take a",
+            network((1000, 100), (100, 40), shape=(1000,)),
+            HlsConfig(part="xc7z020", strategy="resource", reuse_factor=25, layer_reuse={"dense2": 1}),
+            r"about 4,000 DSP predicted, or 110,240 LUT without; expected at most the 220 DSP or 53,200 LUT of xc7z020",
         ),
     ],
 )
@@ -123,9 +127,21 @@ def test_a_convolution_shared_beyond_its_kernel_is_refused(backend):
     assert fastest_reuse(both, dataclasses.replace(beyond, parallel_pixels=0)) == {"conv1": 30, "dense2": 98}
 
 
-def test_memory_is_predicted():
-    with pytest.raises(InputError, match=r"needs about [\d,]+ MB; expected at most 80% of its 100 MB"):
-        check_project(SMALL, HlsConfig(), memory_mb=100)
+def test_the_memory_of_yosys_refuses_no_hls_project(monkeypatch):
+    monkeypatch.setattr("codae_l1.hls.preflight._memory_mb", lambda: 100)
+    assert check_project(SMALL, HlsConfig()) == ()
+
+
+def test_catapult_with_a_leaky_relu_is_refused():
+    leaky = Quantizer(True, WordType(True, 3, 2, "RND_CONV", "SAT"), 0.25)
+    act = Layer("act", "activation", (4, 4, 4), Interval(-2.0, 7.75, 0.25), quantizer=leaky)
+    records = dataclasses.replace(SMALL, layers=(SMALL.layers[0], act))
+    with pytest.raises(
+        InputError,
+        match=r"backend Catapult with the leaky ReLU act, .*; expected plain ReLU; take slope 0, or hls.back",
+    ):
+        check_project(records, asked("Catapult"))
+    assert check_project(records, asked("Vivado")) == ()
 
 
 @pytest.mark.parametrize(
@@ -164,15 +180,27 @@ def test_a_plain_project_has_nothing_to_say_of_it():
 def test_the_forecast_counts_multipliers_memories_and_clocks():
     latency = project_forecast(SMALL, HlsConfig())
     assert (latency.multiplications, latency.parameters) == (9 * 4 + 64 * 2, 36 + 4 + 128 + 2)
-    assert (latency.dsp, latency.bram_18k, latency.interval_cycles, latency.latency_cycles) == (0, 0, 16, 17)
+    assert (latency.dsp, latency.bram_18k, *clocks(latency)) == (0, 0, 16, 17)
     shared = project_forecast(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64}))
-    assert (shared.dsp, shared.interval_cycles, shared.latency_cycles) == (12 + 2, 64, 16 * 3 + 64)
+    assert (shared.dsp, *clocks(shared)) == (12 + 2, 64, 16 * 3 + 64)
+    # Without DSPs a product of words of 8 bits with weights of 2 bits is one LUT a pair of bits.
+    assert shared.lut_without_dsp - shared.lut == (12 + 2) * 8 * 2
     # dense2: 64 words of two 2-bit weights, one half block; conv1's three words become LUTs.
     assert shared.bram_18k == 1
     stream = HlsConfig(io_type="io_stream", strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64})
     found = project_forecast(SMALL, stream)
-    assert (found.interval_cycles, found.latency_cycles) == (36 + 16 * 3, 36 + 16 * 3)
+    assert clocks(found) == (36 + 16 * 3, 36 + 16 * 3)
     assert shared.lut < latency.lut
+    # Only strategy resource keeps weights in memories.
+    assert project_forecast(SMALL, HlsConfig(reuse_factor=64)).bram_18k == 0
+
+
+def test_a_mask_is_multiplied_by_gates_and_other_vendors_clocks_are_not_forecast():
+    mask = dataclasses.replace(SMALL, input_word=WordType(False, 1, 0))
+    shared = HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64})
+    assert project_forecast(mask, shared).dsp == 2
+    assert clocks(project_forecast(SMALL, asked("oneAPI"))) == (None, None)
+    assert clocks(project_forecast(network((30, 2), shape=(30,)), asked("Libero"))) == (None, None)
 
 
 def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
@@ -191,7 +219,7 @@ def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
         project_forecast(wide, HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=h))
         for h in halves
     ]
-    assert all(other.dsp > 220 or other.interval_cycles == forecast.interval_cycles for other in slower)
+    assert all(other.dsp > 220 or clocks(other) == clocks(forecast) for other in slower)
     monkeypatch.setattr("codae_l1.hls.project_forecast.part", lambda name: Part(name, 100, 200, 10, 10, 0))
     with pytest.raises(InputError, match=r"no reuse factor fits; expected one that fits xc7z020; take fewer filters"):
         fastest_reuse(wide, config)
