@@ -137,6 +137,20 @@ class _Retimed:
         return stage, wire, width, bool(signed), scale * 2.0**-fraction, offset
 
 
+def shown_layers(wires: np.ndarray, layers: dict[str, Any]) -> dict[str, slice]:
+    """Layer -> the part of the WIRE records that is its own, of the layers whose values all have a wire.
+
+    layers: name -> shape, in order.
+    """
+    found, start = {}, 0
+    for name, shape in layers.items():
+        part = slice(start, start + int(np.prod(shape)))
+        if (wires["stage"][part] != _NOWHERE).all():
+            found[name] = part
+        start = part.stop
+    return found
+
+
 class ProbedSimulation:
     """The folder's Verilog, compiled once more in a place of its own with every layer's wires on its ports."""
 
@@ -164,16 +178,13 @@ class ProbedSimulation:
         for start in range(0, len(words), step):
             stream = np.repeat(words[start : start + step], hold, axis=0)
             parts.append(self._library.run_clocks(stream, lanes)[hold - 1 :: hold])
-        raw = np.concatenate([np.zeros((0, lanes), np.int32), *parts])
+        raw = np.concatenate([np.zeros((0, lanes), np.int32), *parts]).astype(np.int64)
+        # Lanes are int32: an unsigned wire of all their bits must not turn negative.
+        raw[:, ~self.wires["signed"][self.shown]] &= (1 << _LANE) - 1
         values = np.tile(self.wires["offset"], (len(words), 1))
         values[:, self.shown] += raw * self.wires["scale"][self.shown]
-        layers, start = {}, 0
-        for name, shape in self.design["layers"].items():
-            part = slice(start, start + int(np.prod(shape)))
-            if (self.wires["stage"][part] != _NOWHERE).all():
-                layers[name] = values[:, part].reshape(-1, *shape)
-            start = part.stop
-        return layers
+        parts = shown_layers(self.wires, self.design["layers"])
+        return {name: values[:, part].reshape(-1, *self.design["layers"][name]) for name, part in parts.items()}
 
     def _write(self, build: Path, top: str) -> None:
         """The wrapper that shows the wires, and the binder that reads them."""
