@@ -4,7 +4,8 @@
 
 --backend: an hls4ml backend, or Verilog or VHDL for the multiplier-free pipeline of da4ml. Known failures are said
 before anything is converted. Where the emulation can be compiled here it is compared with QKeras, word for word, on
-test events and on inputs that make words overflow. All that is printed is in DIR/project.json (of RTL: design.json).
+test events and on inputs that make words overflow; events that differ end it with status 1. All that is printed is in
+DIR/project.json (of RTL: design.json).
 """
 
 import dataclasses
@@ -43,9 +44,11 @@ def command() -> None:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
 
     from codae_l1.hls.folders import replaceable
+    from codae_l1.hls.hls4ml_project import MARKS
 
-    replaceable(arguments.out, ("project.json", "design.json"))
+    replaceable(arguments.out, MARKS)
     run = stage.open_run(arguments.run, None)
+    outside_stages(run, arguments.out)
 
     from codae_l1.scripts.run_folder import stamp
 
@@ -56,7 +59,28 @@ def command() -> None:
     file = arguments.out / ("design.json" if language else "project.json")
     write_json(file, {**record, "stamp": stamp(run.config.seed)})
     print(text(record))
-    print(file)
+    print(file, flush=True)
+    fail_where_different([record])
+
+
+def outside_stages(run: Any, out: Path) -> None:
+    """Refuse a folder below those of the run's stages: what they made would be replaced."""
+    from codae_l1.scripts.run_folder import STAGES
+
+    for name in STAGES:
+        folder = run.path(name).resolve()
+        if out.resolve().is_relative_to(folder):
+            raise InputError(
+                f"--out {out} is in the folder of the run's stage {name}, whose artifacts would be replaced",
+                "a folder of its own",
+                f"take for example {run.folder / 'project'}",
+            )
+
+
+def fail_where_different(records: list[dict[str, Any]]) -> None:
+    """End the command with status 1 where a record's comparison counts events that differ."""
+    if any((record.get("comparison") or {}).get("different") for record in records):
+        raise SystemExit(1)
 
 
 def configuration(arguments: Any, base: Any) -> tuple[Any, str]:
@@ -137,25 +161,24 @@ def make(
         record = write_project(firmware.model, network, output, config, out, progress)
         record |= {"notes": notes, "forecast": project_forecast(network, config).as_dict()}
         executor = None if record["not_compiled"] else HlsProject(out)
-    comparison = None if executor is None else compare(firmware, executor, inputs).as_dict()
-    return record | {"comparison": comparison, "agreement": compare_text(comparison) if comparison else ""}
-
-
-def compare_text(comparison: dict[str, Any]) -> str:
-    """ "qkeras-hls: 581 events equal", or how many differ."""
-    different, n = comparison["different"], comparison["compared"]
-    return f"{comparison['pair']}: " + (f"{different} of {n} events differ" if different else f"{n} events equal")
+    if executor is None:
+        return record | {"comparison": None, "agreement": ""}
+    mismatch = compare(firmware, executor, inputs)
+    return record | {"comparison": mismatch.as_dict(), "agreement": str(mismatch)}
 
 
 def _make_rtl(
     network: Any, output: Any, config: Any, language: str, out: Path, progress: Any
 ) -> tuple[dict[str, Any], Any]:
+    from codae_l1.hls.probes import shown_layers
     from codae_l1.hls.rtl import RtlSimulation, build_rtl
     from codae_l1.hls.vhdl import VhdlSimulation, build_vhdl
 
     if language == "Verilog":
         record = build_rtl(network, network.input_word, output, config, out, progress)
-        return {**record, "language": language, "not_compiled": ""}, RtlSimulation(out, config.simulation_threads)
+        probes = list(shown_layers(np.load(out / "probes.npy"), record["layers"])) or "none"
+        record |= {"language": language, "not_compiled": "", "probes": probes}
+        return record, RtlSimulation(out, config.simulation_threads)
     record = build_vhdl(network, output, config, out, progress)
     try:
         return {**record, "not_compiled": ""}, VhdlSimulation(out, config)
@@ -172,13 +195,19 @@ def text(record: dict[str, Any]) -> str:
             f"{record['tool']}, {record['language']}: {record['operations']:,} operations in {record['stages']} stages"
         )
         lines = [head, f"{record['part']}, {record['clock_period_ns']:g} ns, a new event every clock"]
+        if "probes" in record:
+            names = record["probes"]
+            lines.append(f"layers that the simulation can show: {names if names == 'none' else ', '.join(names)}")
     else:
         lines = [effective_table(record)]
         cost = record["forecast"]
-        lines.append(
-            f"forecast, no synthesis: {cost['multiplications']:,} multipliers, an event in {cost['latency_cycles']:,} "
-            f"clocks or more, the next one after {cost['interval_cycles']:,}"
+        clocks = (
+            f"an event in {cost['latency_cycles_forecast']:,} clocks or more, the next one after "
+            f"{cost['interval_cycles_forecast']:,}"
+            if cost["interval_cycles_forecast"]
+            else f"no clocks, for the loops of {record['backend']} are not known"
         )
+        lines.append(f"forecast, no synthesis: {cost['multiplications']:,} multipliers, {clocks}")
     return "\n".join([*lines, record["not_compiled"] or record["agreement"]])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from codae_l1.data.artifact import write_json
 from codae_l1.data.errors import InputError
 from codae_l1.scripts import cli
+from codae_l1.scripts.project import fail_where_different
 
 
 def command() -> None:
@@ -37,7 +38,9 @@ def command() -> None:
     if arguments.events < 1 or arguments.reuse < 0:
         raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
     cli.import_tensorflow()
-    print(table(work(arguments)), flush=True)
+    content = work(arguments)
+    print(table(content), flush=True)
+    fail_where_different([content])
 
 
 def work(arguments: Any) -> dict[str, Any]:
@@ -126,13 +129,17 @@ def float_parameters(size: str) -> int:
 
 
 def compare(encoder: Any, project: Any, masks: np.ndarray) -> dict[str, Any]:
-    """Words of QKeras and of hls4ml's emulation on masks (N, 72, 58, 1), and seconds an event of the latter."""
-    expected, started = encoder.predict_words(masks)[0], time.process_time()
+    """QKeras and hls4ml's emulation on masks (N, 72, 58, 1): what `Mismatch` says, and seconds an event of hls4ml."""
+    from codae_l1.hls import mismatch
+    from codae_l1.hls.encoders import read_encoder
+
+    started = time.process_time()
     words = project.predict_words(masks)
     seconds = (time.process_time() - started) / len(masks)
-    different = int((words != expected.reshape(words.shape)).any(axis=1).sum())
-    found = {"events": len(masks), "different": different, "distinct_words": len(np.unique(words))}
-    return found | {"cpu_seconds_per_event": round(seconds, 4)}
+    output = encoder.words[encoder.outputs[0]]
+    found = mismatch.compare(mismatch.QKerasNetwork(encoder.model, read_encoder(encoder), output), project, masks)
+    says = {"agreement": str(found), "distinct_words": len(np.unique(words))}
+    return {**found.as_dict(), **says, "cpu_seconds_per_event": round(seconds, 4)}
 
 
 def table(content: dict[str, Any]) -> str:
@@ -142,17 +149,20 @@ def table(content: dict[str, Any]) -> str:
     for row in content["layers"]:
         cells = (row["name"], f"{row['n_in'] * row['n_out']:,}", row["pixels"], row["reuse"], row["multipliers"])
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    cost = f"{forecast['dsp']:,} DSP, {forecast['lut']:,} LUT, {forecast['bram_18k']:,} BRAM_18K"
+    cost = f"{forecast['dsp']:,} DSP and {forecast['lut']:,} LUT, or {forecast['lut_without_dsp']:,} LUT without DSP, "
+    cost += f"{forecast['bram_18k']:,} BRAM_18K"
     lines += ["", f"Forecast for {content['part']}, no synthesis: {cost}; an event takes at least"]
     micro = forecast["latency_cycles"] * period / 1000
-    lines[-1] += f" {forecast['latency_cycles']:,} clocks = {micro:.1f} us at {period:g} ns, the next one follows after"
-    lines[-1] += f" {forecast['interval_cycles']:,} clocks at the earliest."
+    lines[-1] += (
+        f" {forecast['latency_cycles_forecast']:,} clocks = {micro:.1f} us at {period:g} ns, the next one follows after"
+    )
+    lines[-1] += f" {forecast['interval_cycles_forecast']:,} clocks at the earliest."
     lines.append(f"{content['float_parameters']:,} parameters in float, {forecast['parameters']:,} in one group.")
     if "comparison" in content:
         found = content["comparison"]
         lines.append(
-            f"Emulation: {found['different']} of {found['events']} events differ from QKeras; built in "
-            f"{content['build_seconds']:.0f} s, {found['cpu_seconds_per_event']:.3g} s of CPU time an event."
+            f"Emulation: {found['agreement']}; built in {content['build_seconds']:.0f} s, "
+            f"{found['cpu_seconds_per_event']:.3g} s of CPU time an event."
         )
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """Commands project, backends and published_f_m on a tiny firmware: what they print, store and refuse."""
 
+import dataclasses
 import os
 import stat
 import sys
@@ -11,6 +12,7 @@ import pytest
 from codae_l1.data.artifact import read_json, write_json
 from codae_l1.data.errors import InputError, ToolError
 from codae_l1.hls.config import HlsConfig
+from codae_l1.hls.mismatch import LayerDifference, Mismatch
 from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
 from codae_l1.scripts import backends, project, published_f_m
 from codae_l1.scripts.run_config import RunConfig
@@ -70,6 +72,89 @@ def test_a_folder_of_other_files_is_not_replaced(run, tmp_path, monkeypatch):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("place", ["convert/hls4ml", "quantize", "synthesize/rtl/new"])
+def test_a_folder_of_the_run_s_stages_is_not_replaced(run, monkeypatch, place):
+    (run / "convert" / "hls4ml").mkdir(parents=True, exist_ok=True)
+    (run / "convert" / "hls4ml" / "project.json").write_text("{}")
+    stage = place.split("/")[0]
+    words = rf"is in the folder of the run's stage {stage}, whose artifacts would be replaced; .*tiny/project"
+    if place == "quantize":
+        words += "|holds other files"
+    with pytest.raises(InputError, match=words):
+        call(monkeypatch, project.command, "--run", run, "--out", run / place)
+    with pytest.raises(InputError, match=rf"is in the folder of the run's stage {stage}"):
+        call(monkeypatch, backends.command, "--run", run, "--out", run / place)
+    assert (run / "convert" / "hls4ml" / "project.json").read_text() == "{}"
+
+
+def broken(a, b, counts):
+    """A comparison that finds the layer dense1 and two events that differ."""
+    return Mismatch("qkeras-hls", len(counts), 2, 3, LayerDifference("dense1", 40, 5, 0.5), ())
+
+
+@pytest.mark.parametrize("command", [project.command, backends.command])
+def test_events_that_differ_end_the_command_and_name_the_layer(run, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr("codae_l1.hls.mismatch.compare", broken)
+    words = ["--backend", "Vitis"]
+    if command is backends.command:
+        words = ["--backends", "Vitis", "--strategies", "latency", "--io", "io_parallel"]
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, command, "--run", run, "--out", tmp_path / "out", "--events", "3", *words)
+    assert stop.value.code == 1
+    assert "events differ, worst 3 LSB, first in layer dense1 (5 of 40 values)" in capsys.readouterr().out
+
+
+def test_a_published_f_m_that_differs_fails():
+    with pytest.raises(SystemExit, match="1"):
+        project.fail_where_different([{"comparison": None}, {}, {"comparison": {"different": 1}}])
+    project.fail_where_different([{"comparison": {"different": 0}}, {"comparison": None}])
+
+
+def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, tmp_path, monkeypatch):
+    made = []
+
+    def make(firmware, config, language, out, inputs):
+        made.append((config.clock_period_ns, len(inputs)))
+        return {"not_compiled": "", "comparison": {"compared": len(inputs), "different": 0}, "agreement": ""}
+
+    monkeypatch.setattr(backends, "make", make)
+    firmware = FirmwareModel.load(run / "quantize" / "f_m.npz")
+    given = {"backend": "Verilog", "io": "io_parallel", "strategy": "distributed_arithmetic", "reuse": ["1"]}
+    (tmp_path / "out").mkdir()
+
+    def one(config, firmware, inputs, commit):
+        return backends.one(config, firmware, inputs, given, tmp_path / "out", {"commit": commit})
+
+    inputs, config = np.zeros((3, 18, 15, 1), np.int64), HlsConfig()
+    assert one(config, firmware, inputs, "a")["stamp"] == {"commit": "a"}
+    # Another commit of the same code, another number of jobs: nothing to make.
+    again = one(dataclasses.replace(config, jobs=1), firmware, inputs, "b")
+    assert (again["stamp"], len(made)) == ({"commit": "a"}, 1)
+    other = dataclasses.replace(config, clock_period_ns=4.0)
+    assert one(other, firmware, inputs, "b")["stamp"] == {"commit": "b"}
+    assert one(other, firmware, np.zeros((4, 18, 15, 1), np.int64), "b")["compared"] == 4
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    firmware.model.set_weights([w + 1 for w in firmware.model.get_weights()])
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    monkeypatch.setattr("codae_l1.scripts.run_folder.code_of", lambda layers: "another code")
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    assert made == [(5.0, 3), (4.0, 3), (4.0, 4), (4.0, 4), (4.0, 4), (4.0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--reuse", "fast"), r"--reuse fast; expected a whole number"),
+        (("--reuse", "conv1=3"), r"--reuse conv1=3; expected a whole number >= 1, of all layers"),
+        (("--reuse", "0"), r"--reuse 0; expected a whole number >= 1"),
+        (("--events", "-1"), r"--events -1; expected a number >= 1"),
+    ],
+)
+def test_mistakes_of_the_table_are_said_before_anything_is_read(run, tmp_path, monkeypatch, arguments, words):
+    with pytest.raises(InputError, match=words):
+        call(monkeypatch, backends.command, "--run", run, "--out", tmp_path / "out", *arguments)
+
+
 def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monkeypatch, capsys):
     def no_ghdl():
         raise ToolError("no ghdl on PATH", "GHDL", "install it")
@@ -102,13 +187,13 @@ def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
 def test_the_published_f_m_streams_word_for_word(tmp_path, monkeypatch, capsys):
     call(monkeypatch, published_f_m.command, "--size", "tiny", "--out", tmp_path / "published", "--events", "3")
     content, printed = read_json(tmp_path / "published" / "published.json"), capsys.readouterr().out
-    assert content["comparison"]["events"] == 5
+    assert content["comparison"]["compared"] == 5
     assert content["comparison"]["different"] == 0
     assert content["comparison"]["distinct_words"] > 2
     assert content["project"]["io_type"] == "io_stream"
     assert {row["name"] for row in content["layers"]} == {"level0", "level1", "level2", "level3", "z_m"}
-    assert content["forecast"]["interval_cycles"] >= 72 * 58
-    assert "Emulation: 0 of 5 events differ from QKeras" in printed
+    assert content["forecast"]["interval_cycles_forecast"] >= 72 * 58
+    assert "Emulation: qkeras-hls: 5 events equal; built in " in printed
     assert "Forecast for xcvu13p-flga2577-2-e, no synthesis: " in printed
     # The reuse factors found are those that hls4ml takes.
     taken = {row["name"]: row["reuse_factor"] for row in content["project"]["layers"] if "reuse_factor" in row}
