@@ -36,6 +36,11 @@ def command() -> None:
     parser.add_argument("--events", type=int, default=2048, help="QCD events an epoch")
     parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
     arguments = parser.parse_args()
+    if arguments.hls:
+        from codae_l1.hls.verilator import find_compiler
+
+        # Said before hours of training, not behind them.
+        find_compiler()
     run = stage.open_run(arguments.run, None)
     run.require("train")
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
@@ -70,10 +75,11 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
         part: {io: encoder_forecast(part, codae.config, config, io).as_dict() for io in ("io_parallel", "io_stream")}
         for part in config.encoders
     }
-    if arguments.hls:
-        content["hls4ml"] = hls(trained.encoders, run.config.hls, track_mask(test.images), out)
     content["stamp"] = stamp(run.config.seed)
     write_json(out / "encoders.json", content)
+    if arguments.hls:
+        content["hls4ml"] = hls(trained.encoders, run.config.hls, track_mask(test.images), out)
+        write_json(out / "encoders.json", content)
     with whole_file(out / "encoders.md") as temporary:
         temporary.write_text(table(content) + "\n")
     return content

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.artifact import read_json
+from codae_l1.data.errors import ToolError
 from codae_l1.data.events import QCD
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
@@ -134,3 +135,21 @@ def test_a_codvae_s_encoders(quantize):
     assert "kl" in content["scores"]
     assert "outputs z_r_word, softplus_word" in content["hls4ml"]["f_r"]["refused"]
     assert not (folder / "f_m.npz").exists()
+
+
+def test_without_a_compiler_nothing_is_trained_in_vain(quantize, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ToolError, match=r"no C\+\+ compiler on PATH; expected g\+\+ or clang"):
+        quantize(CoDAE(TINY), "--encoders", "f_r", "--hls")
+    assert not (tmp_path / "run" / "encoders").exists()
+
+
+def test_what_was_trained_is_kept_when_hls4ml_stops(quantize, monkeypatch, tmp_path):
+    def stop(*arguments):
+        raise RuntimeError("hls4ml crashed")
+
+    monkeypatch.setattr(encoders, "hls", stop)
+    with pytest.raises(RuntimeError, match="hls4ml crashed"):
+        quantize(CoDAE(TINY), "--encoders", "f_m", "--hls")
+    assert "mse" in read_json(tmp_path / "run" / "encoders" / "encoders.json")["scores"]
