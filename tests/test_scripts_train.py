@@ -111,7 +111,7 @@ def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch
     [
         (
             ("--model", "vae"),
-            "model 'vae'; expected one of codae, codvae, dirichlet, qcd_or_what, cct, cct_three_class",
+            "model 'vae'; expected one of codae, codvae, dirichlet, qcd_or_what, raw_ae, cct, cct_three_class",
         ),
         (
             ("--model", "cct"),
