@@ -15,7 +15,7 @@ import numpy as np
 
 from codae_l1.data.errors import InputError
 from codae_l1.data.events import QCD
-from codae_l1.models.evaluation import tpr_at_fpr
+from codae_l1.models.evaluation import binomial_error, tpr_at_fpr
 from codae_l1.models.rates import accepted_cross_section, background_rate, sample_rates
 
 # Accept bits fit one integer of C++.
@@ -133,7 +133,9 @@ def _share_point(
     """Threshold at a share of the QCD events, each counted once; section: accepted cross section [pb], or why none."""
     qcd = scores[signal == QCD]
     own = tpr_at_fpr(qcd, qcd, fpr)
-    facts = {"asked_fpr": fpr, "fpr": own.value, "fpr_error": own.error, "reason": own.reason, "tpr": None}
+    # Binomial: of two bootstraps of the same events the threshold's would count twice.
+    error = None if own.value is None else binomial_error(own.value, len(qcd))
+    facts = {"asked_fpr": fpr, "fpr": own.value, "fpr_error": error, "reason": own.reason, "tpr": None}
     facts |= {"luminosity_cm2s": luminosity, "rate_khz": None, "error_khz": None, "rate_reason": own.reason}
     facts |= _of_total(None, None)
     if own.threshold is not None and own.threshold <= qcd.min():

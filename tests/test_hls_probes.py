@@ -39,7 +39,7 @@ def test_every_layer_of_a_pipeline_of_stages_is_qkeras(firmware, tmp_path):
     assert list(layers) == SHOWN
     for name, values in layers.items():
         np.testing.assert_array_equal(values.reshape(60, -1), expected[name].reshape(60, -1), err_msg=name)
-    assert len(np.unique(layers["output_word"])) > 5
+    assert len(np.unique(layers["output_word"])) >= 5
 
 
 SHOWN = ["conv1", "conv1_relu", "flatten", "dense1", "dense1_relu", "output", "output_word"]
