@@ -139,7 +139,7 @@ def compare(
     rows = []
     for i, (part, (function, inputs)) in enumerate(keras_parts(model, masks).items()):
         expected = function(*inputs).numpy()
-        rows.append({"part": part, "kind": "keras", **_speeds(lambda *x, f=function: f(*x).numpy(), inputs)})
+        rows.append({"part": part, "kind": "keras", **_speeds(lambda *x, f=function: f(*x).numpy(), inputs, BATCHES)})
         for kind in get_args(Kind):
             lite = convert(function, calibration[part][1], kind)
             if folder is not None:
@@ -150,13 +150,13 @@ def compare(
                 "largest_difference": float(np.abs(found - expected).max()),
                 "correlation": float(np.corrcoef(found.ravel(), expected.ravel())[0, 1]),
             }
-            rows.append({"part": part, "kind": kind, **difference, **_speeds(lite, inputs)})
+            rows.append({"part": part, "kind": kind, **difference, **_speeds(lite, inputs, BATCHES)})
         if progress:
             progress(i + 1, len(PARTS), part)
     return rows
 
 
-def _speeds(function: Callable, inputs: list[np.ndarray], sizes: tuple[int, ...] = BATCHES) -> dict[str, float]:
+def _speeds(function: Callable, inputs: list[np.ndarray], sizes: tuple[int, ...]) -> dict[str, float]:
     """CPU milliseconds an event, all threads together, in calls of each batch size."""
     speeds = {}
     for size in sizes:
