@@ -152,7 +152,7 @@ def table(content: dict[str, Any]) -> str:
     cost = f"{forecast['dsp']:,} DSP and {forecast['lut']:,} LUT, or {forecast['lut_without_dsp']:,} LUT without DSP, "
     cost += f"{forecast['bram_18k']:,} BRAM_18K"
     lines += ["", f"Forecast for {content['part']}, no synthesis: {cost}; an event takes at least"]
-    micro = forecast["latency_cycles"] * period / 1000
+    micro = forecast["latency_cycles_forecast"] * period / 1000
     lines[-1] += (
         f" {forecast['latency_cycles_forecast']:,} clocks = {micro:.1f} us at {period:g} ns, the next one follows after"
     )

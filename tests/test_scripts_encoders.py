@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from codae_l1.data.artifact import read_json
+from codae_l1.data.artifact import read_json, write_json
 from codae_l1.data.errors import ToolError
 from codae_l1.data.events import QCD
 from codae_l1.data.sample import SAMPLE
@@ -110,6 +110,7 @@ def quantize(monkeypatch, events, tmp_path):
     def call(model, *arguments):
         folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=model.config))
         save_codae(model, folder.path("train", "codae.keras"))
+        write_json(folder.folder / "train.json", {})
         short = ["--warm-up-steps", 10, "--epochs", 1, "--events", 32]
         words = ["--run", folder.folder, *arguments, *short]
         monkeypatch.setattr(sys, "argv", ["encoders.py", *map(str, words)])
