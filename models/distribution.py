@@ -71,7 +71,7 @@ def split(strategy: Any, *arrays: np.ndarray) -> list[Any]:
 def computing_in(model: keras.Model, precision: str) -> Iterator[None]:
     """Layers of the model's networks compute in "float32" or "bfloat16" while the block runs; variables stay float32.
 
-    Networks are the Keras models that it consists of, such as a CoDAE's f_m, f_r and decoder. Only what is traced in the
+    Networks are the Keras models that it consists of, such as f_m, f_r and decoder. Only what is traced in the
     block is changed: outside, and in saved files, the model computes as it did.
     """
     if precision == "float32":
