@@ -35,14 +35,14 @@ def shortfalls(rates: dict[str, float]) -> list[str]:
 
 
 def main() -> None:
-    from codae_l1.scripts import cli
+    from codae_l1.scripts.run import cli
 
     cli.import_tensorflow()
     import numpy as np
 
     from codae_l1.data.calorimeter import N_ETA, N_PHI
-    from codae_l1.scripts.executors import EXECUTORS, open_executor
-    from codae_l1.scripts.run_folder import RunFolder, stamp
+    from codae_l1.scripts.run.executors import EXECUTORS, open_executor
+    from codae_l1.scripts.run.folder import RunFolder, stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
@@ -85,6 +85,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from codae_l1.scripts import cli
+    from codae_l1.scripts.run import cli
 
     cli.run(main)

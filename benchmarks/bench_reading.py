@@ -32,9 +32,9 @@ def public_file(path: Path) -> Path:
     """The first shipped events in the public form."""
     import numpy as np
 
-    from codae_l1.data.public import PUBLIC_CLASSES
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.data.formats.public import PUBLIC_CLASSES
     from codae_l1.data.sample import SAMPLE
-    from codae_l1.data.store import EventFile
 
     codes = {name: code for code, name in PUBLIC_CLASSES.items()}
     with EventFile(SAMPLE) as file:
@@ -60,12 +60,12 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="*", help="public .npz files")
     files = parser.parse_args().files
 
-    from codae_l1.scripts import cli
+    from codae_l1.scripts.run import cli
 
     cli.import_tensorflow()
-    from codae_l1.data.reading import event_slices, read_events
-    from codae_l1.data.store import write_events
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.data.formats.event_file import write_events
+    from codae_l1.data.formats.reading import event_slices, read_events
+    from codae_l1.scripts.run.folder import stamp
 
     with tempfile.TemporaryDirectory() as folder:
         files = files or [public_file(Path(folder) / "public.npz")]
@@ -90,6 +90,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from codae_l1.scripts import cli
+    from codae_l1.scripts.run import cli
 
     cli.run(main)

@@ -84,10 +84,10 @@ def main() -> None:
     import numpy as np
     from keras import ops
 
-    from codae_l1.models.codae import PAPER, CoDAE
-    from codae_l1.models.distribution import create_strategy
-    from codae_l1.models.training import TrainingConfig, create_optimizer, create_steps
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.models.codae.model import PAPER, CoDAE
+    from codae_l1.models.training.distribution import create_strategy
+    from codae_l1.models.training.loop import TrainingConfig, create_optimizer, create_steps
+    from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=4, help="events a step")
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from codae_l1.scripts import cli
+    from codae_l1.scripts.run import cli
 
     cli.import_tensorflow()
     cli.run(main)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.errors import InputError
 
 QCD = "qcd"
 # Name -> mass of the scalar [GeV]; SUEP: soft unclustered energy patterns.

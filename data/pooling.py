@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
-from codae_l1.data.errors import InputError
 
 # Input -> channel of the image that it is made of.
 INPUTS = {"tracks": 0, "track_pt": 0, "ecal": 1, "hcal": 2}

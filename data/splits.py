@@ -6,7 +6,7 @@ its pile-up from one block, so two splits have no soft collision in common. Sign
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 
 SPLITS = ("train", "validation", "calibration", "test")
 # Blocks a cycle and how many of them each split has, in the order of SPLITS.

@@ -18,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
-from codae_l1.data.errors import InputError
-from codae_l1.quantization.calibration import calibrate, calibrate_input, without_ties
-from codae_l1.quantization.firmware import (
+from codae_l1.data.base.errors import InputError
+from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, without_ties
+from codae_l1.quantization.f_m.float_model import FloatModel
+from codae_l1.quantization.f_m.network import (
     FirmwareConfig,
     FirmwareModel,
     build_float,
@@ -28,9 +29,8 @@ from codae_l1.quantization.firmware import (
     input_counts,
     saturated,
 )
+from codae_l1.quantization.f_m.pruning import prune
 from codae_l1.quantization.fitting import Progress, fit
-from codae_l1.quantization.float_model import FloatModel
-from codae_l1.quantization.pruning import prune
 
 # Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
 Teacher = Callable[[np.ndarray], np.ndarray]
@@ -48,9 +48,9 @@ class DistillConfig:
     given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
     energies. copies: flipped and rolled copies of each QCD event.
     steps, qat_steps: batches of the float training and of the quantization-aware one.
-    margin, output_margin, quantile: head room and range of the calibration (quantization/calibration.py).
+    margin, output_margin, quantile: head room and range of the calibration (quantization/f_m/calibration.py).
     input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
-    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/pruning.py).
+    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
     """
 
     scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
@@ -70,7 +70,7 @@ class DistillConfig:
 
     def __post_init__(self):
         # Late: the models import Keras.
-        from codae_l1.models.scores import CODVAE_SCORES, SCORES
+        from codae_l1.models.codae.scores import CODVAE_SCORES, SCORES
 
         for name, weight in self.scores.items():
             if name not in SCORES + CODVAE_SCORES or not np.isfinite(weight):
@@ -246,7 +246,7 @@ def teacher_coefficients(
 
 def codae_teacher(model: Any, coefficients: Mapping[str, float], batch_size: int = 128) -> Teacher:
     """The sum of coefficient x score of a full model (models.scores) as a teacher."""
-    from codae_l1.models.scores import codae_scores
+    from codae_l1.models.codae.scores import codae_scores
 
     return lambda masks: combined(coefficients, codae_scores(model, masks, batch_size))
 

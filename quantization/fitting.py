@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 
 if TYPE_CHECKING:
     import keras

@@ -6,8 +6,8 @@
 It starts from the trained full model: a float student first learns the trained f_m's z_m, standardised (least squares,
 QCD only), its ranges fix the words, then QAT runs through the decoder. The student's words stay in units of z_m's
 deviation; a fixed scale and offset, outside the firmware, leads to the decoder. The component and its sign are chosen
-without labels: the one whose rank correlation with the reconstruction error on QCD is strongest (models/scores.py,
-`orientations`). The twins of the whole encoders train in situ, too: quantization/encoders_in_situ.py.
+without labels: the one whose rank correlation with the reconstruction error on QCD is strongest (models/codae/scores.py,
+`orientations`). The twins of the whole encoders train in situ, too: quantization/encoders/in_situ.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ import keras
 import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA
-from codae_l1.data.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.models.codae import MASK_SHAPE, CoDAE, with_encoders
-from codae_l1.models.scores import codae_scores, orientations
-from codae_l1.quantization.calibration import without_ties
+from codae_l1.models.codae.model import MASK_SHAPE, CoDAE, with_encoders
+from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.quantization.distill import DistillConfig, Student, learn
-from codae_l1.quantization.firmware import FirmwareConfig, FirmwareModel, input_counts
+from codae_l1.quantization.f_m.calibration import without_ties
+from codae_l1.quantization.f_m.network import FirmwareConfig, FirmwareModel, input_counts
 from codae_l1.quantization.fitting import Progress
 
 # Of a component of z_m that does not vary: it is then learnt as a constant.

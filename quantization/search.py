@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.quantization.distill import DistillConfig
-from codae_l1.quantization.firmware import ConvConfig, FirmwareConfig
-from codae_l1.quantization.precision import LayerPrecision
+from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.precision import LayerPrecision
 
 P = TypeVar("P")
 Training = Literal["distilled", "in situ"]

@@ -4,7 +4,7 @@
 
 Writes a project folder each, backends.json and the table backends.md. Called again, it goes on with what is missing or
 was made from another config, other weights, inputs or code. A combination that hls4ml cannot do is in the table with
-the reason that `codae_l1.hls.project_check` gives; events that differ end the command with status 1.
+the reason that `codae_l1.hls.hls4ml.check` gives; events that differ end the command with status 1.
 """
 
 import argparse
@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json, whole_file, write_json
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError, ToolError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json, whole_file, write_json
 from codae_l1.scripts.project import (
     RTL,
     configuration,
@@ -29,11 +28,12 @@ from codae_l1.scripts.project import (
     outside_stages,
     reuse_factors,
 )
+from codae_l1.scripts.run import cli, stage
 
 
 def command() -> None:
     """Parse the arguments, make all projects, write the table."""
-    from codae_l1.hls.config import BackendName, IoType, Strategy
+    from codae_l1.hls.target.config import BackendName, IoType, Strategy
 
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage quantize done")
@@ -51,7 +51,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     outside_stages(run, arguments.out)
 
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
 
     firmware, inputs = firmware_and_inputs(run, arguments.events)
     wanted = arguments.backends or [*BackendName.__args__, *RTL]
@@ -110,7 +110,7 @@ def one(
 
 def made_from(config: Any, language: str, firmware: Any, inputs: np.ndarray) -> str:
     """SHA-256 of all that a project and its comparison depend on."""
-    from codae_l1.scripts.run_folder import LAYERS, SPEED_KEYS, code_of, versions
+    from codae_l1.scripts.run.folder import LAYERS, SPEED_KEYS, code_of, versions
 
     asked = {key: value for key, value in dump(config).items() if key not in SPEED_KEYS}
     parts = [asked, language, dump(firmware.config), versions(), code_of(LAYERS[:4]), list(inputs.shape)]

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run import cli, stage
 
 
 def command() -> None:
@@ -39,7 +39,7 @@ def command() -> None:
     names = check(arguments)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     from codae_l1.scripts import make_data
-    from codae_l1.scripts.comparison import complexity_bias, file_events, run_events
+    from codae_l1.scripts.studies.comparison import complexity_bias, file_events, run_events
 
     stage.do(run, "make_data", make_data.work)
     events = file_events(arguments.events) if arguments.events else run_events(run)
@@ -52,7 +52,7 @@ def command() -> None:
 
 def check(arguments: Any) -> list[str]:
     """The systems to compare; InputError for unknown names, systems of jets and wrong seeds."""
-    from codae_l1.models.systems import SYSTEMS
+    from codae_l1.models.systems.registry import SYSTEMS
 
     known = [name for name, system in SYSTEMS.items() if system.inputs == "events"]
     names = list(dict.fromkeys(arguments.models or known))
@@ -67,8 +67,8 @@ def check(arguments: Any) -> list[str]:
 
 def compare(run: Any, names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
     """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
-    from codae_l1.models.systems import SYSTEMS
-    from codae_l1.scripts.comparison import Part, rows_of
+    from codae_l1.models.systems.registry import SYSTEMS
+    from codae_l1.scripts.studies.comparison import Part, rows_of
 
     config = run.config.evaluation
     how = {"bootstrap": config.bootstrap, "luminosity": config.luminosity_cm2s}
@@ -97,10 +97,10 @@ def place(row: dict[str, Any]) -> int:
 
 def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
-    from codae_l1.models.system import Batch
-    from codae_l1.models.systems import SYSTEMS
-    from codae_l1.scripts.comparison import Part, timing
-    from codae_l1.scripts.scan_data import digest
+    from codae_l1.models.systems.base import Batch
+    from codae_l1.models.systems.registry import SYSTEMS
+    from codae_l1.scripts.studies.comparison import Part, timing
+    from codae_l1.scripts.studies.scan_data import digest
     from codae_l1.scripts.train import system_inputs, train_system, untrained_scores
 
     file = out / "parts" / f"{name}-seed-{seed}.npz"
@@ -129,10 +129,10 @@ def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
 
 def firmware_part(run: Any, events: Any) -> Any:
     """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
-    from codae_l1.models.macs import count_macs
-    from codae_l1.quantization.firmware import FirmwareModel, input_counts
-    from codae_l1.scripts.comparison import Part
-    from codae_l1.scripts.executors import open_executor, score
+    from codae_l1.models.evaluation.macs import count_macs
+    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+    from codae_l1.scripts.run.executors import open_executor, score
+    from codae_l1.scripts.studies.comparison import Part
 
     try:
         quantized, made = run.require("quantize"), run.require("synthesize")
@@ -156,8 +156,8 @@ def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]
     import numpy as np
 
     from codae_l1.data.events import QCD, SIGNALS
-    from codae_l1.scripts.comparison import checks
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
+    from codae_l1.scripts.studies.comparison import checks
 
     signals = {s: int(np.sum(events.signal == s)) for s in SIGNALS if s in events.signal}
     return {
@@ -176,10 +176,10 @@ def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
     """comparison.json, comparison.md and the figures; the page and its figures where one is asked for. The tables."""
     import matplotlib
 
-    from codae_l1.data.artifact import read_json, whole_file, write_json
-    from codae_l1.scripts.comparison_figures import FIGURES
-    from codae_l1.scripts.comparison_report import markdown
-    from codae_l1.scripts.figures import save_svg
+    from codae_l1.data.base.files import read_json, whole_file, write_json
+    from codae_l1.scripts.reports.comparison_figures import FIGURES
+    from codae_l1.scripts.reports.comparison_report import markdown
+    from codae_l1.scripts.reports.figures import save_svg
 
     write_json(out / "comparison.json", content)
     text = markdown(content)
@@ -210,8 +210,8 @@ def record_of(page_path: Path) -> Path:
 
 def page_of(content: dict[str, Any], page_path: Path) -> str:
     """The page that `content` makes, with links to the figures beside it."""
-    from codae_l1.scripts.comparison_figures import FIGURES
-    from codae_l1.scripts.comparison_report import page
+    from codae_l1.scripts.reports.comparison_figures import FIGURES
+    from codae_l1.scripts.reports.comparison_report import page
 
     return page(content, {title: f"{page_path.stem}-{name}.svg" for name, (title, _) in FIGURES.items()})
 

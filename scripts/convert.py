@@ -5,22 +5,22 @@ Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emul
 
 from typing import Any
 
-from codae_l1.scripts import stage
+from codae_l1.scripts.run import stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Check that the network can fit the part, convert, compile, compare."""
     import numpy as np
 
-    from codae_l1.hls.emulator import Emulator, build_emulator
-    from codae_l1.hls.hls4ml_project import convert
-    from codae_l1.hls.mismatch import adversarial_counts, compare
-    from codae_l1.hls.network import read_network
-    from codae_l1.hls.preflight import check_size
-    from codae_l1.quantization.firmware import input_counts, input_word, output_word
-    from codae_l1.scripts.cli import Progress
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.hls4ml.project import convert
+    from codae_l1.hls.network.mismatch import adversarial_counts, compare
+    from codae_l1.hls.network.records import read_network
+    from codae_l1.hls.target.size import check_size
+    from codae_l1.hls.trigger.emulator import Emulator, build_emulator
+    from codae_l1.quantization.f_m.network import input_counts, input_word, output_word
+    from codae_l1.scripts.run.cli import Progress
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.executors import open_executor
 
     firmware = open_executor(run, "qkeras")
     forecast = check_size(firmware.config, run.config.hls)

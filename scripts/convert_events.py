@@ -7,9 +7,9 @@
     python scripts/convert_events.py background.h5 --label background --out objects.h5    # ADC2021
 
 The format is told from the content. --label says what the events are where files do not. Event images become an events
-file (codae_l1.data.store), which every command reads. Jets become `relative` (N, 200, 3): eta, phi and pT relative to
+file (codae_l1.data.formats.event_file), which every command reads. Jets become `relative` (N, 200, 3): eta, phi and pT relative to
 the jet, `image` (N, bins, bins) and `is_signal`; ADC2021 becomes `particles` (N, 19, 4) and `label`; both are read by
-codae_l1.data.arrays.
+codae_l1.data.formats.arrays.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.arrays import write_arrays
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats import adc2021, top_tagging
+from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.delphes import DelphesConfig
-from codae_l1.data.reading import event_slices, format_of
-from codae_l1.data.store import EventFile, write_events
-from codae_l1.scripts import cli
+from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.formats.reading import event_slices, format_of
+from codae_l1.scripts.run import cli
 
 JET_IMAGES = {config.bins: config for config in (top_tagging.COARSE, top_tagging.FINE)}
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file, write_json
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.scripts.run import cli, stage
 
 # Scores in the table; the JSON has them all.
 SHOWN = ("mse", "invented", "block_power", "z0")
@@ -37,7 +37,7 @@ def command() -> None:
     parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
     arguments = parser.parse_args()
     if arguments.hls:
-        from codae_l1.hls.verilator import find_compiler
+        from codae_l1.hls.rtl.verilator import find_compiler
 
         # Said before hours of training, not behind them.
         find_compiler()
@@ -48,13 +48,13 @@ def command() -> None:
 
 def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
-    from codae_l1.hls.encoders import encoder_forecast
-    from codae_l1.models.codae import load_codae
-    from codae_l1.models.scores import codae_scores, orientations, track_mask
-    from codae_l1.quantization.encoders import EncoderConfig
-    from codae_l1.quantization.encoders_in_situ import train_encoders, validate
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.hls.hls4ml.encoders import encoder_forecast
+    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+    from codae_l1.quantization.encoders.in_situ import train_encoders, validate
+    from codae_l1.quantization.encoders.network import EncoderConfig
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.folder import stamp
 
     names = ("weight_bits", "word_bits", "slope", "pooling", "warm_up_steps")
     config = EncoderConfig(tuple(arguments.encoders), **{name: getattr(arguments, name) for name in names})
@@ -87,7 +87,7 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
 
 def hls(encoders: dict[Any, Any], config: Any, masks: np.ndarray, out: Path) -> dict[str, Any]:
     """Encoder -> events compared and words that differ, or why hls4ml cannot take it."""
-    from codae_l1.hls.encoders import convert_encoder
+    from codae_l1.hls.hls4ml.encoders import convert_encoder
 
     found: dict[str, Any] = {}
     for part, encoder in encoders.items():

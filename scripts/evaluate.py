@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.scripts import stage
-from codae_l1.scripts.executors import INTEGER_EXECUTORS, open_executor
+from codae_l1.scripts.run import stage
+from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor
 
-# Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/scores.py).
+# Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/codae/scores.py).
 BASELINES = ("n_tracks", "active_pixels", "block_power")
 # Every AUC of the report: full model, the score of it that is distilled, in-situ f_m, executors, baselines.
 SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, *BASELINES)
@@ -26,7 +26,7 @@ GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 
 def work(run: Any) -> dict[str, Any]:
     """Run every executor on every event, compare the words, measure the scores on the test events."""
-    from codae_l1.models.rates import sample_rates
+    from codae_l1.models.evaluation.rates import sample_rates
     from codae_l1.scripts.numerics import numerics
     from codae_l1.scripts.score import write_scores
 
@@ -64,8 +64,8 @@ def work(run: Any) -> dict[str, Any]:
 
 def compare_all(run: Any, counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Words of each integer executor on the events, and every pair's mismatches on events and adversarial input."""
-    from codae_l1.hls.mismatch import adversarial_counts, compare_words
-    from codae_l1.scripts.cli import Progress
+    from codae_l1.hls.network.mismatch import adversarial_counts, compare_words
+    from codae_l1.scripts.run.cli import Progress
 
     adversarial = adversarial_counts(run.config.firmware, run.config.seed)
     inputs = np.concatenate([counts, adversarial])
@@ -85,7 +85,7 @@ def compare_all(run: Any, counts: np.ndarray) -> tuple[dict[str, np.ndarray], di
 def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.ndarray) -> dict[str, Any]:
     """AUC, ROC and working points of each score and signal; scores: name -> (N,), signal: (N,) str with "qcd"."""
     from codae_l1.data.events import QCD, SIGNALS
-    from codae_l1.models.evaluation import auc_with_error, paired_auc_difference, roc_curve, tpr_at_fpr
+    from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve, tpr_at_fpr
 
     background = {name: values[signal == QCD] for name, values in scores.items()}
     result: dict[str, Any] = {"auc": {}, "quantization_loss": {}, "roc": {}, "tpr": {}}
@@ -106,10 +106,10 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
 
 def _read(run: Any) -> dict[str, Any]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.scores import active_pixels, block_power, track_mask
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import events_path, indices
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import events_path, indices
 
     with EventFile(events_path(run)) as file:
         parts = [(input_counts(e.images, run.config.firmware), track_mask(e.images)) for e in file.slices()]
@@ -130,10 +130,10 @@ def _read(run: Any) -> dict[str, Any]:
 
 def _full_model(run: Any, masks: np.ndarray) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
-    from codae_l1.models.codae import load_codae
-    from codae_l1.models.scores import codae_scores
+    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.scores import codae_scores
     from codae_l1.quantization.distill import combined
-    from codae_l1.quantization.firmware import FirmwareModel, input_counts, output_word
+    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts, output_word
 
     codae = load_codae(run.path("train", "codae.keras"))
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
@@ -149,7 +149,7 @@ def _full_model(run: Any, masks: np.ndarray) -> tuple[dict, dict, Any]:
 
 
 def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
-    from codae_l1.scripts.figures import LATENT_PROCESSES
+    from codae_l1.scripts.reports.figures import LATENT_PROCESSES
 
     chosen = {p: z[signal == p][:LATENT_EVENTS] for p in LATENT_PROCESSES if p in signal}
     return {p: np.round(points, 4).tolist() for p, points in chosen.items()}
@@ -157,10 +157,10 @@ def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
 
 def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
     """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.scores import track_mask
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import events_path
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.models.codae.scores import track_mask
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import events_path
 
     gallery = []
     for process in (p for p in GALLERY_PROCESSES if p in signal):

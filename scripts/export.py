@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.hls.export_config import ExportConfig, check_namespace, check_slices, check_target
-from codae_l1.scripts import cli, stage
+from codae_l1.hls.trigger.export_config import ExportConfig, check_namespace, check_slices, check_target
+from codae_l1.scripts.run import cli, stage
 
 # Random inputs beside the events, single cells and full images.
 RANDOM_EVENTS = 200
@@ -37,10 +37,10 @@ def command() -> None:
     check(arguments)
     run = stage.open_run(arguments.run, None)
 
-    from codae_l1.hls.export import export
-    from codae_l1.hls.mismatch import adversarial_counts
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.network.mismatch import adversarial_counts
+    from codae_l1.hls.trigger.export import export
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.executors import open_executor
 
     report, firmware = run.require("synthesize"), open_executor(run, "qkeras")
     check_slices(arguments.slices, firmware.config.pooling)
@@ -84,10 +84,10 @@ def check(arguments: Any) -> None:
 
 def thresholds(run: Any, firmware: Any, images: np.ndarray, rates: list[float] | None = None) -> Any:
     """WorkingPoints of the run's config, or at rates [kHz], from its test split, whose images are given in order."""
-    from codae_l1.data.store import EventFile
-    from codae_l1.hls.thresholds import working_points
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import events_path, indices
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.hls.trigger.thresholds import working_points
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import events_path, indices
 
     scores = firmware.firmware_word(firmware.predict_words(input_counts(images, firmware.config)))
     asked = run.config.evaluation

@@ -12,9 +12,9 @@ stopped. Writes scan/inputs.json and scan/inputs.md.
 import dataclasses
 from typing import Any
 
-from codae_l1.data.artifact import whole_file, write_json
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.scripts.run import cli, stage
 
 # What is read, and whether the excess over QCD of the same energies is learnt.
 VARIANTS = (
@@ -41,9 +41,9 @@ def command() -> None:
             raise InputError(f"--{name} {getattr(arguments, name)}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     from codae_l1.scripts import make_data, train
+    from codae_l1.scripts.reports.scan_report import baselines
     from codae_l1.scripts.scan import connect, evaluator
-    from codae_l1.scripts.scan_data import ScanData, prepare
-    from codae_l1.scripts.scan_report import baselines
+    from codae_l1.scripts.studies.scan_data import ScanData, prepare
 
     stage.do(run, "make_data", make_data.work)
     stage.do(run, "train", train.work)
@@ -56,8 +56,8 @@ def command() -> None:
 
 def compare(run: Any, evaluate: Any, seeds: int) -> list[dict[str, Any]]:
     """One row a variant: inputs, given_energies, LUT and FF of the first seed, AUC as mean and spread over seeds."""
+    from codae_l1.scripts.reports.scan_report import summary
     from codae_l1.scripts.scan import make_request
-    from codae_l1.scripts.scan_report import summary
 
     numbers = range(run.config.seed, run.config.seed + seeds)
     requests = []
@@ -81,7 +81,7 @@ def compare(run: Any, evaluate: Any, seeds: int) -> list[dict[str, Any]]:
 
 def write(run: Any, rows: list[dict[str, Any]], known: dict[str, Any]) -> str:
     """inputs.json and inputs.md; returns the table."""
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
 
     made = stamp(run.config.seed)
     write_json(run.path("scan", "inputs.json"), {"rows": rows, "baselines": known, "stamp": made})

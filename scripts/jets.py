@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json, sha256, whole_file, write_json
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError
-from codae_l1.data.jets import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
-from codae_l1.scripts import cli
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
+from codae_l1.data.formats.jet_images import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
+from codae_l1.scripts.run import cli
 
 # Fewest jets to train on, and of the other kind in the test, so that a number means something.
 LEAST_TRAINED, LEAST_TESTED = 100, 10
@@ -54,8 +54,8 @@ def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
     cli.import_tensorflow()
-    from codae_l1.models.systems import create_system
-    from codae_l1.scripts.jet_report import markdown, write_pictures
+    from codae_l1.models.systems.registry import create_system
+    from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 
     plans = make_plans(arguments)
     path = arguments.jets or _generated(arguments)
@@ -74,8 +74,8 @@ def command() -> None:
 
 def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
-    from codae_l1.models.systems import SYSTEMS, SystemsConfig, system_class
-    from codae_l1.scripts.run_config import load_config
+    from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
+    from codae_l1.scripts.run.config import load_config
 
     systems = load_config(arguments.config).systems if arguments.config else SystemsConfig()
     of_jets, plans = [name for name, cls in SYSTEMS.items() if cls.inputs == "jets"], []
@@ -98,7 +98,7 @@ def work(
     sample: JetSample, plans: list[Plan], train_on: str, split_seed: int, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models."""
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
 
     part, anomaly = split_jets(sample.kind, split_seed), next(k for k in KINDS if k != train_on)
     tested = np.flatnonzero(part == "test")
@@ -150,9 +150,9 @@ def _trained(
     plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
-    from codae_l1.models.systems import create_system
-    from codae_l1.scripts.run_folder import LAYERS, clear_unless, code_of, stamp, versions
-    from codae_l1.scripts.scan_data import digest
+    from codae_l1.models.systems.registry import create_system
+    from codae_l1.scripts.run.folder import LAYERS, clear_unless, code_of, stamp, versions
+    from codae_l1.scripts.studies.scan_data import digest
 
     folder = out / "models" / plan.title / f"seed-{seed}"
     system: Any = create_system(plan.system, plan.config, seed)
@@ -183,8 +183,8 @@ def _trained(
 
 
 def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
-    """A network jet by jet as TF-Lite float16 in one thread (models/tflite.py); nothing where there is no network."""
-    from codae_l1.models.tflite import time_one
+    """A network jet by jet as TF-Lite float16 in one thread (models/evaluation/tflite.py); nothing where there is no network."""
+    from codae_l1.models.evaluation.tflite import time_one
 
     made = system.predict_function(images[:TIMED_JETS])
     if made is None:
@@ -195,7 +195,7 @@ def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
 
 def _batch(sample: JetSample, side: int, chosen: np.ndarray) -> Any:
     """The chosen jets as a batch; those trained on are the background, called "qcd" also where they are tops."""
-    from codae_l1.models.system import Batch
+    from codae_l1.models.systems.base import Batch
 
     return Batch(sample.images[side][chosen], np.full(np.count_nonzero(chosen), QCD))
 
@@ -225,7 +225,7 @@ def _draw(title: str, system: Any, images: np.ndarray, score: np.ndarray, drawn:
 
 def _measure(score: np.ndarray, kind: np.ndarray, content: dict[str, Any]) -> dict[str, float]:
     """AUC, share of background passing at EFFICIENCY, each with its error; nothing without an anomaly."""
-    from codae_l1.models.evaluation import auc_with_error, fpr_at_tpr
+    from codae_l1.models.evaluation.roc import auc_with_error, fpr_at_tpr
 
     if "no_auc" in content:
         return {}

@@ -20,14 +20,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.config import dump, parse
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.config import dump, parse
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.generate import generate
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
 from codae_l1.data.generation.parallel import Work
-from codae_l1.scripts import cli, stage
+from codae_l1.scripts.run import cli, stage
 
 # Layout of the file -> its config and its generator.
 LAYOUTS = {
@@ -44,8 +44,8 @@ def work(run: Any) -> dict[str, Any]:
     """Generate the run's events where its config says so; verify them, count them by split and class."""
     import numpy as np
 
-    from codae_l1.data.store import EventFile
-    from codae_l1.scripts.dataset import check_signals, events_path, splits
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.scripts.run.events import check_signals, events_path, splits
 
     path = events_path(run)
     if run.config.data.events == "generate":

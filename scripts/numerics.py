@@ -9,7 +9,7 @@ of Python's own module.)
 from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts import cli, stage
+from codae_l1.scripts.run import cli, stage
 
 
 def command() -> None:
@@ -25,10 +25,10 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     out = arguments.out or run.folder / "numerics"
 
-    from codae_l1.data.artifact import write_json
-    from codae_l1.hls.profile import table
-    from codae_l1.scripts.figures import numerics_figure, save_svg
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.data.base.files import write_json
+    from codae_l1.hls.network.profile import table
+    from codae_l1.scripts.reports.figures import numerics_figure, save_svg
+    from codae_l1.scripts.run.folder import stamp
 
     counts, signal = read_events(run, arguments.events, arguments.label)
     found = numerics(run, counts, signal)
@@ -43,14 +43,14 @@ def command() -> None:
 
 def read_events(run: Any, files: list[Path] | None, label: str | None) -> tuple[Any, Any]:
     """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events."""
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.scripts.run.executors import open_executor
 
     if files:
         from codae_l1.scripts.score import read_counts
 
         return read_counts(files, open_executor(run, "qkeras").config, label)[:2]
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import read_split
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import read_split
 
     events = read_split(run, "test", qcd_only=False)
     return input_counts(events.images, run.config.firmware), events.signal
@@ -62,8 +62,8 @@ def numerics(run: Any, counts: Any, signal: Any) -> dict[str, Any]:
     events: {"qcd", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of `hls.profile.profile`.
     """
     from codae_l1.data.events import QCD
-    from codae_l1.hls.profile import profile_firmware
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.network.profile import profile_firmware
+    from codae_l1.scripts.run.executors import open_executor
 
     models = open_executor(run, "qkeras"), open_executor(run, "float")
     chosen = {"qcd": counts[signal == QCD], "all": counts}

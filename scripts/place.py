@@ -11,8 +11,9 @@ docs/estimates.md has more.
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, further, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run import later as further
 
 
 def command() -> None:
@@ -45,7 +46,7 @@ def command() -> None:
 
 def place(run: Any, arguments: Any) -> dict[str, Any]:
     """Place and route, following the tools on standard output."""
-    from codae_l1.hls.place_route import place_and_route
+    from codae_l1.hls.vendor.ecp5 import place_and_route
 
     def progress(done: int, total: int, text: str) -> None:
         print(f"[{done}/{total}] {text}", flush=True)

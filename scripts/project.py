@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import write_json
-from codae_l1.data.errors import InputError, ToolError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import write_json
+from codae_l1.scripts.run import cli, stage
 
 RTL = ("Verilog", "VHDL")
 # Random inputs beside the events, single cells and full images.
@@ -26,7 +26,7 @@ RANDOM_EVENTS = 300
 
 def command() -> None:
     """Parse the arguments, make the project, print what came of it."""
-    from codae_l1.hls.config import BackendName, IoType, Strategy
+    from codae_l1.hls.target.config import BackendName, IoType, Strategy
 
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage quantize done")
@@ -43,14 +43,14 @@ def command() -> None:
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
 
-    from codae_l1.hls.folders import replaceable
-    from codae_l1.hls.hls4ml_project import MARKS
+    from codae_l1.data.base.folders import replaceable
+    from codae_l1.hls.hls4ml.project import MARKS
 
     replaceable(arguments.out, MARKS)
     run = stage.open_run(arguments.run, None)
     outside_stages(run, arguments.out)
 
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
 
     config, language = configuration(arguments, run.config.hls)
     firmware, inputs = firmware_and_inputs(run, arguments.events)
@@ -65,7 +65,7 @@ def command() -> None:
 
 def outside_stages(run: Any, out: Path) -> None:
     """Refuse a folder below those of the run's stages: what they made would be replaced."""
-    from codae_l1.scripts.run_folder import STAGES
+    from codae_l1.scripts.run.folder import STAGES
 
     for name in STAGES:
         folder = run.path(name).resolve()
@@ -85,7 +85,7 @@ def fail_where_different(records: list[dict[str, Any]]) -> None:
 
 def configuration(arguments: Any, base: Any) -> tuple[Any, str]:
     """(HlsConfig of the run with what the arguments say, RTL language or an empty string)."""
-    from codae_l1.hls.config import OTHER_PARTS
+    from codae_l1.hls.target.config import OTHER_PARTS
 
     language = arguments.backend if arguments.backend in RTL else ""
     plain = {"io": (None, "io_parallel"), "strategy": (None, "distributed_arithmetic"), "parallel_pixels": (None, 0)}
@@ -124,10 +124,10 @@ def reuse_factors(words: list[str]) -> dict[str, Any]:
 
 def firmware_and_inputs(run: Any, n_events: int) -> tuple[Any, np.ndarray]:
     """The run's QKeras firmware; counts (N, 18, 15, inputs) of n_events test events, then those that overflow."""
-    from codae_l1.hls.mismatch import adversarial_counts
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.network.mismatch import adversarial_counts
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.executors import open_executor
 
     firmware, events = open_executor(run, "qkeras"), read_split(run, "test", qcd_only=False)
     chosen = np.unique(np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int))
@@ -148,10 +148,10 @@ def make(
     The record is hls4ml's project.json (or RTL's design.json) with not_compiled, comparison (None where not compiled)
     and, of HLS projects, notes and forecast.
     """
-    from codae_l1.hls.hls4ml_project import HlsProject, firmware_network, write_project
-    from codae_l1.hls.mismatch import compare
-    from codae_l1.hls.project_check import check_project
-    from codae_l1.hls.project_forecast import project_forecast
+    from codae_l1.hls.hls4ml.check import check_project
+    from codae_l1.hls.hls4ml.forecast import project_forecast
+    from codae_l1.hls.hls4ml.project import HlsProject, firmware_network, write_project
+    from codae_l1.hls.network.mismatch import compare
 
     network, output = firmware_network(firmware)
     if language:
@@ -170,9 +170,9 @@ def make(
 def _make_rtl(
     network: Any, output: Any, config: Any, language: str, out: Path, progress: Any
 ) -> tuple[dict[str, Any], Any]:
-    from codae_l1.hls.probes import shown_layers
-    from codae_l1.hls.rtl import RtlSimulation, build_rtl
-    from codae_l1.hls.vhdl import VhdlSimulation, build_vhdl
+    from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
+    from codae_l1.hls.rtl.probes import shown_layers
+    from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl
 
     if language == "Verilog":
         record = build_rtl(network, network.input_word, output, config, out, progress)
@@ -188,7 +188,7 @@ def _make_rtl(
 
 def text(record: dict[str, Any]) -> str:
     """What a reader wants to know of a project."""
-    from codae_l1.hls.effective import effective_table
+    from codae_l1.hls.hls4ml.effective import effective_table
 
     if "language" in record:
         head = (

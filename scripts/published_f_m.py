@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import write_json
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import write_json
 from codae_l1.scripts.project import fail_where_different
+from codae_l1.scripts.run import cli
 
 
 def command() -> None:
@@ -45,10 +45,10 @@ def command() -> None:
 
 def work(arguments: Any) -> dict[str, Any]:
     """Quantize, forecast, convert, compare; what published.json holds."""
-    from codae_l1.hls.config import HlsConfig
-    from codae_l1.hls.encoders import convert_encoder, read_encoder
-    from codae_l1.hls.project_forecast import fastest_reuse, products, project_forecast
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.hls.hls4ml.encoders import convert_encoder, read_encoder
+    from codae_l1.hls.hls4ml.forecast import fastest_reuse, products, project_forecast
+    from codae_l1.hls.target.config import HlsConfig
+    from codae_l1.scripts.run.folder import stamp
 
     masks, events = sample_masks(arguments.events)
     encoder = untrained_encoder(arguments.size, arguments.weight_bits, arguments.word_bits, arguments.seed, masks)
@@ -86,10 +86,10 @@ def work(arguments: Any) -> dict[str, Any]:
 
 def sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the shipped sample: 256 QCD events of the calibration split; n_events of the test split, full, empty."""
+    from codae_l1.data.formats.event_file import EventFile
     from codae_l1.data.sample import SAMPLE
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.scores import track_mask
-    from codae_l1.scripts.dataset import indices
+    from codae_l1.models.codae.scores import track_mask
+    from codae_l1.scripts.run.events import indices
 
     with EventFile(SAMPLE) as file:
         calibration = file.read_where(indices(file, "calibration", qcd_only=True)[:256])
@@ -101,9 +101,9 @@ def sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
 
 def untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, masks: np.ndarray) -> Any:
     """QuantizedEncoder of f_m of an untrained CoDAE; words calibrated on masks (N, 72, 58, 1)."""
-    from codae_l1.models.codae import CoDAE
-    from codae_l1.quantization.encoders import EncoderConfig, QuantizedEncoder, build_encoder
-    from codae_l1.quantization.folding import calibrate_encoder, float_twin
+    from codae_l1.models.codae.model import CoDAE
+    from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
+    from codae_l1.quantization.encoders.network import EncoderConfig, QuantizedEncoder, build_encoder
 
     codae = CoDAE(sizes()[size], seed=seed)
     config = EncoderConfig(encoders=("f_m",), weight_bits=weight_bits, word_bits=word_bits)
@@ -116,22 +116,22 @@ def untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, ma
 
 def sizes() -> dict[str, Any]:
     """Name -> CoDAEConfig."""
-    from codae_l1.models.codae import COMPACT, PAPER, TINY
+    from codae_l1.models.codae.model import COMPACT, PAPER, TINY
 
     return {"paper": PAPER, "compact": COMPACT, "tiny": TINY}
 
 
 def float_parameters(size: str) -> int:
     """Parameters of the float f_m, its convolutions in the published groups."""
-    from codae_l1.models.codae import CoDAE
+    from codae_l1.models.codae.model import CoDAE
 
     return int(CoDAE(sizes()[size], seed=0).f_m.count_params())
 
 
 def compare(encoder: Any, project: Any, masks: np.ndarray) -> dict[str, Any]:
     """QKeras and hls4ml's emulation on masks (N, 72, 58, 1): what `Mismatch` says, and seconds an event of hls4ml."""
-    from codae_l1.hls import mismatch
-    from codae_l1.hls.encoders import read_encoder
+    from codae_l1.hls.hls4ml.encoders import read_encoder
+    from codae_l1.hls.network import mismatch
 
     started = time.process_time()
     words = project.predict_words(masks)

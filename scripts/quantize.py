@@ -7,18 +7,18 @@ firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.j
 import dataclasses
 from typing import Any
 
-from codae_l1.scripts import stage
+from codae_l1.scripts.run import stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
-    from codae_l1.data.config import dump
-    from codae_l1.models.codae import load_codae
-    from codae_l1.models.scores import codae_scores, track_mask
+    from codae_l1.data.base.config import dump
+    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.scores import codae_scores, track_mask
     from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
-    from codae_l1.scripts.cli import Progress
-    from codae_l1.scripts.dataset import read_split
+    from codae_l1.scripts.run.cli import Progress
+    from codae_l1.scripts.run.events import read_split
 
     config = run.config
     codae = load_codae(run.path("train", "codae.keras"))
@@ -57,9 +57,9 @@ def work(run: Any) -> dict[str, Any]:
 
 def compare(run: Any, student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
-    from codae_l1.quantization.comparison import compare_scores
-    from codae_l1.quantization.firmware import input_counts
-    from codae_l1.scripts.dataset import read_split
+    from codae_l1.models.evaluation.float_vs_fixed import compare_scores
+    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.scripts.run.events import read_split
 
     test = read_split(run, "test", qcd_only=False)
     counts = input_counts(test.images, run.config.firmware)

@@ -6,9 +6,10 @@ Writes report/report.json, report/report.html, report/report.md and report.json 
 from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts import further, stage
+from codae_l1.scripts.run import later as further
+from codae_l1.scripts.run import stage
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).parent / "reports" / "report.html.j2"
 # Columns of the AUC table: key in the JSON, title.
 COLUMNS = (
     ("codae_mse", "full CoDAE, MSE"),
@@ -37,7 +38,7 @@ TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "int
 
 def work(run: Any) -> dict[str, Any]:
     """Collect, judge, draw, write."""
-    from codae_l1.data.artifact import whole_file, write_json
+    from codae_l1.data.base.files import whole_file, write_json
 
     stages = {name: run.read(name) for name in ("make_data", "train", "quantize", "convert", "synthesize", "evaluate")}
     report = collect(run, stages)
@@ -51,10 +52,10 @@ def work(run: Any) -> dict[str, Any]:
 
 def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
     """The report as JSON: stable keys first (mismatches, resources, latency, part, auc), then the rest."""
-    from codae_l1.data.config import dump
-    from codae_l1.models.evaluation import rate_khz
-    from codae_l1.scripts.run_folder import stamp
-    from codae_l1.scripts.verdict import verdict
+    from codae_l1.data.base.config import dump
+    from codae_l1.models.evaluation.roc import rate_khz
+    from codae_l1.scripts.reports.verdict import verdict
+    from codae_l1.scripts.run.folder import stamp
 
     synthesis, evaluation = stages["synthesize"], stages["evaluate"]
     report = {
@@ -125,8 +126,8 @@ def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
     """The HTML page, figures inside."""
     import jinja2
 
-    from codae_l1.hls.parts import part
-    from codae_l1.scripts import figures
+    from codae_l1.hls.target.parts import part
+    from codae_l1.scripts.reports import figures
 
     evaluation = stages["evaluate"]
     drawn = {

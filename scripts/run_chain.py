@@ -13,7 +13,7 @@ import importlib
 import time
 from typing import Any
 
-from codae_l1.scripts import cli, stage
+from codae_l1.scripts.run import cli, stage
 
 
 def command() -> None:
@@ -32,8 +32,8 @@ def command() -> None:
 
 def chain(run: Any) -> None:
     """Do every stage of a run folder that is not done."""
-    from codae_l1.hls.preflight import check_size
-    from codae_l1.scripts.run_folder import STAGES
+    from codae_l1.hls.target.size import check_size
+    from codae_l1.scripts.run.folder import STAGES
 
     # A network that cannot fit is refused before anything is trained.
     check_size(run.config.firmware, run.config.hls)

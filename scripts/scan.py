@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.artifact import read_json, write_json
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, write_json
+from codae_l1.scripts.run import cli, stage
 
 # What the sampler is told of a design that was refused: as good as guessing.
 GUESSING = 0.5
@@ -38,8 +38,8 @@ def command() -> None:
     for name in ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)
-    from codae_l1.scripts.scan_data import prepare
-    from codae_l1.scripts.scan_report import write_report
+    from codae_l1.scripts.reports.scan_report import write_report
+    from codae_l1.scripts.studies.scan_data import prepare
 
     with cli.Progress("scan, data") as progress:
         data = prepare(run, progress)
@@ -76,7 +76,7 @@ def evaluator(run: Any, data: Path, client: Any, progress: Callable[[int, int, s
     """A function that gives the results of requests: kept ones from scan/trials/, others by Dask."""
     from distributed import as_completed
 
-    from codae_l1.scripts.scan_trial import run_trial
+    from codae_l1.scripts.studies.scan_trial import run_trial
 
     done, total = 0, run.config.scan.trials
 
@@ -100,8 +100,8 @@ def evaluator(run: Any, data: Path, client: Any, progress: Callable[[int, int, s
 
 def request_key(run: Any, request: dict[str, Any]) -> str:
     """Name that a request's result is kept under: hash of it and of all else that decides its numbers."""
-    from codae_l1.scripts.run_folder import code_of, versions
-    from codae_l1.scripts.scan_data import digest, identity
+    from codae_l1.scripts.run.folder import code_of, versions
+    from codae_l1.scripts.studies.scan_data import digest, identity
 
     plain = {name: value for name, value in request.items() if name != "codae"}
     plain["hls"] = {k: v for k, v in request["hls"].items() if k not in ("jobs", "tool_timeout_s")}
@@ -110,7 +110,7 @@ def request_key(run: Any, request: dict[str, Any]) -> str:
 
 def make_request(run: Any, firmware: Any, distill: Any, training: str, seed: int, mapped: bool) -> dict[str, Any]:
     """The request of scan_trial.run_trial for a design."""
-    from codae_l1.data.config import dump
+    from codae_l1.data.base.config import dump
 
     config = run.config.scan
     return {
@@ -163,8 +163,8 @@ def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
     """The design that a trial asks for, as a record: with a request, or rejected where it cannot be or fit."""
     import dataclasses
 
-    from codae_l1.hls.cost import effective_bits, estimate_lut
-    from codae_l1.hls.preflight import LARGEST_ARRAY, forecast
+    from codae_l1.hls.cost.lut_model import effective_bits, estimate_lut
+    from codae_l1.hls.target.size import LARGEST_ARRAY, forecast
     from codae_l1.quantization.search import design, suggest
 
     config = run.config.scan

@@ -1,6 +1,6 @@
 """Score events with the firmware f_m of a run, by any executor.
 
-Reads events of any format (codae_l1.data.reading): our HDF5, public .npz, CoDAE raw HDF5, Delphes ROOT. Writes one
+Reads events of any format (codae_l1.data.formats.reading): our HDF5, public .npz, CoDAE raw HDF5, Delphes ROOT. Writes one
 HDF5: a group for each executor with `firmware_score` (N,) float64, higher = more anomalous, and for the integer
 executors `firmware_word` (N,) int64; beside them `signal` and `file` (N,) strings. The order of events is kept: file
 after file, as given.
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.scripts import cli, stage
-from codae_l1.scripts.executors import EXECUTORS, INTEGER_EXECUTORS
+from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
 
 
 def command() -> None:
@@ -27,7 +27,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)
 
-    from codae_l1.scripts.executors import score
+    from codae_l1.scripts.run.executors import score
 
     for file in arguments.events:
         cli.existing(str(file))
@@ -48,9 +48,9 @@ def read_counts(
     paths: list[Path], firmware: Any, label: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time."""
-    from codae_l1.data.reading import event_slices
-    from codae_l1.models.scores import active_pixels, block_power, track_mask
-    from codae_l1.quantization.firmware import input_counts
+    from codae_l1.data.formats.reading import event_slices
+    from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
+    from codae_l1.quantization.f_m.network import input_counts
 
     counts, signal, file, pixels, power = [], [], [], [], []
     for path in paths:
@@ -78,7 +78,7 @@ def agreement(words: dict[str, np.ndarray]) -> str:
 def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
     """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error."""
     from codae_l1.data.events import QCD, SIGNALS
-    from codae_l1.models.evaluation import auc_with_error, paired_auc_difference
+    from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference
 
     found = [s for s in SIGNALS if s in signal]
     if QCD not in signal or not found:
@@ -99,7 +99,7 @@ def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: n
     """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None)."""
     import h5py
 
-    from codae_l1.data.artifact import whole_file
+    from codae_l1.data.base.files import whole_file
 
     with whole_file(path) as temporary, h5py.File(temporary, "w") as out:
         for name, (values, words) in scored.items():

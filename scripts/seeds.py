@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run import cli
 
 
 def command() -> None:
@@ -26,9 +26,9 @@ def command() -> None:
     if len(set(arguments.seeds)) < 2 or min(arguments.seeds) < 0:
         raise InputError(f"seeds {arguments.seeds}", "two or more different ones, >= 0", "name them after --seeds")
     cli.import_tensorflow()
+    from codae_l1.scripts.run.config import load_config
+    from codae_l1.scripts.run.folder import RunFolder
     from codae_l1.scripts.run_chain import chain
-    from codae_l1.scripts.run_config import load_config
-    from codae_l1.scripts.run_folder import RunFolder
 
     config, reports = load_config(arguments.config), []
     for seed in arguments.seeds:
@@ -90,7 +90,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 def write(folder: Path, summary: dict[str, Any]) -> None:
     """seeds.json and seeds.md, each whole or not at all."""
-    from codae_l1.data.artifact import whole_file, write_json
+    from codae_l1.data.base.files import whole_file, write_json
 
     write_json(folder / "seeds.json", summary)
     with whole_file(folder / "seeds.md") as temporary:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import PROCESSES
+from codae_l1.data.formats.reading import event_slices
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
-from codae_l1.data.reading import event_slices
-from codae_l1.scripts import cli
+from codae_l1.scripts.run import cli
 
 
 def command() -> None:
@@ -34,8 +34,8 @@ def command() -> None:
     pooling = PoolingConfig(options.pool, tuple(options.inputs))
     shown = collect(options.files, options.process, options.events, pooling, options.label)
 
-    from codae_l1.scripts.event_figures import average_figure, display_figure
-    from codae_l1.scripts.figures import save_svg
+    from codae_l1.scripts.reports.event_figures import average_figure, display_figure
+    from codae_l1.scripts.reports.figures import save_svg
 
     displays = [display for row in shown.values() for display in row["displays"]]
     save_svg(display_figure(displays), options.out / "displays.svg")

@@ -4,7 +4,7 @@
 
 Every row has the same budget: events, epochs, optimizer, seeds. Writes swaps.json and swaps.md into --out after each
 seed; a killed command goes on where it stopped, and trials that are done are not done twice. Rows:
-codae_l1.models.swaps.
+codae_l1.models.codae.swaps.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import read_json, whole_file, write_json
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, whole_file, write_json
 from codae_l1.data.sample import SAMPLE
-from codae_l1.scripts import cli
+from codae_l1.scripts.run import cli
 
 # Scores whose AUC stands in the table.
 SHOWN = ("mse", "invented", "block_power", "z0")
@@ -59,8 +59,8 @@ def command() -> None:
 
 def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
     """Row -> CoDAEConfig: the sizes with the published layers, each swap alone, all of them."""
-    from codae_l1.models.codae import COMPACT, PAPER, TINY
-    from codae_l1.models.swaps import swap_table
+    from codae_l1.models.codae.model import COMPACT, PAPER, TINY
+    from codae_l1.models.codae.swaps import swap_table
 
     base = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}[model]
     table = swap_table(base)
@@ -78,7 +78,7 @@ def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
 
 def budget(epochs: int) -> Any:
     """The training of every row: that of the compact model, but for the epochs."""
-    from codae_l1.models.training import COMPACT_TRAINING
+    from codae_l1.models.training.loop import COMPACT_TRAINING
 
     return dataclasses.replace(COMPACT_TRAINING, epochs=epochs)
 
@@ -86,9 +86,9 @@ def budget(epochs: int) -> Any:
 def read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     """Masks of QCD ("train", "validation") and of the test events ("qcd" and the signals); the file's checksum."""
     from codae_l1.data.events import QCD, SIGNALS
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.scores import track_mask
-    from codae_l1.scripts.dataset import check_signals, indices
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.models.codae.scores import track_mask
+    from codae_l1.scripts.run.events import check_signals, indices
 
     with EventFile(path) as file:
         check_signals(file)
@@ -106,8 +106,8 @@ def trial(
     out: Path, inputs: dict[str, Any], config: Any, training: Any, events: dict[str, np.ndarray], text: str
 ) -> dict[str, Any]:
     """AUC of one row and seed; read where it was done before from the same inputs."""
-    from codae_l1.models.codae import CoDAE
-    from codae_l1.models.training import train
+    from codae_l1.models.codae.model import CoDAE
+    from codae_l1.models.training.loop import train
 
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
     file = out / "trials" / f"{key}.json"
@@ -127,8 +127,8 @@ def trial(
 
 def aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Score -> signal -> AUC on the test events; the scores' signs come from the QCD validation events."""
-    from codae_l1.models.evaluation import auc
-    from codae_l1.models.scores import codae_scores, orient, orientations
+    from codae_l1.models.codae.scores import codae_scores, orient, orientations
+    from codae_l1.models.evaluation.roc import auc
 
     names = ["validation", *tested(events)]
     every = codae_scores(model, np.concatenate([events[name] for name in names]))
@@ -152,8 +152,8 @@ def tested(events: dict[str, np.ndarray]) -> list[str]:
 
 def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.ndarray]) -> dict[str, Any]:
     """Row -> AUC of each seed, difference from the published layers (mean over signals, seed by seed), BCE."""
-    from codae_l1.models.evaluation import auc
-    from codae_l1.models.scores import active_pixels
+    from codae_l1.models.codae.scores import active_pixels
+    from codae_l1.models.evaluation.roc import auc
 
     published, rows = next(iter(results.values())), {}
     for row, trials in results.items():
@@ -180,7 +180,7 @@ def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.nda
 
 def write(out: Path, summary: dict[str, Any]) -> None:
     """swaps.json and swaps.md; the table also to the terminal."""
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.scripts.run.folder import stamp
 
     made = {"command": "python scripts/swaps.py " + " ".join(sys.argv[1:]), "stamp": stamp(summary["seeds"][0])}
     write_json(out / "swaps.json", summary | made)

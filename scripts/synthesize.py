@@ -5,18 +5,18 @@ Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesiz
 
 from typing import Any
 
-from codae_l1.scripts import stage
+from codae_l1.scripts.run import stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Trace and write the RTL, count its clocks in simulation, map it with Yosys; Vitis HLS and Vivado if on PATH."""
-    from codae_l1.hls.clocks import count_clocks
-    from codae_l1.hls.rtl import build_rtl
-    from codae_l1.hls.synthesis import synthesize
-    from codae_l1.hls.vendor import run_vendor
-    from codae_l1.quantization.firmware import input_word, output_word
-    from codae_l1.scripts.cli import Progress
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.rtl.build import build_rtl
+    from codae_l1.hls.rtl.clocks import count_clocks
+    from codae_l1.hls.vendor.run import run_vendor
+    from codae_l1.quantization.f_m.network import input_word, output_word
+    from codae_l1.scripts.run.cli import Progress
+    from codae_l1.scripts.run.executors import open_executor
 
     firmware, config, folder = open_executor(run, "qkeras"), run.config.hls, run.path("synthesize", "rtl")
     words = input_word(firmware.config), output_word(firmware.config)

@@ -6,8 +6,8 @@ Writes runs/demo/tflite/<part>_<kind>.tflite and table.json; prints the table. C
 split, those it is checked on of the validation split: QCD both.
 """
 
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run import cli, stage
 
 
 def command() -> None:
@@ -20,12 +20,12 @@ def command() -> None:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
 
-    from codae_l1.data.artifact import write_json
-    from codae_l1.models.codae import load_codae
-    from codae_l1.models.scores import track_mask
-    from codae_l1.models.tflite import compare
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.run_folder import stamp
+    from codae_l1.data.base.files import write_json
+    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.scores import track_mask
+    from codae_l1.models.evaluation.tflite import compare
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.folder import stamp
 
     run.require("train")
     model = load_codae(run.path("train", "codae.keras"))

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
-from codae_l1.scripts import cli, stage
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run import cli, stage
 
 # Of each class, one event in so many is kept apart from a supervised training, to choose the epoch.
 KEPT_APART = 5
@@ -37,9 +37,9 @@ def command() -> None:
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
     cli.import_tensorflow()
-    from codae_l1.data.artifact import read_json
+    from codae_l1.data.base.files import read_json
     from codae_l1.scripts import make_data
-    from codae_l1.scripts.comparison import EXPECTED_AUC
+    from codae_l1.scripts.studies.comparison import EXPECTED_AUC
 
     check_model(arguments.model)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
@@ -59,12 +59,12 @@ def command() -> None:
 
 def work(run: Any) -> dict[str, Any]:
     """Train the full model, go on from a checkpoint where there is one."""
-    from codae_l1.models.codae import save_codae
-    from codae_l1.models.codvae import create_model
-    from codae_l1.models.distribution import create_strategy
-    from codae_l1.models.scores import codae_scores, orientations, track_mask
-    from codae_l1.models.training import train
-    from codae_l1.scripts.dataset import read_split
+    from codae_l1.models.codae.codvae import create_model
+    from codae_l1.models.codae.model import save_codae
+    from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+    from codae_l1.models.training.distribution import create_strategy
+    from codae_l1.models.training.loop import train
+    from codae_l1.scripts.run.events import read_split
 
     config = run.config.training
     strategy = create_strategy(config.distribute)  # before anything runs in TensorFlow
@@ -92,13 +92,13 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
 
     A training that was killed goes on. The run's full model is not trained twice.
     """
-    from codae_l1.data.artifact import read_json, write_json
-    from codae_l1.models.codae import load_codae
-    from codae_l1.models.system import Batch
-    from codae_l1.models.systems import create_system
-    from codae_l1.models.training import BEST, CHECKPOINT
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.run_folder import clear_unless, stamp
+    from codae_l1.data.base.files import read_json, write_json
+    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.systems.base import Batch
+    from codae_l1.models.systems.registry import create_system
+    from codae_l1.models.training.loop import BEST, CHECKPOINT
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.folder import clear_unless, stamp
 
     check_model(name)
     folder, inputs = system_folder(run, name, seed), system_inputs(run, name, seed)
@@ -140,7 +140,7 @@ def untrained_scores(run: Any, system: Any, images: np.ndarray) -> dict[str, np.
     None of a system that is not a random network of its own: those on the CoDAE's latents have the system `untrained`.
     """
     from codae_l1.data.events import QCD
-    from codae_l1.models.system import KerasSystem
+    from codae_l1.models.systems.base import KerasSystem
 
     if not isinstance(system, KerasSystem):
         return {}
@@ -164,7 +164,7 @@ def system_folder(run: Any, name: str, seed: int) -> Path:
 
 def system_config(run: Any, name: str) -> Any:
     """The config of a system: its table `[systems.<name>]`, or the run's `[model]` and `[training]`."""
-    from codae_l1.models.full import FullModelConfig
+    from codae_l1.models.systems.codae import FullModelConfig
 
     if name in FULL_MODELS:
         # One of several seeds is trained on one device, however the stage is.
@@ -174,12 +174,12 @@ def system_config(run: Any, name: str) -> Any:
 
 def system_inputs(run: Any, name: str, seed: int) -> str:
     """SHA-256 of all that a system's training depends on: events, config, seed, code, versions."""
-    from codae_l1.data.config import dump
-    from codae_l1.data.store import EventFile
-    from codae_l1.models.systems import SYSTEMS
-    from codae_l1.scripts.dataset import events_path
-    from codae_l1.scripts.run_folder import LAYERS, code_of, versions
-    from codae_l1.scripts.scan_data import digest
+    from codae_l1.data.base.config import dump
+    from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.models.systems.registry import SYSTEMS
+    from codae_l1.scripts.run.events import events_path
+    from codae_l1.scripts.run.folder import LAYERS, code_of, versions
+    from codae_l1.scripts.studies.scan_data import digest
 
     config = system_config(run, name)
     encoder = getattr(SYSTEMS[name], "encoder_of", None)
@@ -193,8 +193,8 @@ def system_events(run: Any, system: Any) -> tuple[Any, Any]:
     Unsupervised: QCD of the training and the validation split. Supervised: both classes from the validation split, so
     that no pool of pile-up tells them apart, every fifth event of each process kept apart.
     """
-    from codae_l1.models.system import Batch
-    from codae_l1.scripts.dataset import read_split
+    from codae_l1.models.systems.base import Batch
+    from codae_l1.scripts.run.events import read_split
 
     if not system.supervised:
         train, validation = (read_split(run, split) for split in ("train", "validation"))
@@ -208,7 +208,7 @@ def system_events(run: Any, system: Any) -> tuple[Any, Any]:
 
 def check_model(name: str) -> None:
     """InputError unless the name is that of a system that reads events."""
-    from codae_l1.models.systems import system_class
+    from codae_l1.models.systems.registry import system_class
 
     if system_class(name).inputs != "events":
         raise InputError(

@@ -5,7 +5,7 @@
 $CODAE_SAMPLE is the folder of the public sample. A and B are events files of any format of event images, folders of
 such, or several joined by commas. Errors are of the mean for n_tracks, active shares and sums, the bootstrap's for
 AUCs. The two-sample test is the cross-validated AUC of boosted trees that tell B from A by 37 summaries of an image:
-0.5 where they cannot (codae_l1.models.two_sample).
+0.5 where they cannot (codae_l1.models.evaluation.two_sample).
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import write_json
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import write_json
 from codae_l1.data.calorimeter import CHANNELS
-from codae_l1.data.errors import InputError
 from codae_l1.data.events import PROCESSES, QCD
-from codae_l1.data.reading import SUFFIXES, event_slices
-from codae_l1.models.evaluation import auc_with_error
-from codae_l1.models.two_sample import TwoSampleConfig, image_summaries, two_sample_test
-from codae_l1.scripts import cli
+from codae_l1.data.formats.reading import SUFFIXES, event_slices
+from codae_l1.models.evaluation.roc import auc_with_error
+from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summaries, two_sample_test
+from codae_l1.scripts.run import cli
 
 # Files of a sample's folder that hold no events.
 NOT_EVENTS = ("reference_scores.npz",)
@@ -44,8 +44,8 @@ def command() -> None:
     if options.out is not None:
         write_json(options.out, content)
     if options.plots is not None:
-        from codae_l1.scripts.event_figures import validation_figure
-        from codae_l1.scripts.figures import save_svg
+        from codae_l1.scripts.reports.event_figures import validation_figure
+        from codae_l1.scripts.reports.figures import save_svg
 
         save_svg(validation_figure(content), options.plots)
     print(table(content["a"], content["b"]))

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from codae_l1.data.errors import InputError, ToolError
-from codae_l1.scripts import cli, further, stage
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run import later as further
 
 OWN, RTL = "hls4ml", "rtl"
 HLS_STEPS, RTL_STEPS = ("csim", "csynth", "cosim", "vsynth", "export"), ("synthesis", "implementation")
@@ -99,10 +100,10 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
 
 def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
-    from codae_l1.hls.mismatch import adversarial_counts
-    from codae_l1.quantization.firmware import input_counts, output_word
-    from codae_l1.scripts.dataset import read_split
-    from codae_l1.scripts.executors import open_executor
+    from codae_l1.hls.network.mismatch import adversarial_counts
+    from codae_l1.quantization.f_m.network import input_counts, output_word
+    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.executors import open_executor
 
     firmware, events = open_executor(run, "qkeras"), read_split(run, "test", qcd_only=False)
     chosen = np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int)
@@ -113,8 +114,15 @@ def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
 
 def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) -> Design:
     """An hls4ml project with a testbench of counts and the words expected of them."""
-    from codae_l1.hls.hls4ml_steps import Expected, check_digits, hls4ml_steps, project_facts, project_source, vectors
-    from codae_l1.hls.vendor_steps import digest_of
+    from codae_l1.hls.vendor.hls4ml_steps import (
+        Expected,
+        check_digits,
+        hls4ml_steps,
+        project_facts,
+        project_source,
+        vectors,
+    )
+    from codae_l1.hls.vendor.steps import digest_of
 
     source, facts = project_source(project), project_facts(project)
     steps = hls4ml_steps(project, Expected(words, word))
@@ -125,7 +133,7 @@ def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) 
 
 def rtl_design(run: Any) -> Design:
     """The steps of the RTL and its files."""
-    from codae_l1.hls.vivado import rtl_source, rtl_steps
+    from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
 
     source = rtl_source(run.path("synthesize", "rtl"))
     return Design(rtl_steps(list(source), run.config.hls), source)
@@ -133,7 +141,7 @@ def rtl_design(run: Any) -> Design:
 
 def run_design(run: Any, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
     """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
-    from codae_l1.hls.vendor_steps import run_steps
+    from codae_l1.hls.vendor.steps import run_steps
 
     chosen = tuple(step.name for step in design.steps if step.name in asked)
 

@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from codae_l1.data.artifact import read_json
+from codae_l1.data.base.files import read_json
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
-from codae_l1.data.store import EventFile
-from codae_l1.models.evaluation import auc, auc_with_error
+from codae_l1.models.evaluation.roc import auc, auc_with_error
 
 pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, require_shape, slices
 
 PARTICLES = "Particles"

@@ -12,7 +12,7 @@ import numpy as np
 from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages, check_signals, unweighted
 from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, require_shape, slices
-from codae_l1.data.public import integers
+from codae_l1.data.formats.public import integers
 
 IMAGES = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
 N_TRACKS = "NTrk_PUcorr"

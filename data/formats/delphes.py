@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI, OUTER_SHARE, PHI_STEP
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError
 from codae_l1.data.events import EventImages, check_signals, unweighted
 from codae_l1.data.formats.hdf5 import require_finite, slices
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, slices
 
 TABLE = "table/table"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import PROCESSES, SIGNALS, SUEP_MASSES, SVJ_MASSES
 
 

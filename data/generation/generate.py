@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import EventImages
+from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.generation.chunks import (
     Task,
     make_chunk,
@@ -24,7 +25,6 @@ from codae_l1.data.generation.chunks import (
 )
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.parallel import DEFAULT, Piece, Work, make_all, prepare, versions
-from codae_l1.data.store import EventFile, write_events
 
 
 def generate(config: GenerationConfig, out: Path | str, work: Work = DEFAULT) -> Path:

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import whole_file
+from codae_l1.data.formats.tables import CONSTITUENTS, write_jets
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.detector import read_out
 from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
 from codae_l1.data.generation.processes import COMMON, final_particles, next_batch, start_pythia
 from codae_l1.data.generation.propagation import propagate
 from codae_l1.data.generation.selection import JetFinder
-from codae_l1.data.generation.tables import CONSTITUENTS, write_jets
 
 _COMMON = (*COMMON, "Beams:eCM = 14000.", "PartonLevel:MPI = off")
 _HARD = {

@@ -14,17 +14,17 @@ from typing import Literal
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
-from codae_l1.data.config import dump
-from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import whole_file
 from codae_l1.data.formats.adc2021 import ROW_CLASS, SHAPE
+from codae_l1.data.formats.tables import write_objects
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.detector import read_out
 from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
 from codae_l1.data.generation.processes import COMMON, collisions, start_pythia
 from codae_l1.data.generation.propagation import IN_ECAL, IN_NEITHER, Hits, propagate
 from codae_l1.data.generation.selection import JetFinder
-from codae_l1.data.generation.tables import write_objects
 
 _LEPTONS = "onIfAny = 11 13 15"
 _HIGGS = ("HiggsSM:gg2H = on", "25:doForceWidth = on", "25:mWidth = 0.01", "25:mMin = 10.", "25:onMode = off")

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.artifact import read_json, write_json
-from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json, write_json
 
 Progress = Callable[[int, int, str], None]
 # Changes when the same config would give other events.

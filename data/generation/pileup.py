@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.artifact import whole_file
-from codae_l1.data.errors import InputError
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.processes import collisions
 from codae_l1.data.generation.propagation import Hits, propagate

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.errors import InputError, ToolError
+from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.data.generation.config import GenerationConfig
 

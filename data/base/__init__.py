@@ -1,0 +1,1 @@
+"""Ground floor: errors, typed configuration, fixed-point words, files and folders that are written whole."""

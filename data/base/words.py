@@ -1,0 +1,80 @@
+"""The fixed-point word: one type for every number that reaches hardware.
+
+A word type has a sign (keep_negative), integer bits (the sign not counted), fraction bits, a rounding and an overflow
+rule. width = keep_negative + integer + fraction. AP types: ap_fixed<width, integer + keep_negative>, as in Vitis HLS
+(UG1399, "Arbitrary Precision Fixed-Point Data Types").
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+
+# TRN: towards minus infinity. RND: half up. RND_CONV: half to even (QKeras, and hls4ml's reading of it).
+Rounding = Literal["TRN", "RND", "RND_CONV"]
+# SAT: clip to the range. WRAP: drop the high bits.
+Overflow = Literal["SAT", "WRAP"]
+
+
+@dataclass(frozen=True)
+class WordType:
+    """Sign, integer bits, fraction bits, rounding, overflow.
+
+    >>> WordType(True, 2, 1, "RND_CONV", "SAT").quantize(np.array([0.25, 0.75, 9.0, -9.0])).tolist()
+    [0.0, 1.0, 3.5, -4.0]
+    >>> str(WordType(False, 5, 0))
+    'ap_ufixed<5,5,AP_TRN,AP_WRAP>'
+    """
+
+    keep_negative: bool
+    integer: int
+    fraction: int
+    rounding: Rounding = "TRN"
+    overflow: Overflow = "WRAP"
+
+    def __post_init__(self):
+        if self.width < 1:
+            raise InputError(f"a word of {self.width} bits ({self})", "at least 1 bit", "give it more bits")
+
+    @property
+    def width(self) -> int:
+        """All bits, the sign counted."""
+        return self.keep_negative + self.integer + self.fraction
+
+    @property
+    def lsb(self) -> float:
+        """Value of the least significant bit."""
+        return 2.0**-self.fraction
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Smallest and largest word."""
+        return -(1 << (self.width - 1)) * self.keep_negative, (1 << (self.width - self.keep_negative)) - 1
+
+    def to_words(self, values: np.ndarray) -> np.ndarray:
+        """Values of any shape -> int64 words, rounded and kept in range by the type's rules."""
+        scaled = np.asarray(values, np.float64) * 2.0**self.fraction
+        if self.rounding == "TRN":
+            rounded = np.floor(scaled)
+        elif self.rounding == "RND":
+            rounded = np.floor(scaled + 0.5)
+        else:
+            rounded = np.rint(scaled)
+        low, high = self.bounds
+        if self.overflow == "SAT":
+            return np.clip(rounded, low, high).astype(np.int64)
+        return ((rounded.astype(np.int64) - low) & ((1 << self.width) - 1)) + low
+
+    def from_words(self, words: np.ndarray) -> np.ndarray:
+        """Integer words -> float64 values."""
+        return np.asarray(words, np.float64) * self.lsb
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Values -> the nearest values of this type, float64."""
+        return self.from_words(self.to_words(values))
+
+    def __str__(self) -> str:
+        sign = "" if self.keep_negative else "u"
+        return f"ap_{sign}fixed<{self.width},{self.integer + self.keep_negative},AP_{self.rounding},AP_{self.overflow}>"

@@ -1,0 +1,364 @@
+"""Event images in a file: compact HDF5, checksummed, read in slices.
+
+Nine of ten pixels are empty, so each channel is three columns: `count`, entries of each event; `gap`, uint8, step from
+one entry to the next in the flattened (72, 58) image, starting at -1; `energy`, float16. An entry is an active pixel,
+or a filler of energy 0 where the next active pixel is further away than 255. This takes about 1.2 kB an event. Gaps and
+energies are not compressed, since their digits hardly can be and unpacking them would take most of the reading.
+Fletcher-32 guards each block as it is read, SHA-256 the content. (Files with gaps of uint16, compressed, read as well.)
+
+Energies are float16: a relative error up to 2^-11. An active pixel stays active (at least 2^-24 GeV) and none overflows
+(at most 65504 GeV).
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file
+from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
+from codae_l1.data.events import EventImages
+
+FORMAT = "codae-l1 events"
+VERSION = 1
+# GeV, smallest and largest energy that float16 holds.
+FLOAT16_MIN, FLOAT16_MAX = 2.0**-24, 65504.0
+COLUMNS = {"signal": "S8", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
+STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
+# Largest gap of one entry, what uint8 holds.
+GAP_MAX = 255
+# Pixels and events a block, the unit of reading and of the Fletcher-32 sum.
+_BLOCK, _EVENT_BLOCK = 1 << 14, 1 << 12
+_SLICE = 1024
+# Events decoded at a time.
+_GROUP = 256
+_PIXELS = N_PHI * N_ETA
+_NOT_ITS_CHECKSUM = "its content does not have its checksum"
+
+
+def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
+    """Write events, or parts of events one after another, whole or not at all; no more than a slice is in memory.
+
+    The provenance is the first part's. Raises InputError where the disk is full.
+    """
+    parts = [events] if isinstance(events, EventImages) else events
+    with new_hdf5(path) as (file, refuse):
+        _fill(file, parts, refuse)
+
+
+@contextmanager
+def new_hdf5(path: Path | str) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new HDF5 file, written whole or not at all; call the second now and then, to stop early on a full disk.
+
+    Raises InputError where the disk is full.
+    """
+    with whole_file(path) as temporary, _Target(temporary) as target:
+        try:
+            with h5py.File(target, "w") as file:
+                yield file, target.refuse
+        finally:
+            # Whatever HDF5 makes of it: a refused write is the cause.
+            target.refuse()
+
+
+class _Target:
+    """A file as HDF5 writes it: the first write that the system refuses is kept as `error`, and later ones are dropped.
+
+    HDF5 does not recover from a refused write: it would fail once more whenever it closes the file.
+    """
+
+    def __init__(self, path: Path):
+        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  (closed by __exit__)
+        self.error: OSError | None = None
+        # What h5py asks of a file object, read only to know one.
+        self.seek, self.tell = self._file.seek, self._file.tell
+        self.read, self.readinto = self._file.read, self._file.readinto
+
+    def __enter__(self) -> "_Target":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._file.close()
+
+    def write(self, content: memoryview) -> int:
+        """Write all of it, unless something was refused."""
+        rest = memoryview(content)
+        try:
+            while self.error is None and len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        """Set the length, unless something was refused."""
+        try:
+            return size if self.error else self._file.truncate(size)
+        except OSError as error:
+            self.error = error
+            return size
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+    def refuse(self) -> None:
+        """Raise the OSError of the first refused write."""
+        if self.error is not None:
+            raise self.error
+
+
+class EventFile:
+    """An open events file.
+
+    path: the file. signal: (N,) str. n_tracks: (N,) int32. weight: (N,) float64. pileup_block: (N,) int32.
+    provenance: how the events were made. checksum: SHA-256 of the content, hexadecimal.
+
+    with EventFile("events.h5") as file:
+        for events in file.slices(1000): ...
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self._file = open_file(self.path)
+        try:
+            self._read_header()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "EventFile":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.n_tracks)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, start: int = 0, stop: int | None = None) -> EventImages:
+        """Events start to stop (default: to the end), without reading the others."""
+        start, stop, _ = slice(start, stop).indices(len(self))
+        stop = max(start, stop)
+        return self._decode(start, stop, self._streams(start, stop))
+
+    def slices(self, size: int = _SLICE, verify: bool = False) -> Iterator[EventImages]:
+        """All events in order, `size` at a time.
+
+        verify: raise InputError in place of the last slice unless the whole content has its checksum; each block is
+        then read once, where verify() and slices() would read it twice.
+        """
+        hashes = _Hashes()
+        for name, column in self._columns.items():
+            hashes.update(name, column)
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            streams = self._streams(start, stop)
+            if verify:
+                for name, column in streams.items():
+                    hashes.update(name, column)
+                if stop == len(self) and hashes.total() != self.checksum:
+                    raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
+            yield self._decode(start, stop, streams)
+
+    def read_where(self, indices: np.ndarray) -> EventImages:
+        """The events at an index array or mask (N,), in its order; reads only the slices that hold some."""
+        indices = np.asarray(indices)
+        if indices.dtype == bool:
+            indices = np.flatnonzero(indices)
+        if indices.size and not (indices.min() >= 0 and indices.max() < len(self)):
+            raise InputError(f"event {indices.max()} of {self.path}", f"0 to {len(self) - 1}", "correct the indices")
+        images = np.zeros((len(indices), *IMAGE_SHAPE), np.float32)
+        for number in np.unique(indices // _SLICE):
+            here = np.flatnonzero(indices // _SLICE == number)
+            part = self.read(number * _SLICE, (number + 1) * _SLICE)
+            images[here] = part.images[indices[here] - number * _SLICE]
+        columns = [getattr(self, name)[indices] for name in COLUMNS]
+        return EventImages(images, *columns, provenance=self.provenance)
+
+    def verify(self) -> None:
+        """Raise InputError unless the whole content has the checksum that was written with it."""
+        hashes = _Hashes()
+        for name in _datasets():
+            length = len(self._file[name])
+            for first in range(0, length, 32 * _BLOCK):
+                hashes.update(name, self._get(name, slice(first, min(first + 32 * _BLOCK, length))))
+        if hashes.total() != self.checksum:
+            raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
+
+    def _read_header(self) -> None:
+        attributes = self._file.attrs
+        if attributes.get("format") != FORMAT:
+            raise InputError(f"{self.path} is HDF5 of another kind", "events of codae-l1", "make_data.py writes them")
+        if attributes["version"] != VERSION:
+            raise InputError(f"{self.path} of version {attributes['version']}", f"version {VERSION}", "make it again")
+        try:
+            self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
+            self.checksum = str(attributes["checksum"])
+            shape = tuple(int(n) for n in attributes["image_shape"])
+            self._columns = {name: self._content(name) for name in (*COLUMNS, *(f"{c}/count" for c in CHANNELS))}
+            self._count = {name: self._columns[f"{name}/count"].astype(np.int64) for name in CHANNELS}
+            streams = {(n, s): len(self._file[f"{n}/{s}"]) for n in CHANNELS for s in ("gap", "energy")}
+        except (KeyError, ValueError, TypeError) as error:
+            raise _corrupt(self.path, f"part of it is missing: {error}") from error
+        if shape != IMAGE_SHAPE:
+            raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
+        self.signal = self._columns["signal"].astype("U8")
+        self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
+        self.pileup_block = self._columns["pileup_block"]
+        self._first = {name: np.concatenate([[0], np.cumsum(n)]) for name, n in self._count.items()}
+        lengths = {len(column) for column in self._columns.values()}
+        if len(lengths) != 1 or any(self._first[n][-1] != length for (n, _), length in streams.items()):
+            raise _corrupt(self.path, "its columns are of different lengths")
+
+    def _content(self, name: str) -> np.ndarray:
+        return self._get(name, slice(None))
+
+    def _streams(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Gaps and energies of events start to stop, as stored: dataset's name -> (entries,)."""
+        parts = {}
+        for name in CHANNELS:
+            first, last = (int(i) for i in self._first[name][[start, stop]])
+            parts |= {f"{name}/{s}": self._get(f"{name}/{s}", slice(first, last)) for s in ("gap", "energy")}
+        return parts
+
+    def _decode(self, start: int, stop: int, streams: dict[str, np.ndarray]) -> EventImages:
+        """The events start to stop from their gaps and energies, in groups whose work arrays stay in the cache."""
+        images = np.zeros(((stop - start) * _PIXELS, len(CHANNELS)), np.float32)
+        good = True
+        for (channel, name), first in itertools.product(enumerate(CHANNELS), range(start, stop, _GROUP)):
+            last = min(first + _GROUP, stop)
+            where = slice(*(self._first[name][[first, last]] - self._first[name][start]))
+            row = _positions(self._count[name][first:last], streams[f"{name}/gap"][where], str(self.path))
+            energy = streams[f"{name}/energy"][where].astype(np.float32)
+            images[(first - start) * _PIXELS : (last - start) * _PIXELS, channel][row] = energy
+            good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
+        columns = (getattr(self, name)[start:stop] for name in COLUMNS)
+        # A look at the entries has shown that the energies are good; else the check names what is wrong.
+        make: Any = EventImages.of_good_energies if good else EventImages
+        return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
+
+    def _get(self, name: str, where: slice) -> np.ndarray:
+        dataset = self._file[name]
+        try:
+            return dataset[where]
+        except OSError as error:
+            raise _corrupt(self.path, f"{name} cannot be read: {error}") from error
+
+
+class _Hashes:
+    """SHA-256 of each dataset, fed part by part, and of them all."""
+
+    def __init__(self):
+        self._parts = {name: hashlib.sha256() for name in _datasets()}
+
+    def update(self, name: str, content: np.ndarray) -> None:
+        """Feed the next part of a dataset."""
+        self._parts[name].update(np.ascontiguousarray(content).view(np.uint8).data)
+
+    def total(self) -> str:
+        """The sum of all sums, hexadecimal."""
+        return hashlib.sha256(b"".join(h.digest() for h in self._parts.values())).hexdigest()
+
+
+def _datasets() -> list[str]:
+    return [*COLUMNS, *(f"{channel}/{stream}" for channel in CHANNELS for stream in STREAMS)]
+
+
+def _fill(file: h5py.File, parts: Iterable[EventImages], refuse: Callable[[], None]) -> None:
+    dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
+    for name, dtype in dtypes.items():
+        if name.endswith(("/gap", "/energy")):
+            options: dict[str, Any] = {"chunks": (_BLOCK,)}
+        else:
+            options = {"chunks": (_EVENT_BLOCK,), "shuffle": True, "compression": "gzip"}
+        file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", fletcher32=True, **options)
+    hashes, provenance = _Hashes(), None
+    for events in parts:
+        provenance = events.provenance if provenance is None else provenance
+        for start in range(0, len(events), _SLICE):
+            for name, column in _columns(events, slice(start, start + _SLICE)).items():
+                column = column.astype(f"<{dtypes[name]}")
+                hashes.update(name, column)
+                dataset = file[name]
+                dataset.resize(len(dataset) + len(column), axis=0)
+                dataset[len(dataset) - len(column) :] = column
+            refuse()
+    file.attrs.update(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "image_shape": IMAGE_SHAPE,
+            "channels": ", ".join(CHANNELS),
+            "energies": "GeV, float16; active pixels kept within 2^-24 to 65504",
+            "provenance": json.dumps(provenance or {}, allow_nan=False),
+            "checksum": hashes.total(),
+        }
+    )
+
+
+def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:
+    """The datasets of a slice of events."""
+    columns = {name: getattr(events, name)[which] for name in COLUMNS}
+    images = events.images[which].reshape(-1, N_PHI * N_ETA, len(CHANNELS))
+    for channel, name in enumerate(CHANNELS):
+        event, pixel = np.nonzero(images[..., channel])
+        before = np.concatenate([[-1], pixel[:-1]])
+        before[np.flatnonzero(np.diff(event, prepend=-1))] = -1
+        entries, gap = _fill_gaps(pixel - before)
+        energy = np.zeros(len(gap), np.float16)
+        energy[np.cumsum(entries) - 1] = np.clip(images[event, pixel, channel], FLOAT16_MIN, FLOAT16_MAX)
+        count = np.bincount(event, entries, len(images))
+        columns |= {f"{name}/count": count, f"{name}/gap": gap, f"{name}/energy": energy}
+    return columns
+
+
+def _fill_gaps(gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (n,) int -> entries that each takes (n,), and all of them, none above 255, each step's rest last.
+
+    >>> [part.tolist() for part in _fill_gaps(np.array([7, 600]))]
+    [[1, 3], [7, 255, 255, 90]]
+    """
+    entries = (gap - 1) // GAP_MAX + 1
+    filled = np.full(entries.sum(), GAP_MAX)
+    filled[np.cumsum(entries) - 1] = gap - GAP_MAX * (entries - 1)
+    return entries, filled
+
+
+def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> np.ndarray:
+    """Row of each entry in the slice's (n * 72 * 58, ...) image, from the counts (n,) of events and the gaps.
+
+    >>> _positions(np.array([2, 0, 1]), np.array([1, 4175, 4176]), "") - [0, 0, 2 * 72 * 58]
+    array([   0, 4175, 4175])
+    """
+    steps = gap.astype(np.int64)
+    np.cumsum(steps, out=steps)
+    ends = np.cumsum(count)
+    before, last = np.concatenate([[0], steps])[[ends - count, ends]]
+    if gap.size and not (gap.min() >= 1 and np.max(last - before) <= _PIXELS):
+        raise InputError(f"{where} with a pixel outside the image", "whole content", "get the file again")
+    return steps + np.repeat(np.arange(len(count)) * _PIXELS - 1 - before, count)
+
+
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file, open for reading."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "an HDF5 file of events", "make one with scripts/make_data.py")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise _corrupt(path, f"HDF5 cannot open it: {error}") from error
+
+
+def _corrupt(path: Path, what: str) -> InputError:
+    return InputError(f"{path} is truncated or corrupted ({what})", "a whole events file", "copy or make it again")

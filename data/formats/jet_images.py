@@ -1,0 +1,125 @@
+"""Jets for the jet systems: images of them, what is known of them without learning, and their split.
+
+Of a jet's constituents (E, px, py, pz), with pT_i and the distance dR_i from the jet's axis, the sum of them all:
+
+    mass            sqrt((sum E)^2 - |sum p|^2) [GeV]
+    multiplicity    constituents with pT > 0
+    width           sum pT_i dR_i / sum pT_i
+
+Top jets are heavier, have more constituents and are wider than QCD jets of their pT: each counts as the more anomalous,
+the higher it is, whatever was trained on.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.hdf5 import open_hdf5
+from codae_l1.data.formats.top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
+
+QCD, TOP = "qcd", "top"
+KINDS = (QCD, TOP)
+# Pixels a side -> how the image is made.
+IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
+OBSERVABLES = ("mass", "multiplicity", "width")
+# Of each kind: trained with; the rest is the test.
+TRAIN_SHARE = 0.8
+# Of the jets trained with: kept apart to choose the epoch by.
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class JetSample:
+    """N jets. images: pixels a side -> (N, side, side, 1) float32 of sum 1. observables: name -> (N,) float64.
+    kind: (N,) "qcd" or "top"."""
+
+    images: dict[int, np.ndarray]
+    observables: dict[str, np.ndarray]
+    kind: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: int | None = None) -> JetSample:
+    """The jets of a top-tagging file in order, as images of these pixels a side; at most the first `most` a kind."""
+    images: dict[int, list[np.ndarray]] = {side: [] for side in sides}
+    observables: dict[str, list[np.ndarray]] = {name: [] for name in OBSERVABLES}
+    kinds: list[np.ndarray] = []
+    start, left = 0, dict.fromkeys(KINDS, np.inf if most is None else most)
+    for jets in jet_slices(path):
+        kind = np.where(jets.is_signal, TOP, QCD)
+        take = np.concatenate([np.flatnonzero(kind == k)[: int(min(left[k], len(kind)))] for k in KINDS])
+        take.sort()
+        constituents, coordinates = jets.constituents[take], relative(jets.constituents[take])
+        _require_energy(coordinates, take + start, path)
+        for side in sides:
+            images[side].append(jet_images(coordinates, IMAGES[side])[..., None])
+        for name, values in observe(constituents, coordinates).items():
+            observables[name].append(values)
+        kinds.append(kind[take])
+        start += len(kind)
+        left = {k: n - np.count_nonzero(kind[take] == k) for k, n in left.items()}
+        if not any(left.values()):
+            break
+    if not kinds:
+        raise InputError(f"{path} without jets", KIND, "name a file with jets")
+    joined = {name: np.concatenate(parts) for name, parts in observables.items()}
+    return JetSample({s: np.concatenate(parts) for s, parts in images.items()}, joined, np.concatenate(kinds))
+
+
+def generated_from(path: Path | str) -> dict[str, Any]:
+    """The config that a jets file was generated from, as a table; empty where the file does not tell."""
+    with open_hdf5(path, KIND) as file:
+        return json.loads(file.attrs.get("provenance", "{}")).get("config", {})
+
+
+def observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:
+    """Constituents (N, K, 4) E, px, py, pz and their relative coordinates (N, K, 3) -> OBSERVABLES, (N,) float64 each.
+
+    >>> two = np.array([[[50.0, 30.0, 0.0, 40.0], [50.0, 30.0, 0.0, -40.0]]])
+    >>> {name: float(value[0].round(4)) for name, value in observe(two, relative(two)).items()}
+    {'mass': 80.0, 'multiplicity': 2.0, 'width': 1.0986}
+    """
+    energy, *momentum = constituents.astype(np.float64).sum(axis=1).T
+    squared = energy**2 - np.square(momentum).sum(axis=0)
+    eta, phi, share = np.moveaxis(coordinates.astype(np.float64), -1, 0)
+    total = share.sum(axis=1)
+    width = np.divide((share * np.hypot(eta, phi)).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
+    return {
+        "mass": np.sqrt(np.maximum(squared, 0)),
+        "multiplicity": np.count_nonzero(share > 0, axis=1).astype(np.float64),
+        "width": width,
+    }
+
+
+def split_jets(kind: np.ndarray, seed: int = 42) -> np.ndarray:
+    """ "train", "validation" or "test" of each jet (N,): of each kind 72, 8 and 20 %, by the seed.
+
+    >>> parts = split_jets(np.repeat(["qcd", "top"], 50))
+    >>> [int(np.count_nonzero(parts[:50] == name)) for name in ("train", "validation", "test")]
+    [36, 4, 10]
+    """
+    part = np.full(len(kind), "test", "<U10")
+    for k in KINDS:
+        jets = np.flatnonzero(kind == k)
+        order = np.random.default_rng(seed).permutation(jets)
+        trained = round(TRAIN_SHARE * len(jets))
+        part[order[:trained]] = "train"
+        part[order[: round(VALIDATION_SHARE * trained)]] = "validation"
+    return part
+
+
+def _require_energy(coordinates: np.ndarray, number: np.ndarray, path: Path | str) -> None:
+    """InputError where a jet has no constituent with pT."""
+    empty = ~(coordinates[..., 2] > 0).any(axis=1)
+    if empty.any():
+        raise InputError(
+            f"{path}: jet {number[empty][0]} without a constituent of pT > 0",
+            "jets with constituents",
+            "correct the file",
+        )

@@ -1,0 +1,81 @@
+"""The public CoDAE sample's files (arXiv:2306.12955): NumPy archives with images, labels, masses, n_tracks."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
+
+# (label, mass code) of the files -> name: SUEP masses are numbered from 1, SVJ's from 5.
+PUBLIC_CLASSES = {(0, 0): QCD}
+PUBLIC_CLASSES |= {(1, code): name for code, name in enumerate(SUEP_MASSES, start=1)}
+PUBLIC_CLASSES |= {(2, code): name for code, name in enumerate(SVJ_MASSES, start=5)}
+_KEYS = ("images", "labels", "masses", "n_tracks")
+# NumPy's kinds of real numbers: bool, integers, floats.
+_NUMBERS = "biuf"
+# What int32 holds.
+_LARGEST = np.iinfo(np.int32).max
+
+
+def read_public(path: Path | str) -> EventImages:
+    """Events of one public file; all weights 1, pile-up blocks unknown (-1)."""
+    path = Path(path)
+    columns = _load(path)
+    if columns["images"].dtype.kind not in _NUMBERS:
+        raise _not_numbers(path, "images", columns["images"])
+    images = columns["images"].astype(np.float32, copy=False)
+    check_images(images, f"{path}: images")
+    labels, masses, n_tracks = (integers(path, key, columns[key], len(images)) for key in _KEYS[1:])
+    classes = list(zip(labels.tolist(), masses.tolist(), strict=True))
+    unknown = sorted(set(classes) - set(PUBLIC_CLASSES))
+    if unknown:
+        raise InputError(
+            f"{path}: unknown signal, label {unknown[0][0]} with mass {unknown[0][1]}",
+            "label 0 with mass 0, 1 with 1 to 6, 2 with 5 to 7",
+            "correct the labels or the masses",
+        )
+    signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U8")
+    provenance = {"source": "public CoDAE sample, arXiv:2306.12955", "file": path.name}
+    return unweighted(images, signal, n_tracks, provenance)
+
+
+def integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
+    """A column of whole numbers, (n,) or (n, 1) of any real dtype -> (n,) int64; key: its name, for the messages."""
+    if column.dtype.kind not in _NUMBERS:
+        raise _not_numbers(path, key, column)
+    if column.shape not in ((n,), (n, 1)):
+        raise InputError(
+            f"{path}: {len(column) if column.ndim else 0} entries of {key} for {n} images, shape {column.shape}",
+            f"one entry an event, shape ({n},) or ({n}, 1)",
+            "correct the file; a class is a number, not a one-hot row",
+        )
+    values = column.reshape(-1)
+    bad = ~(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) <= _LARGEST))
+    if bad.any():
+        raise InputError(
+            f"{path}: {key} with {values[bad][0]} in event {np.argmax(bad)}",
+            "finite whole numbers",
+            f"correct the {key}",
+        )
+    return values.astype(np.int64)
+
+
+def _not_numbers(path: Path, key: str, column: np.ndarray) -> InputError:
+    return InputError(f"{path}: {key} of type {column.dtype}", "numbers", f"store {key} as numbers")
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "an .npz file of the public sample", "correct the path")
+    try:
+        # An own handle, since np.load leaves the file open where the archive is broken.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as content:
+            missing = [key for key in _KEYS if key not in content]
+            if not missing:
+                return {key: content[key] for key in _KEYS}
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is truncated or not .npz ({error})", "a whole .npz file", "copy it again") from error
+    raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -1,0 +1,1 @@
+"""Resources: open synthesis, estimates with error bands, and the LUT model of the search."""

@@ -1,0 +1,56 @@
+"""Technology mapping of one module by Yosys, a process of its own: a crash, a kill or a time limit stays in it.
+
+python -m codae_l1.hls.cost._yosys_job xcup TOP OUT.json LOG FILE... : maps TOP on UltraScale+ and writes its cell counts.
+The adders that da4ml made are kept: hierarchy first, flattened only after Yosys has found its own adders;
+default flattening fuses them, which follows Vivado's counts less well.
+python -m codae_l1.hls.cost._yosys_job ecp5 TOP OUT.json LOG FILE... : maps TOP on ECP5 and writes the netlist for nextpnr.
+LOG - is standard output.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Read the arguments, map, write what the family's flow gives."""
+    family, top, out, log, *files = sys.argv[1:]
+    if log != "-":
+        # Yosys talks to file descriptor 1 from C++.
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+    from pyosys import libyosys
+
+    design = libyosys.Design()
+    for command in ("read_verilog -sv -defer " + " ".join(files), *FLOWS[family](top, out)):
+        libyosys.run_pass(command, design)
+    if family == "xcup":
+        content = json.loads(Path(f"{out}.stat").read_text())
+        cells = content["design"]["num_cells_by_type"]
+        Path(out).write_text(json.dumps({"creator": content["creator"], "cells": cells}))
+
+
+def xcup(top: str, out: str) -> list[str]:
+    """Yosys' commands for UltraScale+; no DSP and no block RAM: what Yosys would put there shows as LUTs."""
+    # I/O buffers belong to no inner module.
+    synthesize = f"synth_xilinx -family xcup -top {top} -nobram -nodsp -noiopad"
+    return [
+        f"{synthesize} -run begin:map_memory",
+        "flatten; opt_expr; opt_clean; opt; opt_clean",
+        f"{synthesize} -run map_memory:check",
+        f"tee -q -o {out}.stat stat -json",
+    ]
+
+
+def ecp5(top: str, out: str) -> list[str]:
+    """Yosys' commands for ECP5, without multipliers and block RAM, too."""
+    return [f"synth_ecp5 -top {top} -nobram -nodsp -json {out}"]
+
+
+FLOWS = {"xcup": xcup, "ecp5": ecp5}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""hls4ml projects: conversion, compiled emulation, effective configuration, checks and forecasts."""

@@ -1,0 +1,115 @@
+"""The whole encoders, f_m and f_R on the 72 x 58 mask, in hls4ml: how large they are, and a compiled project.
+
+    io_parallel   the whole image at once: each value has a register, each product a multiplier
+    io_stream     one pixel a clock: one multiplier a weight, and at least 72 x 58 = 4,176 clocks an event
+
+hls4ml 1.3 streams convolutions with 'same' padding, but no pooling that pads; io_parallel takes 4,096 values an array,
+fewer than the mask has pixels. `check_encoder` says so with numbers before anything is trained or converted.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.hls.hls4ml.project import HlsProject, convert_network
+from codae_l1.hls.network.records import Interval, Layer, Network, read_quantizer, weighted
+from codae_l1.hls.target.config import HlsConfig, IoType
+from codae_l1.hls.target.size import SHARED, Forecast, check_part
+from codae_l1.quantization.encoders.network import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
+
+
+def encoder_forecast(part: Part, codae: Any, encoders: EncoderConfig, io_type: IoType = "io_stream") -> Forecast:
+    """Predicted cost of a twin of f_m or f_R of a CoDAEConfig (hls/target/size.py).
+
+    multiplications: at once, those of one pixel where pixels are streamed. largest_array: of values in io_parallel, of
+    weights in io_stream.
+
+    >>> from codae_l1.models.codae.model import PAPER
+    >>> encoder_forecast("f_m", PAPER, EncoderConfig(), "io_parallel").largest_array
+    294912
+    """
+    model = build_encoder(part, codae, encoders)
+    multiplications = parameters = 0
+    lut, width, arrays = 0.0, MASK_WORD.width, [prod(model.input_shape[1:])] if io_type == "io_parallel" else [1]
+    for layer in model.layers:
+        values = prod(layer.output.shape[1:])
+        if io_type == "io_parallel":
+            arrays.append(values)
+        if not layer.weights:
+            continue
+        kernel = tuple(layer.weights[0].shape)
+        products = prod(kernel)
+        if io_type == "io_parallel" and len(kernel) == 4:
+            products *= values // kernel[-1]
+        multiplications += products
+        parameters += prod(kernel) + kernel[-1]
+        lut += products * (encoders.weight_bits + 1) / 3 * (width + 2) * SHARED
+        lut += (values if io_type == "io_parallel" else kernel[-1]) * 2 * encoders.word_bits
+        arrays.append(prod(kernel))
+        width = encoders.word_bits
+    return Forecast(multiplications, parameters, round(lut), max(arrays))
+
+
+def check_encoder(
+    part: Part, codae: Any, encoders: EncoderConfig, config: HlsConfig, io_type: IoType = "io_stream"
+) -> Forecast:
+    """Refuse a twin that hls4ml or the part cannot take; return its forecast."""
+    if io_type == "io_stream" and part == "f_m" and encoders.pooling == "2x2":
+        raise InputError(
+            "f_m with 2x2 pooling in io_stream, whose pools do not pad the odd rows and columns of 36 x 29",
+            'encoders.pooling = "strided"',
+            "train it anew",
+        )
+    forecast = encoder_forecast(part, codae, encoders, io_type)
+    # With multipliers shared, what counts is how: hls/hls4ml/check.py knows when it has the weights.
+    return forecast if config.strategy == "resource" else check_part(forecast, config)
+
+
+def convert_encoder(
+    encoder: QuantizedEncoder,
+    config: HlsConfig,
+    folder: Path | str,
+    io_type: IoType = "io_stream",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> HlsProject:
+    """QuantizedEncoder -> hls4ml project, compiled; `predict_words` takes masks (N, 72, 58, 1) of 0 and 1, integers.
+
+    Output words (N, 2) of f_m, (N, 5 x 4 x C) of f_R. A CoDVAE's f_R has two outputs and is refused.
+    """
+    if len(encoder.outputs) != 1:
+        raise InputError(f"an encoder with outputs {', '.join(encoder.outputs)}", "one output", "convert a CoDAE's")
+    check_encoder(encoder.part, encoder.codae, encoder.config, config, io_type)
+    network, output = read_encoder(encoder), encoder.words[encoder.outputs[0]]
+    return convert_network(encoder.model, network, output, replace(config, io_type=io_type), folder, progress)
+
+
+def read_encoder(encoder: QuantizedEncoder) -> Network:
+    """A twin as records, every output with its interval (hls/network/records.py, which reads chains without padding alone)."""
+    intervals, layers = {"mask": Interval(0.0, 1.0, 1.0)}, []
+    for layer in encoder.model.layers[1:]:
+        sources = layer.input if isinstance(layer.input, list) else [layer.input]
+        before = [intervals[source._keras_history.operation.name] for source in sources]
+        record = _record(layer, before)
+        layers.append(record)
+        intervals[layer.name] = record.interval
+    return Network("mask", MASK_WORD, tuple(encoder.model.input_shape[1:]), tuple(layers))
+
+
+def _record(layer: Any, before: list[Interval]) -> Layer:
+    kind, shape = type(layer).__name__, tuple(layer.output.shape[1:])
+    if kind in ("QConv2D", "QDense"):
+        return weighted(layer, before[0], "conv" if kind == "QConv2D" else "dense")
+    if kind == "QActivation":
+        quantizer = read_quantizer(layer.activation, layer.name)
+        low, high = quantizer.bounds
+        interval = Interval(low, high, quantizer.word.lsb)
+        return Layer(layer.name, "activation", shape, interval, quantizer=quantizer)
+    if kind == "Add":
+        low, high = (float(np.sum([getattr(i, side) for i in before])) for side in ("low", "high"))
+        return Layer(layer.name, "add", shape, Interval(low, high, min(i.step for i in before)))
+    return Layer(layer.name, "max_pool" if kind == "MaxPooling2D" else "flatten", shape, before[0])

@@ -1,0 +1,210 @@
+"""What an hls4ml project of a network is predicted to cost: multipliers, memories, and the clocks of one event.
+
+Lower bounds of the clocks, from how hls4ml 1.3 loops:
+
+    io_parallel   layer: reuse factor x pixels that come one after the other; event: their sum, next event: the largest
+    io_stream     layer: one clock a pixel that comes in, and in resource strategy reuse factor clocks a pixel that goes
+                  out (in latency strategy reuse factor clocks a pixel that comes in); event and next event: the largest
+
+Resources: with reuse factor 1 a product has a constant weight and becomes adders (hls/target/size.py). Beyond it the
+vendor's tool chooses what a multiplier becomes, by widths and pragmas: between one DSP each (`dsp`; none for a factor
+of one bit, which is a gate) and LUT alone, about input_bits x weight_bits each (`lut_without_dsp`; an array of partial
+products, one LUT a bit). Neither bound is a synthesis. Weights of strategy resource lie in block RAM, reuse factor
+words deep. io_stream adds a line buffer of shift registers a convolution and one FIFO a layer, as deep as its pixels
+(hls4ml's default). Clocks are known of the backends whose loops these are: AMD's and Catapult.
+"""
+
+from dataclasses import dataclass, replace
+from math import ceil, prod
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.hls.hls4ml.backends import reuse_taken, strategy_taken, valid_reuse
+from codae_l1.hls.network.records import Layer, Network, dyadic_fraction
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.target.parts import part
+from codae_l1.hls.target.size import SHARED, Forecast
+
+# Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
+LARGEST_PRODUCT = 4096
+# One 18-kbit block RAM of the 7 series and UltraScale+ as simple dual port: words, bits of a word (AMD UG573).
+_BRAM_DEPTH, _BRAM_WIDTH = 512, 36
+# Backends whose loops the clocks are of.
+TIMED = ("Vitis", "Vivado", "Catapult")
+# Length of one shift register in a LUT (AMD UG574).
+_SHIFT_REGISTER = 32
+
+
+@dataclass(frozen=True)
+class Product:
+    """The matrix product of a layer: n_in x n_out for each of its pixels; seen: pixels that come in.
+
+    strategy, reuse: those that hls4ml takes. at_once: pixels computed at the same time. columns, buffered: of the line
+    buffer. conv: whether it is a convolution's.
+    """
+
+    name: str
+    n_in: int
+    n_out: int
+    pixels: int
+    seen: int
+    at_once: int
+    strategy: str
+    reuse: int
+    input_bits: int
+    weight_bits: int
+    output_bits: int
+    columns: int = 0
+    buffered: int = 0
+    conv: bool = False
+
+    @property
+    def multipliers(self) -> int:
+        """Products at the same time."""
+        return ceil(self.n_in * self.n_out / self.reuse) * self.at_once
+
+
+@dataclass(frozen=True)
+class ProjectForecast(Forecast):
+    """Forecast of an hls4ml project; multiplications: multipliers at once, as in Forecast.
+
+    dsp, lut: where every multiplier is a DSP; lut_without_dsp: where none is. bram_18k: predicted.
+    interval_cycles_forecast: clocks between two events, latency_cycles_forecast: of one event; at least; None where
+    the backend's loops are not known.
+    """
+
+    dsp: int
+    lut_without_dsp: int
+    bram_18k: int
+    interval_cycles_forecast: int | None
+    latency_cycles_forecast: int | None
+
+
+def products(network: Network, config: HlsConfig) -> list[Product]:
+    """The matrix products of a network's records, with what hls4ml will take of the configuration."""
+    found, shapes = [], [network.input_shape, *(layer.shape for layer in network.layers)]
+    widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+    stream = config.io_type == "io_stream"
+    for layer, shape, width in zip(network.layers, shapes, widths, strict=False):
+        if layer.kernel is None:
+            continue
+        n_in, n_out, pixels = prod(layer.kernel.shape[:-1]), layer.kernel.shape[-1], 1
+        if layer.kind == "conv":
+            pixels = prod(layer.shape[:-1])
+        reuse = reuse_taken(config.backend, config.strategy, n_in, n_out, config.reuse(layer.name))
+        at_once = 1 if stream else parallel_taken(pixels, config.parallel_pixels)
+        conv = layer.kind == "conv"
+        line = (shape[-2], (layer.kernel.shape[0] - 1) * shape[-1]) if stream and conv else (0, 0)
+        strategy = strategy_taken(config.backend, config.strategy)
+        seen = prod(shape[:-1]) if conv else 1
+        bits = width, weight_bits(layer), layer.interval.word.width
+        found.append(Product(layer.name, n_in, n_out, pixels, seen, at_once, strategy, reuse, *bits, *line, conv))
+    return found
+
+
+def largest_reuse(row: Product, config: HlsConfig) -> int:
+    """The largest reuse factor with which hls4ml's code computes the right words in resource strategy.
+
+    Its conv_2d_resource_cl of Vitis and Vivado ends at n_in, although hls4ml's own check takes up to n_in x n_out.
+    """
+    ends = row.conv and config.io_type == "io_parallel" and config.backend in ("Vitis", "Vivado")
+    return row.n_in if ends else row.n_in * row.n_out
+
+
+def right_reuse(row: Product, config: HlsConfig) -> list[int]:
+    """The reuse factors that hls4ml takes for a layer in resource strategy, and computes right; the smallest first."""
+    largest = largest_reuse(row, config)
+    return [factor for factor in valid_reuse(config.backend, row.n_in, row.n_out) if factor <= largest]
+
+
+def parallel_taken(pixels: int, asked: int) -> int:
+    """Pixels at once that hls4ml takes: the nearest divisor, the smaller of two that are equally near.
+
+    >>> parallel_taken(30, 4), parallel_taken(30, 0)
+    (3, 30)
+    """
+    divisors = [n for n in range(1, pixels + 1) if pixels % n == 0 and (n <= pixels // 2 or n == pixels)]
+    return min(divisors, key=lambda n: (abs(n - (asked or pixels)), n))
+
+
+def weight_bits(layer: Layer) -> int:
+    """Width of the narrowest signed word that holds a layer's weights."""
+    words = np.abs(layer.kernel) * 2.0 ** dyadic_fraction(layer.kernel, f"{layer.name}.kernel")  # type: ignore[arg-type]
+    return int(np.ceil(np.log2(words.max(initial=0) + 1))) + 1
+
+
+def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
+    """Predict the cost of the hls4ml project that `config` asks for."""
+    rows, stream = products(network, config), config.io_type == "io_stream"
+    cycles = [_cycles(row, stream) for row in rows] or [1]
+    lut, multipliers_lut, dsp, bram = 0.0, 0, 0, 0
+    for row in rows:
+        adders = row.multipliers * (row.input_bits + 2) * SHARED
+        if row.reuse == 1:
+            lut += adders * (row.weight_bits + 1) / 3
+        else:
+            lut += adders
+            multipliers_lut += row.multipliers * row.input_bits * row.weight_bits
+            dsp += row.multipliers if min(row.input_bits, row.weight_bits) > 1 else 0
+        if row.reuse > 1 and row.strategy == "resource":
+            bram += _blocks(row.reuse, row.multipliers * row.weight_bits)
+        lut += row.n_out * row.at_once * 2 * row.output_bits
+        lut += row.buffered * row.input_bits * ceil(row.columns / _SHIFT_REGISTER)
+    if stream:
+        shapes = [network.input_shape, *(layer.shape for layer in network.layers)]
+        widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+        bram += sum(_blocks(prod(s[:-1]), s[-1] * w) for s, w in list(zip(shapes, widths, strict=True))[1:-1])
+    parameters = sum(layer.kernel.size + layer.kernel.shape[-1] for layer in network.layers if layer.kernel is not None)
+    multipliers = sum(row.multipliers for row in rows)
+    largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
+    clocks = (max(cycles), max(cycles) if stream else sum(cycles)) if config.backend in TIMED else (None, None)
+    costs = round(lut), largest, dsp, round(lut + multipliers_lut), bram
+    return ProjectForecast(multipliers, parameters, *costs, *clocks)
+
+
+def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:
+    """Reuse factor of each layer for the shortest interval whose multipliers and memories fit the part.
+
+    In resource strategy; of all that give this interval the largest reuse factors, for they are the cheapest.
+    """
+    chip, config = part(config.part), replace(config, strategy="resource", reuse_factor=1, layer_reuse={})
+    rows, stream = products(network, config), config.io_type == "io_stream"
+    choices = {}
+    for row in rows:
+        shared = (replace(row, reuse=factor) for factor in right_reuse(row, config))
+        choices[row.name] = [r for r in shared if r.multipliers <= LARGEST_PRODUCT]
+    intervals = sorted({_cycles(row, stream) for several in choices.values() for row in several})
+    for interval in intervals:
+        fitting = {name: [r for r in several if _cycles(r, stream) <= interval] for name, several in choices.items()}
+        if not all(fitting.values()):
+            continue
+        found = {name: max(row.reuse for row in several) for name, several in fitting.items()}
+        forecast = project_forecast(network, replace(config, layer_reuse=found))
+        if forecast.dsp <= chip.dsp and forecast.bram_18k <= chip.bram_18k and forecast.lut <= chip.lut:
+            return found
+    raise InputError(
+        "a network that no reuse factor fits", f"one that fits {config.part}", "take fewer filters or a larger part"
+    )
+
+
+def _arrays(network: Network, stream: bool) -> list[int]:
+    """Elements of every array of values that is split into registers; streams have none."""
+    return [] if stream else [prod(network.input_shape), *(prod(layer.shape) for layer in network.layers)]
+
+
+def _cycles(row: Product, stream: bool) -> int:
+    if not stream:
+        return row.reuse * ceil(row.pixels / row.at_once)
+    if row.strategy == "resource":
+        return row.seen + row.pixels * row.reuse
+    return row.seen * row.reuse
+
+
+def _blocks(depth: int, bits: int) -> int:
+    """Half block RAMs of a memory; shallow ones (up to 32 words) become LUTs."""
+    return ceil(depth / _BRAM_DEPTH) * ceil(bits / _BRAM_WIDTH) if depth > _SHIFT_REGISTER else 0
+
+
+def _width(layer: Layer) -> int:
+    return layer.quantizer.word.width if layer.quantizer is not None else layer.interval.word.width

@@ -1,0 +1,1 @@
+"""The firmware network as records, the comparison of executors bit for bit, and profiles of every word."""

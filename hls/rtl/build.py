@@ -1,0 +1,348 @@
+"""The traced network as an II = 1 Verilog pipeline, its integer interpreter, and its cycle-accurate simulation.
+
+Folder of one design (all whole or not there):
+interpreter.npz   the network as da4ml's integer program, and one more that gives every layer's output
+probes.npy        the wires of the pipeline that hold the layers' values (hls/rtl/probes.py)
+design.json       words, shapes, layers, stages, cost, register bits, tool versions
+src/*.v           the pipeline: codae.v (registers), codae_stage*.v (logic), codae_wrapper.v, static/
+sim/              the Verilator model's binder and library
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.exact import exact_words
+from codae_l1.data.base.files import read_json
+from codae_l1.data.base.folders import whole_folder, writing
+from codae_l1.data.base.words import WordType
+from codae_l1.hls.network.records import Network, read_network
+from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
+from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
+from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
+from codae_l1.hls.target.config import HlsConfig
+
+Progress = Callable[[int, int, str], None]
+
+# Name of the top module.
+TOP = "codae"
+# da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
+_ADDER_SIZE, _CARRY_SIZE = 1, -1
+# What the executors need of design.json.
+_KEYS = ("input_shape", "inputs", "outputs", "input_word", "output_word", "rtl_output", "layers", "stages")
+_AGAIN = "run the synthesize stage again"
+# Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
+_PLAIN_WEIGHTS = 500
+
+
+class Interpreter:
+    """da4ml's integer interpreter of the traced network: fast, exact.
+
+    Made by `build_rtl`, reopened from its folder: `Interpreter(folder)`.
+    """
+
+    name = "interpreter"
+
+    def __init__(self, folder: Path | str, threads: int = 2):
+        self.folder, self.threads = Path(folder), threads
+        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
+        path = _existing(self.folder / "interpreter.npz")
+        try:
+            with open(path, "rb") as handle, np.load(handle) as programs:
+                self._program, self._layers = programs["network"], programs["layers"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read ({error})", "the programs network and layers", _AGAIN) from error
+        self._word = WordType(**self.design["output_word"])
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        return exact_words(self._run(self._program, counts), self._word, self.name)
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
+        flat = self._run(self._layers, counts)
+        layers, start = {}, 0
+        for name, shape in self.design["layers"].items():
+            size = int(np.prod(shape))
+            layers[name] = flat[:, start : start + size].reshape(-1, *shape)
+            start += size
+        return layers
+
+    def _run(self, program: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        with without_compiler():
+            from da4ml._binary import dais_interp_run
+
+        inputs = np.ascontiguousarray(input_words(self.design, counts), np.float64)
+        if not len(inputs):
+            return np.empty((0, int(program[3])))
+        values = inputs * WordType(**self.design["input_word"]).lsb
+        return dais_interp_run(program, values, self.threads).reshape(len(counts), -1)
+
+
+class RtlSimulation:
+    """The Verilog pipeline run clock by clock by Verilator, one event a clock.
+
+    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`.
+    """
+
+    name = "rtl"
+
+    def __init__(self, folder: Path | str, threads: int = 2):
+        self.folder, self.threads = Path(folder), threads
+        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
+        self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
+        self._probed: ProbedSimulation | None = None
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
+        return port_words(self.design, raw)
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, read off the pipeline's wires.
+
+        The first call compiles the Verilog once more, with these wires on its ports (hls/rtl/probes.py). A layer that has
+        no wires of its own is left out.
+        """
+        if self._probed is None:
+            self._probed = ProbedSimulation(self.folder, TOP, self.design, HlsConfig())
+        return self._probed.predict_layers(input_words(self.design, counts))
+
+    def predict_clocks(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (T, ...) held at the input at rising edge t -> the output word after each edge (T, outputs) int64.
+
+        The first words are those of a pipeline of zeros; `codae_l1.hls.rtl.clocks` counts the latency from these.
+        """
+        raw = self._library.run_clocks(input_words(self.design, counts), self.design["outputs"])
+        return port_words(self.design, raw)
+
+
+def read_design(path: Path, keys: tuple[str, ...], remedy: str) -> dict[str, Any]:
+    """The JSON record of a design; InputError where it lacks one of the keys."""
+    content = read_json(path)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(f"{path} without {', '.join(missing)}", "a record of this version", remedy)
+    return content
+
+
+def source_digest(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files in `folder`/src; InputError where there are none."""
+    digest, source = hashlib.sha256(), folder / "src"
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    if not files:
+        raise InputError(f"{source} does not exist or is empty", "the Verilog of the design", _AGAIN)
+    for path in files:
+        digest.update(
+            f"{path.relative_to(source).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def port_words(design: dict[str, Any], raw: np.ndarray) -> np.ndarray:
+    """Bits on the output port (N, outputs), as unsigned integers -> output words (N, outputs) int64."""
+    port, fraction = WordType(**design["rtl_output"]), WordType(**design["output_word"]).fraction
+    sign = int(port.keep_negative) << (port.width - 1)
+    return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)
+
+
+def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
+    """Counts (N, ...) -> input words (N, inputs) int32 as the design takes them: clipped to the input word's range."""
+    low, high = WordType(**design["input_word"]).bounds
+    return np.clip(check_counts(design, counts), low, high).astype(np.int32)
+
+
+def check_counts(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
+    """Counts (N, ...) -> (N, inputs) as they are; InputError unless they are integers, as many as the design takes."""
+    counts = np.asarray(counts)
+    if counts.ndim < 2 or int(np.prod(counts.shape[1:])) != design["inputs"] or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts of shape {counts.shape}, {counts.dtype}",
+            f"integers (N, {', '.join(map(str, design['input_shape']))})",
+            "pool the events with the run's own configuration",
+        )
+    return counts.reshape(len(counts), design["inputs"])
+
+
+def build_rtl(
+    model: Any,
+    input_word: WordType,
+    output_word: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    progress: Progress | None = None,
+    simulate: bool = True,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
+
+    model: or its records, a Network. simulate: False leaves out the Verilator model. compiled: see `trace`.
+    Raises ToolError where Verilator or the compiler fails.
+    """
+    say = progress or (lambda done, total, text: None)
+    network = model if isinstance(model, Network) else read_network(model, input_word)
+    with whole_folder(folder) as temporary:
+        say(0, 4, "tracing the network into adders")
+        comb, layers = trace(network, config, compiled)
+        say(1, 4, f"pipelining {len(comb.ops)} operations, da4ml cost {comb.cost:.0f}")
+        design, pipeline = pipeline_design(network, output_word, config, comb)
+        np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
+        np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
+        write_source(pipeline, temporary, config, "verilog")
+        design["source_sha256"] = source_digest(temporary)
+        (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
+        if simulate:
+            say(2, 4, f"compiling the simulation of {design['stages']} stages")
+            compile_simulation(temporary, TOP, config)
+        say(4, 4, f"RTL ready: {design['stages']} stages, da4ml cost {design['da4ml_cost']:.0f}")
+    return design
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Whatever imports da4ml first inside the block gets its optimiser as plain Python, not compiled by Numba."""
+    import numba
+
+    before = numba.config.DISABLE_JIT
+    numba.config.DISABLE_JIT = 1
+    try:
+        yield
+    finally:
+        numba.config.DISABLE_JIT = before
+
+
+def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[Any, Any]:
+    """(CombLogic of the network, CombLogic that gives every layer's output one after the other).
+
+    Numba compiles da4ml's optimiser for one to two minutes on first use in an environment; a trigger-sized network
+    takes seconds in plain Python, and the result is the same. How da4ml was imported decides which it is, so where it
+    was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: here, as
+    da4ml was imported, else compiled however small the network: for whoever traces many.
+    """
+    largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
+    plain = largest <= _PLAIN_WEIGHTS and not compiled
+    core = sys.modules.get("da4ml.cmvm.core")
+    if core is None or compiled or hasattr(core.cmvm, "py_func") != plain:
+        with without_compiler() if plain else nullcontext():
+            return trace_here(network, config)
+    return _trace_apart(network, config, plain)
+
+
+def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any, Any]:
+    """`trace_here` in a fresh process (codae_l1.hls.rtl._trace_job), which has Numba's setting from its environment."""
+    with tempfile.TemporaryDirectory() as scratch, writing(scratch):
+        given, made = Path(scratch) / "network.pickle", Path(scratch) / "trace.pickle"
+        given.write_bytes(pickle.dumps((network, config)))
+        command = [sys.executable, "-m", "codae_l1.hls.rtl._trace_job", str(given), str(made)]
+        environment = {**os.environ, "NUMBA_DISABLE_JIT": str(int(plain))}
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=config.tool_timeout_s
+            )
+            ending = f"ended with status {done.returncode}: {' | '.join(done.stderr.splitlines()[-3:])[-400:]}"
+        except subprocess.TimeoutExpired:
+            ending = f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
+        if not made.is_file():
+            raise ToolError(
+                f"tracing the network {ending}", "a trace by da4ml", "mend what it names, or give it more time"
+            )
+        found = pickle.loads(made.read_bytes())
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def trace_here(network: Network, config: HlsConfig) -> tuple[Any, Any]:
+    """`trace` in this process, with da4ml as it was or will be imported here."""
+    from da4ml.trace import HWConfig, comb_trace
+
+    hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)
+    inputs = symbolic_input(network.input_shape, network.input_word, hardware, {"hard_dc": 2})
+    traces = trace_layers(network, inputs)
+    flat = inputs.ravel()._vars
+    every = np.concatenate([value.ravel()._vars for value in traces.values()])
+    output = list(traces.values())[-1].ravel()._vars
+    return tuple(comb_trace(list(flat), list(out), keep_dead_inputs=True) for out in (output, every))  # type: ignore
+
+
+def pipeline_design(
+    network: Network, output_word: WordType, config: HlsConfig, comb: Any
+) -> tuple[dict[str, Any], Any]:
+    """The traced network cut into stages: what design.json says of it, and da4ml's Pipeline."""
+    from da4ml._version import __version__
+    from da4ml.trace.pipeline import to_pipeline
+
+    pipeline = to_pipeline(comb, config.latency_cutoff, verbose=False)
+    kifs = pipeline.solutions[-1].out_kifs
+    # A constant zero has no fraction bit to leave out where the others' words begin above the point.
+    dead = np.flatnonzero(np.sum(kifs, axis=0) == 0)
+    if len(dead) == comb.shape[1] or (len(dead) and output_word.fraction < 0):
+        raise InputError(
+            f"a network whose output {dead[0]} is zero for every event", "outputs that vary", "train it again"
+        )
+    kif = np.max(kifs, axis=1)
+    port = WordType(bool(kif[0]), int(kif[1]), int(kif[2]))
+    if port.fraction > output_word.fraction:
+        raise InputError(
+            f"an output of {port.fraction} fraction bits",
+            f"at most those of the output word {output_word}",
+            "end the model with a QActivation of the output word",
+        )
+    design = {
+        "tool": f"da4ml {__version__}",
+        "input_shape": list(network.input_shape),
+        "inputs": comb.shape[0],
+        "outputs": comb.shape[1],
+        "input_word": vars(network.input_word),
+        "output_word": vars(output_word),
+        "rtl_output": vars(port),
+        "layers": {layer.name: list(layer.shape) for layer in network.layers},
+        "operations": len(comb.ops),
+        "da4ml_cost": comb.cost,
+        "stages": len(pipeline.solutions),
+        "register_bits": pipeline.reg_bits,
+        "latency_cutoff": config.latency_cutoff,
+        "clock_period_ns": config.clock_period_ns,
+        "part": config.part,
+        "operations_by_kind": _count_kinds(comb),
+    }
+    return design, pipeline
+
+
+def _count_kinds(comb: Any) -> dict[str, int]:
+    kinds = {0: "add", 1: "add", 2: "relu", 3: "slice", 4: "constant_add", 6: "multiplexer", 7: "multiply", 8: "table"}
+    counts = dict.fromkeys(sorted(set(kinds.values())), 0)
+    for op in comb.ops:
+        kind = kinds.get(abs(op.opcode)) if op.opcode != -1 else None
+        if kind:
+            counts[kind] += 1
+    return counts
+
+
+def write_source(pipeline: Any, folder: Path, config: HlsConfig, language: str) -> None:
+    """Write a Pipeline's source into folder/src; language: "verilog" or "vhdl"."""
+    from da4ml.codegen.rtl.rtl_model import RTLModel
+
+    writer = RTLModel(pipeline, TOP, folder, language, part_name=config.part, clock_period=config.clock_period_ns)
+    writer.write()
+    # The network's JSON would be stored twice more; interpreter.npz holds it.
+    shutil.rmtree(folder / "model")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "a finished RTL folder", "run the synthesize stage first")
+    return path

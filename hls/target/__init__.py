@@ -1,0 +1,1 @@
+"""The target: clock and part, what the part holds, and whether a network can fit."""

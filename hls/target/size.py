@@ -1,0 +1,121 @@
+"""Is the network small enough? Asked of its configuration alone, before any weight is trained or converted.
+
+`codae_l1.hls.hls4ml.check` asks what hls4ml will make of the trained one.
+
+Predicted da4ml cost: the adders of a matrix product of random words. A weight of b bits has (b + 1) / 3 digits in
+canonical signed form; a digit costs one adder as wide as its operand and some carries, and da4ml shares a part of
+them. For weights that fill their words at random the prediction is right within a factor of two (held by a test on
+two small networks). Trained weights are smaller, and many are zero: the network of the demonstration is predicted
+three times too large. Before training nothing is known of that, so a network is judged as if its weights filled their
+words.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.target.parts import part
+
+# hls4ml's limit on the elements of one array that is partitioned completely (config_array_partition).
+LARGEST_ARRAY = 4096
+# Share of the adders that is left after da4ml has shared common parts. Chosen to fit the da4ml cost of two small
+# networks with random weights, those of tests/hls/target/test_size.py, which holds it within a factor of two; no other
+# source.
+SHARED = 0.55
+# Peak memory of Yosys for one module [MB]: MB a mapped LUT and a base, a line above five measured modules (195 MB at
+# 3 k LUT, 371 at 12 k, 914 at 15 k, 2,042 at 23 k, 2,770 at 34 k), not a fit; no test repeats the measurement.
+MB_PER_LUT, MB_BASE = 0.082, 200
+# Share of the machine's memory that one tool may take.
+MEMORY_SHARE = 0.8
+_SMALLER = "take fewer filters, a larger stride, fewer units or fewer weight bits"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a network is predicted to cost.
+
+    multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
+    lut: predicted LUT, for weights that fill their words. largest_array: elements of the largest array.
+    """
+
+    multiplications: int
+    parameters: int
+    lut: int
+    largest_array: int
+
+    @property
+    def memory_mb(self) -> int:
+        """Peak memory of Yosys mapping it [MB]; of a design that Yosys maps, which no HLS project is."""
+        return round(MB_BASE + MB_PER_LUT * self.lut)
+
+    def as_dict(self) -> dict[str, int]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def forecast(firmware: Any) -> Forecast:
+    """Predict the cost of a FirmwareConfig."""
+    from codae_l1.quantization.f_m.network import input_word, shapes
+
+    word, (rows, columns, _) = input_word(firmware), firmware.input_shape
+    multiplications = parameters = 0
+    lut, arrays = 0.0, [prod(firmware.input_shape)]
+    convs = dict(zip(firmware.layers, firmware.conv, strict=False))
+    for name, shape in shapes(firmware).items():
+        precision, outputs = firmware.layer_precision(name), shape[-1]
+        if name in convs:
+            conv = convs[name]
+            rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
+            columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
+            outputs *= rows * columns
+        products = prod(shape[:-1]) * outputs
+        multiplications += products
+        parameters += prod(shape) + shape[-1]
+        adder = word.width + 2
+        lut += products * (precision.weight_bits + 1) / 3 * adder * SHARED
+        word = firmware.layer_output(name)
+        lut += outputs * 2 * word.width
+        arrays += [outputs, prod(shape)]
+    return Forecast(multiplications, parameters, round(lut), max(arrays))
+
+
+def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None) -> Forecast:
+    """Refuse a FirmwareConfig that cannot fit the part, hls4ml's arrays or the memory; return its forecast.
+
+    memory_mb: memory of this machine [MB], asked of the system by default.
+    """
+    found = check_part(forecast(firmware), config)
+    memory = memory_mb if memory_mb is not None else _memory_mb()
+    if found.memory_mb > MEMORY_SHARE * memory:
+        raise InputError(
+            f"the network is too large for this machine: mapping it needs about {found.memory_mb:,} MB",
+            f"at most {MEMORY_SHARE:.0%} of its {memory:,.0f} MB",
+            f"{_SMALLER}, or use a machine with more memory",
+        )
+    return found
+
+
+def check_part(found: Forecast, config: HlsConfig) -> Forecast:
+    """Refuse a forecast that cannot fit the part or hls4ml's arrays; return it."""
+    chip = part(config.part)
+    if found.lut > chip.lut:
+        raise InputError(
+            f"the network is too large for the part: about {found.lut:,} LUT predicted "
+            f"({found.multiplications:,} multiplications at once)",
+            f"at most the {chip.lut:,} LUT of {config.part}",
+            _SMALLER,
+        )
+    if found.largest_array > LARGEST_ARRAY:
+        raise InputError(
+            f"the network is too large for hls4ml: an array of {found.largest_array:,} elements",
+            f"at most {LARGEST_ARRAY:,} (each element is in a register of its own)",
+            _SMALLER,
+        )
+    return found
+
+
+def _memory_mb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

@@ -1,0 +1,247 @@
+"""The emulator: the firmware network as C++17 that needs nothing but its own headers, and its compiled library.
+
+Folder (whole or not there): <namespace>.h and .cpp, the network; <namespace>_pooling.h and .cpp, from towers to its
+inputs; <namespace>_network.h, the trained words; <namespace>_layers.h, the arithmetic; emulator.json, what
+it is; lib<namespace>-<checksum>.so.
+"""
+
+import ctypes
+import hashlib
+import json
+import math
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.words import WordType
+from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.hls.network.records import Network
+from codae_l1.hls.rtl.build import check_counts, input_words, read_design
+from codae_l1.hls.rtl.verilator import call_logged, find_compiler, load_library
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger._emulator_code import TEMPLATES, network_code, pooling_values
+from codae_l1.hls.trigger.export_config import NAMESPACE, check_namespace
+from codae_l1.hls.trigger.thresholds import Decision
+
+# Portable: no instructions beyond those that every x86-64 or ARM64 machine has.
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared")
+# C function -> types of what it takes and gives.
+_TYPES = {
+    "predict": (np.int64, np.int64),
+    "predict_each": (np.int32, np.int64),
+    "trace": (np.int64, np.int64),
+    "predict_images": (np.float32, np.int64),
+    "pool_images": (np.float32, np.int32),
+    "pool_towers": (np.int32, np.int32),
+}
+_DESIGN, _LOG = "emulator.json", "emulator.log"
+# What `Emulator` needs of emulator.json.
+_KEYS = ("library", "namespace", "input_shape", "inputs", "outputs", "input_word", "output_word", "pooling", "layers")
+
+
+class Emulator:
+    """The compiled emulator; `Emulator(folder)` reopens what `build_emulator` left there.
+
+    each: events one at a time through the entry point that CMS emulators call, instead of in blocks.
+    """
+
+    name = "emulator"
+
+    def __init__(self, folder: Path | str, each: bool = False):
+        self.folder, self.each = Path(folder), each
+        self.design = read_design(self.folder / _DESIGN, _KEYS, "run the convert stage again")
+        path = self.folder / self.design["library"]
+        if not path.is_file():
+            raise InputError(f"{path} does not exist", "a compiled emulator", "run the convert stage first")
+        self._library = load_library(path, "run the convert stage again")
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
+        if self.each:
+            return self._call("predict_each", input_words(self.design, counts), self.design["outputs"])
+        return self._call("predict", check_counts(self.design, counts), self.design["outputs"])
+
+    def predict_images(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, 72, 58, 3) GeV -> output words (N, outputs) int64, pooled in C++, too."""
+        return self._call("predict_images", self._towers(images, N_CHANNELS), self.design["outputs"])
+
+    def pool_images(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, 72, 58, 3) GeV -> counts (N, *input_shape) int32, saturated."""
+        inputs = self._call("pool_images", self._towers(images, N_CHANNELS), self.design["inputs"])
+        return inputs.reshape(-1, *self.design["input_shape"])
+
+    def pool_towers(self, towers: np.ndarray) -> np.ndarray:
+        """Tower words (N, 72, 58, inputs), 1 for a track or ET in TOWER_LSB_GEV -> counts (N, *input_shape) int32."""
+        towers = self._towers(towers, self.design["input_shape"][-1])
+        return self._call("pool_towers", towers, self.design["inputs"]).reshape(-1, *self.design["input_shape"])
+
+    def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
+        sizes = [math.prod(layer["shape"]) for layer in self.design["layers"]]
+        flat = self._call("trace", check_counts(self.design, counts), sum(sizes))
+        parts = np.split(flat, np.cumsum(sizes)[:-1], axis=1)
+        return {
+            layer["name"]: words.reshape(-1, *layer["shape"]) * 2.0 ** -layer["fraction"]
+            for layer, words in zip(self.design["layers"], parts, strict=True)
+        }
+
+    def _towers(self, images: np.ndarray, channels: int) -> np.ndarray:
+        expected = (N_PHI, N_ETA, channels)
+        if images.shape[1:] != expected or self.design["pooling"] is None:
+            raise InputError(
+                f"images of shape {images.shape}, pooling {self.design['pooling']}",
+                f"(N, {', '.join(map(str, expected))}) and an emulator with its pooling",
+                "give images of the calorimeter, or the pooling to build_emulator",
+            )
+        return images
+
+    def _call(self, function: str, inputs: np.ndarray, columns: int) -> np.ndarray:
+        """Inputs (N, ...) -> results (N, columns) of a C function of the library."""
+        given, made = _TYPES[function]
+        results = np.empty((len(inputs), columns), made)
+        entry = getattr(self._library, f"{self.design['namespace']}_{function}")
+        entry.argtypes, entry.restype = [_pointer(given), ctypes.c_size_t, _pointer(made)], None
+        entry(np.ascontiguousarray(inputs, given), len(inputs), results)
+        return results
+
+
+def _pointer(kind: type) -> Any:
+    return np.ctypeslib.ndpointer(kind, flags="C_CONTIGUOUS")
+
+
+def build_emulator(
+    network: Network,
+    output_word: WordType,
+    config: HlsConfig,
+    folder: Path | str,
+    pooling: PoolingConfig | None = None,
+    namespace: str = NAMESPACE,
+) -> dict[str, Any]:
+    """Write a network's emulator and compile it; return emulator.json.
+
+    pooling: how images become the network's inputs; None leaves it out.
+    Raises ToolError where there is no compiler or it fails.
+    """
+    compiler = find_compiler()
+    sources, design = emulator_sources(network, output_word, pooling, namespace)
+    with whole_folder(folder) as temporary:
+        for name, text in sources.items():
+            (temporary / name).write_text(text)
+        (temporary / _DESIGN).write_text(json.dumps(design, indent=1) + "\n")
+        arguments = [compiler, *FLAGS, *(name for name in sources if name.endswith(".cpp")), "-o", design["library"]]
+        call_logged(arguments, temporary, temporary / _LOG, config, "The compiler")
+    return design
+
+
+def emulator_sources(
+    network: Network,
+    output_word: WordType,
+    pooling: PoolingConfig | None = None,
+    namespace: str = NAMESPACE,
+    decision: Decision | None = None,
+    ports: Any = None,
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """({file name: text}, emulator.json) of a network, with its decision where there is one.
+
+    network_checksum is of all that decides the words; checksum is of the decision, too, and of `ports`: what else an
+    RTL depends on (JSON-ready).
+    """
+    check_namespace(namespace)
+    if pooling is not None and pooling.shape != tuple(network.input_shape):
+        raise InputError(
+            f"a pooling to {pooling.shape}", f"{tuple(network.input_shape)}, the network's input", "give its own"
+        )
+    body, fractions = network_code(network, output_word)
+    facts = {
+        "input_shape": list(network.input_shape),
+        "inputs": math.prod(network.input_shape),
+        "outputs": math.prod(network.layers[-1].shape),
+        "input_word": vars(network.input_word),
+        "output_word": vars(output_word),
+        "pooling": dump(pooling) if pooling else None,
+    }
+    network_checksum = _digest([body, facts])
+    checksum = _digest([body, facts, str(decision), ports]) if decision else network_checksum
+    design = {
+        "version": version("codae-l1"),
+        "checksum": checksum,
+        "network_checksum": network_checksum,
+        "namespace": namespace,
+        # A process that has loaded a library of this path is given that one again, whatever the file holds by now.
+        "library": f"lib{namespace}-{checksum[:12]}.so",
+        **facts,
+        "layers": [
+            {"name": layer.name, "shape": list(layer.shape), "fraction": fractions[layer.name]}
+            for layer in network.layers
+        ],
+    }
+    values = {"NETWORK": body, **values_of(design), **(pooling_values(pooling) if pooling else {})}
+    names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
+    names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
+    if decision:
+        values |= decision_values(decision)
+        names["decision.h"] = "_decision.h"
+    return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def decision_values(decision: Decision) -> dict[str, Any]:
+    """@NAME@ -> value of the decision's template."""
+    points = [
+        f'{{"{p.name}", {str(p.threshold is not None).lower()}, {0 if p.threshold is None else p.threshold}}},'
+        for p in decision.points
+    ]
+    return {
+        "POINTS": len(points),
+        "WORKING_POINTS": "\n    ".join(points),
+        "SIGN": decision.sign,
+        "COMPONENT": decision.component,
+    }
+
+
+def values_of(design: dict[str, Any]) -> dict[str, Any]:
+    """@NAME@ -> value of the emulator's templates, from emulator.json."""
+    given, made = WordType(**design["input_word"]), WordType(**design["output_word"])
+    return {
+        "NAMESPACE": design["namespace"],
+        "GUARD": design["namespace"].upper(),
+        "VERSION": design["version"],
+        "VERSION_WORD": f"0x{version_word(design['version']):08x}",
+        "CHECKSUM": design["checksum"],
+        "SHAPE": f"({', '.join(map(str, design['input_shape']))})",
+        "INPUTS": design["inputs"],
+        "OUTPUTS": design["outputs"],
+        "INPUT_WORD": given,
+        "INPUT_LOW": given.bounds[0],
+        "INPUT_HIGH": given.bounds[1],
+        "OUTPUT_WORD": made,
+        "OUTPUT_WIDTH": made.width,
+        "OUTPUT_FRACTION": made.fraction,
+    }
+
+
+def version_word(version: str) -> int:
+    """A version as the integer that the RTL shows: major, minor (8 bits each), patch (16 bits).
+
+    >>> hex(version_word("1.2.3"))
+    '0x1020003'
+    """
+    parts = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    major, minor, patch = (*parts, 0, 0, 0)[:3]
+    return (major & 255) << 24 | (minor & 255) << 16 | patch & 65535
+
+
+def fill(template: str, values: dict[str, Any]) -> str:
+    """A file of hls/cpp with its @NAMES@ replaced."""
+    text = (TEMPLATES / template).read_text()
+    return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)

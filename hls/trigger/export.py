@@ -1,0 +1,216 @@
+"""What an integrator takes away: emulator, golden vectors, Verilog with its testbenches, interface file, checksums.
+
+Folder (whole or not there):
+emulator/        C++17 sources (codae_l1.hls.trigger.emulator), thresholds and kill switch, and selftest.cpp
+vectors/         golden vectors (codae_l1.hls.trigger._vectors)
+rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.trigger._wrapper), a testbench of each
+interface.json   ports, words, latency, interval, thresholds with their rates, resources, version, checksum
+selftest.sh      compiles the emulator with g++ alone, checks the vectors and SHA256SUMS
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import sha256
+from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.words import WordType
+from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
+from codae_l1.hls.network.records import read_network
+from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, input_words, read_design, source_digest
+from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, call_logged, find_compiler, run_testbench
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger._vectors import Vectors
+from codae_l1.hls.trigger._wrapper import FILES, TriggerRtl, adversarial_towers
+from codae_l1.hls.trigger._wrapper_cost import wrapper_resources
+from codae_l1.hls.trigger.emulator import emulator_sources, fill, values_of, version_word
+from codae_l1.hls.trigger.export_config import MARKS, ExportConfig, check_target
+from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
+from codae_l1.quantization.f_m.network import FirmwareModel, input_word, output_word
+
+_LOG = "selftest.log"
+# Testbenches and their templates: of the pipeline, of the trigger.
+TESTBENCHES = {f"{TOP}_tb.v": "testbench.v", f"{TOP}_trigger_tb.v": "trigger_tb.v"}
+_DEFAULTS = ExportConfig()
+# What an export needs of design.json.
+_KEYS = ("source_sha256", "clock_period_ns", "part", "stages", "input_word", "output_word", "rtl_output", "tool")
+_AGAIN = "run the synthesize stage again"
+# What is said of a testbench that was not run.
+NOT_SIMULATED = "not simulated; export with --simulate, or run it as its head says"
+
+
+def export(
+    firmware: FirmwareModel,
+    rtl: Path | str,
+    images: np.ndarray,
+    counts: np.ndarray,
+    points: Sequence[WorkingPoint],
+    config: HlsConfig,
+    folder: Path | str,
+    options: ExportConfig = _DEFAULTS,
+    facts: dict[str, Any] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Write the folder, run its self-test, return interface.json.
+
+    rtl: folder of `build_rtl` of the same firmware. images: (M, 72, 58, 3) GeV, pooled into the first vectors, towers
+    that overflow after them; counts: (N, *input_shape) integers, further vectors, for the network alone. points: where
+    to accept. config: of the tools; clock period and part are the RTL's own. facts: more for interface.json (resources
+    of the pipeline, stamp).
+    Raises ToolError where the self-test fails, or a testbench does.
+    """
+    say, rtl = progress or (lambda done, total, text: None), Path(rtl)
+    check_target(folder)
+    design, pooling = _design(rtl), firmware.config.pooling
+    network, made = read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
+    decision = Decision(tuple(points), firmware.sign, firmware.component)
+    trigger = TriggerRtl(design, pooling, decision, options.slices, "", "")
+    ports = {"slices": trigger.slices, "tower_fields": trigger.fields}
+    sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision, ports)
+    trigger = replace(trigger, version=emulator["version"], checksum=emulator["checksum"])
+    vectors = _vectors(firmware, trigger, images, counts, options.seed)
+    executed = _compare(vectors, rtl)
+    interface = _interface(trigger, emulator, len(images), vectors) | {"executed": executed}
+    with whole_folder(folder, MARKS) as temporary:
+        _write_texts(temporary / "emulator", sources | {"selftest.cpp": fill("selftest.cpp", values_of(emulator))})
+        _write_texts(temporary / "vectors", vectors.texts())
+        vectors.write_hdf5(temporary / "vectors" / "vectors.h5", options.namespace)
+        _write_rtl(temporary / "rtl", rtl, trigger, vectors, options.seed)
+        say(1, 4, "the trigger's own logic")
+        wrapper = wrapper_resources(temporary / "rtl", trigger, config) if options.measure else None
+        interface |= {**(facts or {}), **_resources((facts or {}).get("resources"), wrapper)}
+        say(2, 4, "testbenches" if options.simulate else "no testbench asked for")
+        interface["simulated"] = _simulate(temporary / "rtl", config, options.simulate)
+        _write_texts(temporary, {"interface.json": json.dumps(interface, indent=1) + "\n"})
+        _write_texts(temporary, {"selftest.sh": fill("selftest.sh", {})})
+        files = sorted(p for p in temporary.rglob("*") if p.is_file())
+        sums = "".join(f"{sha256(p)}  {p.relative_to(temporary)}\n" for p in files)
+        _write_texts(temporary, {"SHA256SUMS": sums})
+        say(3, 4, "self-test")
+        log = temporary / _LOG
+        environment = {**os.environ, "CXX": find_compiler()}
+        call_logged(["sh", "selftest.sh"], temporary, log, config, "The self-test", environment)
+        log.unlink()
+    return interface
+
+
+def _design(rtl: Path) -> dict[str, Any]:
+    """design.json; InputError where the Verilog beside it is not the one that it was written for."""
+    design = read_design(rtl / "design.json", _KEYS, _AGAIN)
+    found = source_digest(rtl)
+    if found != design["source_sha256"]:
+        raise InputError(
+            f"the Verilog in {rtl / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
+            f"the sources of its design.json ({design['source_sha256'][:12]}), which were simulated",
+            _AGAIN,
+        )
+    return design
+
+
+def _vectors(
+    firmware: FirmwareModel, trigger: TriggerRtl, images: np.ndarray, counts: np.ndarray, seed: int
+) -> Vectors:
+    """Events, towers that overflow, then counts, with QKeras's words."""
+    top = (1 << max(field["bits"] for field in trigger.fields)) - 1
+    towers = np.concatenate([tower_words(images, trigger.pooling), adversarial_towers(trigger.pooling, top, seed)])
+    inputs = input_words(trigger.design, np.concatenate([pool_towers(towers, trigger.pooling), counts]))
+    inputs = inputs.reshape(-1, *firmware.config.input_shape)
+    return Vectors(trigger, towers, inputs, firmware.predict_words(inputs))
+
+
+def _compare(vectors: Vectors, rtl: Path) -> dict[str, str]:
+    """{executor: what it said} of the RTL's interpreter and simulation; InputError where one gives other words."""
+    said = {"rtl": f"not simulated: {rtl} has no compiled simulation"}
+    for kind in (Interpreter, RtlSimulation) if (rtl / SIMULATION_LIBRARY).is_file() else (Interpreter,):
+        different = int((kind(rtl).predict_words(vectors.inputs) != vectors.words).any(axis=1).sum())
+        if different:
+            raise InputError(
+                f"the {kind.name} in {rtl} gives other words than the firmware on {different} of "
+                f"{len(vectors.words)} vectors",
+                "the RTL of this firmware",
+                _AGAIN,
+            )
+        said[kind.name] = f"0 of {len(vectors.words)} vectors differ"
+    return said
+
+
+def _interface(trigger: TriggerRtl, emulator: dict[str, Any], images: int, vectors: Vectors) -> dict[str, Any]:
+    design, decision = trigger.design, trigger.decision
+    given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
+    ports = [
+        {"name": "clk", "direction": "input", "width": 1},
+        {"name": "model_inp", "direction": "input", **_elements(design["inputs"], given)},
+        {"name": "model_out", "direction": "output", **_elements(design["outputs"], port)},
+    ]
+    return {
+        **{key: emulator[key] for key in ("version", "checksum", "network_checksum", "namespace")},
+        "version_word": version_word(emulator["version"]),
+        "clock_period_ns": design["clock_period_ns"],
+        "part": design["part"],
+        "modules": f"the Verilog modules are named {TOP}_* whatever the namespace is, and those of static/ as da4ml "
+        "names them: two exports do not fit one project unless one goes into a library, or is renamed",
+        "trigger": trigger.as_dict(),
+        "pipeline": {
+            "top": f"{TOP}_wrapper",
+            "ports": ports,
+            "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), "
+            "the last index fastest; larger inputs have to be saturated before",
+            "latency_cycles": design["stages"],
+            "latency_ns": design["stages"] * design["clock_period_ns"],
+            "initiation_interval": 1,
+        },
+        "input": {
+            "shape": design["input_shape"],
+            "word": str(given),
+            "pooling": emulator["pooling"],
+            "tower_lsb_gev": TOWER_LSB_GEV,
+        },
+        "output": {"word": str(made), "lsb": made.lsb},
+        "decision": decision.as_dict(),
+        "vectors": {"events": len(vectors.inputs), "from_towers": len(vectors.towers), "from_images": images},
+        "tools": {"rtl": design["tool"]},
+    }
+
+
+def _elements(number: int, word: WordType) -> dict[str, Any]:
+    return {"width": number * word.width, "elements": number, "element_width": word.width, "element": str(word)}
+
+
+def _resources(pipeline: dict[str, Any] | None, wrapper: dict[str, Any] | None) -> dict[str, Any]:
+    """Of the pipeline, of what is around it, and their sum; what was not measured is None."""
+    whole = None
+    if pipeline and wrapper:
+        whole = {key: pipeline[key] + wrapper["wrapper"][key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}
+    return {"resources": {"pipeline": pipeline, "trigger": wrapper, "whole": whole}}
+
+
+def _simulate(folder: Path, config: HlsConfig, wanted: bool) -> dict[str, str]:
+    """{testbench: what it said}."""
+    if not wanted:
+        return {Path(name).stem: NOT_SIMULATED for name in TESTBENCHES}
+    log = folder / _LOG
+    said = {Path(name).stem: run_testbench(folder, Path(name).stem, config, log) for name in TESTBENCHES}
+    log.unlink()
+    return said
+
+
+def _write_texts(folder: Path, texts: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+
+
+def _write_rtl(folder: Path, rtl: Path, trigger: TriggerRtl, vectors: Vectors, seed: int) -> None:
+    shutil.copytree(rtl / "src", folder, ignore=shutil.ignore_patterns("memfiles"))
+    values = {**trigger.values(), "HALF": trigger.design["clock_period_ns"] / 2, "SEED": seed}
+    _write_texts(folder, {name: fill(template, values) for name, template in FILES.items()})
+    pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design["stages"]}
+    for name, facts in zip(TESTBENCHES, (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
+        _write_texts(folder, {name: fill(TESTBENCHES[name], values | facts)})

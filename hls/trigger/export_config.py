@@ -1,0 +1,74 @@
+"""What an export is asked for, checked before anything is computed: names, slices, the folder to write.
+
+It imports no network library, so that a mistake is said at once.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.folders import replaceable
+from codae_l1.data.pooling import PoolingConfig
+
+NAMESPACE = "codae"
+# Files that every export has: a folder without one of them is none.
+MARKS = ("interface.json", "SHA256SUMS")
+# Words that C++17 keeps for itself (ISO/IEC 14882:2017, 5.11), and its library.
+_WORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
+    const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern false
+    float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
+    protected public register reinterpret_cast return short signed sizeof static static_assert static_cast std struct
+    switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+    wchar_t while xor xor_eq"""
+_RESERVED = frozenset(_WORDS.split())
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """namespace: C++ namespace and file names of the emulator. slices: clocks in which an event's towers come in.
+
+    simulate: also run both testbenches (Verilator). measure: map the trigger's own logic (Yosys). seed: of the towers
+    that overflow and of the testbench's pauses.
+    """
+
+    namespace: str = NAMESPACE
+    slices: int = 1
+    simulate: bool = False
+    measure: bool = True
+    seed: int = 1
+
+    def __post_init__(self):
+        check_namespace(self.namespace)
+
+
+def check_namespace(namespace: str) -> None:
+    """InputError unless it can be a C++ namespace.
+
+    >>> check_namespace("f_m_v2")
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace) or namespace in _RESERVED:
+        raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
+
+
+def check_slices(slices: int, pooling: PoolingConfig) -> None:
+    """InputError unless the rows of cells can be cut into as many equal slices."""
+    rows = pooling.shape[0]
+    if slices < 1 or rows % slices:
+        fitting = ", ".join(str(n) for n in range(1, rows + 1) if rows % n == 0)
+        raise InputError(f"slices = {slices}", f"a divisor of the {rows} rows of cells", f"take one of {fitting}")
+
+
+def check_target(folder: Path | str, run: Path | str | None = None) -> Path:
+    """The folder, resolved, if an export may be written there; InputError where it would replace anything else.
+
+    run: the run folder, which must stay, too.
+    """
+    for mark in MARKS:
+        path = replaceable(folder, (mark,))
+    if run is not None and (path == Path(run).resolve() or path in Path(run).resolve().parents):
+        raise InputError(
+            f"{path} holds the run folder {run}", "a folder of its own", f"name a new folder, e.g. exports/{NAMESPACE}"
+        )
+    return path

@@ -1,0 +1,210 @@
+"""Reports of the vendors' HLS tools and of nextpnr: text in, typed record out, numbers as numbers.
+
+Nothing here opens a file: a `Source` says whose text it is, and the error of a figure that is not there names tool,
+file, figure and the tool's log, and whether the text looks cut off. `report` of a record gives hls4ml's keys.
+hls4ml's own reader leaves strings, calls DSP by two names, puts tiles of 36 kbit under BRAM_18K and leaves out what it
+does not find; here DSP and DSP48E are each where hls4ml has them and BRAM_18K always counts blocks of 18 kbit.
+Vivado's reports: `codae_l1.hls.vendor._vivado_reports`.
+"""
+
+import json
+import re
+import xml.etree.ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from codae_l1.data.base.errors import ToolError
+
+Number = float | int
+# A number as the reports write it, thousands separated or not.
+NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?")
+# hls4ml's key -> where the csynth report has it, below the profile.
+_CSYNTH = {
+    "TargetClockPeriod": "UserAssignments/TargetClockPeriod",
+    "EstimatedClockPeriod": "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod",
+    "BestLatency": "PerformanceEstimates/SummaryOfOverallLatency/Best-caseLatency",
+    "WorstLatency": "PerformanceEstimates/SummaryOfOverallLatency/Worst-caseLatency",
+    "IntervalMin": "PerformanceEstimates/SummaryOfOverallLatency/Interval-min",
+    "IntervalMax": "PerformanceEstimates/SummaryOfOverallLatency/Interval-max",
+}
+_RESOURCES = ("BRAM_18K", "DSP", "FF", "LUT", "URAM")
+
+
+class Source(NamedTuple):
+    """Whose text a record is read from: the tool, the report's file and the log that the error points at."""
+
+    tool: str
+    path: Path | str
+    log: Path | str = "of the tool"
+
+    def lacks(self, figure: str, expected: str, text: str = "\n") -> NoReturn:
+        """Raise the error of a figure that the text does not have."""
+        raise ToolError(
+            f"the report of {self.tool}, {self.path}, has no {figure}{_cut_off(text)}",
+            expected,
+            f"read the log {self.log}",
+        )
+
+
+def _cut_off(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return " (it is empty)" if not text else ""
+    if lines[-1].lstrip().startswith("|") or not text.endswith("\n"):
+        return f" (it is cut off in line {len(text.splitlines())}: {lines[-1].strip()[:40]!r})"
+    return ""
+
+
+@dataclass(frozen=True)
+class CSynthesis:
+    """C synthesis of an HLS tool, an estimate. report: hls4ml's keys of CSynthesisReport (ns, cycles, counts)."""
+
+    version: str
+    report: dict[str, Number]
+
+
+@dataclass(frozen=True)
+class Cosim:
+    """Co-simulation of the HLS tool's RTL [clock cycles]; the interval is None where one event alone was simulated."""
+
+    rtl: str
+    status: str
+    latency: tuple[int, Number, int]
+    interval: tuple[int, Number, int] | None
+
+    @property
+    def report(self) -> dict[str, str | Number | None]:
+        """hls4ml's keys of CosimReport."""
+        ends = ("Min", "Avg", "Max")
+        latency = dict(zip((f"Latency{end}" for end in ends), self.latency, strict=True))
+        interval = dict(zip((f"Interval{end}" for end in ends), self.interval or (None,) * 3, strict=True))
+        return {"RTL": self.rtl, "Status": self.status, **latency, **interval}
+
+
+@dataclass(frozen=True)
+class IpCore:
+    """What export_design made: the name under which Vivado's IP catalogue has the core."""
+
+    vendor: str
+    library: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """nextpnr's result: sites used and available by their names, achieved and asked clock [MHz]."""
+
+    used: dict[str, int]
+    available: dict[str, int]
+    achieved_mhz: float
+    asked_mhz: float
+
+
+def parse_csynth(text: str, source: Source) -> CSynthesis:
+    """Text of TOP_csynth.xml -> record."""
+    root = _xml(text, source)
+
+    def number(where: str) -> Number:
+        found = (root.findtext(where) or "").strip()
+        if not NUMBER.fullmatch(found):
+            source.lacks(f"number {where}", f"a number, not {found!r}")
+        return to_number(found)
+
+    report = {key: number(where) for key, where in _CSYNTH.items()}
+    for prefix, where in (("", "AreaEstimates/Resources"), ("Available", "AreaEstimates/AvailableResources")):
+        for key in _RESOURCES:
+            # Vivado HLS called a DSP by its block's name.
+            name = key if key != "DSP" or root.find(f"{where}/DSP") is not None else "DSP48E"
+            report[prefix + key] = number(f"{where}/{name}")
+    return CSynthesis(root.findtext("ReportVersion/Version") or "of unknown version", report)
+
+
+def parse_csim(text: str, source: Source) -> int:
+    """Text of TOP_csim.log -> errors that the C simulation ended with.
+
+    >>> parse_csim("INFO: [SIM 1] CSim done with 0 errors.\\n", Source("vitis_hls", "codae_csim.log"))
+    0
+    """
+    found = re.search(r"CSim done with (\d+) errors", text, re.IGNORECASE)
+    if found is None:
+        source.lacks("outcome", "a line 'CSim done with 0 errors.'", text)
+    return int(found.group(1))
+
+
+def parse_results(text: str, source: Source) -> list[list[float]]:
+    """Text of tb_data/*_results.log, one event a line -> values (events, outputs).
+
+    >>> parse_results("0.5 -1 \\n3 2.25 \\n", Source("vitis_hls", "csim_results.log"))
+    [[0.5, -1.0], [3.0, 2.25]]
+    """
+    try:
+        rows = [[float(cell) for cell in line.split()] for line in text.splitlines()]
+    except ValueError as error:
+        source.lacks(f"number everywhere ({error})", "numbers, one event a line", text)
+    if not rows or len({len(row) for row in rows}) > 1:
+        source.lacks("rows of one length", "numbers, one event a line", text)
+    return rows
+
+
+def parse_cosim(text: str, source: Source) -> Cosim:
+    """Text of TOP_cosim.rpt -> record of the RTL that was simulated (Verilog or VHDL)."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if not cells or cells[0] not in ("Verilog", "VHDL") or cells[1:2] == ["NA"]:
+            continue
+        if len(cells) < 8 or not all(cell == "NA" or NUMBER.fullmatch(cell) for cell in cells[2:8]):
+            source.lacks(f"whole row {cells[0]}", "status, latency and interval: min, avg, max", text)
+        numbers = [None if cell == "NA" else to_number(cell) for cell in cells[2:8]]
+        if None in numbers[:3]:
+            source.lacks("latency", f"numbers in the row {cells[0]}, which ended with {cells[1]}", text)
+        interval: Any = None if None in numbers[3:] else tuple(numbers[3:])
+        latency: Any = tuple(numbers[:3])
+        return Cosim(cells[0], cells[1], latency, interval)
+    source.lacks("row of a simulated RTL", "a row Verilog or VHDL whose status is not NA", text)
+
+
+def parse_component(text: str, source: Source) -> IpCore:
+    """Text of an exported component.xml (IP-XACT) -> record."""
+    found = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in _xml(text, source)}
+    for name in ("vendor", "library", "name", "version"):
+        if not found.get(name):
+            source.lacks(name, "an IP-XACT component with vendor, library, name and version")
+    return IpCore(found["vendor"], found["library"], found["name"], found["version"])
+
+
+def parse_nextpnr(text: str, source: Source) -> Placed:
+    """Text of nextpnr's --report JSON -> record; the slowest clock counts.
+
+    >>> parse_nextpnr('{"fmax": {"clk": {"achieved": 80.5, "constraint": 100}}, "utilization": {"TRELLIS_FF": '
+    ...               '{"available": 83640, "used": 16}}}', Source("nextpnr", "report.json")).used
+    {'TRELLIS_FF': 16}
+    """
+    try:
+        content = json.loads(text)
+        sites = {name: (int(row["used"]), int(row["available"])) for name, row in content["utilization"].items()}
+        clocks = [(float(row["achieved"]), float(row["constraint"])) for row in content["fmax"].values()]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        source.lacks(f"utilization and fmax ({error})", "nextpnr's JSON report", text)
+    if not clocks:
+        source.lacks("clock", "a design with registers")
+    used, available = ({name: row[i] for name, row in sites.items()} for i in (0, 1))
+    return Placed(used, available, *min(clocks))
+
+
+def _xml(text: str, source: Source) -> Any:
+    try:
+        return xml.etree.ElementTree.fromstring(text)
+    except xml.etree.ElementTree.ParseError as error:
+        source.lacks(f"end: it is cut off or no XML ({error})", "a whole XML file")
+
+
+def to_number(text: str) -> Number:
+    """A number as a report writes it.
+
+    >>> to_number("1,234"), to_number("0.5")
+    (1234, 0.5)
+    """
+    text = text.replace(",", "")
+    return float(text) if "." in text else int(text)

@@ -1,0 +1,160 @@
+"""A vendor tool run in a folder, its output in a log and followed line by line, stopped with all its children."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.folders import tail
+
+# Seconds between two looks at the log of a running tool that is followed.
+_LOOK_S = 0.2
+# How vendor tools begin the line that says what went wrong.
+_ERROR = re.compile(r"^\s*(@E|ERROR|FATAL)\b.*", re.MULTILINE)
+
+
+def on_path(*names: str) -> tuple[str, str]:
+    """(name, place) of the first of the programs that is on PATH; ToolError where none is.
+
+    >>> on_path("no-such-tool")
+    Traceback (most recent call last):
+    codae_l1.data.base.errors.ToolError: no-such-tool not on PATH; expected the vendor's tools; source their settings64.sh
+    """
+    for name in names:
+        place = shutil.which(name)
+        if place:
+            return name, place
+    raise ToolError(f"{', '.join(names)} not on PATH", "the vendor's tools", "source their settings64.sh")
+
+
+def run_tool(
+    command: tuple[str, ...],
+    folder: Path,
+    log: Path,
+    timeout_s: float,
+    reports: tuple[Path, ...],
+    follow: Callable[[str], None] | None = None,
+    lock: IO[str] | None = None,
+    limit: str = "hls.tool_timeout_s",
+    label: str = "",
+) -> None:
+    """Run `command` in `folder`, output into `log`; it has to end well and to leave the files `reports`.
+
+    follow: takes each line of the output as it comes. lock: an open file (see `locked`) that the tool holds, too.
+    limit: what the user calls timeout_s. label: what errors call the tool. Reports of an earlier run are removed first.
+    Raises ToolError with the tool's first error line, or the end of the log, and the log's place.
+    """
+    name = label or Path(command[0]).name
+    for report in reports:
+        report.unlink(missing_ok=True)
+    ending = _run(command, folder, log, timeout_s, follow, lock)
+    if ending is None:
+        ending = f"took longer than {limit} = {timeout_s:g}"
+    missing = [str(report.relative_to(folder)) for report in reports if not report.is_file()]
+    if not ending and missing:
+        ending = f"ended without its report {', '.join(missing)}"
+    if ending:
+        said, remedy = what_went_wrong(log)
+        raise ToolError(f"{name} {ending}: {said}", "a run with its report", remedy)
+
+
+def what_went_wrong(log: Path) -> tuple[str, str]:
+    """(the first error line of a log, or its end; what to do, with the log's place)."""
+    text = log.read_text(errors="replace") if log.is_file() else ""
+    found = _ERROR.search(text)
+    said = found.group().strip()[:400] if found else tail(log)
+    line = f", line {text[: found.start()].count(chr(10)) + 1}" if found else ""
+    remedy = f"read the log {log}{line}"
+    if re.search("licen[cs]e", said, re.IGNORECASE):
+        remedy = f"give the tool its licence (XILINXD_LICENSE_FILE or LM_LICENSE_FILE), {remedy}"
+    elif re.search(r"no space left|out of memory|bad_alloc", text, re.IGNORECASE):
+        remedy = f"give it more disk or memory, {remedy}"
+    return said, remedy
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[IO[str]]:
+    """Hold a lock file; InputError where another command, or a tool that outlived a killed one, holds it."""
+    import fcntl
+
+    with open(path, "a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{path.parent} is in use by another command or by a tool that still runs",
+                "one command at a time",
+                f"wait for it, or end it (`fuser {path}` names its process)",
+            ) from None
+        yield handle
+
+
+def _run(
+    command: tuple[str, ...],
+    folder: Path,
+    log: Path,
+    timeout_s: float,
+    follow: Callable[[str], None] | None,
+    lock: IO[str] | None,
+) -> str | None:
+    """How the tool ended, empty where it ended well, None where it took too long."""
+    with open(log, "w") as handle:
+        try:
+            # Vendor programs are shell scripts around others: a session of its own lets all of them be stopped.
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),) if lock else (),
+            )
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+        try:
+            status = _wait(process, log, timeout_s, follow)
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if status is None:
+        return None
+    return f"ended with status {status}" if status else ""
+
+
+def _wait(
+    process: subprocess.Popen[bytes], log: Path, timeout_s: float, follow: Callable[[str], None] | None
+) -> int | None:
+    """The status of a process, None where it runs longer than timeout_s; its lines go to `follow` as they come."""
+    end = time.monotonic() + timeout_s
+    with open(log, errors="replace") as output:
+        while True:
+            left = end - time.monotonic()
+            try:
+                status = process.wait(max(0.0, left if follow is None else min(left, _LOOK_S)))
+            except subprocess.TimeoutExpired:
+                status = None
+            _pass_on(output, follow, last=status is not None)
+            if status is not None or time.monotonic() >= end:
+                return status
+
+
+def _pass_on(output: IO[str], follow: Callable[[str], None] | None, last: bool) -> None:
+    """Give the lines written since the last look; a line without its end waits, unless nothing more will come."""
+    while follow is not None:
+        place = output.tell()
+        line = output.readline()
+        if not line or not (line.endswith("\n") or last):
+            output.seek(place)
+            return
+        follow(line.rstrip("\n"))

@@ -1,0 +1,231 @@
+"""Steps of a vendor tool on one design, in order and resumable: what has to be run, left behind and read.
+
+    WORK/project/    a copy of what the tools read, and what they make of it
+    WORK/STEP.log    the tool's output
+    WORK/STEP.json   a finished step: inputs, program, seconds, checksums of what it left, figures
+
+A step is done when its JSON is there, made from the same source files (of those that it reads), scripts and program and
+from the same results of the steps it needs, and its files are still what they were. A killed one left no JSON and is
+done again. While a step is done, of the copy only what changed is replaced.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, sha256, write_json
+from codae_l1.data.base.folders import writing
+from codae_l1.hls.vendor._reports import Source
+from codae_l1.hls.vendor._tools import locked, on_path, run_tool
+
+# What the JSON of a finished step holds, beside its name.
+_SHAPE = {"inputs": str, "program": str, "seconds": (int, float), "log": str, "reports": dict, "found": dict}
+# Takes (step, line) of a running tool.
+Follow = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a vendor tool.
+
+    commands: program -> command; the first that is on PATH runs, in the subfolder `folder` of the project. also:
+    further programs that it calls. reports: texts it has to leave there; read: those and the log, each with its source
+    -> figures, JSON-ready. products: other files it has to leave. needs: steps whose results it works on. files:
+    written into the folder before it runs. label: what errors call the program, its own name by default. ignores: how
+    the paths of source files begin that it does not read. version: of the program, where its place does not tell it.
+    """
+
+    name: str
+    says: str
+    commands: dict[str, tuple[str, ...]]
+    reports: tuple[str, ...]
+    read: Callable[[list[tuple[str, Source]]], dict[str, Any]]
+    products: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    folder: str = "."
+    label: str = ""
+    ignores: tuple[str, ...] = ()
+    version: str = ""
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """All files that it has to leave."""
+        return (*self.reports, *self.products)
+
+    def program(self) -> tuple[str, str]:
+        """(name, place) of the program that runs it; ToolError where one that it needs is not on PATH."""
+        for name in self.also:
+            on_path(name)
+        return on_path(*self.commands)
+
+
+def run_step(step: Step, project: Path, log: Path, timeout_s: float, **options: Any) -> dict[str, Any]:
+    """Run one step in its project and read its reports; options: those of `run_tool`. Raises ToolError."""
+    name, _ = step.program()
+    folder = project / step.folder
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        for file, text in step.files.items():
+            (folder / file).write_text(text)
+        leaves = tuple(folder / file for file in step.leaves)
+        run_tool(step.commands[name], folder, log, timeout_s, leaves, label=step.label or name, **options)
+    texts = [*(folder / report for report in step.reports), log]
+    return step.read([(path.read_text(errors="replace"), Source(step.label or name, path, log)) for path in texts])
+
+
+def run_steps(
+    steps: list[Step],
+    source: dict[str, bytes],
+    work: Path,
+    selected: tuple[str, ...],
+    timeout_s: float,
+    follow: Follow | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    limit: str = "hls.tool_timeout_s",
+) -> dict[str, dict[str, Any]]:
+    """Do what is not done of the `selected` steps and of those they need; {step: its JSON} of all that are done.
+
+    source: path in the project -> content. limit: what the user calls timeout_s. Programs are looked for before any
+    step runs. Steps that were done and are not any more, with these inputs, are named to `progress`.
+    Raises ToolError where a tool is not there, fails, takes too long or leaves a report or a figure out.
+    """
+    wanted, say = _with_needs(steps, selected), progress or (lambda done, total, text: None)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+    with locked(work / ".lock") as lock:
+        done = _kept(steps, work, source)
+        todo = [step for step in steps if step.name in wanted and step.name not in done]
+        for step in todo:
+            step.program()
+        if todo:
+            _copy(source, work / "project", anew=not done)
+        todo = _with_followers(steps, todo, wanted, done)
+        _say_dropped(steps, todo, work, done, say)
+        for number, step in enumerate(todo):
+            say(number, len(todo), f"{step.name}: {step.says}")
+            heard = None if follow is None else lambda line, name=step.name: follow(name, line)
+            options = {"follow": heard, "lock": lock, "limit": limit}
+            done[step.name] = _do(step, work, _inputs(step, source, done), timeout_s, options)
+        say(len(todo), len(todo), "all steps done" if todo else "done already")
+    return done
+
+
+def _do(step: Step, work: Path, inputs: str | None, timeout_s: float, options: dict[str, Any]) -> dict[str, Any]:
+    """Do one step and write its JSON."""
+    started, log, folder = time.time(), (work / f"{step.name}.log").resolve(), work / "project" / step.folder
+    file = work / f"{step.name}.json"
+    file.unlink(missing_ok=True)
+    found = run_step(step, work / "project", log, timeout_s, **options)
+    content = {
+        "step": step.name,
+        "inputs": inputs,
+        "program": step.program()[1],
+        "seconds": round(time.time() - started, 1),
+        "log": str(log),
+        "reports": {name: sha256(folder / name) for name in step.leaves},
+        "found": found,
+    }
+    write_json(file, content)
+    return content
+
+
+def _with_needs(steps: list[Step], selected: tuple[str, ...]) -> set[str]:
+    """The selected steps and those they need, whatever is done."""
+    names = {step.name: step for step in steps}
+    wanted: set[str] = set()
+    waiting = list(selected)
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            raise InputError(f"step {name!r}", f"steps of {', '.join(names)}", "choose among them")
+        wanted.add(name)
+        waiting += names[name].needs
+    return wanted
+
+
+def _with_followers(steps: list[Step], todo: list[Step], wanted: set[str], done: dict[str, Any]) -> list[Step]:
+    """`todo` and what has to be done anew after it; what was done of those is forgotten."""
+    renewed = {step.name for step in todo}
+    for step in steps:
+        if renewed & set(step.needs):
+            renewed.add(step.name)
+            done.pop(step.name, None)
+    return [step for step in steps if step.name in renewed & wanted]
+
+
+def _say_dropped(
+    steps: list[Step], todo: list[Step], work: Path, done: dict[str, Any], say: Callable[[int, int, str], None]
+) -> None:
+    left = [step.name for step in steps if step.name not in done and step not in todo]
+    dropped = [name for name in left if (work / f"{name}.json").is_file()]
+    if dropped:
+        say(0, len(todo), f"{', '.join(dropped)}: done before with other inputs, left out until done again")
+
+
+def digest_of(source: dict[str, bytes]) -> str:
+    """SHA-256 of files, path -> content, hexadecimal."""
+    parts = [(name, hashlib.sha256(content).hexdigest()) for name, content in sorted(source.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _inputs(step: Step, source: dict[str, bytes], done: dict[str, Any]) -> str | None:
+    """SHA-256 of all that the step's result depends on; None where a step that it needs is not done."""
+    if any(name not in done for name in step.needs):
+        return None
+    digest = digest_of({name: content for name, content in source.items() if not name.startswith(step.ignores)})
+    parts = [
+        digest,
+        step.files,
+        step.commands,
+        step.leaves,
+        step.version,
+        [done[name]["reports"] for name in step.needs],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(steps: list[Step], work: Path, source: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """{step: its JSON} of the steps that are done."""
+    done: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        content = _kept_step(step, work, _inputs(step, source, done))
+        if content is not None:
+            done[step.name] = content
+    return done
+
+
+def _kept_step(step: Step, work: Path, inputs: str | None) -> dict[str, Any] | None:
+    """The JSON of a step that is done: same inputs and program, and its reports are still there, unchanged.
+
+    One of another shape was not written by this code: not done.
+    """
+    file, folder = work / f"{step.name}.json", work / "project" / step.folder
+    if inputs is None or not file.is_file():
+        return None
+    content = read_json(file)
+    if not isinstance(content, dict) or any(not isinstance(content.get(key), kind) for key, kind in _SHAPE.items()):
+        return None
+    places = {shutil.which(name) for name in step.commands} - {None}
+    same = content["inputs"] == inputs and (not places or content["program"] in places)
+    whole = all((folder / r).is_file() and sha256(folder / r) == digest for r, digest in content["reports"].items())
+    return content if same and whole else None
+
+
+def _copy(source: dict[str, bytes], project: Path, anew: bool) -> None:
+    """Copy what is not there as it is; anew: remove first what is there, the tools' results among them."""
+    with writing(project):
+        if anew:
+            shutil.rmtree(project, ignore_errors=True)
+        for name, content in source.items():
+            path = project / name
+            if not path.is_file() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)

@@ -1,0 +1,83 @@
+"""The swaps from the published encoders' layers to what trigger firmware takes, one by one.
+
+    published layer                      trouble in firmware                     swap
+    InstanceNorm                         mean, variance, root of every event     BatchNorm, folded, or none
+    groups 2 or 4                        none in hls4ml 1.3                      one group
+    leaky ReLU, slope 0.2                a multiplier a pixel                    slope 1/4 (a shift), or ReLU
+    max pool 3x3, stride 2, 'same' (f_m) windows overlap: not streamed by hls4ml 2x2, or a stride in the convolution
+
+They touch the two encoders alone, but for the groups of residual blocks, which the decoder shares; it never goes to
+firmware. All but the groups keep the grids and the number of parameters (none has no norm's scale and shift).
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.models.codae.layers import LEAKY_SLOPE, Norm
+
+if TYPE_CHECKING:
+    from codae_l1.models.codae.model import CoDAEConfig
+
+# The nearest power of two: a shift in firmware.
+SHIFT_SLOPE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class SwapConfig:
+    """Layers of both encoders. norm: behind each convolution. slope: of its ReLU below zero, 0 for a plain one.
+
+    pooling: how a level of f_m halves its grid: max pool 3x3 of stride 2 ("overlapping"), max pool 2x2 ("2x2"), or the
+    convolution's own stride ("strided"). The default is the published encoder.
+    """
+
+    norm: Norm = "instance"
+    slope: float = LEAKY_SLOPE
+    pooling: Literal["overlapping", "2x2", "strided"] = "overlapping"
+
+    def __post_init__(self):
+        if not 0 <= self.slope < 1:
+            raise InputError(f"model.swaps.slope = {self.slope}", "a number from 0 up to 1", "correct it")
+
+
+# What the QKeras encoders are made of (quantization/encoders/network.py); the pooling may also be "2x2", the slope SHIFT_SLOPE.
+FIRMWARE = SwapConfig(norm="batch", slope=0.0, pooling="strided")
+
+
+def one_group(config: "CoDAEConfig") -> "CoDAEConfig":
+    """The config with plain convolutions in both encoders, its residual blocks and thus the decoder's, too.
+
+    >>> from codae_l1.models.codae.model import PAPER
+    >>> one_group(PAPER).f_r_groups
+    (1, 1, 1, 1)
+    """
+    ones = (1,) * len(config.f_m_groups)
+    return dataclasses.replace(config, f_m_groups=ones, f_r_groups=ones, residual_groups=1)
+
+
+def swap_table(published: "CoDAEConfig") -> dict[str, "CoDAEConfig"]:
+    """Name of a row -> config: the published layers, each swap alone, and all of them in two ways.
+
+    published: any sizes; its swaps are ignored.
+
+    >>> from codae_l1.models.codae.model import PAPER
+    >>> list(swap_table(PAPER))[:3]
+    ['published layers', 'norm: batch', 'norm: none']
+    """
+    base = dataclasses.replace(published, swaps=SwapConfig())
+    alone = {
+        "norm: batch": {"norm": "batch"},
+        "norm: none": {"norm": "none"},
+        "slope: 1/4": {"slope": SHIFT_SLOPE},
+        "slope: 0 (ReLU)": {"slope": 0.0},
+        "pooling: 2x2": {"pooling": "2x2"},
+        "pooling: strided": {"pooling": "strided"},
+    }
+    rows = {"published layers": base}
+    rows |= {name: dataclasses.replace(base, swaps=SwapConfig(**change)) for name, change in alone.items()}
+    if one_group(base) != base:
+        rows["groups: 1"] = one_group(base)
+    shift = SwapConfig(norm="batch", slope=SHIFT_SLOPE, pooling="2x2")
+    rows["all: batch, 1/4, 2x2, groups 1"] = dataclasses.replace(one_group(base), swaps=shift)
+    rows["all: batch, ReLU, strided, groups 1"] = dataclasses.replace(one_group(base), swaps=FIRMWARE)
+    return rows

@@ -1,0 +1,223 @@
+"""How rare is a point among QCD's? Densities and distances of latent vectors, fitted on QCD alone, as plain arrays.
+
+    norm               |z|
+    Mahalanobis        sqrt((z - m)^T C^-1 (z - m)), m and C the mean and covariance of QCD
+    Gaussian mixture   -log sum over k of w_k N(z; m_k, C_k)
+    isolation forest   2^(-<path length> / c(events a tree)), c(n) = 2 (ln(n - 1) + 0.5772) - 2 (n - 1) / n
+
+scikit-learn fits mixture and forest; what is kept are means, covariances and trees, which NumPy evaluates and `.npz`
+holds. Orientation: each is low where QCD is dense (the norm: at zero) by its definition, so all grow with rarity: fixed
+without signal and label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.models.systems.boosted_trees import Forest, join_trees
+
+# Added to the diagonal of a covariance, as a share of its mean diagonal: a latent number that never moves cannot make
+# it singular.
+RIDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """components: Gaussians of the mixture."""
+
+    components: int = 5
+
+    def __post_init__(self):
+        if self.components < 1:
+            raise InputError(f"systems.gaussian_mixture.components = {self.components}", "a number >= 1", "correct it")
+
+
+@dataclass(frozen=True)
+class IsolationConfig:
+    """trees, and the events that each grows from (Liu, Ting and Zhou, ICDM 2008: 100 and 256)."""
+
+    trees: int = 100
+    tree_events: int = 256
+
+    def __post_init__(self):
+        if self.trees < 1 or self.tree_events < 2:
+            raise InputError(f"systems.isolation_forest = {self}", "trees >= 1, tree_events >= 2", "correct it")
+
+
+class Density(Protocol):
+    """What is fitted on QCD's z (N, d) and gives each z a rarity."""
+
+    def rarity(self, z: np.ndarray) -> np.ndarray:
+        """(N, d) -> (N,) float64, higher = rarer among QCD."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All its numbers by name."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learnt."""
+        ...
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The length of z."""
+
+    def rarity(self, z: np.ndarray) -> np.ndarray:
+        """(N, d) -> (N,) float64."""
+        return np.sqrt(np.square(z).sum(axis=1))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """None."""
+        return {}
+
+    @property
+    def parameters(self) -> int:
+        """Nothing was learnt."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """A mixture of Gaussians; one alone gives its Mahalanobis distance, several -log density.
+
+    weights (K,), means (K, d), covariances (K, d, d) float64.
+
+    >>> round_one = Gaussians(np.ones(1), np.zeros((1, 2)), np.diag([4.0, 1.0])[None])
+    >>> round_one.rarity(np.array([[2.0, 0.0], [0.0, 3.0]])).round(5).tolist()
+    [1.0, 3.0]
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+    def distances(self, z: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distance to each Gaussian: (N, d) -> (N, K)."""
+        white = [np.linalg.solve(c, (z - m).T) for c, m in zip(self._roots(), self.means, strict=True)]
+        return np.stack([np.square(w).sum(axis=0) for w in white], axis=1)
+
+    def log_density(self, z: np.ndarray) -> np.ndarray:
+        """log sum_k w_k N(z; m_k, C_k): (N, d) -> (N,)."""
+        log_volume = np.log(np.diagonal(self._roots(), axis1=1, axis2=2)).sum(axis=1)
+        normal = np.log(self.weights) - log_volume - z.shape[1] / 2 * np.log(2 * np.pi)
+        return np.logaddexp.reduce(normal - self.distances(z) / 2, axis=1)
+
+    def rarity(self, z: np.ndarray) -> np.ndarray:
+        """(N, d) -> (N,) float64: Mahalanobis distance of one, -log density of several."""
+        return np.sqrt(self.distances(z)[:, 0]) if len(self.weights) == 1 else -self.log_density(z)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its numbers by name."""
+        return dict(vars(self))
+
+    @property
+    def parameters(self) -> int:
+        """Weights, means and covariances."""
+        return self.weights.size + self.means.size + self.covariances.size
+
+    def _roots(self) -> np.ndarray:
+        """Lower Cholesky factors of the covariances, the ridge added: (K, d, d)."""
+        d = self.means.shape[1]
+        ridge = RIDGE * np.trace(self.covariances, axis1=1, axis2=2) / d
+        try:
+            return np.linalg.cholesky(self.covariances + ridge[:, None, None] * np.eye(d))
+        except np.linalg.LinAlgError:
+            raise InputError(
+                "a latent that does not vary over QCD",
+                "a covariance above zero",
+                "train the encoder, or choose another",
+            ) from None
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """An isolation forest: its trees, a leaf's value the path length to it; events that a tree has learnt from."""
+
+    forest: Forest
+    tree_events: int
+
+    def rarity(self, z: np.ndarray) -> np.ndarray:
+        """(N, d) -> (N,) float64 in (0, 1)."""
+        # scikit-learn compares in float32; so do we, that a split falls on the same side.
+        paths = self.forest.leaf_values(z.astype(np.float32)).mean(axis=1)
+        return 2.0 ** (-paths / average_path(np.array([self.tree_events]))[0])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its numbers by name."""
+        return {**self.forest.arrays(), "tree_events": np.array(self.tree_events)}
+
+    @property
+    def parameters(self) -> int:
+        """Splits and leaves."""
+        return self.forest.parameters
+
+
+def fit_mahalanobis(z: np.ndarray) -> Gaussians:
+    """One Gaussian with the mean and covariance (maximum likelihood) of z (N, d)."""
+    _check(z)
+    covariance = np.cov(z, rowvar=False, bias=True).reshape(1, z.shape[1], z.shape[1])
+    return Gaussians(np.ones(1), z.mean(axis=0, keepdims=True), covariance)
+
+
+def fit_mixture(z: np.ndarray, components: int, seed: int) -> Gaussians:
+    """A mixture of full covariances by expectation maximisation from a seeded k-means start."""
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
+
+    _check(z)
+    scale = float(np.mean(np.var(z, axis=0)))
+    with threadpool_limits(1):
+        model = GaussianMixture(components, random_state=seed, reg_covar=RIDGE * scale, max_iter=300, tol=1e-4).fit(z)
+    return Gaussians(model.weights_, model.means_, model.covariances_)
+
+
+def fit_isolation(z: np.ndarray, trees: int, tree_events: int, seed: int) -> Isolation:
+    """An isolation forest of z (N, d)."""
+    from sklearn.ensemble import IsolationForest
+
+    _check(z)
+    events = min(tree_events, len(z))
+    model = IsolationForest(n_estimators=trees, max_samples=events, random_state=seed).fit(z)
+    parts = []
+    for estimator in model.estimators_:
+        tree = estimator.tree_
+        depth = np.zeros(tree.node_count)
+        for node in range(tree.node_count):  # a child comes after its parent
+            for side in (tree.children_left[node], tree.children_right[node]):
+                if side >= 0:
+                    depth[side] = depth[node] + 1
+        path = depth + average_path(tree.n_node_samples)
+        parts.append((tree.threshold, tree.feature, tree.children_left, tree.children_right, path))
+    return Isolation(join_trees(parts), events)
+
+
+def load_density(arrays: Mapping[str, np.ndarray]) -> Density:
+    """The density whose `arrays` these are."""
+    if not arrays:
+        return Norm()
+    if "means" in arrays:
+        return Gaussians(**arrays)
+    return Isolation(Forest.of(arrays), int(arrays["tree_events"]))
+
+
+def average_path(n: np.ndarray) -> np.ndarray:
+    """Mean path length to a leaf in a random tree of n events (K,), 0 for one: (K,) float64.
+
+    >>> average_path(np.array([1, 2, 256])).round(4).tolist()
+    [0.0, 1.0, 10.2448]
+    """
+    n = np.asarray(n, np.float64)
+    many = np.maximum(n, 3)
+    long = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
+    return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, long))
+
+
+def _check(z: np.ndarray) -> None:
+    if z.ndim != 2 or len(z) < 2 or not np.isfinite(z).all():
+        raise InputError(f"latents of shape {z.shape}", "(N >= 2, d) finite numbers", "correct the encoder's output")

@@ -1,0 +1,378 @@
+"""Training of a network on arrays of events, resumable after a kill: the loop of the CoDAE and of all other systems.
+
+After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole; a
+killed training goes on from it and gives the numbers of an undisturbed one, since order and augmentation of an epoch
+follow from the model's seed and the epoch alone. What is trained is a Trainable: a Keras model that knows its loss, its
+seed and its configuration. CPU, one GPU, several GPUs and several workers take the same code
+(models/training/distribution.py); docs/training.md has the commands.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from zlib import crc32
+
+import numpy as np
+
+from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.data.calorimeter import N_PHI
+from codae_l1.models.training.distribution import Distribute, computing_in, create_strategy, is_chief, split
+from codae_l1.models.training.saving import save_model
+
+Progress = Callable[[int, int, str], None]
+# Events (N, ...), or a tuple of such arrays: what the model reads, then what it is to find (labels).
+Arrays = np.ndarray | tuple[np.ndarray, ...]
+CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "history.json", "tensorboard"
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model, which is a keras.Model beside.
+
+    config: frozen dataclass of its sizes. seed: of order, augmentation and what the loss draws. event_shape: of the
+    array that it reads, without N. objective(*arrays, training, seed): terms of the loss, which is their sum, name ->
+    (N,) float32.
+    """
+
+    config: Any
+    seed: int
+    event_shape: tuple[int, ...]
+    variables: Any
+    trainable_variables: Any
+    objective: Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
+
+    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. beta_2: of AdamW.
+    augment: random eta flip and phi roll of each event, each epoch; for calorimeter images alone. The events that do
+    not fill the last batch of an epoch wait for another epoch's shuffle.
+
+    precision: "bfloat16" computes layers in it; variables, the norms' sums over pixels and losses stay float32 (GPUs,
+    and CPUs with AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of
+    this machine or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra
+    `tensorboard`).
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    final_rate: float = 1.0
+    weight_decay: float = 1e-4
+    clipnorm: float = 1.0
+    beta_2: float = 0.999
+    augment: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    xla: bool = False
+    distribute: Distribute = "none"
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            self._require(name, getattr(self, name) >= 1, "a number >= 1")
+        for name in ("learning_rate", "final_rate", "weight_decay"):
+            self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
+        self._require("beta_2", 0 <= self.beta_2 < 1, "a number >= 0 below 1")
+        self._require("clipnorm", 0 < self.clipnorm < float("inf"), "a finite number above 0")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InputError(f"training.{name} = {getattr(self, name)}", expected, "correct it")
+
+
+# For COMPACT on two cores and about 6,000 events.
+COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
+
+
+def train(
+    model: Trainable,
+    train_events: Arrays,
+    validation_events: Arrays,
+    config: TrainingConfig,
+    folder: Path | str,
+    progress: Progress | None = None,
+    strategy: Any = None,
+) -> dict[str, Any]:
+    """Train and leave the model at its best validation loss; return the history (also in history.json).
+
+    Events: (N, *model.event_shape), for a CoDAE masks (N, 72, 58, 1) uint8 or bool; with labels, a tuple of both.
+    strategy: of models.distribution, in whose scope the model was made; needed where config.distribute is not "none".
+    Only the model's trainable variables move. History: `loss`, `validation_loss` and `learning_rate`, one entry an
+    epoch (losses are means over that epoch's events), the same of each term of the loss where it has several (`bce`,
+    `validation_bce`, `kl`, ...), `best_epoch` (from 1), `best_validation_loss`.
+    """
+    train_arrays, validation_arrays = (
+        _arrays(model, config, name, events)
+        for name, events in (("train", train_events), ("validation", validation_events))
+    )
+    strategy = strategy or create_strategy("none")
+    size = _batch_size(config, len(train_arrays[0]), strategy.num_replicas_in_sync)
+    fingerprint = _fingerprint(model, config, train_arrays, validation_arrays)
+    with strategy.scope():
+        state = _State(model, config, Path(folder), fingerprint, is_chief(strategy))
+    state.resume()
+    step, evaluate = create_steps(model, state.optimizer, config, strategy)
+    for epoch in range(len(state.history["loss"]), config.epochs):
+        rate = _rate(config, epoch)
+        state.optimizer.learning_rate.assign(rate)
+        terms = _mean(step, strategy, _batches(train_arrays, size, config.augment, model.seed, epoch))
+        validation = _mean(evaluate, strategy, _slices(validation_arrays, size))
+        terms.update({f"validation_{name}": value for name, value in validation.items()})
+        if not np.isfinite(list(terms.values())).all():
+            raise InputError(
+                f"loss {terms['loss']} in epoch {epoch + 1}",
+                "a finite loss",
+                f"lower learning_rate ({config.learning_rate})",
+            )
+        state.record({**terms, "learning_rate": rate})
+        if progress:
+            text = f"loss {terms['loss']:.5g}, validation {terms['validation_loss']:.5g}"
+            progress(epoch + 1, config.epochs, text)
+    state.restore_best()
+    return state.history
+
+
+class _State:
+    """Model, optimizer and history, and the file that keeps them together."""
+
+    def __init__(
+        self, model: Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any], writes: bool
+    ):
+        self.model, self.folder, self.fingerprint, self.writes = model, folder, fingerprint, writes
+        self.optimizer = create_optimizer(config, model)
+        self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
+        self.best: list[np.ndarray] = _values(model.variables)
+        self.board = _board(folder) if config.tensorboard and writes else None
+
+    def resume(self) -> None:
+        """Take up the checkpoint where there is one; refuse one of another configuration or other events."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return
+        try:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            header = json.loads(str(arrays["header"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} cannot be read ({error})", "a whole checkpoint", "remove it and train anew"
+            ) from error
+        if header["fingerprint"] != self.fingerprint:
+            different = [k for k, v in self.fingerprint.items() if header["fingerprint"].get(k) != v]
+            raise InputError(
+                f"{path} of another training (different: {', '.join(different)})",
+                "a folder of the same configuration, events and model",
+                "choose a new folder, or remove this one",
+            )
+        self.history = header["history"]
+        for kind, variables in (("model", self.model.variables), ("optimizer", self.optimizer.variables)):
+            for i, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}{i}"])
+        self.best = [arrays[f"best{i}"] for i in range(len(self.best))]
+
+    def record(self, values: dict[str, float]) -> None:
+        """Append an epoch; write the best model, then the checkpoint, then the history."""
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(value)
+        best = values["validation_loss"] <= self.history.get("best_validation_loss", np.inf)
+        if best:
+            self.history["best_epoch"] = len(self.history["loss"])
+            self.history["best_validation_loss"] = values["validation_loss"]
+            self.best = _values(self.model.variables)
+        if self.writes:
+            self._write(best, values)
+
+    def _write(self, best: bool, values: dict[str, float]) -> None:
+        if best:
+            save_model(self.model, self.folder / BEST)
+        groups = {
+            "model": _values(self.model.variables),
+            "optimizer": _values(self.optimizer.variables),
+            "best": self.best,
+        }
+        arrays = {f"{kind}{i}": value for kind, values in groups.items() for i, value in enumerate(values)}
+        header = json.dumps({"fingerprint": self.fingerprint, "history": self.history})
+        with whole_file(self.folder / CHECKPOINT) as temporary:
+            np.savez(temporary, allow_pickle=False, header=np.array(header), **arrays)
+        write_json(self.folder / HISTORY, self.history)
+        if self.board:
+            self.board(len(self.history["loss"]), values)
+
+    def restore_best(self) -> None:
+        """Put the weights of the best epoch into the model."""
+        for variable, value in zip(self.model.variables, self.best, strict=True):
+            variable.assign(value)
+
+
+def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
+    """Writer of an epoch's values for TensorBoard."""
+    import tensorflow as tf
+
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "training.tensorboard = true", "TensorBoard", "pip install tensorboard, or remove the key"
+        ) from None
+    writer = tf.summary.create_file_writer(str(folder / TENSORBOARD))
+
+    def write(epoch: int, values: dict[str, float]) -> None:
+        with writer.as_default(step=epoch):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        writer.flush()
+
+    return write
+
+
+def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
+    """AdamW of the model's trainable variables; the step clips, since gradients of replicas are summed before."""
+    import keras
+
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, beta_2=config.beta_2)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
+    """Training step and evaluation: events' arrays and weights (n,) of each replica -> loss and its terms, summed."""
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+    values = [v.value for v in variables]
+    replicas = strategy.num_replicas_in_sync
+
+    def step(*batch: Any) -> dict[str, Any]:
+        *arrays, weight = batch
+        context = tf.distribute.get_replica_context()
+        draw = tf.cast(optimizer.iterations.value, tf.int32) * replicas + context.replica_id_in_sync_group
+        with tf.GradientTape(watch_accessed_variables=False) as tape, computing_in(model, config.precision):
+            tape.watch(values)
+            terms = model.objective(*arrays, training=True, seed=tf.stack([model.seed, draw + 1]))
+            mean = tf.reduce_mean(sum(terms.values())) / replicas
+        gradients = tape.gradient(mean, values)
+        if replicas > 1:
+            # The optimizer sums over replicas once more.
+            gradients = [g / replicas for g in _clipped(context.all_reduce("sum", gradients), config.clipnorm)]
+        else:
+            gradients = _clipped(gradients, config.clipnorm)
+        optimizer.apply(gradients, variables)
+        return _sums(terms, weight)
+
+    def evaluate(*batch: Any) -> dict[str, Any]:
+        *arrays, weight = batch
+        with computing_in(model, config.precision):
+            return _sums(model.objective(*arrays), weight)
+
+    def on_replicas(function: Callable) -> Callable:
+        @tf.function(reduce_retracing=True, jit_compile=config.xla)
+        def run(*batch: Any) -> dict[str, Any]:
+            sums = strategy.run(function, args=batch)
+            return {name: strategy.reduce("sum", value, axis=None) for name, value in sums.items()}
+
+        return run
+
+    return on_replicas(step), on_replicas(evaluate)
+
+
+def _clipped(gradients: list[Any], norm: float) -> list[Any]:
+    """Gradients of at most this norm, each by itself."""
+    import tensorflow as tf
+
+    return [tf.clip_by_norm(g, norm) for g in gradients]
+
+
+def _sums(terms: dict[str, Any], weight: Any) -> dict[str, Any]:
+    """Loss and, of several, its terms: (n,) float32 each -> their weighted sum, float64."""
+    import tensorflow as tf
+
+    named = {"loss": sum(terms.values()), **(terms if len(terms) > 1 else {})}
+    return {name: tf.reduce_sum(tf.cast(value, tf.float64) * weight) for name, value in named.items()}
+
+
+def _mean(function: Callable, strategy: Any, batches: Iterator[tuple[np.ndarray, ...]]) -> dict[str, float]:
+    """Mean loss, and its terms, an event over one epoch: nothing is carried from one epoch to the next."""
+    total, events = {}, 0.0
+    for batch in batches:
+        sums = function(*split(strategy, *batch))
+        total = {name: total.get(name, 0.0) + value for name, value in sums.items()}
+        events += batch[-1].sum()
+    return {name: float(value / events) for name, value in total.items()}
+
+
+def _batch_size(config: TrainingConfig, events: int, replicas: int) -> int:
+    """Events a batch, of all replicas together: a multiple of them."""
+    size = min(config.batch_size, events)
+    if size % replicas:
+        raise InputError(
+            f"batches of {size} events for {replicas} replicas", "a multiple", "change training.batch_size"
+        )
+    return size
+
+
+def _batches(
+    arrays: tuple[np.ndarray, ...], size: int, augment: bool, seed: int, epoch: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Shuffled batches of an epoch, the first array augmented, then weights 1; the seed and the epoch decide all."""
+    generator = np.random.default_rng((seed, epoch))
+    order = generator.permutation(len(arrays[0]))
+    for start in range(0, len(order) - size + 1, size):
+        events, *rest = (array[np.sort(order[start : start + size])] for array in arrays)
+        yield (flip_and_roll(events, generator) if augment else events), *rest, np.ones(size)
+
+
+def _slices(arrays: tuple[np.ndarray, ...], size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Events in order and weights 1, the last slice filled with empty events of weight 0."""
+    for start in range(0, len(arrays[0]), size):
+        batch = [array[start : start + size] for array in arrays]
+        missing = size - len(batch[0])
+        weight = (np.arange(size) < size - missing).astype(np.float64)
+        yield *(np.pad(a, ((0, missing), *[(0, 0)] * (a.ndim - 1))) for a in batch), weight
+
+
+def _rate(config: TrainingConfig, epoch: int) -> float:
+    """Learning rate of an epoch: half a cosine from learning_rate to final_rate * learning_rate at the last epoch."""
+    share = 0.5 * (1 + np.cos(np.pi * epoch / max(config.epochs - 1, 1)))
+    return float(config.learning_rate * (config.final_rate + (1 - config.final_rate) * share))
+
+
+def _values(variables: Any) -> list[np.ndarray]:
+    return [v.numpy() for v in variables]
+
+
+def _arrays(model: Trainable, config: TrainingConfig, name: str, events: Arrays) -> tuple[np.ndarray, ...]:
+    """Events as a tuple of arrays of one length, the first of the shape that the model reads."""
+    arrays = events if isinstance(events, tuple) else (events,)
+    shape = tuple(model.event_shape)
+    if arrays[0].shape[1:] != shape or not len(arrays[0]) or len({len(array) for array in arrays}) > 1:
+        raise InputError(
+            f"{name} events of shape {' and '.join(str(array.shape) for array in arrays)}",
+            f"(N >= 1, {', '.join(map(str, shape))})",
+            "make them as the model reads them (a CoDAE: scores.track_mask)",
+        )
+    if config.augment and shape[0] != N_PHI:
+        raise InputError(
+            f"training.augment = true for images of {shape[0]} rows", f"{N_PHI} rows, once around", "set it to false"
+        )
+    return arrays
+
+
+def _fingerprint(model: Trainable, config: TrainingConfig, train: tuple, validation: tuple) -> dict[str, Any]:
+    """What must be the same for a training to go on."""
+    return {
+        **{name: value for name, value in dump(config).items() if name != "tensorboard"},
+        "model": [dump(model.config), model.seed, [list(v.shape) for v in model.trainable_variables]],
+        "train_events": [len(train[0]), *map(_checksum, train)],
+        "validation_events": [len(validation[0]), *map(_checksum, validation)],
+    }
+
+
+def _checksum(array: np.ndarray) -> int:
+    return crc32(np.ascontiguousarray(array).tobytes())

@@ -1,0 +1,32 @@
+"""Keras models in one `.keras` file each: written whole or not at all, read back equal to the bit."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file
+
+M = TypeVar("M", bound=keras.Model)
+
+
+def save_model(model: Any, path: Path | str) -> None:
+    """Write configuration and weights to one `.keras` file, whole or not at all."""
+    if Path(path).suffix != ".keras":
+        raise InputError(f"model file {path}", "a name that ends in .keras", "rename it")
+    with whole_file(path) as temporary:
+        model.save(temporary)
+
+
+def load_model(path: Path | str, cls: type[M], custom_objects: dict[str, Any] | None = None) -> M:
+    """Read a `cls` that save_model wrote; predictions are equal to the bit."""
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist", f"a {cls.__name__} written by save_model", "train one first")
+    try:
+        model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "a whole .keras file", "train the model again") from error
+    if not isinstance(model, cls):
+        raise InputError(f"{path} holds a {type(model).__name__}", f"a {cls.__name__}", "choose another file")
+    return model

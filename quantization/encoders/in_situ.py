@@ -1,0 +1,182 @@
+"""In situ: QKeras twins of f_m, f_R or both inside the full model, CoDAE or CoDVAE, trained by its own loss on QCD.
+
+    mask -> QKeras f_R -> z_R -> decoder([z_R, z_m]) -> BCE (+ KL of a CoDVAE)
+         -> QKeras f_m -> z_m ---^
+
+Float twins start from the trained encoders (quantization/encoders/folding.py) and learn by least squares what those give on QCD,
+each component in units of its deviation; their ranges fix all words; quantization-aware training through the decoder
+follows. Without the first step the twin settles on other z_m: the BCE hardly minds, scores such as z0 do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.models.codae.model import CoDAE, with_encoders
+from codae_l1.models.codae.scores import codae_scores, orient
+from codae_l1.models.evaluation.roc import auc, paired_auc_difference
+from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
+from codae_l1.quantization.encoders.network import HEADS, EncoderConfig, Part, QuantizedEncoder, build_encoder
+from codae_l1.quantization.fitting import Progress, fit
+from codae_l1.quantization.in_situ import (
+    SMALLEST_DEVIATION,
+    InSituConfig,
+    batched,
+    copied,
+    fit_in_situ,
+    mean_bce,
+    rank_correlation,
+)
+
+
+@dataclass
+class QuantizedModel:
+    """A full model with QKeras encoders.
+
+    encoders: f_m, f_r or both. model: a CoDAE (or CoDVAE) with them inside, for all its scores. history: JSON-ready.
+    """
+
+    encoders: dict[Part, QuantizedEncoder]
+    model: CoDAE
+    history: dict[str, Any]
+
+
+def train_encoders(
+    codae: CoDAE,
+    train_masks: np.ndarray,
+    calibration_masks: np.ndarray,
+    config: InSituConfig,
+    encoders: EncoderConfig,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> QuantizedModel:
+    """Quantize encoders of a trained model on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
+
+    config: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on the
+    calibration masks of the model as it was, with the float twins as started and as trained, and after QAT.
+    """
+    parts: tuple[Part, ...] = encoders.encoders
+    rng = np.random.default_rng(seed)
+    base = copied(codae) if config.train_decoder else codae
+    floats: dict[Part, Any] = {part: float_twin(part, codae, encoders, calibration_masks) for part in parts}
+    whole = _inside(base, floats)
+    history: dict[str, Any] = {"bce_own": mean_bce(codae, calibration_masks)}
+    history["bce_started"] = mean_bce(whole, calibration_masks)
+    augmented = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
+    history["warm_up"] = {
+        part: _warm_up(part, codae, twin, augmented, encoders, seed, progress) for part, twin in floats.items()
+    }
+    history["bce_float"] = mean_bce(whole, calibration_masks)
+    precision: dict[Part, Any] = {
+        part: calibrate_encoder(twin, encoders, calibration_masks) for part, twin in floats.items()
+    }
+    twins: dict[Part, Any] = {part: build_encoder(part, codae.config, encoders, precision[part]) for part in parts}
+    for part, twin in twins.items():
+        twin.set_weights(floats[part].get_weights())
+    whole = _inside(base, twins)
+    history["qat"] = fit_in_situ(whole, parts, train_masks, config, config.epochs, rng, progress)
+    quantized: dict[Part, QuantizedEncoder] = {
+        part: QuantizedEncoder(part, codae.config, encoders, precision[part], twin) for part, twin in twins.items()
+    }
+    history["bce_after"] = mean_bce(whole, calibration_masks)
+    return QuantizedModel(quantized, whole, history)
+
+
+def _warm_up(
+    part: Part,
+    codae: CoDAE,
+    twin: keras.Model,
+    masks: np.ndarray,
+    config: EncoderConfig,
+    seed: int,
+    progress: Progress | None,
+) -> list[float]:
+    """Least squares of the twin on the encoder's outputs, standardised component by component; mean loss of each tenth.
+
+    A CoDVAE's temperature is learned as the softplus argument it comes from.
+    """
+    if not config.warm_up_steps:
+        return []
+    outputs = [batched(output, masks) for output in _linear_outputs(getattr(codae, part))]
+    target, output = np.concatenate(outputs, axis=-1), twin.output
+    if isinstance(output, list):
+        output = keras.layers.Concatenate()(output)
+    axes = tuple(range(target.ndim - 1))
+    mean, deviation = target.mean(axis=axes), np.maximum(target.std(axis=axes), SMALLEST_DEVIATION)
+    standard = keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist())(output)
+    model, inputs = keras.Model(twin.input, standard), masks.astype(np.float32)
+    target = ((target - mean) / deviation).astype(np.float32)
+    return fit(model, inputs, target, config.warm_up_steps, config.warm_up_rate, seed=seed, progress=progress)
+
+
+def _linear_outputs(encoder: keras.Model) -> list[keras.Model]:
+    """Models from the mask to each output word's float value: an activation behind the last layer left out."""
+    found = []
+    for name in (name for name in HEADS if name in {layer.name for layer in encoder.layers}):
+        layer = encoder.get_layer(name)
+        output = layer.output
+        if name == "softplus":
+            linear = keras.layers.Conv2D(1, 1, name="linear")
+            output = linear(layer.input)
+            linear.set_weights(layer.get_weights())
+        found.append(keras.Model(encoder.input, output))
+    return found
+
+
+def with_quantized(codae: CoDAE, encoders: Mapping[Part, QuantizedEncoder]) -> CoDAE:
+    """The full model with quantized encoders, loaded ones say, in place of its own; the rest is shared.
+
+    Made with train_decoder, encoders belong to the model that train_encoders gave, not to this one.
+    """
+    return _inside(codae, {part: encoder.model for part, encoder in encoders.items()})
+
+
+def validate(
+    codae: CoDAE,
+    quantized: CoDAE,
+    masks: np.ndarray,
+    signal: np.ndarray,
+    signs: Mapping[str, int],
+    n_bootstrap: int = 100,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Each score of the quantized model against the float one's on the same masks (N, 72, 58, 1).
+
+    signal: process names (N,), "qcd" among them. signs: of the float model's scores (models.scores.orientations). Gives
+    score -> `rank_correlation` on QCD (Spearman) and `auc`: signal -> float, quantized, difference and its error.
+    """
+    if QCD not in signal or len(signal) != len(masks):
+        raise InputError(f"{len(signal)} names, {len(masks)} masks", 'as many, "qcd" among them', "score a test split")
+    before, after = (orient(codae_scores(m, masks), signs) for m in (codae, quantized))
+    background, found = signal == QCD, {}
+    for score in before:
+        a, b = before[score], after[score]
+        entry: dict[str, Any] = {"rank_correlation": rank_correlation(a[background], b[background]), "auc": {}}
+        for process in (s for s in SIGNALS if s in signal):
+            chosen = signal == process
+            pair = (a[background], a[chosen], b[background], b[chosen])
+            difference, error = paired_auc_difference(*pair, n_bootstrap, seed)
+            values = {"float": auc(*pair[:2]), "quantized": auc(*pair[2:])}
+            entry["auc"][process] = values | {"difference": difference, "error": error}
+        found[score] = entry
+    return found
+
+
+def _inside(codae: CoDAE, twins: Mapping[Part, keras.Model]) -> CoDAE:
+    """The full model with twins as its encoders; a CoDVAE's gets its softplus, which is not firmware."""
+    parts = dict(twins)
+    if "f_r" in parts and codae.config.categorical:
+        from codae_l1.models.codae.codvae import BASE_TEMPERATURE
+
+        twin = parts["f_r"]
+        logits, argument = twin.output
+        softplus = keras.layers.Activation("softplus", name="of_the_word")(argument)
+        temperature = keras.layers.Rescaling(1.0, BASE_TEMPERATURE, name="temperature")(softplus)
+        parts["f_r"] = keras.Model(twin.input, [logits, temperature], name="f_r")
+    return with_encoders(codae, **parts)

@@ -1,0 +1,353 @@
+"""The firmware encoder f_m: a network small enough for a trigger, in float and in QKeras, and the trained model.
+
+Input: counts (N, 18, 15, inputs), words of 4x4 pooled cells (data/pooling.py), unsigned integers. Strided 'valid'
+convolutions, ReLU, flatten, dense layers, one fixed-point output word a component. All sums are exact in float32
+(checked), so the QKeras model is an integer machine: `FirmwareModel.predict_words` gives the words that hls4ml and RTL
+must give.
+
+Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codae_l1.data.base.config import dump, parse
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.exact import exact_words
+from codae_l1.data.base.words import WordType
+from codae_l1.data.pooling import PoolingConfig, input_words
+from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
+from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
+
+if TYPE_CHECKING:
+    import keras
+
+# Events a call of the QKeras model.
+BATCH = 2048
+# Mean scale of the first weights, the window it is for [cells], and distance of neighbouring ReLU thresholds [counts].
+FIRST_SCALE = 0.5
+FIRST_CELLS = 9
+THRESHOLD_STEP = 1.5
+
+
+@dataclass(frozen=True)
+class ConvConfig:
+    """One strided 'valid' convolution: filters, kernel (phi, eta), stride (phi, eta)."""
+
+    filters: int = 12
+    kernel: tuple[int, ...] = (3, 3)
+    stride: tuple[int, ...] = (3, 3)
+
+
+@dataclass(frozen=True)
+class FirmwareConfig:
+    """Topology and precision of f_m.
+
+    pool: side of the pooled square [pixels]. inputs: what is pooled, names in data.pooling.INPUTS. energy_lsb_gev: step
+    of energy words. count_bits: width of the unsigned input word; larger counts saturate.
+    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
+    over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
+    precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
+    and output_bits; calibration sets the others.
+
+    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
+    the winner of a search (docs/scan.md).
+
+    >>> FirmwareConfig(dense=(8,)).layers
+    ('conv1', 'dense1', 'output')
+    """
+
+    pool: int = 4
+    inputs: tuple[str, ...] = ("tracks",)
+    energy_lsb_gev: float = 4.0
+    count_bits: int = 5
+    conv: tuple[ConvConfig, ...] = (ConvConfig(),)
+    dense: tuple[int, ...] = ()
+    outputs: int = 1
+    tied: bool = True
+    precision: dict[str, LayerPrecision] = field(
+        default_factory=lambda: {
+            "conv1": LayerPrecision(weight_bits=7, output_bits=6),
+            "output": LayerPrecision(weight_bits=6, output_bits=12, output_integer=5),
+        }
+    )
+
+    def __post_init__(self):
+        _check_sizes(self)
+        for name in self.precision:
+            if name not in self.layers:
+                raise InputError(
+                    f"firmware.precision.{name}", f"one of {', '.join(self.layers)}", "rename or remove it"
+                )
+        accumulator_words(self)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers with weights, in order."""
+        convs = (f"conv{i + 1}" for i in range(len(self.conv)))
+        return (*convs, *(f"dense{i + 1}" for i in range(len(self.dense))), "output")
+
+    @property
+    def pooling(self) -> PoolingConfig:
+        """How images become counts."""
+        return PoolingConfig(self.pool, self.inputs, self.energy_lsb_gev)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one event's counts, (phi, eta, inputs)."""
+        return self.pooling.shape
+
+    def layer_precision(self, name: str) -> LayerPrecision:
+        """Precision of a layer, the default one where the config does not name it."""
+        return self.precision.get(name, LayerPrecision())
+
+    def layer_output(self, name: str) -> WordType:
+        """Word type of what leaves a layer (after its ReLU or the output quantizer)."""
+        precision = self.layer_precision(name)
+        return precision.output_word if name == "output" else precision.relu_word
+
+
+def input_word(config: FirmwareConfig) -> WordType:
+    """Word type of a pooled count; larger counts saturate.
+
+    >>> str(input_word(FirmwareConfig()))
+    'ap_ufixed<5,5,AP_TRN,AP_SAT>'
+    """
+    return WordType(False, config.count_bits, 0, "TRN", "SAT")
+
+
+def output_word(config: FirmwareConfig) -> WordType:
+    """Word type of each output component."""
+    return config.layer_output("output")
+
+
+def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
+    """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
+
+    >>> shapes(FirmwareConfig())
+    {'conv1': (3, 3, 1, 12), 'output': (360, 1)}
+    """
+    (rows, columns, channels), found = config.input_shape, {}
+    for name, conv in zip(config.layers, config.conv, strict=False):
+        found[name] = (*conv.kernel, channels, conv.filters)
+        rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
+        columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
+        channels = conv.filters
+        if min(rows, columns) < 1:
+            raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
+    widths = (rows * columns * channels, *config.dense, config.outputs)
+    found.update(zip(config.layers[len(config.conv) :], pairwise(widths), strict=True))
+    return found
+
+
+def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
+    """Word type of each layer's sums before rounding; InputError where float32 could not hold them exactly."""
+    word, found = input_word(config), {}
+    for name, shape in shapes(config).items():
+        where = f"firmware.precision.{name}"
+        config.layer_precision(name).check(where, name == "output")
+        found[name] = exact_accumulator(where, prod(shape[:-1]), word, config.layer_precision(name))
+        word = config.layer_output(name)
+    return found
+
+
+def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
+    """The same topology in float: counts (N, 18, 15, inputs) float32 -> (N, outputs), layers of the same names."""
+    import keras
+
+    def weights(name: str, **kwargs: Any) -> Any:
+        kind = keras.layers.Conv2D if name.startswith("conv") else keras.layers.Dense
+        return kind(**kwargs, name=name)
+
+    def activation(name: str, last: bool) -> Any:
+        return keras.layers.Activation("linear" if last else "relu", name=name)
+
+    return _build(config, seed, weights, activation, "f_m_float")
+
+
+def build_qkeras(config: FirmwareConfig, seed: int) -> "keras.Model":
+    """The QKeras model: saturated counts (N, 18, 15, inputs) float32 -> (N, outputs), multiples of the word's LSB."""
+    import qkeras
+
+    def weights(name: str, **kwargs: Any) -> Any:
+        precision = config.layer_precision(name)
+        kernel = qkeras.quantized_bits(precision.weight_bits, precision.weight_integer, alpha=1)
+        bias = qkeras.quantized_bits(precision.bias_bits, precision.bias_integer, alpha=1)
+        kind = qkeras.QConv2D if name.startswith("conv") else qkeras.QDense
+        return kind(**kwargs, kernel_quantizer=kernel, bias_quantizer=bias, name=name)
+
+    def activation(name: str, last: bool) -> Any:
+        precision = config.layer_precision(name.removesuffix("_relu").removesuffix("_word"))
+        kind = qkeras.quantized_bits if last else qkeras.quantized_relu
+        extra = {"alpha": 1} if last else {}
+        return qkeras.QActivation(kind(precision.output_bits, precision.output_integer, **extra), name=name)
+
+    return _build(config, seed, weights, activation, "f_m")
+
+
+@dataclass
+class FirmwareModel:
+    """A trained f_m with all that is needed to score: which component, with which sign.
+
+    model: the QKeras model, its weights on their words' grids (the constructor puts them there).
+    sign: +1 or -1, so that a higher firmware word means more anomalous. component: column of the output.
+    """
+
+    model: "keras.Model"
+    config: FirmwareConfig
+    sign: int = 1
+    component: int = 0
+
+    def __post_init__(self):
+        if self.sign not in (1, -1) or not 0 <= self.component < self.config.outputs:
+            raise InputError(
+                f"sign {self.sign}, component {self.component}",
+                f"sign 1 or -1, component 0 to {self.config.outputs - 1}",
+                "correct them",
+            )
+        set_weight_words(self.model, self.config, weight_words(self.model, self.config))
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, 18, 15, inputs) integers -> output words (N, outputs) int64, by QKeras."""
+        values = saturated(counts, self.config)
+        parts = [np.asarray(self.model.predict_on_batch(values[i : i + BATCH])) for i in range(0, len(values), BATCH)]
+        outputs = np.concatenate(parts) if parts else np.zeros((0, self.config.outputs))
+        return exact_words(outputs, output_word(self.config), "qkeras")
+
+    def firmware_word(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> (N,) int64, higher = more anomalous."""
+        return self.sign * np.asarray(words, np.int64)[:, self.component]
+
+    def firmware_score(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> (N,) float64 in units of the target, higher = more anomalous."""
+        return self.firmware_word(words) * output_word(self.config).lsb
+
+    def save(self, path: Path | str) -> None:
+        """Write config, sign, component and all weights as integer words to one .npz file, whole or not at all."""
+        meta = {"config": dump(self.config), "sign": self.sign, "component": self.component}
+        write_weights(path, meta, weight_words(self.model, self.config))
+
+    @classmethod
+    def load(cls, path: Path | str) -> "FirmwareModel":
+        """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
+        meta, words = read_weights(path, lambda meta: weight_shapes(parse(FirmwareConfig, meta["config"], "firmware")))
+        config = parse(FirmwareConfig, meta["config"], "firmware")
+        model = build_qkeras(config, seed=0)
+        set_weight_words(model, config, words)
+        return cls(model, config, meta["sign"], meta["component"])
+
+
+def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights, keys "conv1.kernel", "conv1.bias", ..."""
+    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in shapes(config).items())
+    return {key: shape for pair in pairs for key, shape in pair.items()}
+
+
+def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:
+    """Kernels and biases of a QKeras (or float) model as int64 words, keys "conv1.kernel", "conv1.bias", ..."""
+    found = {}
+    for name in config.layers:
+        kernel, bias = model.get_layer(name).get_weights()
+        found[f"{name}.kernel"] = config.layer_precision(name).weight_word.to_words(kernel)
+        found[f"{name}.bias"] = config.layer_precision(name).bias_word.to_words(bias)
+    return found
+
+
+def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[str, np.ndarray]) -> None:
+    """Put integer words into the model; its weights are then exactly on their grids.
+
+    Needed once after training: QKeras computes x + (q - x), which differs from q in the last bit where x is off-grid.
+    """
+    for name in config.layers:
+        precision = config.layer_precision(name)
+        kernel = precision.weight_word.from_words(words[f"{name}.kernel"]).astype(np.float32)
+        bias = precision.bias_word.from_words(words[f"{name}.bias"]).astype(np.float32)
+        model.get_layer(name).set_weights([kernel, bias])
+
+
+def input_counts(images: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Images (N, 72, 58, 3) GeV -> counts (N, 18, 15, inputs) int64; masks (N, 72, 58, 1) do for tracks alone."""
+    if images.shape[-1] < (1 if config.inputs == ("tracks",) else 3):
+        raise InputError(
+            f"images of shape {images.shape}", f"(N, 72, 58, 3) for {', '.join(config.inputs)}", "give the energies"
+        )
+    parts = [input_words(images[i : i + BATCH], config.pooling) for i in range(0, len(images), BATCH)]
+    return np.concatenate([np.zeros((0, *config.input_shape), np.int64), *parts])
+
+
+def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Counts (N, 18, 15, inputs) integers -> what the input words hold of them, float32."""
+    return input_word(config).to_words(check_counts(counts, config)).astype(np.float32)
+
+
+def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+    """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, inputs)."""
+    counts = np.asarray(counts)
+    if counts.ndim != 4 or counts.shape[1:] != config.input_shape or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts {counts.shape} of {counts.dtype}",
+            f"integers (N, {', '.join(map(str, config.input_shape))})",
+            "pool the images with input_counts",
+        )
+    if counts.size and counts.min() < 0:
+        raise InputError(f"counts with {counts.min()}", "counts >= 0", "pool the images anew")
+    return counts
+
+
+def _check_sizes(config: FirmwareConfig) -> None:
+    """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
+    sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
+    for i, conv in enumerate(config.conv):
+        sizes[f"conv[{i}].filters"] = conv.filters
+        for key in ("kernel", "stride"):
+            pair = getattr(conv, key)
+            if len(pair) != 2:
+                raise InputError(f"firmware.conv[{i}].{key} = {list(pair)}", "two numbers (phi, eta)", "write two")
+            sizes[f"conv[{i}].{key}"] = min(pair)
+    sizes |= {f"dense[{i}]": units for i, units in enumerate(config.dense)}
+    for key, value in sizes.items():
+        if value < 1:
+            raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
+    PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
+
+
+def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":
+    import keras
+
+    from codae_l1.quantization.f_m._tying import EqualOverCells, EqualOverWindow
+
+    inputs = x = keras.Input(config.input_shape, name="counts")
+    for layer, conv in zip(config.layers, config.conv, strict=False):
+        sizes = {"filters": conv.filters, "kernel_size": tuple(conv.kernel), "strides": tuple(conv.stride)}
+        constraint = EqualOverWindow() if config.tied else None
+        x = weights(layer, **sizes, padding="valid", kernel_constraint=constraint)(x)
+        x = activation(f"{layer}_relu", False)(x)
+    channels = x.shape[-1]
+    x = keras.layers.Flatten(name="flatten")(x)
+    dense = config.layers[len(config.conv) :]
+    for i, (layer, units) in enumerate(zip(dense, (*config.dense, config.outputs), strict=True)):
+        constraint = EqualOverCells(channels) if config.tied and i == 0 else None
+        x = weights(layer, units=units, kernel_constraint=constraint)(x)
+        x = activation("output_word" if layer == "output" else f"{layer}_relu", layer == "output")(x)
+    model = keras.Model(inputs, x, name=name)
+    _initialize(model, config, seed)
+    return model
+
+
+def _initialize(model: "keras.Model", config: FirmwareConfig, seed: int) -> None:
+    """Start from a network that grows with every count: positive kernels, ReLU thresholds spread by the biases."""
+    rng = np.random.default_rng(seed)
+    for name, shape in shapes(config).items():
+        layer, bias = model.get_layer(name), np.zeros(shape[-1])
+        kernel = np.abs(rng.normal(size=shape)) * FIRST_SCALE / np.sqrt(shape[-2])
+        if name.startswith("conv"):
+            kernel *= np.sqrt(FIRST_CELLS / prod(shape[:2]))
+            bias -= THRESHOLD_STEP * np.arange(shape[-1])
+        if layer.kernel.constraint is not None:
+            kernel = np.asarray(layer.kernel.constraint(kernel.astype(np.float32)))
+        layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])

@@ -1,0 +1,191 @@
+"""comparison.json as Markdown: tables of AUC, working points and cost, and the page docs/comparison.md around them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from codae_l1.scripts.studies.comparison import FPR, TPR
+
+# Scores in the main tables beside each system's main one: what the firmware learns, and what stands for an encoder that
+# learnt nothing. Of these systems all are shown.
+SHOWN = {("codae", "block_power"), *(("untrained", score) for score in ("block_power", "z_m_norm", "z_m_mahalanobis"))}
+SHOWN_WHOLE = ("observables", "firmware", "published CoDAE")
+# What a score has learnt from, by the row's `learning`.
+LEARNING = {"none": "nothing", "qcd": "QCD", "signals": "QCD and signals: **supervised**"}
+
+_INTRODUCTION = """# Against what? Every system on the same events
+
+Made by the command below, not by hand. What each system is: `codae_l1.models.systems.registry` and the modules it names. All are
+trained on the run's own splits and scored on the same events. Jet images, with PCA, the auto-encoders of the hands-on
+and their complexity bias (an auto-encoder trained on tops fails to tag QCD), are compared in [jets.md](jets.md).
+
+How to read it:
+
+- No label and no signal event decides on the sign of an unsupervised score. Observables count activity, and more is
+  called anomalous; densities are high where QCD is rare; reconstruction errors count as defined, and the other scores
+  of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
+- **supervised** systems have seen signals: both their classes come from the validation split, part of which is kept
+  apart to choose the epoch or the number of trees. They are a ceiling and no rivals.
+- `untrained` is the CoDAE with random weights, on which the same scores are taken, and below each other network stands
+  the AUC that the same network had before its training, oriented in the same way (of one whose training is random).
+  What a trained one does not do better was not learnt. The observables need no network at all; `pca_events`
+  (principal components) and `raw_ae` (a small dense auto-encoder) read the firmware's pooled counts and nothing more.
+- `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
+  seed (the mean of z_R: further scores).
+- AUC, FPR and TPR are shares of the generated events, each counted once. QCD is generated with a bias in pTHat, and its
+  weights, which undo the bias, are not in these numbers: they are in the column of rates alone.
+- ± is the standard deviation over bootstrap samples of the test events of both classes, so that it holds the
+  fluctuation of the threshold, too (where none or all of a class pass: the 68 % Wilson interval); of a rate, that of
+  the sum of weights. After the slash stands the spread of the trainings: the standard deviation over the seeds
+  (ddof 1). Systems without randomness have none.
+
+Some systems, other events: `--models NAME ...`, `--events FILE ...` (any format that scripts/score.py takes; for files
+of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison goes on where it stopped.
+"""
+
+_BIAS = """Does an auto-encoder flag what it has not seen, or what is complicated? Five principal components of the
+pooled track mask (18 x 15 counts), fitted to equally many validation events of QCD or of a signal; AUC in % of the
+squared error. Fitted to a signal, it ought to flag QCD; below 50 % it flags the signal it was made for."""
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The tables of a comparison, without page around them."""
+    rows = [row for row in content["rows"] if is_shown(row)]
+    signals = list(content["events"]["signals"])
+    first, number = content["seeds"][0], len(content["seeds"])
+    legend = (
+        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes) / spread over {number} "
+        "seeds (standard deviation, ddof 1)."
+    )
+    legend = legend if number > 1 else "Numbers in % ± error (bootstrap of both classes)."
+    few = f"**Warning: {number} of at least 3 seeds; how much trainings differ is not known well from so few.**"
+    counts = f"{content['events']['qcd']:,} QCD events; of the signals " + ", ".join(
+        f"{n:,} {s}" for s, n in content["events"]["signals"].items()
+    )
+    parts = [
+        f"Events: {content['events']['what']}: {counts}. {legend}",
+        *([few] if number < 3 else []),
+        *_checks(content["checks"]),
+        "## AUC",
+        _table(_with_untrained(rows), signals, "auc"),
+        f"## FPR where {100 * TPR:.0f} % of the signal passes",
+        "The less the better; where no QCD event passes, the 90 % confidence limit.",
+        _table(rows, signals, "fpr_at_tpr"),
+        f"## TPR where {100 * FPR:.0f} % of QCD passes",
+        f"Rate: of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
+        _table(rows, signals, "tpr_at_fpr", rate=True),
+        *_reasons(rows),
+        "## What they cost",
+        "Parameters and multiply-accumulates (MACs) of the score that is quoted; CPU time of one event alone, one "
+        "thread, of latent systems the encoder's alone. LUT, latency and how they were got: the run's report.",
+        _costs(rows),
+    ]
+    if content["complexity_bias"]:
+        parts += ["## Complexity bias", _BIAS, *_bias(content["complexity_bias"])]
+    further = [row for row in content["rows"] if not is_shown(row)]
+    if further:
+        parts += ["## Further scores, AUC", _table(further, signals, "auc")]
+    return "\n\n".join(parts) + "\n"
+
+
+def page(content: dict[str, Any], figures: dict[str, str]) -> str:
+    """The page in docs/: introduction, the command that made it, figures (title -> file beside it), tables."""
+    stamp = content["stamp"]
+    seeds = ", ".join(map(str, content["seeds"]))
+    how = f"`{content['command']}`, commit {stamp['commit']}, seeds {seeds}, {stamp['time'][:10]}."
+    seconds = sum(sum(s or 0 for s in row["seconds"]) for row in content["rows"] if row["main"])
+    how += f" Training and scoring took {seconds / 60:.0f} minutes."
+    shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
+    return "\n".join([_INTRODUCTION, how, "", shown, "", markdown(content)])
+
+
+def is_shown(row: dict[str, Any]) -> bool:
+    """Whether a row stands in the main tables and figures."""
+    return row["main"] or row["model"] in SHOWN_WHOLE or (row["model"], row["score"]) in SHOWN
+
+
+def title(row: dict[str, Any]) -> str:
+    """The name of a row: system and score."""
+    name = row["score"] if row["model"] == "observables" else f"{row['model']}: {row['score']}"
+    return name + (" (supervised)" if row["learning"] == "signals" else "")
+
+
+def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
+    """A measured number, its error and spread, scaled.
+
+    >>> cell({"value": 0.81, "error": 0.012, "spread": 0.004}), cell({"value": None, "reason": "too few"})
+    ('81.0 ± 1.2 / 0.4', '-')
+    """
+    if value["value"] is None:
+        return f"[{value['effective']:.1f}]" if "effective" in value else "-"
+    if "limit" in value:
+        return f"< {scale * value['limit']:.{digits}f}"
+    text = f"{scale * value['value']:.{digits}f}"
+    text += "" if value.get("error") is None else f" ± {scale * value['error']:.{digits}f}"
+    return text + ("" if value.get("spread") is None else f" / {scale * value['spread']:.{digits}f}")
+
+
+def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool = False) -> str:
+    columns: list[tuple[str, Callable[[dict], str]]] = [("", title), ("learnt from", lambda r: LEARNING[r["learning"]])]
+    columns += [(s, lambda r, s=s: cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
+    if rate:
+        columns.append(("rate [kHz]", lambda r: cell(r["rate"], 1, 3)))
+    return _lines(rows, columns)
+
+
+def _costs(rows: list[dict[str, Any]]) -> str:
+    def number(key: str, form: str) -> Callable[[dict], str]:
+        return lambda r: "" if r.get(key) is None else format(r[key], form)
+
+    def seconds(row: dict[str, Any]) -> str:
+        known = [s for s in row["seconds"] if s]
+        return f"{sum(known) / len(known):.0f}" if known else ""
+
+    columns = [("", title), ("parameters", number("parameters", ",")), ("MACs", number("macs", ","))]
+    columns += [("CPU ms", number("cpu_ms", ".3g")), ("as", number("how", "")), ("seconds a seed", seconds)]
+    columns += [("LUT", number("lut", ",")), ("latency [ns]", number("latency_ns", "g"))]
+    return _lines([row for row in rows if row["main"]], columns)
+
+
+def _with_untrained(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows, and below each network's what it scored before training."""
+    result = []
+    for row in rows:
+        result.append(row)
+        if "untrained" in row:
+            score = f"{row['score']}, untrained"
+            result.append({"model": row["model"], "score": score, "learning": "none", "auc": row["untrained"]})
+    return result
+
+
+def _checks(found: list[dict[str, Any]]) -> list[str]:
+    """A line for each expectation."""
+    return [
+        f"Expected: {c['what']}, above {c['least']:g}: {c['value']:.3f}, {'HOLDS' if c['holds'] else 'DOES NOT HOLD'}."
+        for c in found
+    ]
+
+
+def _bias(entries: dict[str, Any]) -> list[str]:
+    """The table, and why a signal is not in it."""
+    found = {name: entry for name, entry in entries.items() if "reason" not in entry}
+    reasons = [f"Left out: {name}, {entry['reason']}." for name, entry in entries.items() if "reason" in entry]
+    if not found:
+        return reasons
+    rows = [("fitted to QCD, flags the signal", "from_qcd"), ("fitted to the signal, flags QCD", "from_signal")]
+    head = [f"|  | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
+    lines = [f"| {name} | {' | '.join(cell(v[key]) for v in found.values())} |" for name, key in rows]
+    return ["\n".join(head + lines), *reasons]
+
+
+def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict], str]]]) -> str:
+    head = [f"| {' | '.join(name for name, _ in columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
+    return "\n".join(head + [f"| {' | '.join(of(row) for _, of in columns)} |" for row in rows])
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """What a number in brackets is, and why a cell is empty, each reason once."""
+    missing = [v for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
+    found = dict.fromkeys(v["reason"] for v in missing if "effective" not in v)
+    lines = ["In brackets: the effective number of weighted QCD events that pass, too few for a rate."]
+    lines = lines if any("effective" in v for v in missing) else []
+    return [*lines, f"No number: {'; '.join(found)}."] if found else lines

@@ -1,0 +1,226 @@
+"""What a scan says: scan.json with every trial, scan.md with the table, pareto.svg, and the winners as configs."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.hls.cost.lut_model import METHODS, calibration_of
+from codae_l1.quantization.distill import combined, teacher_coefficients
+from codae_l1.quantization.search import design
+from codae_l1.scripts.reports.figures import pareto_figure, save_svg
+from codae_l1.scripts.run.folder import stamp
+from codae_l1.scripts.studies.scan_data import BASELINES, ScanData
+from codae_l1.scripts.studies.scan_trial import auc_table, mean_auc
+
+
+def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
+    """Write everything to scan/; return the table and where the files are."""
+    rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])]
+    if not rows:
+        on_front = {final["number"] for final in finals}
+        extra = {"yosys": False, "auc_spread": None}
+        rows = [{**t, **extra, "loss": loss([t])} for t in trials if t["number"] in on_front]
+    winners = choose(run, rows)
+    content = {
+        "baselines": baselines(run, ScanData(data)),
+        "front": rows,
+        "winners": {str(budget): row["number"] for budget, row in winners.items()},
+        "trials": [_portable(t) for t in trials],
+        "finals": [{**final, "results": [_portable(r) for r in final["results"]]} for final in finals],
+        "estimates": {m: dict(zip(("a", "b", "sigma"), calibration_of(m), strict=True)) for m in METHODS},
+        "config": dump(run.config),
+        "stamp": stamp(run.config.seed),
+    }
+    folder = run.path("scan")
+    write_json(folder / "scan.json", content)
+    text = markdown(content)
+    _write_text(folder / "scan.md", text)
+    save_svg(pareto_figure(content), folder / "pareto.svg")
+    for budget, row in winners.items():
+        _write_text(folder / f"best_{budget}.toml", winner_toml(run, budget, row))
+    return f"{text}\n{folder}: scan.json, scan.md, pareto.svg" + "".join(f", best_{b}.toml" for b in winners)
+
+
+def summary(final: dict[str, Any]) -> dict[str, Any]:
+    """One row of a design trained with several seeds: means and spreads over seeds, resources of the first.
+
+    Seeds whose training gave no network are left out; InputError where none did.
+    """
+    results = [r for r in final["results"] if "auc" in r]
+    if not results:
+        reason = final["results"][0]["reason"]
+        raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
+    first = results[0]
+    means = [r["auc_mean"] for r in results]
+    auc = {}
+    for signal, row in first["auc"].items():
+        values = [r["auc"][signal]["value"] for r in results]
+        auc[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
+    return {
+        **{key: final[key] for key in ("number", "choices")},
+        **{key: first[key] for key in ("lut", "ff", "latency_ns")},
+        "yosys": "synthesis" in first,
+        "seeds": len(results),
+        "auc": auc,
+        "auc_mean": float(np.mean(means)),
+        "auc_spread": _spread(means),
+        "loss": loss(results),
+    }
+
+
+def loss(results: list[dict[str, Any]]) -> float:
+    """AUC(float twin) - AUC(integer words), mean over results, of the signal where it is largest."""
+    return max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in results[0]["auc"])
+
+
+def baselines(run: Any, events: ScanData) -> dict[str, Any]:
+    """AUC by signal of what needs no firmware network: counts, the full model's MSE, the score that is distilled."""
+    known = events.validation
+    scores = {name: known[name].astype(np.float64) for name in BASELINES}
+    full = {name.removeprefix("full/"): v for name, v in known.items() if name.startswith("full/")}
+    scores["codae_mse"] = full["mse"]
+    coefficients = teacher_coefficients(run.config.distill.scores, events.scores("calibration"), events.signs)
+    scores["teacher"] = combined(coefficients, full)
+    tables = {name: auc_table(score, known["signal"]) for name, score in scores.items()}
+    return {name: {"auc": table, "auc_mean": mean_auc(table)} for name, table in tables.items()}
+
+
+def choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """For each LUT budget the distilled design of the highest mean AUC within it, the latency and the loss allowed."""
+    config, winners = run.config.scan, {}
+    for budget in config.lut_budgets:
+        fitting = [r for r in rows if r["lut"] <= budget and r["latency_ns"] <= config.max_latency_ns]
+        fitting = [r for r in fitting if r["choices"]["training"] == "distilled" and r["loss"] <= config.max_loss]
+        if fitting:
+            winners[budget] = max(fitting, key=lambda r: r["auc_mean"])
+    return winners
+
+
+def describe(choices: dict[str, Any]) -> str:
+    """A design in a few words.
+
+    >>> describe({"training": "distilled", "scores": {"mse": 1.0}, "inputs": ["tracks"], "pool": 4, "count_bits": 5,
+    ...     "tied": True, "sparsity": 0.25, "convs": 1, "dense": 0, "conv1.filters": 4, "conv1.kernel": 3,
+    ...     "conv1.stride": 0, "conv1.weight_bits": 6, "conv1.word_bits": 7, "output.weight_bits": 5})
+    'tracks, pool 4, 5 bits; conv 4 x 3x3/3 w6 o7; out w5; tied; 25 % pruned; mse'
+    """
+    parts = [f"{' + '.join(choices['inputs'])}, pool {choices['pool']}, {choices['count_bits']} bits"]
+    for i in range(choices["convs"]):
+        name = f"conv{i + 1}"
+        side, stride = choices[f"{name}.kernel"], choices[f"{name}.stride"] or choices[f"{name}.kernel"]
+        bits = f"w{choices[f'{name}.weight_bits']} o{choices[f'{name}.word_bits']}"
+        parts.append(f"conv {choices[f'{name}.filters']} x {side}x{side}/{stride} {bits}")
+    if choices["dense"]:
+        parts.append(f"dense {choices['dense']} w{choices['dense1.weight_bits']} o{choices['dense1.word_bits']}")
+    parts.append(f"out w{choices['output.weight_bits']}")
+    parts += ["tied"] if choices["tied"] else []
+    parts += [f"{choices['sparsity']:.0%} pruned".replace("%", " %")] if choices["sparsity"] else []
+    scores = " + ".join(name if w == 1 else f"{w:g} {name}" for name, w in choices["scores"].items())
+    parts.append("in situ" if choices["training"] == "in situ" else scores)
+    parts += ["given energies"] if choices.get("given_energies") else []
+    return "; ".join(parts)
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The table: baselines, then the front, cheapest first; AUC in %."""
+    signals = list(content["baselines"]["n_tracks"]["auc"])
+    heads = ["", "design", "LUT", "FF", "latency [ns]", "mean AUC", "loss", *signals]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
+    for name, row in content["baselines"].items():
+        values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
+        lines.append("| " + " | ".join(["", name, "", "", "", f"{100 * row['auc_mean']:.2f}", "", *values]) + " |")
+    won: dict[int, list[str]] = {}
+    for budget, number in content["winners"].items():
+        won.setdefault(number, []).append(f"{int(budget):,}")
+    for row in content["front"]:
+        mark = f"**#{row['number']}** best of {', '.join(won[row['number']])}" if row["number"] in won else ""
+        values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
+        cells = [mark or f"#{row['number']}", describe(row["choices"]), f"{row['lut']:,.0f}", f"{row['ff']:,}"]
+        cells += [f"{row['latency_ns']:g}", _percent(row["auc_mean"], row["auc_spread"], 2)]
+        cells.append(f"{100 * row['loss']:.2f}" if "loss" in row else "")
+        lines.append("| " + " | ".join([*cells, *values]) + " |")
+    return "\n".join(lines) + "\n" + _notes(content)
+
+
+def _notes(content: dict[str, Any]) -> str:
+    states = [t["state"] for t in content["trials"]]
+    config, rows = content["config"], content["front"]
+    seeds = rows[0].get("seeds", 1) if rows else 1
+    how = "Yosys" if rows and rows[0]["yosys"] else "estimated from da4ml's cost (FF: its register bits)"
+    return (
+        f"\n{states.count('trained')} designs trained, {states.count('rejected')} refused before training or without "
+        f"a result, {states.count('repeated')} asked for again. LUT and FF: {how}; latency: da4ml's stages x "
+        f"{config['hls']['clock_period_ns']:g} ns. AUC in % of validation events, chosen on them: mean over {seeds} "
+        "seed(s), bootstrap error of the events; error of the mean AUC: spread over seeds; loss: the "
+        "largest AUC loss of the words against their float twin on a signal (winners: at most "
+        f"{100 * config['scan']['max_loss']:g}). Firmware rows are integer words. Seed {config['seed']}, commit "
+        f"{content['stamp']['commit']}.\n"
+    )
+
+
+def winner_toml(run: Any, budget: int, row: dict[str, Any]) -> str:
+    """The run's config with the design in it, as run_chain.py reads it."""
+    firmware, distill = design(row["choices"], run.config.distill)
+    table = dump(dataclasses.replace(run.config, firmware=firmware, distill=distill))
+    table.pop("scan")
+    head = (
+        f"# Design #{row['number']} of the scan in {run.folder}: the best mean AUC within {budget:,} LUT.\n"
+        f"#   {describe(row['choices'])}\n"
+        f"#   {row['lut']:,.0f} LUT, {row['latency_ns']:g} ns, mean AUC {100 * row['auc_mean']:.2f} % on validation\n"
+    )
+    return head + to_toml(table)
+
+
+def to_toml(table: dict[str, Any]) -> str:
+    """A config as TOML: one table a section, what lies deeper inline.
+
+    >>> print(to_toml({"seed": 1, "hls": {"part": "a", "sizes": [1, 2], "deep": {"x": True}}}))
+    seed = 1
+    <BLANKLINE>
+    [hls]
+    part = "a"
+    sizes = [1, 2]
+    deep = { x = true }
+    <BLANKLINE>
+    """
+    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    sections = {k: v for k, v in table.items() if isinstance(v, dict)}
+    lines = [f"{key} = {_inline(value)}" for key, value in plain.items()]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_inline(value)}" for key, value in section.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }" if value else "{}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(v) for v in value) + "]"
+    # Strings, numbers and booleans are written as in JSON.
+    return json.dumps(value)
+
+
+def _portable(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without the full model's path, which is another on each machine."""
+    request = {key: value for key, value in record.get("request", {}).items() if key != "codae"}
+    return {**record, "request": request} if request else record
+
+
+def _spread(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _percent(value: float, error: float | None, digits: int = 1) -> str:
+    text = f"{100 * value:.{digits}f}"
+    return text if error is None else f"{text} ± {100 * error:.{digits}f}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text)

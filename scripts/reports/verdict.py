@@ -1,0 +1,89 @@
+"""The verdict of a report: each requirement with its limit, what was reached and how that was got; then in words."""
+
+from typing import Any
+
+from codae_l1.hls.target.parts import BUDGET, part
+
+# AUC by which the firmware may stay below the count of active pixels.
+AUC_TOLERANCE = 0.01
+
+
+def verdict(report: dict[str, Any]) -> dict[str, Any]:
+    """What the report says first: headline, sentence, baseline (words), checks (rows), missed (names), fits."""
+    checks = budget_checks(report) + agreement_checks(report)
+    missed = [check["name"] for check in checks if not check["ok"]]
+    headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
+    better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
+    gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
+    baseline = (
+        f"Against counting active pixels its AUC is {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, against the "
+        f"block power, which needs no learning, {100 * min(power):+.1f} to {100 * max(power):+.1f} %; the number of "
+        f"tracks, which the image does not hold, is the better score on {', '.join(better) or 'no signal'}."
+    )
+    return {
+        "fits": not missed,
+        "headline": headline,
+        "sentence": _sentence(report),
+        "baseline": baseline,
+        "missed": missed,
+        "checks": checks,
+    }
+
+
+def budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """LUT, DSP, BRAM, latency and interval against the Level-1 budget: rows {name, limit, value, ok, how}."""
+    resources = report["resources"]
+    how = f"{resources['tool']}, {resources['kind']}"
+    estimates = {row["name"]: row for row in report["estimates"]}
+    costs = [row for name, row in estimates.items() if name.startswith("LUT, ") and row["kind"] == "estimate"]
+    lut_how, clock = how, estimates["clock period [ns]"]
+    if costs:
+        low, high = min(row["low"] for row in costs), max(row["high"] for row in costs)
+        lut_how += f"; da4ml's cost estimates {low:,.0f} to {high:,.0f}: {estimates['LUT cross-check']['how']}"
+    timing = (
+        f"{report['latency_cycles']} cycles, {report['latency_how']}; indicative clock period {clock['low']:g} to "
+        f"{clock['high']:g} ns, so closing {report['clock_period_ns']:g} ns needs place and route"
+    )
+    rows = (
+        ("LUT", resources["LUT"], BUDGET.lut, lut_how),
+        ("DSP", resources["DSP"], BUDGET.dsp, how),
+        ("BRAM_18K", resources["BRAM_18K"], BUDGET.bram, how),
+        ("latency [ns]", report["latency_ns"], BUDGET.latency_ns, timing),
+        ("initiation interval [cycles]", report["interval_cycles"], BUDGET.interval_cycles, report["interval_how"]),
+    )
+    return [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
+
+
+def agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Equal words everywhere, and the AUC of counting active pixels: rows as above."""
+    different = sum(m["different"] for m in report["mismatches"].values())
+    auc = report["auc"]
+    below = [s for s, row in auc.items() if row["rtl"]["value"] < row["active_pixels"]["value"] - AUC_TOLERANCE]
+    how = f"{report['events']['test']['qcd']:,} QCD test events" + (f"; below on {', '.join(below)}" if below else "")
+    name, n = f"signals with RTL AUC >= active pixels - {AUC_TOLERANCE:g}", len(auc)
+    return [
+        _check("mismatches between executors", "0", f"{different:,}", different == 0, "words compared with =="),
+        _check(name, f"{n} of {n}", f"{n - len(below)} of {n}", not below, how),
+    ]
+
+
+def _gains(report: dict[str, Any], baseline: str) -> list[float]:
+    """AUC of the RTL minus that of a baseline, one a signal."""
+    return [row["rtl"]["value"] - row[baseline]["value"] for row in report["auc"].values()]
+
+
+def _check(name: str, limit: str, value: str, ok: bool, how: str) -> dict[str, Any]:
+    return {"name": name, "limit": limit, "value": value, "ok": bool(ok), "how": how}
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    resources = report["resources"]
+    share = 100 * resources["LUT"] / part(report["part"]).lut
+    equal = "equal" if all(m["different"] == 0 for m in report["mismatches"].values()) else "NOT equal"
+    loss = 100 * max(0.0, *(row["value"] for row in report["quantization_loss"].values()))
+    return (
+        f"The firmware f_m costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), {resources['DSP']} DSP "
+        f"and {resources['BRAM_18K']} BRAM, answers after {report['latency_ns']:g} ns and takes a new event every "
+        f"{report['interval_cycles']} cycle(s); its words are {equal} in QKeras, HLS emulation and RTL; going from "
+        f"float to firmware costs at most {loss:.2f} % AUC."
+    )

@@ -1,0 +1,103 @@
+"""What every command shares: one line for a user's mistake and exit code 2, progress, quiet libraries."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from codae_l1.data.base.errors import InputError
+
+# Seconds between two plain progress lines where the output is no terminal.
+PLAIN_LINE_SECONDS = 10.0
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with the defaults shown."""
+    return argparse.ArgumentParser(
+        description=(description or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command's body: InputError is one line and exit code 2, Ctrl-C a hint and 130; the rest is our mistake."""
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again, what was finished and kept is not done twice", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """A block without what TensorFlow's C++ chats on standard error, which no log level stops; errors still raise."""
+    sys.stderr.flush()
+    kept, silent = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its chatter."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silent_stderr():
+        import tensorflow
+
+        # Its advice on retracing is for developers.
+        tensorflow.get_logger().setLevel("ERROR")
+
+
+class Progress:
+    """A rich progress bar on a terminal, a plain line every ten seconds elsewhere.
+
+    Call it with (done, total, text); it is what the libraries take as `progress`.
+    """
+
+    def __init__(self, title: str):
+        self.title = title
+        self.last = time.monotonic()
+        self.bar = None
+
+    def __enter__(self) -> "Progress":
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bar = Bar(*columns, TextColumn("{task.fields[text]}"), transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task(self.title, total=None, text="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """Show that `done` of `total` steps are done."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=done, total=total, text=text)
+        elif time.monotonic() - self.last > PLAIN_LINE_SECONDS:
+            self.last = time.monotonic()
+            print(f"{self.title}: {done}/{total} {text}".rstrip(), flush=True)
+
+
+def existing(path: str) -> Path:
+    """A path that must be there."""
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist", "a file or folder", "check the path")
+    return Path(path)

@@ -1,0 +1,134 @@
+"""The config of a run: one section a stage, each the frozen dataclass of the code that it configures; TOML or JSON."""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.base.config import parse
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json
+from codae_l1.data.formats.reading import HDF5_SUFFIXES
+from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.models.codae.model import COMPACT, CoDAEConfig
+from codae_l1.models.evaluation.rates import RUN3_LUMINOSITY
+from codae_l1.models.systems.registry import SystemsConfig
+from codae_l1.models.training.loop import COMPACT_TRAINING, TrainingConfig
+from codae_l1.quantization.distill import DistillConfig
+from codae_l1.quantization.f_m.network import FirmwareConfig
+from codae_l1.quantization.in_situ import InSituConfig
+from codae_l1.quantization.search import ScanConfig
+
+# Stage -> sections of the config that it reads; the stages in order.
+STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
+    "make_data": ("data",),
+    "train": ("model", "training"),
+    "quantize": ("firmware", "distill", "in_situ"),
+    "convert": ("hls",),
+    "synthesize": ("hls",),
+    "evaluate": ("evaluation",),
+    "report": (),
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the run's events come from.
+
+    events: "sample" (the events that ship with the project), a path of an HDF5 file of our form, or "generate".
+    generation: how to generate them, read where events = "generate".
+    """
+
+    events: str = "sample"
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+    def __post_init__(self):
+        if self.events not in ("sample", "generate") and Path(self.events).suffix not in HDF5_SUFFIXES:
+            raise InputError(
+                f"data.events = {self.events!r} with suffix {Path(self.events).suffix!r}",
+                f'"sample", "generate" or an HDF5 file of our form ({", ".join(HDF5_SUFFIXES)})',
+                "make one with scripts/make_data.py --out; scripts/score.py takes .npz, too",
+            )
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """bootstrap: resamplings of each AUC error. fprs: false-positive rates of the working points.
+
+    rates_khz: rates of weighted QCD at which signal efficiencies are stated, at luminosity_cm2s [cm^-2 s^-1].
+    """
+
+    bootstrap: int = 200
+    fprs: tuple[float, ...] = (0.1, 0.03, 0.01, 0.001)
+    rates_khz: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003)
+    luminosity_cm2s: float = RUN3_LUMINOSITY
+
+    def __post_init__(self):
+        positive = all(0 < value < float("inf") for value in (*self.rates_khz, self.luminosity_cm2s))
+        if not positive:
+            raise InputError(
+                f"evaluation.rates_khz = {list(self.rates_khz)}, luminosity_cm2s = {self.luminosity_cm2s}",
+                "finite numbers above zero",
+                "correct them",
+            )
+        if self.bootstrap < 2 or not all(0 < f < 1 for f in self.fprs):
+            raise InputError(
+                f"evaluation.bootstrap = {self.bootstrap}, evaluation.fprs = {list(self.fprs)}",
+                "at least 2 resamplings, rates between 0 and 1",
+                "correct them",
+            )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's numbers; the defaults are one compact run, as the demo.
+
+    seed: the one seed that all others follow. A section that names some of its keys takes the others from the defaults
+    of its dataclass (CoDAEConfig and TrainingConfig: as published), not from the compact run.
+    """
+
+    seed: int = 1
+    data: DataConfig = field(default_factory=DataConfig)
+    model: CoDAEConfig = COMPACT
+    training: TrainingConfig = COMPACT_TRAINING
+    firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    in_situ: InSituConfig = field(default_factory=InSituConfig)
+    hls: HlsConfig = field(default_factory=HlsConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    scan: ScanConfig = field(default_factory=ScanConfig)
+    systems: SystemsConfig = field(default_factory=SystemsConfig)
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise InputError(f"seed = {self.seed}", "a number >= 0", "correct it")
+        if self.firmware.outputs != 1:
+            raise InputError(
+                f"firmware.outputs = {self.firmware.outputs}",
+                "1, the distilled score (in situ, a run takes the two of z_m by itself)",
+                "remove it",
+            )
+
+
+def load_config(path: Path | str) -> RunConfig:
+    """Read a TOML config, or the config.json of a run folder; errors name the file or the dotted path of the key."""
+    path = Path(path)
+    try:
+        return parse(RunConfig, read_json(path) if path.suffix == ".json" else _read_toml(path))
+    except InputError as error:
+        if str(path) in error.received:
+            raise
+        raise InputError(f"{path}: {error.received}", error.expected, error.remedy) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as handle:
+            return tomllib.load(handle)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "a TOML config", "take scripts/configs/demo.toml") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML config", "correct --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error

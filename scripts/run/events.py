@@ -1,0 +1,66 @@
+"""The events of a run: which file, which events are in which split."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import QCD, EventImages
+from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.sample import SAMPLE
+from codae_l1.data.splits import split_of
+
+# Fewer QCD events than this in a split, and a training or an AUC says nothing.
+MIN_QCD_EVENTS = 50
+
+
+def events_path(run: Any) -> Path:
+    """The events file that the run's config names."""
+    source = run.config.data.events
+    if source == "generate":
+        return run.path("make_data", "events.h5")
+    return Path(SAMPLE) if source == "sample" else Path(source)
+
+
+def splits(file: EventFile) -> np.ndarray:
+    """Split (N,) str of each event; "none" where the pile-up block is not known (-1)."""
+    known = file.pileup_block >= 0
+    return np.where(known, split_of(np.where(known, file.pileup_block, 0)), "none")
+
+
+def check_signals(file: EventFile) -> None:
+    """Raise InputError where the test split holds no signal event: a run could then measure nothing."""
+    if not np.any((splits(file) == "test") & (file.signal != QCD)):
+        raise InputError(
+            f"no signal events in the test split of {file.path}{_unknown(file)}",
+            "at least one signal",
+            "generate some (scripts/make_data.py --n-signal)",
+        )
+
+
+def indices(file: EventFile, split: str, qcd_only: bool = False) -> np.ndarray:
+    """Sorted indices of a split's events; InputError where the split holds too few QCD events.
+
+    Events without a known pile-up block (-1) belong to no split of a training: they can be scored, not trained on.
+    """
+    chosen = splits(file) == split
+    n_qcd = int(np.sum(chosen & (file.signal == QCD)))
+    if n_qcd < MIN_QCD_EVENTS:
+        raise InputError(
+            f"{n_qcd} QCD events in the {split} split of {file.path}{_unknown(file)}",
+            f"at least {MIN_QCD_EVENTS}",
+            "generate more events (scripts/make_data.py)",
+        )
+    return np.flatnonzero(chosen & ((file.signal == QCD) | (not qcd_only)))
+
+
+def _unknown(file: EventFile) -> str:
+    n = int(np.sum(file.pileup_block < 0))
+    return f" ({n} of {len(file)} events without a known pile-up block)" if n else ""
+
+
+def read_split(run: Any, split: str, qcd_only: bool = True) -> EventImages:
+    """The events of a split; QCD alone unless asked otherwise."""
+    with EventFile(events_path(run)) as file:
+        return file.read_where(indices(file, split, qcd_only))

@@ -1,0 +1,50 @@
+"""How each stage script starts: the run folder from --run and --config, then the stage unless it is done."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codae_l1.scripts.run import cli
+
+DEFAULT_RUN = "runs/demo"
+
+
+def add_run_arguments(parser: Any) -> None:
+    """--run, --config, --update: the run folder and the config it is made from."""
+    parser.add_argument("--run", type=Path, help=f"run folder (default: runs/<name of the config>, or {DEFAULT_RUN})")
+    parser.add_argument("--config", type=Path, help="TOML config, or config.json of another run")
+    parser.add_argument("--update", action="store_true", help="take a changed config into an existing run folder")
+
+
+def open_run(run: Path | None, config: Path | None, update: bool = False) -> Any:
+    """The RunFolder of the arguments."""
+    cli.import_tensorflow()
+    from codae_l1.scripts.run.config import load_config
+    from codae_l1.scripts.run.folder import RunFolder
+
+    loaded = load_config(config) if config else None
+    folder = run or (Path("runs") / config.stem if config else Path(DEFAULT_RUN))
+    return RunFolder(folder, loaded, update)
+
+
+def main(name: str, work: Callable[[Any], dict[str, Any]], description: str | None) -> None:
+    """The main function of a stage script."""
+
+    def command() -> None:
+        parser = cli.parser(description)
+        add_run_arguments(parser)
+        arguments = parser.parse_args()
+        run = open_run(arguments.run, arguments.config, arguments.update)
+        do(run, name, work)
+
+    cli.run(command)
+
+
+def do(run: Any, name: str, work: Callable[[Any], dict[str, Any]]) -> None:
+    """Do one stage of a run, or say that it is done."""
+    if run.is_done(name):
+        print(f"{name}: done already ({run.folder / name}.json)", flush=True)
+        return
+    print(f"{name}: started", flush=True)
+    content = run.do(name, work)
+    print(f"{name}: {content['summary']} ({content['stamp']['seconds']:.0f} s)", flush=True)

@@ -1,0 +1,1 @@
+"""Computations behind the commands that compare systems and search networks."""

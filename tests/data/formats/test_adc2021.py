@@ -1,0 +1,86 @@
+"""ADC2021 files, written with h5py as the challenge's were: objects, slices, bad files."""
+
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.adc2021 import ROW_CLASS, object_slices
+from codae_l1.data.formats.reading import event_slices, format_of
+
+
+def make_objects(n=30, seed=0):
+    rng = np.random.default_rng(seed)
+    objects = np.stack(
+        [*rng.exponential(30, (1, n, 19)), *rng.normal(0, 1, (2, n, 19)), np.tile(ROW_CLASS, (n, 1))], -1
+    )
+    objects[rng.random((n, 19)) < 0.5] = 0
+    return objects
+
+
+def write(path, objects, name="Particles"):
+    with h5py.File(path, "w") as file:
+        file.create_dataset(name, data=objects, compression="gzip")
+        file["Particles_Names"] = np.array([b"Pt", b"Eta", b"Phi", b"Class"])
+        file["Particles_Classes"] = np.array(
+            [b"MET_class_1", b"Four_Ele_class_2", b"Four_Mu_class_3", b"Ten_Jet_class_4"]
+        )
+    return path
+
+
+def test_objects_in_slices(tmp_path):
+    objects = make_objects()
+    path = write(tmp_path / "adc.h5", objects)
+    parts = list(object_slices(path, 12))
+    assert [len(part) for part in parts] == [12, 12, 6]
+    assert np.array_equal(np.concatenate(parts), objects)
+    assert parts[0].dtype == np.float64
+
+
+def test_memory_stays_below_the_file(tmp_path):
+    objects = np.tile(make_objects(1000), (20, 1, 1))
+    path = write(tmp_path / "adc.h5", objects)
+    tracemalloc.start()
+    assert sum(len(part) for part in object_slices(path, 1000)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.4 * objects.nbytes
+
+
+def bad(row, column, value):
+    objects = make_objects()
+    objects[17, row, column] = value
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("objects", "name", "words"),
+    [
+        (bad(3, 1, np.nan), "Particles", "Particles with nan in event 17; expected finite numbers"),
+        (bad(3, 0, -1.0), "Particles", "pT in Particles with -1 in event 17; expected finite numbers >= 0"),
+        (bad(5, 3, 2.0), "Particles", "class 2 in row 5 of event 17; expected 3, or 0 where there is no object"),
+        (make_objects()[:, :18], "Particles", r"Particles of shape \(30, 18, 4\).*numbers of shape \(N, 19, 4\)"),
+        (make_objects(), "Data", "without the dataset Particles; expected ADC2021's HDF5"),
+    ],
+)
+def test_bad_content_is_named(tmp_path, objects, name, words):
+    with pytest.raises(InputError, match=words):
+        list(object_slices(write(tmp_path / "bad.h5", objects, name), 8))
+
+
+def test_missing_and_truncated_files(tmp_path):
+    with pytest.raises(InputError, match=r"none.h5 does not exist; expected ADC2021's HDF5"):
+        list(object_slices(tmp_path / "none.h5"))
+    path = write(tmp_path / "cut.h5", make_objects())
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(InputError, match=r"cut.h5 is truncated or not HDF5 .*; copy it again"):
+        list(object_slices(path))
+
+
+def test_objects_are_no_event_images(tmp_path):
+    path = write(tmp_path / "adc.h5", make_objects())
+    assert format_of(path) == "adc2021"
+    with pytest.raises(InputError, match=r"adc.h5 of the format adc2021; expected event images"):
+        list(event_slices(path))

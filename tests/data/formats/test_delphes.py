@@ -1,0 +1,134 @@
+"""Delphes ROOT files, written by uproot: filling, pile-up window, slices, and each way to be bad."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.calorimeter import eta_edges
+from codae_l1.data.formats.delphes import DelphesConfig, delphes_slices
+from codae_l1.data.formats.reading import event_slices, read_events
+
+awkward = pytest.importorskip("awkward")
+uproot = pytest.importorskip("uproot")
+
+EMPTY: list[float] = []
+# Two events: tracks (pT, eta, phi, DZ), towers (eta, phi, Eem, Ehad), vertices (z).
+COLUMNS = {
+    "Track.PT": [[1.0, 2.0, 4.0, 8.0], [16.0]],
+    "Track.EtaOuter": [[0.01, 0.01, -2.52, 0.01], [2.49]],
+    "Track.PhiOuter": [[0.01, 0.02, 0.0, 0.01], [-3.14]],
+    "Track.DZ": [[5.0, 5.09, 5.0, 5.11], [-3.0]],
+    "Vertex.Z": [[5.0, 90.0], EMPTY],
+    "Tower.Eta": [[0.04, -2.5, 2.6], EMPTY],
+    "Tower.Phi": [[3.1, 0.04, 0.0], EMPTY],
+    "Tower.Eem": [[6.0, 5.0, 1.0], EMPTY],
+    "Tower.Ehad": [[0.0, 10.0, 1.0], EMPTY],
+}
+
+
+def write(path, columns=None, tree="Delphes", **changes):
+    columns = {name: v for name, v in {**(columns or COLUMNS), **changes}.items() if v is not None}
+    with uproot.recreate(path) as file:
+        file.mktree(tree, {name: "var * float32" for name in columns})
+        arrays = {name: awkward.values_astype(awkward.Array(list(v)), np.float32) for name, v in columns.items()}
+        file[tree].extend(arrays)
+    return path
+
+
+def test_tracks_and_towers_fill_the_image(tmp_path):
+    events = read_events(write(tmp_path / "d.root"), "svj2100")
+    images = events.images
+    # The track beyond |eta| = 2.49535 and the one 0.11 mm from the first vertex are left out.
+    assert images[0, ..., 0].sum() == 3.0
+    assert images[0, 36, 29, 0] == 3.0
+    assert events.n_tracks.tolist() == [2, 1]
+    # No vertex, no window.
+    assert images[1, 0, 57, 0] == 16.0
+    assert images[0, 71, 29, 1] == np.float32(6 / np.cosh(np.float64(np.float32(0.04))))
+    # The ECAL ends before -2.5; the HCAL tower counts with the covered 0.6 of its width.
+    assert images[0, ..., 1].sum() == images[0, 71, 29, 1]
+    assert images[0, 36, 0, 2] == pytest.approx(0.6 * 10 / np.cosh(2.5), rel=1e-6)
+    assert images[0, ..., 2].sum() == images[0, 36, 0, 2]
+    assert images[1, ..., 1:].sum() == 0
+    assert events.signal.tolist() == ["svj2100"] * 2
+    assert events.provenance["pileup_tracks_cut"]
+
+
+def test_centres_of_towers_fill_their_pixel(tmp_path):
+    eta = (eta_edges()[1:] + eta_edges()[:-1]) / 2
+    columns = {name: [EMPTY] for name in COLUMNS} | {"Tower.Eta": [eta], "Tower.Phi": [np.full(58, -np.pi + 0.04)]}
+    columns |= {"Tower.Eem": [np.cosh(eta)], "Tower.Ehad": [np.cosh(eta)]}
+    image = read_events(write(tmp_path / "d.root", columns), "qcd").images[0]
+    # The outermost centres are beyond the ECAL.
+    assert image[0, 1:57, 1] == pytest.approx(np.ones(56), rel=1e-6)
+    assert image[0, :, 2] == pytest.approx(np.array([0.6, *[1] * 56, 0.6]), rel=1e-4)
+    assert image[1:].sum() == 0
+
+
+def test_tracks_that_delphes_has_cleaned_are_not_cut_again(tmp_path):
+    renamed = {name.replace("Track.", "EFlowTrack."): values for name, values in COLUMNS.items()}
+    path = write(tmp_path / "d.root", renamed)
+    [events] = delphes_slices(path, "qcd", config=DelphesConfig(tracks="EFlowTrack"))
+    assert events.n_tracks.tolist() == [3, 1]
+    assert not events.provenance["pileup_tracks_cut"]
+    path = write(tmp_path / "no-vertex.root", **{"Vertex.Z": None})
+    assert read_events(path, "qcd").n_tracks.tolist() == [3, 1]
+
+
+def test_slices_agree_with_the_whole(tmp_path):
+    many = {name: values * 700 for name, values in COLUMNS.items()}
+    path = write(tmp_path / "many.root", many)
+    whole = read_events(path, "qcd")
+    parts = list(event_slices(path, 300, "qcd"))
+    assert [len(part) for part in parts] == [300, 300, 300, 300, 200]
+    assert np.array_equal(np.concatenate([part.images for part in parts]), whole.images)
+    # Never more than 512 events at once.
+    assert [len(part) for part in event_slices(path, 10_000, "qcd")] == [512, 512, 376]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"Tower.Ehad": None}, "without the branch Tower.Ehad; expected a ROOT file of Delphes"),
+        ({"Track.PT": [[1.0, np.nan, 4.0, 8.0], [16.0]]}, "Track.PT with nan in event 0; expected finite numbers"),
+        ({"Track.PT": [[1.0, 2.0, 4.0, 8.0], [-16.0]]}, "Track.PT with -16 in event 1; expected finite numbers >= 0"),
+        ({"Tower.Eem": [[1.0, 1.0, np.inf], EMPTY]}, "Tower.Eem with inf in event 0"),
+        ({"Track.DZ": [[5.0], [-3.0]]}, "Track.PT, Track.DZ of different lengths"),
+        # As many in all, but not in each event.
+        ({"Tower.Eta": [[0.04, -2.5], [2.6]]}, "Tower.Eta, Tower.Phi, Tower.Eem, Tower.Ehad of different lengths"),
+        ({"Track.EtaOuter": [[0.01], [2.49]]}, "Track.PT, Track.EtaOuter, Track.PhiOuter of different lengths"),
+    ],
+)
+def test_bad_content_is_named(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        read_events(write(tmp_path / "bad.root", **changes), "qcd")
+
+
+def test_missing_truncated_and_other_files(tmp_path):
+    with pytest.raises(InputError, match=r"none.root does not exist; expected a ROOT file of Delphes"):
+        read_events(tmp_path / "none.root", "qcd")
+    with pytest.raises(InputError, match=r"other.root without the tree Delphes; expected a ROOT file of Delphes"):
+        read_events(write(tmp_path / "other.root", tree="Events"), "qcd")
+    (tmp_path / "text.root").write_text("no ROOT file" * 50)
+    with pytest.raises(InputError, match=r"text.root is truncated or no ROOT file"):
+        read_events(tmp_path / "text.root", "qcd")
+    path = write(tmp_path / "cut.root", {name: values * 500 for name, values in COLUMNS.items()})
+    content = path.read_bytes()
+    for share in (0.02, 0.5, 0.9):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(InputError, match=r"cut.root is truncated or no ROOT file .*; copy it again"):
+            read_events(path, "qcd")
+
+
+def test_label_is_asked_for(tmp_path):
+    with pytest.raises(InputError, match=r"d.root does not say what its events are"):
+        read_events(write(tmp_path / "d.root"))
+
+
+def test_without_uproot_the_message_says_what_to_install(tmp_path, monkeypatch):
+    path = write(tmp_path / "d.root")
+    monkeypatch.setitem(sys.modules, "uproot", None)
+    with pytest.raises(InputError, match=r"uproot is not installed; .*pip install uproot"):
+        read_events(path, "qcd")

@@ -1,0 +1,98 @@
+"""Readers of the public sample's files, and what is wrong with bad ones."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.formats.public import PUBLIC_CLASSES, read_public
+from codae_l1.data.formats.reading import event_slices, read_events
+
+
+def write(path, n=4, **changes):
+    images = np.zeros((n, 72, 58, 3), np.float32)
+    images[:, 3, 4, 0] = 2.5
+    columns = {"images": images, "labels": np.ones(n, np.float32), "masses": np.full(n, 2, np.float32)}
+    columns |= {"n_tracks": np.full((n, 1), 17, np.float32)} | changes
+    np.savez(path, **{k: v for k, v in columns.items() if v is not None})
+    return path
+
+
+def test_every_class_has_its_name():
+    names = dict(zip(PUBLIC_CLASSES.values(), PUBLIC_CLASSES, strict=True))
+    assert names["qcd"] == (0, 0)
+    assert [names[f"h{m}"] for m in (125, 200, 300, 400, 700, 1000)] == [(1, k) for k in range(1, 7)]
+    assert [names[f"svj{m}"] for m in (2100, 3100, 4100)] == [(2, k) for k in range(5, 8)]
+
+
+def test_columns_of_a_file(tmp_path):
+    events = read_events(write(tmp_path / "h200.npz"))
+    assert events.signal.tolist() == ["h200"] * 4
+    assert events.n_tracks.tolist() == [17] * 4
+    assert events.weight.tolist() == [1.0] * 4
+    assert events.pileup_block.tolist() == [-1] * 4
+    assert events.images[:, 3, 4, 0].tolist() == [2.5] * 4
+    assert [len(part) for part in event_slices(tmp_path / "h200.npz", 3)] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"images": np.zeros((4, 72, 56, 3), np.float32)},
+            r"images of shape \(4, 72, 56, 3\); expected \(N, 72, 58, 3\)",
+        ),
+        ({"images": np.full((4, 72, 58, 3), np.nan, np.float32)}, "NaN or infinite energy in 4 of 4 events"),
+        ({"images": np.full((4, 72, 58, 3), -1.0, np.float32)}, "negative energy in 4 of 4 events, first event 0"),
+        ({"masses": np.full(4, 9, np.float32)}, "unknown signal, label 1 with mass 9; expected label 0 with mass 0"),
+        ({"labels": None, "masses": None}, "without labels, masses; expected the arrays images"),
+        ({"n_tracks": np.ones((3, 1), np.float32)}, "3 entries of n_tracks for 4 images"),
+        ({"labels": np.ones(5, np.float32)}, r"bad.npz: 5 entries of labels for 4 images, shape \(5,\)"),
+        ({"labels": np.eye(4, 3)}, r"labels for 4 images, shape \(4, 3\); .*not a one-hot row"),
+        ({"labels": np.float32(1)}, r"0 entries of labels for 4 images, shape \(\)"),
+        ({"labels": np.array(["suep"] * 4)}, "bad.npz: labels of type <U4; expected numbers"),
+        ({"images": np.full((4, 72, 58, 3), "a")}, "bad.npz: images of type <U1; expected numbers"),
+        ({"labels": np.array([1, np.nan, 1, 1])}, "labels with nan in event 1; expected finite whole numbers"),
+        ({"masses": np.array([2, 2, 2.5, 2])}, "masses with 2.5 in event 2; expected finite whole numbers"),
+        ({"n_tracks": np.array([1, 2, 3, np.inf])}, "n_tracks with inf in event 3; expected finite whole numbers"),
+    ],
+)
+def test_bad_content_is_named(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        read_public(write(tmp_path / "bad.npz", **changes))
+
+
+@pytest.mark.parametrize("name", ["empty.npz", "empty.h5"])
+@pytest.mark.parametrize("read", [read_events, lambda path: list(event_slices(path))])
+def test_a_file_without_events_is_refused(tmp_path, name, read):
+    path = write(tmp_path / "empty.npz", 0)
+    if name.endswith("h5"):
+        path = tmp_path / name
+        write_events(path, read_public(tmp_path / "empty.npz"))
+    with pytest.raises(InputError, match=f"no events in .*{name}; expected at least one event"):
+        read(path)
+
+
+def test_missing_and_truncated_files(tmp_path):
+    with pytest.raises(InputError, match=r"none.npz does not exist; expected an .npz file"):
+        read_public(tmp_path / "none.npz")
+    path = write(tmp_path / "cut.npz")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"cut.npz is truncated or not .npz"):
+        read_public(path)
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(InputError, match=r"text.npz is truncated or not .npz"):
+        read_public(tmp_path / "text.npz")
+
+
+@pytest.mark.sample
+def test_the_public_sample_reads_whole(codae_sample):
+    counts = {}
+    for path in sorted(codae_sample.glob("t*/*.npz")):
+        events = read_public(path)
+        counts[events.signal[0]] = counts.get(events.signal[0], 0) + len(events)
+        tracks = (events.images[..., 0] > 0).sum(axis=(1, 2))
+        # Several tracks may share a pixel, never the other way round.
+        assert (tracks <= events.n_tracks).all()
+    assert counts["qcd"] == 337 + 500 + 502
+    assert set(counts) == set(PUBLIC_CLASSES.values())

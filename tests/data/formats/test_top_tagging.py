@@ -1,0 +1,174 @@
+"""The top-tagging reference's layout, written by pandas and PyTables: columns, coordinates, images, bad files."""
+
+import sys
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.reading import event_slices, format_of
+from codae_l1.data.formats.top_tagging import COARSE, FINE, JetImageConfig, align, jet_images, jet_slices, relative
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("tables")
+
+
+def make_jets(n=20, seed=0):
+    """Constituents (n, 200, 4): massless, hardest first, zero-padded; labels (n,)."""
+    rng = np.random.default_rng(seed)
+    pt = np.sort(rng.exponential(10, (n, 200)), axis=1)[:, ::-1] * (np.arange(200) < rng.integers(20, 200, n)[:, None])
+    eta = rng.normal(0, 0.2, (n, 200)) + rng.uniform(-2, 2, (n, 1))
+    phi = rng.normal(0, 0.2, (n, 200)) + rng.uniform(-np.pi, np.pi, (n, 1))
+    momenta = [pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+    return np.stack(momenta, axis=-1).astype(np.float32), rng.integers(0, 2, n)
+
+
+def write(path, constituents, labels, **options):
+    """As the reference set was written: a pandas table of float32 columns and two integers."""
+    names = [f"{component}_{i}" for i in range(200) for component in ("E", "PX", "PY", "PZ")]
+    names += ["truthE", "truthPX", "truthPY", "truthPZ"]
+    floats = np.column_stack([constituents.reshape(len(labels), -1), np.zeros((len(labels), 4), np.float32)])
+    frame = pandas.DataFrame(floats, columns=names)
+    integers = pandas.DataFrame({"ttv": np.ones(len(labels), np.int64), "is_signal_new": labels.astype(np.int64)})
+    pandas.concat([frame, integers], axis=1).to_hdf(path, key="table", format="table", **options)
+    return path
+
+
+@pytest.mark.parametrize("options", [{}, {"complib": "zlib", "complevel": 5}, {"complib": "blosc", "complevel": 5}])
+def test_the_jets_of_a_pandas_table(tmp_path, options):
+    constituents, labels = make_jets()
+    path = write(tmp_path / "jets.h5", constituents, labels, **options)
+    parts = list(jet_slices(path, 7))
+    assert [len(part) for part in parts] == [7, 7, 6]
+    assert np.array_equal(np.concatenate([p.constituents for p in parts]), constituents)
+    assert np.array_equal(np.concatenate([p.is_signal for p in parts]), labels == 1)
+    assert parts[0].constituents.dtype == np.float32
+
+
+def test_memory_stays_below_the_file(tmp_path):
+    constituents, labels = make_jets(3000)
+    path = write(tmp_path / "jets.h5", constituents, labels, complib="zlib", complevel=1)
+    tracemalloc.start()
+    assert sum(len(jets) for jets in jet_slices(path, 256)) == 3000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.4 * constituents.nbytes
+
+
+def test_relative_coordinates_of_a_jet_counted_by_hand():
+    eta, phi, pt = np.array([1.0, 1.2]), np.array([3.1, -3.1]), np.array([60.0, 20.0])
+    momenta = [pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+    jet = np.zeros((1, 200, 4))
+    jet[0, :2] = np.stack(momenta, axis=-1)
+    x, y, z = (m.sum() for m in momenta[1:])
+    found = relative(jet)[0]
+    for i in range(2):
+        around = phi[i] - np.arctan2(y, x)
+        around -= 2 * np.pi * np.round(around / (2 * np.pi))
+        expected = [eta[i] - np.arcsinh(z / np.hypot(x, y)), around, pt[i] / np.hypot(x, y)]
+        assert found[i] == pytest.approx(expected, abs=1e-6)
+    # Across the seam at pi, not around the detector.
+    assert np.abs(found[:, 1]).max() < 0.1
+    assert not found[2:].any()
+    assert not relative(np.zeros((1, 200, 4))).any()
+
+
+def test_images_are_shares_of_pt_in_pixels():
+    coordinates = np.array([[[0.05, -0.05, 3.0], [-0.8, 0.79, 1.0], [0.8, 0.0, 9.0], [0.0, -0.81, 9.0], [0, 0, 0]]])
+    image = jet_images(coordinates)
+    assert image.shape == (1, 16, 16)
+    assert image[0, 8, 7] == 0.75
+    assert image[0, 0, 15] == 0.25
+    assert image.sum() == 1.0
+    assert not jet_images(np.zeros((2, 5, 3))).any()
+    assert (COARSE.bins, COARSE.pixel_eta, FINE.bins, FINE.pixel_eta, FINE.pixel_phi) == (16, 0.1, 40, 0.029, 0.035)
+
+
+def test_aligned_jets_are_centred_turned_and_flipped():
+    rng = np.random.default_rng(3)
+    jets = np.stack([rng.normal(0, 0.3, (50, 30)), rng.normal(0, 0.1, (50, 30)), rng.random((50, 30))], axis=-1)
+    eta, phi, weight = np.moveaxis(align(jets), -1, 0)
+    for x in (eta, phi):
+        assert (weight * x).sum(axis=1) == pytest.approx(np.zeros(50), abs=1e-12)
+        assert ((weight * np.sign(x)).sum(axis=1) >= 0).all()
+    assert (weight * eta * phi).sum(axis=1) == pytest.approx(np.zeros(50), abs=1e-12)
+    assert ((weight * phi**2).sum(axis=1) >= (weight * eta**2).sum(axis=1)).all()
+    assert (weight == jets[..., 2]).all()
+
+
+def test_an_aligned_image_does_not_see_rotation_reflection_or_shift():
+    rng = np.random.default_rng(4)
+    jet = np.stack([rng.normal(0, 0.2, 40), rng.normal(0, 0.1, 40), rng.random(40)], axis=-1)[None]
+    turned = jet.copy()
+    turned[..., 0] = 0.07 + np.cos(1.1) * jet[..., 0] - np.sin(1.1) * jet[..., 1]
+    turned[..., 1] = -0.02 - np.sin(1.1) * jet[..., 0] - np.cos(1.1) * jet[..., 1]
+    assert align(turned) == pytest.approx(align(jet), abs=1e-12)
+    assert np.array_equal(jet_images(turned, FINE), jet_images(jet, FINE))
+    plain = JetImageConfig(40, 0.029, 0.035)
+    assert not np.array_equal(jet_images(turned, plain), jet_images(jet, plain))
+
+
+def other_table(path):
+    frame = pandas.DataFrame({"pt": np.ones(3), "n": np.ones(3, np.int64)})
+    frame.to_hdf(path, key="table", format="table")
+
+
+def other_group(path):
+    with h5py.File(path, "w") as file:
+        file["jets"] = np.zeros((3, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (other_table, r"table/table with values_block_0 float64\[1\].*expected values_block_0 of 804 floats"),
+        (other_group, "without the dataset table/table; expected the top-tagging reference's HDF5"),
+        (lambda path: path.write_bytes(b"no HDF5" * 99), "bad.h5 is truncated or not HDF5"),
+        (lambda path: None, "bad.h5 does not exist; expected the top-tagging reference's HDF5"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, make, words):
+    make(tmp_path / "bad.h5")
+    with pytest.raises(InputError, match=words):
+        list(jet_slices(tmp_path / "bad.h5"))
+
+
+def test_bad_energy_names_its_jet(tmp_path):
+    constituents, labels = make_jets()
+    constituents[13, 5, 2] = np.nan
+    path = write(tmp_path / "jets.h5", constituents, labels)
+    with pytest.raises(InputError, match="constituents with nan in event 13; expected finite numbers"):
+        list(jet_slices(path, 6))
+
+
+def test_a_label_that_is_neither_is_refused(tmp_path):
+    constituents, labels = make_jets()
+    labels[11] = 2
+    path = write(tmp_path / "jets.h5", constituents, labels)
+    with pytest.raises(InputError, match=r"jets.h5: is_signal_new = 2 of jet 11; expected 0 \(QCD\) or 1 \(signal\)"):
+        list(jet_slices(path, 6))
+
+
+def test_truncated_file(tmp_path):
+    path = write(tmp_path / "jets.h5", *make_jets(300))
+    path.write_bytes(path.read_bytes()[:-100_000])
+    with pytest.raises(InputError, match=r"jets.h5 is truncated or not HDF5 .*; copy it again"):
+        list(jet_slices(path))
+
+
+def test_without_hdf5plugin_the_message_says_what_to_install(tmp_path, monkeypatch):
+    path = write(tmp_path / "jets.h5", *make_jets(), complib="blosc", complevel=5)
+    # 32001 is Blosc's number; an earlier test may have registered it for good.
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: code != 32001)
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(InputError, match=r"/table/table compressed by blosc; .*pip install hdf5plugin"):
+        list(jet_slices(path))
+
+
+def test_jets_are_no_event_images(tmp_path):
+    path = write(tmp_path / "jets.h5", *make_jets(2))
+    assert format_of(path) == "top-tagging"
+    with pytest.raises(InputError, match=r"jets.h5 of the format top-tagging; expected event images"):
+        list(event_slices(path))

@@ -1,0 +1,172 @@
+"""Reports in the vendors' form as typed records; a figure that is missing, of no number or cut off is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codae_l1.data.base.errors import ToolError
+from codae_l1.hls.vendor._reports import (
+    IpCore,
+    Source,
+    parse_component,
+    parse_cosim,
+    parse_csim,
+    parse_csynth,
+    parse_nextpnr,
+    parse_results,
+)
+from codae_l1.hls.vendor._vivado_reports import parse_timing, parse_utilization
+
+REPORTS = Path(__file__).parent / "texts"
+TEXTS = {path.name: path.read_text() for path in REPORTS.iterdir()}
+SOURCE = Source("vitis_hls", "some.rpt", "some.log")
+NEXTPNR = json.dumps(
+    {
+        "fmax": {"slow": {"achieved": 71.5, "constraint": 200.0}, "fast": {"achieved": 300.0, "constraint": 200.0}},
+        "utilization": {"TRELLIS_COMB": {"available": 83640, "used": 21833}},
+    }
+)
+PARSERS = {
+    "csynth.xml": parse_csynth,
+    "cosim.rpt": parse_cosim,
+    "utilization.rpt": parse_utilization,
+    "timing.rpt": parse_timing,
+    "component.xml": parse_component,
+}
+
+
+def test_csynth_has_hls4mls_keys_as_numbers():
+    found = parse_csynth(TEXTS["csynth.xml"], SOURCE)
+    assert (found.version, found.report["EstimatedClockPeriod"], found.report["LUT"]) == ("2023.2", 3.633, 45_321)
+    assert {type(value) for value in found.report.values()} == {int, float}
+    assert set(found.report) == {
+        *("TargetClockPeriod", "EstimatedClockPeriod", "BestLatency", "WorstLatency", "IntervalMin", "IntervalMax"),
+        *(prefix + key for prefix in ("", "Available") for key in ("BRAM_18K", "DSP", "FF", "LUT", "URAM")),
+    }
+
+
+def test_vivado_hls_calls_a_dsp_by_its_block():
+    text = TEXTS["csynth.xml"].replace("<DSP>", "<DSP48E>").replace("</DSP>", "</DSP48E>")
+    assert parse_csynth(text, SOURCE) == parse_csynth(TEXTS["csynth.xml"], SOURCE)
+
+
+def test_cosim_reads_the_rtl_that_was_simulated():
+    found = parse_cosim(TEXTS["cosim.rpt"], SOURCE)
+    assert found.report == {
+        **{"RTL": "Verilog", "Status": "Pass", "LatencyMin": 11, "LatencyAvg": 11.5, "LatencyMax": 12},
+        **{"IntervalMin": 1, "IntervalAvg": 1, "IntervalMax": 1},
+    }
+    alone = TEXTS["cosim.rpt"].replace("              1|", "             NA|")
+    assert parse_cosim(alone, SOURCE).interval is None
+    assert parse_cosim(alone, SOURCE).report["IntervalMax"] is None
+    failed = TEXTS["cosim.rpt"].replace("      Pass|", "      Fail|")
+    assert parse_cosim(failed, SOURCE).status == "Fail"
+
+
+def test_utilization_has_both_reports_of_hls4ml():
+    found = parse_utilization(TEXTS["utilization.rpt"], SOURCE)
+    assert (found.version, found.state) == ("2023.2", "Synthesized")
+    assert found.report == {"LUT": 14_210, "FF": 2_702, "URAM": 0, "DSP48E": 4, "BRAM_18K": 3}
+    shares = {key: value for key, value in found.implementation.items() if key.endswith("%")}
+    counts = {key: value for key, value in found.implementation.items() if key not in shares}
+    assert counts == {
+        **{"TotLUTs": 14_210, "LogicLUTs": 14_200, "LUTRAMs": 4, "SRLs": 6, "FFs": 2_702},
+        **{"RAMB36s": 1, "RAMB18s": 1, "URAMs": 0, "DSPs": 4},
+    }
+    assert (shares["TotLUTs%"], shares["RAMB36s%"]) == (0.82, 0.04)
+
+
+def test_no_lut_as_memory_has_no_rows_of_its_kinds():
+    lines = TEXTS["utilization.rpt"].splitlines(keepends=True)
+    kept = "".join(line for line in lines if "Distributed" not in line and "Shift Reg" not in line)
+    assert parse_utilization(kept.replace("|    10 |", "|     0 |"), SOURCE).implementation["SRLs"] == 0
+    with pytest.raises(ToolError, match="has no LUTRAM; expected row LUT as Distributed RAM, columns Used"):
+        parse_utilization(kept, SOURCE)
+
+
+def test_only_the_column_used_is_read():
+    moved = TEXTS["utilization.rpt"].replace("|  Used |", "| Other |").replace("|       |  0.82 |", "|       |  0.82 |")
+    with pytest.raises(ToolError, match="has no LUT; expected row CLB LUTs or Slice LUTs, columns Used"):
+        parse_utilization(moved, SOURCE)
+
+
+def test_timing_is_met_where_no_slack_is_below_zero():
+    found = parse_timing(TEXTS["timing.rpt"], SOURCE)
+    assert found.report == {"WNS": -0.612, "TNS": -3.1, "WHS": 0.031, "THS": 0.0, "WPWS": 2.225, "TPWS": 0.0}
+    assert not found.met
+    assert parse_timing(TEXTS["timing.rpt"].replace("-0.612", "0.612").replace("-3.1", "0.0"), SOURCE).met
+    assert parse_timing(TEXTS["timing.rpt"].replace("0.031", "   NA"), SOURCE).report["WHS"] is None
+
+
+def test_the_exported_core_has_its_catalogue_name():
+    assert parse_component(TEXTS["component.xml"], SOURCE) == IpCore("xilinx.com", "hls", "codae", "1.0")
+
+
+def test_the_slowest_clock_of_nextpnr_counts():
+    found = parse_nextpnr(NEXTPNR, SOURCE)
+    assert (found.achieved_mhz, found.asked_mhz, found.used["TRELLIS_COMB"]) == (71.5, 200.0, 21_833)
+
+
+def outcome(parse, text):
+    try:
+        return parse(text, SOURCE)
+    except ToolError as error:
+        return error
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
+    text, parse = TEXTS[name], PARSERS[name]
+    whole = parse(text, SOURCE)
+    said = [outcome(parse, text[:end]) for end in range(0, len(text), 7)]
+    errors = [found for found in said if found != whole]
+    assert len(errors) > 10
+    for error in errors:
+        assert str(error).startswith("the report of vitis_hls, some.rpt, has no ")
+        assert str(error).endswith("; read the log some.log")
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_utilization, "", r"has no LUT \(it is empty\)"),
+        (
+            parse_utilization,
+            "| Site Type | Used |\n| CLB LUTs | 1",
+            r"has no LUT \(it is cut off in line 2: '\| CLB LUTs",
+        ),
+        (
+            parse_cosim,
+            TEXTS["cosim.rpt"].replace("Verilog", "SystemC"),
+            "has no row of a simulated RTL; expected a row Ver",
+        ),
+        (
+            parse_cosim,
+            TEXTS["cosim.rpt"].replace("  12|", "  NA|"),
+            "has no latency; expected numbers in the row Verilog",
+        ),
+        (
+            parse_cosim,
+            TEXTS["cosim.rpt"].replace("   12|", " many|"),
+            "has no whole row Verilog; expected status, latency",
+        ),
+        (
+            parse_csim,
+            "ERROR: [SIM 211-100] CSim failed with errors.\n",
+            "has no outcome; expected a line 'CSim done with",
+        ),
+        (parse_results, "0.5 nan1\n", "has no number everywhere .*nan1.*; expected numbers, one event a line"),
+        (parse_results, "0.5 1\n2\n", "has no rows of one length"),
+        (parse_results, "", "has no rows of one length"),
+        (parse_timing, TEXTS["timing.rpt"].replace("-3.100", "    NA"), "has no TNS; expected a number under TNS"),
+        (parse_component, TEXTS["component.xml"].replace("hls<", "<"), "has no library; expected an IP-XACT component"),
+        (parse_component, "<html/>", "has no vendor; expected an IP-XACT component"),
+        (parse_nextpnr, "{", "has no utilization and fmax .*; expected nextpnr's JSON report"),
+        (parse_nextpnr, NEXTPNR.replace("achieved", "reached"), r"has no utilization and fmax \('achieved'\)"),
+        (parse_nextpnr, '{"fmax": {}, "utilization": {}}', "has no clock; expected a design with registers"),
+    ],
+)
+def test_what_is_missing_is_named(parse, text, message):
+    with pytest.raises(ToolError, match=rf"the report of vitis_hls, some.rpt, {message}"):
+        parse(text, SOURCE)

@@ -1,0 +1,337 @@
+"""The vendor's steps with stand-ins of the tools: order, figures, what is done again, the live log, every failure."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json
+from codae_l1.data.base.words import WordType
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.vendor._tools import locked
+from codae_l1.hls.vendor.hls4ml_steps import STEPS, Expected, check_digits, hls4ml_steps, project_source, vectors
+from codae_l1.hls.vendor.steps import run_steps
+from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
+
+REPORTS = Path(__file__).parent / "texts"
+# Does what build_opt.tcl asks, as hls4ml's build_prj.tcl would, with the reports of a folder.
+VITIS = (REPORTS / "vitis_hls").read_text()
+VIVADO = (REPORTS / "vivado").read_text()
+WORD, WORDS = WordType(True, 2, 1), np.array([[3], [-1], [0]])
+
+
+class Bench:
+    """Programs alone on PATH with the shell's own, the reports they copy, an hls4ml project, an RTL folder."""
+
+    def __init__(self, root):
+        self.programs, self.reports = root / "bin", root / "reports"
+        self.project, self.work, self.rtl = root / "project", root / "work", root / "rtl"
+        shutil.copytree(REPORTS, self.reports)
+        for folder in (self.programs, self.project / "firmware", self.project / "tb_data", self.rtl / "src"):
+            folder.mkdir(parents=True)
+        shutil.copy(REPORTS / "project.tcl", self.project)
+        for name in ("build_prj.tcl", "codae_test.cpp", "firmware/codae.cpp", "firmware/libcodae.so"):
+            (self.project / name).write_text(name)
+        (self.rtl / "src" / "codae.v").write_text("module codae; endmodule\n")
+        (self.reports / "results").write_text("1.5 \n-0.5 \n0 \n")
+        self.install("vitis_hls", VITIS)
+        self.install("vivado", VIVADO)
+
+    def install(self, name, script):
+        (self.programs / name).write_text(f"#!/bin/sh\n{script.format(reports=self.reports)}\n")
+        (self.programs / name).chmod(0o755)
+
+    @property
+    def calls(self):
+        file = self.reports / "calls"
+        return [line.strip() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def run(self, *selected, timeout_s=60.0, counts=0, **options):
+        source = project_source(self.project) | vectors(np.full((3, 2), counts), WORDS, WORD)
+        steps = hls4ml_steps(self.project, Expected(WORDS, WORD))
+        return run_steps(steps, source, self.work, selected or STEPS, timeout_s, **options)
+
+    def run_rtl(self, *selected):
+        source = rtl_source(self.rtl)
+        return run_steps(rtl_steps(list(source), HlsConfig()), source, self.work / "rtl", selected, 60.0)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    made = Bench(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.programs}:/usr/bin:/bin")
+    return made
+
+
+ALL = ["csim 1", "synth 1", "cosim 1 validation 1", "vsynth 1", "vivado_synth", "export 1"]
+
+
+def test_all_steps_in_order_with_their_figures_as_numbers(bench):
+    said = []
+    done = bench.run(progress=lambda done, total, text: said.append((done, total, text)))
+    assert bench.calls == ALL
+    assert list(done) == list(STEPS)
+    assert done["csim"]["found"] == {"CSimReport": {"Errors": 0, "Events": 3, "Different": 0}}
+    assert done["csynth"]["found"]["CSynthesisReport"]["LUT"] == 45_321
+    assert done["cosim"]["found"]["CosimReport"]["LatencyMax"] == 12
+    assert done["vsynth"]["found"]["VivadoSynthReport"]["BRAM_18K"] == 3
+    assert done["export"]["found"]["ExportReport"]["name"] == "codae"
+    assert said[0] == (0, 5, "csim: C simulation of the testbench")
+    assert said[-1] == (5, 5, "all steps done")
+    project = bench.work / "project"
+    assert (project / "tb_data" / "tb_output_predictions.dat").read_text() == "1.5\n-0.5\n0.0\n"
+    assert (project / "tb_data" / "tb_input_features.dat").read_text() == "0 0\n0 0\n0 0\n"
+    assert not (project / "firmware" / "libcodae.so").exists()
+    assert not (bench.project / "codae_prj").exists()
+
+
+def test_a_finished_step_is_not_done_again_unless_its_inputs_changed(bench):
+    first = bench.run()
+    assert bench.run() == first
+    assert bench.calls == ALL
+    (bench.project / "firmware" / "codae.cpp").write_text("other code")
+    assert bench.run()["csynth"]["inputs"] != first["csynth"]["inputs"]
+    assert bench.calls == ALL * 2
+
+
+def test_other_vectors_leave_what_does_not_read_them(bench):
+    first, said = bench.run(), []
+    done = bench.run("csynth", counts=1, progress=lambda *step: said.append(step))
+    assert done == {name: first[name] for name in ("csynth", "vsynth", "export")}
+    dropped = "csim, cosim: done before with other inputs, left out until done again"
+    assert said == [(0, 0, dropped), (0, 0, "done already")]
+    # Nothing ran and nothing was wiped: with the vectors of before all is there.
+    assert bench.run() == first
+    assert bench.calls == ALL
+    done = bench.run("csim", counts=1, progress=lambda *step: said.append(step))
+    assert list(done) == ["csynth", "vsynth", "export", "csim"]
+    assert said[2] == (0, 1, dropped.replace("csim, ", ""))
+    assert bench.calls[6:] == ["csim 1"]
+    project = bench.work / "project"
+    assert (project / "tb_data" / "tb_input_features.dat").read_text() == "1 1\n1 1\n1 1\n"
+    assert (project / "codae_prj/solution1/sim/report/codae_cosim.rpt").is_file()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"inputs": 3}', "null"])
+def test_a_step_file_of_another_shape_is_of_a_step_not_done(bench, text):
+    first = bench.run("csim")
+    (bench.work / "csim.json").write_text(text)
+    assert bench.run("csim")["csim"]["reports"] == first["csim"]["reports"]
+    assert bench.calls == ["csim 1"] * 2
+
+
+def test_the_testbench_prints_words_that_can_be_told_apart(bench):
+    wide = WordType(True, 4, 16)
+    words = np.array([[1_000_001], [1_000_002]])
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.6g}")] for w in words[:, 0]], None) == 1
+    with pytest.raises(InputError, match=r"output words of 21 bits, of which .* prints 6 digits; expected a testbench"):
+        check_digits(project_source(bench.project), wide)
+    check_digits(project_source(bench.project), WordType(True, 4, 11))
+    (bench.project / "codae_test.cpp").write_text("    std::ofstream fout(RESULTS_LOG);\n    int e = 0;\n")
+    source = project_source(bench.project)
+    assert source["codae_test.cpp"].decode().splitlines()[1] == "    fout.precision(17);"
+    check_digits(source, wide)
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.17g}")] for w in words[:, 0]], None) == 0
+    with pytest.raises(InputError, match=r"output words of 54 bits.* prints 17 digits"):
+        check_digits(source, WordType(False, 4, 50))
+
+
+def test_a_step_does_what_it_needs_and_no_more(bench):
+    assert list(bench.run("export")) == ["csynth", "export"]
+    bench.run("cosim")
+    assert bench.calls == ["synth 1", "export 1", "csim 1", "cosim 1 validation 1"]
+
+
+def test_a_killed_step_is_done_again_and_the_finished_ones_are_kept(bench):
+    bench.install("vitis_hls", VITIS + "if asked cosim; then kill -9 $$; fi")
+    with pytest.raises(
+        ToolError, match=rf"vitis_hls ended with status -{signal.SIGKILL.value}: .*read the log .*cosim.log"
+    ):
+        bench.run()
+    assert not (bench.work / "cosim.json").exists()
+    bench.install("vitis_hls", VITIS)
+    bench.run()
+    assert bench.calls == ["csim 1", "synth 1", "cosim 1 validation 1", *ALL[2:]]
+
+
+def test_an_interrupted_command_stops_its_tool_and_goes_on_there(bench):
+    def interrupt(step, line):
+        raise KeyboardInterrupt
+
+    bench.install("vitis_hls", VITIS + "if asked synth; then echo $$ > {reports}/pid; echo started; sleep 60; fi")
+    with pytest.raises(KeyboardInterrupt):
+        bench.run("csynth", follow=interrupt)
+    assert not (bench.work / "csynth.json").exists()
+    bench.install("vitis_hls", VITIS)
+    assert list(bench.run("csynth")) == ["csynth"]
+    assert bench.calls == ["synth 1", "synth 1"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((bench.reports / "pid").read_text()), 0)
+
+
+def test_a_report_that_is_gone_is_made_again_with_all_that_follows_it(bench):
+    bench.run()
+    (bench.work / "project/codae_prj/solution1/syn/report/codae_csynth.xml").write_text("<changed/>")
+    bench.reports.joinpath("csynth.xml").write_text((REPORTS / "csynth.xml").read_text().replace("45321", "45322"))
+    assert bench.run("cosim")["csynth"]["found"]["CSynthesisReport"]["LUT"] == 45_322
+    assert bench.calls[6:] == ["synth 1", "cosim 1 validation 1"]
+    assert list(bench.run("csim")) == ["csim", "csynth", "cosim"]
+
+
+def test_other_programs_of_the_vendor_make_it_anew(bench):
+    bench.run("csynth")
+    bench.install("vitis-run", VITIS)
+    assert bench.run("csynth")["csynth"]["program"].endswith("bin/vitis_hls")
+    (bench.programs / "vitis_hls").unlink()
+    assert bench.run("csynth")["csynth"]["program"].endswith("bin/vitis-run")
+    (bench.programs / "vitis-run").unlink()
+    assert bench.run("csynth")["csynth"]["program"].endswith("bin/vitis-run")
+    assert bench.calls == ["synth 1", "synth 1"]
+
+
+def test_lines_are_followed_while_the_tool_runs(bench):
+    heard = []
+
+    def follow(step, line):
+        heard.append((step, line))
+        if line == "ready":
+            (bench.reports / "go").touch()
+
+    wait = "echo ready; until [ -e {reports}/go ]; do sleep 0.05; done; printf 'last word'"
+    bench.install("vitis_hls", f"{wait}\n{VITIS}")
+    bench.run("csynth", follow=follow)
+    assert heard == [("csynth", "ready"), ("csynth", "last word")]
+
+
+def test_events_with_other_words_are_counted(bench):
+    (bench.reports / "results").write_text("1.5 \n-1 \n0.5 \n")
+    assert bench.run("csim")["csim"]["found"]["CSimReport"]["Different"] == 2
+    (bench.reports / "results").write_text("1.5 \n")
+    shutil.rmtree(bench.work)
+    with pytest.raises(ToolError, match=r"csim_results.log, has no 3 events of 1 outputs; expected not \(1, 1\)"):
+        bench.run("csim")
+
+
+@pytest.mark.parametrize(
+    ("program", "steps", "message"),
+    [
+        (
+            "vitis_hls",
+            STEPS,
+            "vitis-run, vitis_hls not on PATH; expected the vendor's tools; source their settings64.sh",
+        ),
+        ("vivado", STEPS, "vivado not on PATH; expected the vendor's tools"),
+    ],
+)
+def test_a_tool_that_is_not_there_is_said_before_anything_runs(bench, program, steps, message):
+    (bench.programs / program).unlink()
+    with pytest.raises(ToolError, match=message):
+        bench.run(*steps)
+    assert bench.calls == []
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (
+            "echo fine; echo 'ERROR: [Common 17-345] A valid license was not found for xcvu13p'; echo bye; exit 1",
+            r"vitis_hls ended with status 1: ERROR: \[Common 17-345\] A valid license.* give the tool its licence "
+            r"\(XILINXD_LICENSE_FILE or LM_LICENSE_FILE\), read the log .*work/csim.log, line 2",
+        ),
+        ("echo 'No space left on device'; exit 1", "No space left on device; expected .* give it more disk or memory"),
+        ("echo quiet", r"ended without its report tb_data/csim_results.log: quiet; .*read the log .*csim.log"),
+        ("exec sleep 20", r"vitis_hls took longer than --timeout-s = 1: an empty log"),
+        (
+            VITIS.replace("0 errors", "2 errors"),
+            "has no C simulation that passed; expected 0 errors, not 2; .*csim.log",
+        ),
+        (VITIS.replace("CSim done", "over"), "csim.log, has no outcome; expected a line 'CSim done with 0 errors.'"),
+    ],
+)
+def test_a_failure_is_named_with_the_place_of_its_log(bench, script, message):
+    bench.install("vitis_hls", script)
+    with pytest.raises(ToolError, match=message):
+        bench.run(timeout_s=1.0 if "sleep" in script else 60.0, limit="--timeout-s")
+    assert not (bench.work / "csim.json").exists()
+
+
+def test_a_co_simulation_that_fails_is_an_error(bench):
+    text = (REPORTS / "cosim.rpt").read_text()
+    (bench.reports / "cosim.rpt").write_text(text.replace("      Pass|", "      Fail|"))
+    with pytest.raises(ToolError, match=r"codae_cosim.rpt, has no co-simulation that passed; expected the status Pass"):
+        bench.run()
+    assert (bench.work / "csynth.json").exists()
+
+
+def test_a_folder_in_use_is_refused(bench):
+    bench.work.mkdir()
+    with (
+        locked(bench.work / ".lock"),
+        pytest.raises(InputError, match=r"work is in use by another command or by a tool that still runs"),
+    ):
+        bench.run()
+
+
+def wait_until_free(path):
+    for _ in range(200):
+        try:
+            with locked(path):
+                return
+        except InputError:
+            time.sleep(0.1)
+
+
+def test_a_tool_that_outlives_its_command_holds_the_folder(bench):
+    lingers = "(until [ -e {reports}/go ]; do sleep 0.05; done) > /dev/null &"
+    bench.install("vitis_hls", f"{VITIS}\n{lingers}")
+    bench.run("csynth")
+    with pytest.raises(InputError, match="in use by another command or by a tool that still runs"):
+        bench.run("csynth")
+    (bench.reports / "go").touch()
+    wait_until_free(bench.work / ".lock")
+    assert list(bench.run("csynth")) == ["csynth"]
+
+
+def test_a_vivado_project_takes_its_options_as_an_argument(bench):
+    file = bench.project / "project.tcl"
+    file.write_text(file.read_text().replace("vitis", "vivado"))
+    steps = {step.name: step.commands for step in hls4ml_steps(bench.project)}
+    options = "reset=0 csim=0 synth=1 cosim=0 validation=0 export=0 vsynth=0 fifo_opt=0"
+    assert steps["csynth"] == {"vivado_hls": ("vivado_hls", "-f", "build_prj.tcl", options)}
+    assert "cosim=1 validation=1" in steps["cosim"]["vivado_hls"][-1]
+
+
+@pytest.mark.parametrize(
+    "text", ["", b"\xff\xfe\x89", 'set project_name "codae"\nset backend "oneapi"\nset part "Agilex7"\n']
+)
+def test_a_project_of_another_backend_is_refused(bench, text):
+    (bench.project / "project.tcl").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=r"project.tcl .*expected an hls4ml project of the Vitis or Vivado backend"):
+        hls4ml_steps(bench.project)
+
+
+def test_an_unknown_step_is_named(bench):
+    with pytest.raises(InputError, match=r"step 'place'; expected steps of csim, csynth, cosim, vsynth, export"):
+        bench.run("place")
+
+
+def test_vivado_places_and_routes_what_it_synthesised(bench):
+    done = bench.run_rtl("implementation")
+    assert bench.calls == ["synthesis", "implementation"]
+    assert done["synthesis"]["found"]["VivadoSynthReport"]["LUT"] == 14_210
+    found = done["implementation"]["found"]
+    assert (found["ImplementationReport"]["TotLUTs"], found["TimingReport"]["WNS"]) == (14_210, -0.612)
+    assert found["TimingMet"] is False
+    script = (bench.work / "rtl/project/vivado/implementation.tcl").read_text().splitlines()
+    assert [line for line in script if line.endswith("_design")] == [
+        *("opt_design", "place_design", "phys_opt_design", "route_design"),
+    ]
+    assert script.index("open_checkpoint synthesis.dcp") < script.index("opt_design")
+    bench.run_rtl("synthesis", "implementation")
+    assert bench.calls == ["synthesis", "implementation"]
+    assert read_json(bench.work / "rtl" / "implementation.json") == done["implementation"]

@@ -1,0 +1,114 @@
+"""Commands build on what a stage made only where the run's config is still the one it was made from."""
+
+import dataclasses
+import sys
+
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, write_json
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.models.training.loop import COMPACT_TRAINING
+from codae_l1.quantization.in_situ import InSituConfig
+from codae_l1.scripts import compare, encoders, place, score, tflite, vendor
+from codae_l1.scripts.run import cli
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder, made_from
+
+BEFORE = ("make_data", "train", "quantize", "convert", "synthesize")
+OTHER_CLOCK = RunConfig(hls=HlsConfig(clock_period_ns=4.0))
+OTHER_EPOCHS = RunConfig(training=dataclasses.replace(COMPACT_TRAINING, epochs=2))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder whose stages say that they are done, of the default config."""
+    run = RunFolder(tmp_path / "run", RunConfig())
+    for number, stage in enumerate(BEFORE, 1):
+        content = {"config": made_from(run.config, BEFORE[:number]), "stamp": {"inputs": "of older code"}}
+        write_json(run.folder / f"{stage}.json", content)
+    return run.folder
+
+
+def test_a_stage_says_of_which_config_it_is(tmp_path):
+    run = RunFolder(tmp_path / "run", RunConfig(seed=3))
+    run.do("make_data", lambda run: {"summary": "made"})
+    run.do("train", lambda run: {"summary": "trained"})
+    assert list(read_json(run.folder / "train.json")["config"]) == ["seed", "data", "model", "training"]
+    assert run.require("train")["summary"] == "trained"
+
+
+def test_newer_code_and_what_only_says_how_fast_leave_a_run_usable(folder):
+    run = RunFolder(folder, RunConfig(hls=HlsConfig(jobs=1, tool_timeout_s=7.0)), update=True)
+    assert not run.is_done("synthesize")
+    assert run.require("synthesize")["stamp"]["inputs"] == "of older code"
+
+
+@pytest.mark.parametrize(
+    ("config", "stage", "key"),
+    [
+        (RunConfig(seed=2), "make_data", "seed: 1 then, 2 now"),
+        (OTHER_EPOCHS, "train", r"training.epochs: \d+ then, 2 now"),
+        (OTHER_EPOCHS, "synthesize", r"training.epochs: \d+ then, 2 now"),
+        (OTHER_CLOCK, "convert", "hls.clock_period_ns: 5.0 then, 4.0 now"),
+        (RunConfig(hls=HlsConfig(layer_reuse={"conv1": 9})), "synthesize", r"hls.layer_reuse.conv1: None then, 9 now"),
+    ],
+)
+def test_a_stage_of_another_config_is_refused(folder, config, stage, key):
+    RunFolder(folder).require(stage)
+    run = RunFolder(folder, config, update=True)
+    with pytest.raises(
+        InputError, match=rf"stage {stage} of .* is out of date \(its config changed, {key}\); .*{stage}.py"
+    ):
+        run.require(stage)
+
+
+def test_stages_before_the_change_stay_usable(folder):
+    run = RunFolder(folder, OTHER_CLOCK, update=True)
+    assert all(run.require(stage) for stage in BEFORE[:3])
+
+
+def test_stages_of_older_code_are_of_the_config_that_the_folder_had(folder):
+    write_json(folder / "synthesize.json", {"summary": "made", "stamp": {}})
+    assert RunFolder(folder).require("synthesize")["summary"] == "made"
+    assert "config" not in read_json(folder / "synthesize.json")
+    run = RunFolder(folder, RunConfig(in_situ=InSituConfig(epochs=77)), update=True)
+    with pytest.raises(InputError, match=r"stage synthesize .* out of date .*in_situ.epochs: \d+ then, 77 now"):
+        run.require("synthesize")
+
+
+def test_a_config_of_other_keys_is_taken_as_it_is(folder):
+    write_json(folder / "train.json", {"config": {"seed": 1, "model": {"of": "another version"}}})
+    assert RunFolder(folder, OTHER_EPOCHS, update=True).require("train")
+
+
+@pytest.mark.parametrize("text", ["[]", '"done"'])
+def test_a_stage_file_without_a_table_is_refused(folder, text):
+    (folder / "train.json").write_text(text)
+    with pytest.raises(InputError, match=r"train.json holds no table; expected what the stage says; remove it"):
+        RunFolder(folder).read("train")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (vendor.command, ()),
+        (place.command, ()),
+        (score.command, ("--events", "{file}", "--out", "scores.h5", "--executor", "rtl")),
+        (tflite.command, ()),
+        (encoders.command, ()),
+    ],
+)
+def test_commands_refuse_a_run_of_another_config(folder, monkeypatch, capsys, command, arguments):
+    RunFolder(folder, RunConfig(seed=2), update=True)
+    monkeypatch.setattr(score, "read_counts", lambda *_: ([], [], [], {}))
+    given = [word.format(file=folder / "config.json") for word in arguments]
+    monkeypatch.setattr(sys, "argv", ["command", "--run", str(folder), *given])
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(command)
+    assert "is out of date (its config changed, seed: 1 then, 2 now)" in capsys.readouterr().err
+
+
+def test_the_comparison_leaves_a_firmware_of_another_config_out(folder, capsys):
+    assert compare.firmware_part(RunFolder(folder, OTHER_CLOCK, update=True), None) is None
+    assert "firmware: left out, stage synthesize of" in capsys.readouterr().out

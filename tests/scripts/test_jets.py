@@ -1,0 +1,325 @@
+"""Jets for the jet systems, and the command on toy jets: what it writes, what it keeps, what it refuses in words."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json
+from codae_l1.data.formats.jet_images import OBSERVABLES, generated_from, observe, read_jets, split_jets
+from codae_l1.data.formats.tables import write_jets
+from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
+from codae_l1.data.generation.jets import JetConfig
+from codae_l1.models.training import loop as training
+from codae_l1.scripts import jets
+from codae_l1.scripts.reports import jet_report
+from codae_l1.scripts.run import cli
+from codae_l1.scripts.run import folder as run_folder
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+CONFIG = """
+[systems.jet_ae]
+model = { filters = 3 }
+training = { epochs = 2 }
+"""
+PAGE = Path(__file__).parents[2] / "docs" / "jets.md"
+ASKED = ("--models", "jet_ae", "pca", "--seeds", 1, 2, "--components", 2, 6)
+
+
+def make_jets(n, seed=0, prongs=3, radius=0.25):
+    """Constituents (n, 200, 4): 30 massless ones around `prongs` axes, the others zero."""
+    rng = np.random.default_rng(seed)
+    axes = rng.normal(0, radius, (2, n, prongs))
+    of = rng.integers(0, prongs, (n, 30))
+    eta, phi = (np.take_along_axis(a, of, 1) + rng.normal(0, 0.03, (n, 30)) for a in axes)
+    eta, phi = eta + rng.uniform(-1, 1, (n, 1)), phi + rng.uniform(-np.pi, np.pi, (n, 1))
+    pt = np.sort(rng.exponential(20, (n, 30)), axis=1)[:, ::-1]
+    constituents = np.zeros((n, 200, 4), np.float32)
+    constituents[:, :30] = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1)
+    return constituents
+
+
+def write(path, constituents, is_top, provenance=None):
+    parts = [(constituents, np.zeros((len(is_top), 4), np.float32), np.array(is_top))] if len(is_top) else []
+    write_jets(path, parts, provenance or {})
+    return path
+
+
+def test_images_of_a_file_have_sum_one(tmp_path):
+    constituents = make_jets(50)
+    sample = read_jets(write(tmp_path / "jets.h5", constituents, np.arange(50) % 3 == 0), (16, 40))
+    assert {side: images.shape for side, images in sample.images.items()} == {16: (50, 16, 16, 1), 40: (50, 40, 40, 1)}
+    for images in sample.images.values():
+        assert images.dtype == np.float32
+        assert images.min() == 0
+        assert images.sum(axis=(1, 2, 3), dtype=np.float64) == pytest.approx(np.ones(50), abs=1e-6)
+    assert np.array_equal(sample.images[40][..., 0], jet_images(relative(constituents), FINE))
+    assert np.array_equal(sample.kind == "top", np.arange(50) % 3 == 0)
+
+
+def test_an_image_of_a_mirrored_jet_is_mirrored():
+    jets = make_jets(20)
+    mirrored = jets * np.array([1, 1, 1, -1], np.float32)  # eta -> -eta
+    assert np.array_equal(jet_images(relative(mirrored)), jet_images(relative(jets))[:, ::-1])
+    # Aligned images of both are one and the same.
+    aligned, other = (jet_images(relative(x), FINE) for x in (jets, mirrored))
+    assert np.abs(aligned - other).max() < 1e-6
+
+
+def test_observables_of_a_jet_counted_by_hand():
+    jet = np.zeros((1, 200, 4))
+    # Two of 50 GeV at eta = 0, a quarter turn apart: mass^2 = 2 x 50 x 50, half of the turn from the axis each.
+    jet[0, :2] = [[50, 50, 0, 0], [50, 0, 50, 0]]
+    found = observe(jet, relative(jet))
+    assert tuple(found) == OBSERVABLES
+    assert found["mass"] == pytest.approx([np.sqrt(5000)])
+    assert found["multiplicity"].tolist() == [2.0]
+    assert found["width"] == pytest.approx([np.pi / 4])
+
+
+def test_the_first_jets_of_each_kind_are_read(tmp_path):
+    is_top = np.arange(60) >= 40
+    path = write(tmp_path / "jets.h5", make_jets(60), is_top)
+    whole, part = read_jets(path, (16,)), read_jets(path, (16,), most=7)
+    assert [int(np.sum(part.kind == k)) for k in ("qcd", "top")] == [7, 7]
+    chosen = np.r_[0:7, 40:47]
+    assert np.array_equal(part.images[16], whole.images[16][chosen])
+    assert all(np.array_equal(part.observables[name], whole.observables[name][chosen]) for name in OBSERVABLES)
+
+
+def test_the_split_is_of_each_kind_and_of_the_seed():
+    kind = np.repeat(["qcd", "top"], (200, 100))
+    parts = split_jets(kind)
+    for k, number in (("qcd", 200), ("top", 100)):
+        counts = [int(np.sum(parts[kind == k] == name)) for name in ("train", "validation", "test")]
+        assert counts == [0.72 * number, 0.08 * number, 0.2 * number]
+    assert np.array_equal(parts, split_jets(kind, 42))
+    assert not np.array_equal(parts, split_jets(kind, 43))
+
+
+def test_a_generated_file_tells_its_config(tmp_path):
+    assert generated_from(write(tmp_path / "told.h5", make_jets(2), [0, 1], {"config": {"seed": 3}})) == {"seed": 3}
+    assert generated_from(write(tmp_path / "untold.h5", make_jets(2), [0, 1])) == {}
+
+
+def test_files_without_jets_or_with_empty_ones_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none.h5 without jets; expected the top-tagging reference's HDF5"):
+        read_jets(write(tmp_path / "none.h5", None, []))
+    constituents = make_jets(9)
+    constituents[5] = 0
+    with pytest.raises(InputError, match=r"empty.h5: jet 5 without a constituent of pT > 0; expected jets with"):
+        read_jets(write(tmp_path / "empty.h5", constituents, np.zeros(9, bool)))
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """150 narrow jets of one prong, called QCD, and 60 wide ones of three, called tops; a config of tiny networks."""
+    folder = tmp_path_factory.mktemp("toys")
+    constituents = np.concatenate([make_jets(150, 1, prongs=1), make_jets(60, 2)])
+    is_top = np.arange(210) >= 150
+    order = np.random.default_rng(0).permutation(210)
+    (folder / "tiny.toml").write_text(CONFIG)
+    write(folder / "jets.h5", constituents[order], is_top[order])
+    write(folder / "qcd.h5", constituents[:150], is_top[:150])
+    return folder
+
+
+def call(*arguments):
+    """The command with arguments -> its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["scripts/jets.py", *map(str, arguments)])
+        try:
+            return cli.run(jets.command) or 0
+        except SystemExit as stop:
+            return stop.code
+
+
+@pytest.fixture(scope="module")
+def made(toys, tmp_path_factory):
+    """The command done on the toys: its folder."""
+    out = tmp_path_factory.mktemp("made")
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", out, *ASKED) == 0
+    return out
+
+
+def test_the_command_compares_systems(made):
+    content = read_json(made / "jets.json")
+    assert content["jets"] == {
+        "train": {"qcd": 108, "top": 43},
+        "validation": {"qcd": 12, "top": 5},
+        "test": {"qcd": 30, "top": 12},
+    }
+    assert list(content["models"]) == ["jet_ae", "pca-2", "pca-6"]
+    for row in content["models"].values():
+        assert list(row["seeds"]) == (["1", "2"] if row["system"] != "pca" else ["1"])
+        for trial in row["seeds"].values():
+            assert all(0 <= measured["auc"] <= 1 for measured in trial["scores"].values())
+            assert (trial["untrained"].keys() == trial["scores"].keys()) == (row["system"] != "pca")
+            # Timed as TF-Lite where there is a network: a pixel's share is nearly as in Keras.
+            assert bool(trial["tflite"]) == (row["system"] != "pca")
+            if trial["tflite"]:
+                assert trial["tflite"]["cpu_ms"] > 0
+                assert trial["tflite"]["largest_difference"] < 1e-3
+    values = [trial["scores"]["mse"]["auc"] for trial in content["models"]["jet_ae"]["seeds"].values()]
+    summary = content["models"]["jet_ae"]["summary"]["mse"]["auc"]
+    assert summary == {"mean": pytest.approx(np.mean(values)), "spread": pytest.approx(np.std(values, ddof=1))}
+    # Jets of three prongs are wider and heavier.
+    assert content["baselines"]["width"]["auc"] > 0.95
+    assert content["baselines"]["mass"]["auc"] > 0.9
+    assert [check["what"] for check in content["checks"]] == ["jet_ae, mse"]
+
+
+def test_the_table_and_the_pictures(made):
+    table = (made / "jets.md").read_text()
+    content = read_json(made / "jets.json")
+    width = content["baselines"]["width"]
+    share = f"{100 * width['fpr']:.2f} ({100 * width['fpr_error']:.2f})"
+    assert (
+        f"| width, no learning | | | | | {100 * width['auc']:.1f} ({100 * width['auc_error']:.1f}) | | {share} |"
+        in table
+    )
+    assert "(108 train, 12 validation, 42 test; " in table
+    numbers = r"[\d,]+ \| [\d,]+ \| [\d.]+ \| \d+\.\d{3}", r"[\d.]+ ± [\d.]+ \([\d.]+\)"
+    assert re.search(rf"\| jet_ae, mse \| {numbers[0]} \| {numbers[1]} \| [\d.]+ ± [\d.]+ \| {numbers[1]} \|", table)
+    assert re.search(
+        r"\| pca-2, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \|  \| [\d.]+ \([\d.]+\) \|  \| [\d.]+ \([\d.]+\) \|", table
+    )
+    assert "Mean ± standard deviation of 2 seeds. In brackets" in table
+    assert "WARNING: fewer than 3 seeds" in table
+    for name in ("reconstructions", "scores", "roc", "latents"):
+        picture = (made / f"{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 400_000
+
+
+def test_the_same_command_trains_nothing_again(toys, made, monkeypatch, capsys):
+    before = read_json(made / "jets.json")
+    monkeypatch.setattr(training, "create_steps", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", made, *ASKED) == 0
+    again = read_json(made / "jets.json")
+    assert {**again, "stamp": before["stamp"]} == before
+    assert "pca-6, mse" in capsys.readouterr().out
+
+
+def test_what_another_code_trained_is_trained_anew(toys, tmp_path, monkeypatch):
+    asked = ("--jets", toys / "jets.h5", "--out", tmp_path, "--models", "pca", "--components", 2)
+    folder = tmp_path / "models" / "pca-2" / "seed-1"
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    stamps = []
+    for code in ("of now", "of now", "of later"):
+        monkeypatch.setattr(run_folder, "code_of", lambda layers, code=code: code)
+        assert call(*asked) == 0
+        stamps.append((read_json(folder / "trial.json")["stamp"], (folder / "components.npz").stat().st_mtime_ns))
+    assert stamps[0] == stamps[1]
+    assert stamps[2][0]["inputs"] != stamps[1][0]["inputs"]
+    assert stamps[2][1] > stamps[1][1]
+    assert stamps[0][0].keys() >= {"commit", "versions", "seed", "time"}
+
+
+def test_generated_jets_are_kept_with_their_config_alone(tmp_path, monkeypatch, capsys):
+    config = JetConfig(n_top=150, n_qcd=150, seed=20260)
+    constituents = np.concatenate([make_jets(150, 1, prongs=1), make_jets(150, 2)])
+    # Killed after the generation: settings.json is not there yet.
+    write(tmp_path / "jets.h5", constituents, np.arange(300) >= 150, {"config": dump(config)})
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    asked = ("--out", tmp_path, "--models", "pca", "--components", 0)
+    assert call(*asked, "--generate", 150, "--generation-seed", 7) == 2
+    words = "jets.h5 generated with other options (different: seed); expected jets of these --generate"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "settings.json").exists()
+    assert call(*asked, "--generate", 150) == 0
+    assert read_json(tmp_path / "jets.json")["jets"]["test"] == {"qcd": 30, "top": 30}
+
+
+def test_without_tops_there_is_no_auc_and_the_table_says_so(toys, tmp_path):
+    assert call("--jets", toys / "qcd.h5", "--out", tmp_path, "--models", "pca", "--components", 2) == 0
+    assert "0 top jets in the test, fewer than 10: no AUC." in (tmp_path / "jets.md").read_text()
+    content = read_json(tmp_path / "jets.json")
+    assert content["baselines"]["mass"] == {}
+    assert content["checks"] == []
+    assert not (tmp_path / "roc.png").exists()
+    assert (tmp_path / "scores.png").exists()
+
+
+def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys, tmp_path, monkeypatch, capsys):
+    [command] = [line for line in PAGE.read_text().splitlines() if "--train-on top" in line and "python" in line]
+    words = shlex.split(command.replace("runs/jets/", f"{toys}/").replace("runs/tops", str(tmp_path)))
+    asked = (*words[2:], "--config", toys / "tiny.toml", "--seeds", 1)
+    assert call(*asked) == 2
+    assert "43 top jets to train on, of 60; expected at least 100" in capsys.readouterr().err
+    monkeypatch.setattr(jets, "LEAST_TRAINED", 20)
+    monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
+    assert call(*asked) == 0
+    content = read_json(tmp_path / "jets.json")
+    assert (content["train_on"], content["anomaly"]) == ("top", "qcd")
+    # The baselines keep their orientation: what is lighter and narrower is not called anomalous.
+    assert content["baselines"]["width"]["auc"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--jets", "none.h5"), "none.h5 is not a file; expected an HDF5 file of the top-tagging layout"),
+        (("--jets", __file__), "test_scripts_jets.py is truncated or not HDF5 .*; expected the top-tagging reference"),
+        (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
+        (("--most", "0"), "--most 0; expected a number >= 1"),
+        (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
+        (
+            ("--models", "codae"),
+            "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_dirichlet",
+        ),
+        (("--models", "vae"), "model 'vae'; expected one of codae"),
+        (("--models", "pca", "--components", "300"), "300 components of 108 images of 256 pixels; expected 0 to the"),
+    ],
+)
+def test_mistakes_are_named(toys, tmp_path, capsys, arguments, words):
+    assert call("--jets", toys / "jets.h5", "--out", tmp_path, *arguments) == 2
+    assert re.search(f"error: .*{words}", capsys.readouterr().err)
+    # A file that could not be read does not bind the folder.
+    assert (tmp_path / "settings.json").exists() == ("300" in arguments or "99" in arguments)
+
+
+def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, capsys):
+    asked = ("--config", toys / "tiny.toml", "--out", made)
+    assert call("--jets", toys / "qcd.h5", *asked) == 2
+    assert r"made with other jets or options (different: jets)" in capsys.readouterr().err
+    assert call("--jets", toys / "jets.h5", "--split-seed", 7, *asked) == 2
+    assert r"made with other jets or options (different: split_seed)" in capsys.readouterr().err
+    assert call("--jets", toys / "jets.h5", "--models", "jet_ae", "--out", made) == 2
+    assert "seed-1 of another configuration of jet_ae; expected the configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["jets", "jets-tops"])
+def test_the_documented_tables_are_those_of_the_results_and_as_expected(name):
+    content = read_json(PAGE.parent / "results" / f"{name}.json")
+    assert jet_report.markdown(content) in PAGE.read_text()
+    assert content["checks"] == jets.checks(content) != []
+    assert all(check["holds"] for check in content["checks"])
+
+
+def test_an_expected_auc_that_fails_is_said():
+    content = {"train_on": "qcd", "models": {}}
+    for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
+        content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
+    assert [check["holds"] for check in jets.checks(content)] == [False]
+    del content["models"]["pca-2"]
+    [check] = jets.checks(content)
+    assert jet_report._check(check) == "- Not checked: jet_ae, mse above pca-2, which was not asked for."
+
+
+def test_one_seed_is_no_mean_and_none_enters_pca():
+    def legend(untrained, seeds):
+        return " ".join(jet_report._legend({"x": {"seeds": {k: {"untrained": untrained} for k in range(seeds)}}}))
+
+    assert "standard deviation" not in legend({"mse": {}}, 1)
+    assert "WARNING: fewer than 3 seeds" in legend({"mse": {}}, 1)
+    assert legend({"mse": {}}, 3).startswith("Mean ± standard deviation of 3 seeds. In brackets")
+    assert "WARNING" not in legend({"mse": {}}, 3)
+    assert legend({}, 1) == "In brackets the error by the number of test jets, of the first seed."

@@ -1,0 +1,235 @@
+"""Commands project, backends and published_f_m on a tiny firmware: what they print, store and refuse."""
+
+import dataclasses
+import os
+import stat
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json, write_json
+from codae_l1.hls.network.mismatch import LayerDifference, Mismatch
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.scripts import backends, project, published_f_m
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder
+
+CONFIG = FirmwareConfig(conv=(ConvConfig(2, (6, 5), (6, 5)),), tied=False, precision={})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder that holds a firmware of random weights, and nothing else."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    made = RunFolder(folder, RunConfig(seed=3, firmware=CONFIG))
+    model, rng = build_qkeras(CONFIG, 3), np.random.default_rng(3)
+    model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
+    FirmwareModel(model, CONFIG).save(made.path("quantize", "f_m.npz"))
+    write_json(folder / "quantize.json", {})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_compiler(tmp_path, monkeypatch):
+    """The compiler without optimisation: the words are the same."""
+    script = tmp_path / "quick-c++"
+    script.write_text('#!/bin/bash\nexec g++ "${@/-O3/-O0}"\n')
+    script.chmod(script.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("CXX", str(script))
+
+
+def call(monkeypatch, command, *arguments):
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+    command()
+
+
+def test_a_project_is_made_compared_and_described(run, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "project"
+    options = ["--backend", "oneAPI", "--io", "io_stream", "--reuse", "4", "output=3", "--clock", "4", "--events", "20"]
+    call(monkeypatch, project.command, "--run", run, "--out", out, *options)
+    printed, record = capsys.readouterr().out, read_json(out / "project.json")
+    assert "hls4ml 1.3.0, oneAPI, io_stream, pipeline style auto, Agilex7, 4 ns" in printed
+    assert "conv1: asked for strategy latency, hls4ml took resource." in printed
+    assert "conv1: asked for reuse factor 4, hls4ml took 3." in printed
+    events = record["comparison"]["compared"]
+    assert f"qkeras-hls: {events} events equal" in printed
+    assert events > 20 + 270
+    assert record["comparison"]["different"] == 0
+    assert record["forecast"]["multiplications"] == 60 // 3 + 18 // 3
+    assert len(record["notes"]) == 3
+    assert record["stamp"]["seed"] == 3
+    assert record["asked"]["reuse_factor"] == {"conv1": 4, "output": 3}
+
+
+def test_a_folder_of_other_files_is_not_replaced(run, tmp_path, monkeypatch):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=r"holds other files \(quick-c\+\+, thesis.tex\).*with project.json or design"):
+        call(monkeypatch, project.command, "--run", run, "--out", tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("place", ["convert/hls4ml", "quantize", "synthesize/rtl/new"])
+def test_a_folder_of_the_run_s_stages_is_not_replaced(run, monkeypatch, place):
+    (run / "convert" / "hls4ml").mkdir(parents=True, exist_ok=True)
+    (run / "convert" / "hls4ml" / "project.json").write_text("{}")
+    stage = place.split("/")[0]
+    words = rf"is in the folder of the run's stage {stage}, whose artifacts would be replaced; .*tiny/project"
+    if place == "quantize":
+        words += "|holds other files"
+    with pytest.raises(InputError, match=words):
+        call(monkeypatch, project.command, "--run", run, "--out", run / place)
+    with pytest.raises(InputError, match=rf"is in the folder of the run's stage {stage}"):
+        call(monkeypatch, backends.command, "--run", run, "--out", run / place)
+    assert (run / "convert" / "hls4ml" / "project.json").read_text() == "{}"
+
+
+def broken(a, b, counts):
+    """A comparison that finds the layer dense1 and two events that differ."""
+    return Mismatch("qkeras-hls", len(counts), 2, 3, LayerDifference("dense1", 40, 5, 0.5), ())
+
+
+@pytest.mark.parametrize("command", [project.command, backends.command])
+def test_events_that_differ_end_the_command_and_name_the_layer(run, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr("codae_l1.hls.network.mismatch.compare", broken)
+    words = ["--backend", "Vitis"]
+    if command is backends.command:
+        words = ["--backends", "Vitis", "--strategies", "latency", "--io", "io_parallel"]
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, command, "--run", run, "--out", tmp_path / "out", "--events", "3", *words)
+    assert stop.value.code == 1
+    assert "events differ, worst 3 LSB, first in layer dense1 (5 of 40 values)" in capsys.readouterr().out
+
+
+def test_a_published_f_m_that_differs_fails():
+    with pytest.raises(SystemExit, match="1"):
+        project.fail_where_different([{"comparison": None}, {}, {"comparison": {"different": 1}}])
+    project.fail_where_different([{"comparison": {"different": 0}}, {"comparison": None}])
+
+
+def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, tmp_path, monkeypatch):
+    made = []
+
+    def make(firmware, config, language, out, inputs):
+        made.append((config.clock_period_ns, len(inputs)))
+        return {"not_compiled": "", "comparison": {"compared": len(inputs), "different": 0}, "agreement": ""}
+
+    monkeypatch.setattr(backends, "make", make)
+    firmware = FirmwareModel.load(run / "quantize" / "f_m.npz")
+    given = {"backend": "Verilog", "io": "io_parallel", "strategy": "distributed_arithmetic", "reuse": ["1"]}
+    (tmp_path / "out").mkdir()
+
+    def one(config, firmware, inputs, commit):
+        return backends.one(config, firmware, inputs, given, tmp_path / "out", {"commit": commit})
+
+    inputs, config = np.zeros((3, 18, 15, 1), np.int64), HlsConfig()
+    assert one(config, firmware, inputs, "a")["stamp"] == {"commit": "a"}
+    # Another commit of the same code, another number of jobs: nothing to make.
+    again = one(dataclasses.replace(config, jobs=1), firmware, inputs, "b")
+    assert (again["stamp"], len(made)) == ({"commit": "a"}, 1)
+    other = dataclasses.replace(config, clock_period_ns=4.0)
+    assert one(other, firmware, inputs, "b")["stamp"] == {"commit": "b"}
+    assert one(other, firmware, np.zeros((4, 18, 15, 1), np.int64), "b")["compared"] == 4
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    firmware.model.set_weights([w + 1 for w in firmware.model.get_weights()])
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    monkeypatch.setattr("codae_l1.scripts.run.folder.code_of", lambda layers: "another code")
+    one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
+    assert made == [(5.0, 3), (4.0, 3), (4.0, 4), (4.0, 4), (4.0, 4), (4.0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--reuse", "fast"), r"--reuse fast; expected a whole number"),
+        (("--reuse", "conv1=3"), r"--reuse conv1=3; expected a whole number >= 1, of all layers"),
+        (("--reuse", "0"), r"--reuse 0; expected a whole number >= 1"),
+        (("--events", "-1"), r"--events -1; expected a number >= 1"),
+    ],
+)
+def test_mistakes_of_the_table_are_said_before_anything_is_read(run, tmp_path, monkeypatch, arguments, words):
+    with pytest.raises(InputError, match=words):
+        call(monkeypatch, backends.command, "--run", run, "--out", tmp_path / "out", *arguments)
+
+
+def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monkeypatch, capsys):
+    def no_ghdl():
+        raise ToolError("no ghdl on PATH", "GHDL", "install it")
+
+    monkeypatch.setattr("codae_l1.hls.rtl.vhdl.find_ghdl", no_ghdl)
+    out, wanted = tmp_path / "backends", ("--backends", "Libero", "VHDL", "--io", "io_parallel")
+    arguments = ("--run", run, "--out", out, *wanted, "--strategies", "resource", "--events", "5")
+    call(monkeypatch, backends.command, *arguments)
+    rows = {row["backend"]: row for row in read_json(out / "backends.json")["rows"]}
+    assert (rows["Libero"]["made"], rows["Libero"]["compiled"]) == (False, False)
+    assert (rows["VHDL"]["made"], rows["VHDL"]["compiled"], rows["VHDL"]["different"]) == (True, False, None)
+    table = (out / "backends.md").read_text()
+    assert capsys.readouterr().out.endswith(table)
+    assert "| Libero | io_parallel | resource | 3 | no | no |  | backend Libero, which has no code for conv1" in table
+    assert (
+        "| VHDL | io_parallel | distributed_arithmetic | 1 | yes | no |  | written, not simulated: no ghdl on" in table
+    )
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/design.json")}
+    assert len(before) == 1
+    call(monkeypatch, backends.command, *arguments)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
+    row = {"backend": "Vivado", "io": "io_stream", "strategy": "resource", "reuse": 3, "made": True, "compiled": True}
+    lines = backends.table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
+    assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 of 9 | a / b. c. |"]
+
+
+def test_the_published_f_m_streams_word_for_word(tmp_path, monkeypatch, capsys):
+    call(monkeypatch, published_f_m.command, "--size", "tiny", "--out", tmp_path / "published", "--events", "3")
+    content, printed = read_json(tmp_path / "published" / "published.json"), capsys.readouterr().out
+    assert content["comparison"]["compared"] == 5
+    assert content["comparison"]["different"] == 0
+    assert content["comparison"]["distinct_words"] > 2
+    assert content["project"]["io_type"] == "io_stream"
+    assert {row["name"] for row in content["layers"]} == {"level0", "level1", "level2", "level3", "z_m"}
+    assert content["forecast"]["interval_cycles_forecast"] >= 72 * 58
+    assert "Emulation: qkeras-hls: 5 events equal; built in " in printed
+    assert "Forecast for xcvu13p-flga2577-2-e, no synthesis: " in printed
+    # The reuse factors found are those that hls4ml takes.
+    taken = {row["name"]: row["reuse_factor"] for row in content["project"]["layers"] if "reuse_factor" in row}
+    assert taken == {row["name"]: row["reuse"] for row in content["layers"]}
+
+
+def test_the_forecast_of_the_paper_size_needs_no_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", os.devnull)
+    arguments = ("--size", "compact", "--reuse", "4", "--forecast-only", "--out", tmp_path)
+    call(monkeypatch, published_f_m.command, *arguments)
+    content = read_json(tmp_path / "published.json")
+    assert set(content) == {"size", "float_parameters", "part", "clock_period_ns", "forecast", "layers", "stamp"}
+    assert content["forecast"]["dsp"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["fast"], r"--reuse fast; expected a whole number, or LAYER=number"), (["=3"], r"--reuse =3; expected a whole")],
+)
+def test_a_reuse_factor_that_is_none_is_refused(words, message):
+    with pytest.raises(InputError, match=message):
+        project.reuse_factors(words)
+
+
+def test_the_part_follows_the_vendor():
+    def taken(backend, part=None, reuse=()):
+        nothing = dict.fromkeys(("io", "strategy", "clock", "parallel_pixels"))
+        given = SimpleNamespace(backend=backend, part=part, reuse=list(reuse), **nothing)
+        return project.configuration(given, HlsConfig(part="xcvu9p"))
+
+    assert [taken(b)[0].part for b in ("Vivado", "oneAPI", "Libero")] == ["xcvu9p", "Agilex7", "MPF300"]
+    assert taken("oneAPI", "Agilex5")[0].part == "Agilex5"
+    assert (taken("VHDL")[1], taken("VHDL")[0].backend) == ("VHDL", "Vitis")
+    with pytest.raises(InputError, match=r"hls.part = 'xcvu9p' for backend Libero"):
+        taken("Libero", "xcvu9p")
+    with pytest.raises(
+        InputError, match=r"--backend VHDL with options of HLS; expected none of --io io_stream.*drop them"
+    ):
+        taken("VHDL", reuse=["3"])

