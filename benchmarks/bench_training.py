@@ -84,9 +84,11 @@ def main() -> None:
     import numpy as np
     from keras import ops
 
-    from codae_l1.models.codae.model import PAPER, CoDAE
+    from codae_l1.models.codae.config import PAPER
+    from codae_l1.models.codae.model import CoDAE
+    from codae_l1.models.training.config import TrainingConfig
     from codae_l1.models.training.distribution import create_strategy
-    from codae_l1.models.training.loop import TrainingConfig, create_optimizer, create_steps
+    from codae_l1.models.training.loop import create_optimizer, create_steps
     from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -12,23 +12,18 @@ docs/log.md for the scores that were tried, and the baseline without learning, w
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
+from codae_l1.quantization.config import DistillConfig
 from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, without_ties
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
-from codae_l1.quantization.f_m.network import (
-    FirmwareConfig,
-    FirmwareModel,
-    build_float,
-    build_qkeras,
-    input_counts,
-    saturated,
-)
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, input_counts, saturated
 from codae_l1.quantization.f_m.pruning import prune
 from codae_l1.quantization.fitting import Progress, fit
 
@@ -39,57 +34,6 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sqrt": lambda score: np.sqrt(np.maximum(score, 0)),
     "log": lambda score: np.log(np.maximum(score, 1e-6)),
 }
-
-
-@dataclass(frozen=True)
-class DistillConfig:
-    """scores: name in models.scores -> weight in the sum. transform: of that sum before it is standardised.
-
-    given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
-    energies. copies: flipped and rolled copies of each QCD event.
-    steps, qat_steps: batches of the float training and of the quantization-aware one.
-    margin, output_margin, quantile: head room and range of the calibration (quantization/f_m/calibration.py).
-    input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
-    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
-    """
-
-    scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
-    transform: Literal["none", "sqrt", "log"] = "none"
-    given_energies: bool = False
-    copies: int = 2
-    steps: int = 2000
-    qat_steps: int = 1500
-    batch_size: int = 128
-    learning_rate: float = 0.01
-    qat_learning_rate: float = 0.002
-    margin: float = 1.5
-    output_margin: float = 6.0
-    input_margin: float = 0.0
-    quantile: float = 1.0
-    sparsity: float = 0.0
-
-    def __post_init__(self):
-        # Late: the models import Keras.
-        from codae_l1.models.codae.scores import CODVAE_SCORES, SCORES
-
-        for name, weight in self.scores.items():
-            if name not in SCORES + CODVAE_SCORES or not np.isfinite(weight):
-                expected = f"a finite weight of one of {', '.join(SCORES + CODVAE_SCORES)}"
-                raise InputError(f"distill.scores.{name} = {weight}", expected, "choose one of them")
-        if not any(self.scores.values()):
-            raise InputError(f"distill.scores = {self.scores}", "a weight other than zero", "name a score")
-        for name in ("copies", "steps", "qat_steps", "batch_size", "learning_rate", "qat_learning_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"distill.{name} = {getattr(self, name)}", "a number above zero", "raise it")
-        for name in ("margin", "output_margin"):
-            if not 1 <= getattr(self, name) < float("inf"):
-                raise InputError(f"distill.{name} = {getattr(self, name)}", "a finite number >= 1", "correct it")
-        if self.input_margin and not 1 <= self.input_margin < float("inf"):
-            raise InputError(f"distill.input_margin = {self.input_margin}", "0, or a finite number >= 1", "correct it")
-        if not 0 < self.quantile <= 1:
-            raise InputError(f"distill.quantile = {self.quantile}", "above 0, at most 1", "take 1 for the maximum")
-        if not 0 <= self.sparsity < 1:
-            raise InputError(f"distill.sparsity = {self.sparsity}", "a share from 0 to below 1", "correct it")
 
 
 @dataclass

@@ -12,7 +12,6 @@ without labels: the one whose rank correlation with the reconstruction error on 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -22,35 +21,18 @@ from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.models.codae.model import MASK_SHAPE, CoDAE, with_encoders
+from codae_l1.models.codae.config import MASK_SHAPE
+from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import codae_scores, orientations
-from codae_l1.quantization.distill import DistillConfig, Student, learn
+from codae_l1.quantization.config import DistillConfig, InSituConfig
+from codae_l1.quantization.distill import Student, learn
 from codae_l1.quantization.f_m.calibration import without_ties
-from codae_l1.quantization.f_m.network import FirmwareConfig, FirmwareModel, input_counts
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
 from codae_l1.quantization.fitting import Progress
 
 # Of a component of z_m that does not vary: it is then learnt as a constant.
 SMALLEST_DEVIATION = 1e-3
-
-
-@dataclass(frozen=True)
-class InSituConfig:
-    """epochs: of QAT through the decoder, each over at most `events` masks. train_decoder: f_R and decoder move, too.
-
-    warm_up_copies: augmented copies of each event for the float student that starts it.
-    """
-
-    epochs: int = 2
-    events: int = 2048
-    batch_size: int = 128
-    learning_rate: float = 0.002
-    train_decoder: bool = False
-    warm_up_copies: int = 2
-
-    def __post_init__(self):
-        for name in ("epochs", "events", "batch_size", "learning_rate", "warm_up_copies"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"in_situ.{name} = {getattr(self, name)}", "a number above zero", "raise it")
 
 
 @keras.saving.register_keras_serializable(package="codae_l1")

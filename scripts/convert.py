@@ -17,7 +17,8 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.hls.network.records import read_network
     from codae_l1.hls.target.size import check_size
     from codae_l1.hls.trigger.emulator import Emulator, build_emulator
-    from codae_l1.quantization.f_m.network import input_counts, input_word, output_word
+    from codae_l1.quantization.f_m.config import input_word, output_word
+    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.cli import Progress
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_executor

@@ -133,7 +133,8 @@ def _full_model(run: Any, masks: np.ndarray) -> tuple[dict, dict, Any]:
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores
     from codae_l1.quantization.distill import combined
-    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts, output_word
+    from codae_l1.quantization.f_m.config import output_word
+    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
 
     codae = load_codae(run.path("train", "codae.keras"))
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))

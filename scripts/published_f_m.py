@@ -116,7 +116,7 @@ def untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, ma
 
 def sizes() -> dict[str, Any]:
     """Name -> CoDAEConfig."""
-    from codae_l1.models.codae.model import COMPACT, PAPER, TINY
+    from codae_l1.models.codae.config import COMPACT, PAPER, TINY
 
     return {"paper": PAPER, "compact": COMPACT, "tiny": TINY}
 

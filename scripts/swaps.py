@@ -59,7 +59,7 @@ def command() -> None:
 
 def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
     """Row -> CoDAEConfig: the sizes with the published layers, each swap alone, all of them."""
-    from codae_l1.models.codae.model import COMPACT, PAPER, TINY
+    from codae_l1.models.codae.config import COMPACT, PAPER, TINY
     from codae_l1.models.codae.swaps import swap_table
 
     base = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}[model]
@@ -78,7 +78,7 @@ def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
 
 def budget(epochs: int) -> Any:
     """The training of every row: that of the compact model, but for the epochs."""
-    from codae_l1.models.training.loop import COMPACT_TRAINING
+    from codae_l1.models.training.config import COMPACT_TRAINING
 
     return dataclasses.replace(COMPACT_TRAINING, epochs=epochs)
 

@@ -14,7 +14,7 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.hls.rtl.clocks import count_clocks
     from codae_l1.hls.vendor.run import run_vendor
-    from codae_l1.quantization.f_m.network import input_word, output_word
+    from codae_l1.quantization.f_m.config import input_word, output_word
     from codae_l1.scripts.run.cli import Progress
     from codae_l1.scripts.run.executors import open_executor
 

@@ -101,7 +101,8 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
 def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
     from codae_l1.hls.network.mismatch import adversarial_counts
-    from codae_l1.quantization.f_m.network import input_counts, output_word
+    from codae_l1.quantization.f_m.config import output_word
+    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_executor
 

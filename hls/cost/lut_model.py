@@ -25,14 +25,8 @@ from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import trace_here
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.calibration import calibrate, without_ties
-from codae_l1.quantization.f_m.network import (
-    FirmwareConfig,
-    FirmwareModel,
-    build_float,
-    build_qkeras,
-    input_word,
-    shapes,
-)
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, shapes
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.pruning import prune
 
 Method = Literal["effective_bits", "untrained", "trained"]

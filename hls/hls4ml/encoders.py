@@ -29,7 +29,7 @@ def encoder_forecast(part: Part, codae: Any, encoders: EncoderConfig, io_type: I
     multiplications: at once, those of one pixel where pixels are streamed. largest_array: of values in io_parallel, of
     weights in io_stream.
 
-    >>> from codae_l1.models.codae.model import PAPER
+    >>> from codae_l1.models.codae.config import PAPER
     >>> encoder_forecast("f_m", PAPER, EncoderConfig(), "io_parallel").largest_array
     294912
     """

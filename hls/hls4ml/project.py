@@ -111,7 +111,7 @@ def convert(
 
 def firmware_network(firmware: Any) -> tuple[Network, WordType]:
     """FirmwareModel -> its records and its output word."""
-    from codae_l1.quantization.f_m.network import input_word, output_word
+    from codae_l1.quantization.f_m.config import input_word, output_word
 
     return read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
 

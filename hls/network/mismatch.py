@@ -111,7 +111,7 @@ def _tracer(executor: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]] | No
 
 def qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Counts (N, 18, 15, inputs) -> {layer name: values (N, *shape) float64} of a FirmwareModel, in order."""
-    from codae_l1.quantization.f_m.network import input_word
+    from codae_l1.quantization.f_m.config import input_word
 
     return keras_layers(firmware.model, input_word(firmware.config).quantize(counts))
 
@@ -156,7 +156,7 @@ def adversarial_counts(config: Any, seed: int, n_random: int = 2000) -> np.ndarr
 
     config: FirmwareConfig. Cells hold 0 to pool**2 active pixels; the input word may hold more, and is filled, too.
     """
-    from codae_l1.quantization.f_m.network import input_word
+    from codae_l1.quantization.f_m.config import input_word
 
     shape, word, full = config.input_shape, input_word(config), config.pool**2
     return adversarial_words(shape, word, full, seed, n_random)

@@ -125,7 +125,8 @@ def profile_firmware(firmware: Any, float_model: Any, counts: np.ndarray) -> dic
 
     The float model's values are held against the QKeras model's words: what they would have lost.
     """
-    from codae_l1.quantization.f_m.network import BATCH, input_word, saturated
+    from codae_l1.quantization.f_m.config import input_word
+    from codae_l1.quantization.f_m.network import BATCH, saturated
 
     network = read_network(firmware.model, input_word(firmware.config))
 

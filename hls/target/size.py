@@ -58,7 +58,7 @@ class Forecast:
 
 def forecast(firmware: Any) -> Forecast:
     """Predict the cost of a FirmwareConfig."""
-    from codae_l1.quantization.f_m.network import input_word, shapes
+    from codae_l1.quantization.f_m.config import input_word, shapes
 
     word, (rows, columns, _) = input_word(firmware), firmware.input_shape
     multiplications = parameters = 0

@@ -33,7 +33,8 @@ from codae_l1.hls.trigger._wrapper_cost import wrapper_resources
 from codae_l1.hls.trigger.emulator import emulator_sources, fill, values_of, version_word
 from codae_l1.hls.trigger.export_config import MARKS, ExportConfig, check_target
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
-from codae_l1.quantization.f_m.network import FirmwareModel, input_word, output_word
+from codae_l1.quantization.f_m.config import input_word, output_word
+from codae_l1.quantization.f_m.network import FirmwareModel
 
 _LOG = "selftest.log"
 # Testbenches and their templates: of the pipeline, of the trigger.

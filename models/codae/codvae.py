@@ -24,17 +24,9 @@ import numpy as np
 from keras import ops
 
 from codae_l1.models.codae import losses
+from codae_l1.models.codae.config import COMPACT, LATENT_GRID, PAPER, TINY, CategoricalConfig, CoDAEConfig
 from codae_l1.models.codae.layers import register
-from codae_l1.models.codae.model import (
-    COMPACT,
-    LATENT_GRID,
-    PAPER,
-    TINY,
-    CategoricalConfig,
-    CoDAE,
-    CoDAEConfig,
-    build_f_r,
-)
+from codae_l1.models.codae.model import CoDAE, build_f_r
 
 # As published: 1,653,124 parameters, those of the CoDAE + 257 of the temperature + 6,400 logits of the prior.
 PAPER_CODVAE = replace(PAPER, categorical=CategoricalConfig())

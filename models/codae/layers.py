@@ -4,23 +4,20 @@ Tensors are (N, height, width, channel) float32. Definitions after arXiv:2306.12
 `keras.saving` (registered under "codae_l1").
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from codae_l1.models.codae.config import LEAKY_SLOPE, Norm
+
 register = keras.saving.register_keras_serializable(package="codae_l1")
 
-# Slope of the leaky ReLU below zero (arXiv:2306.12955).
-LEAKY_SLOPE = 0.2
 # Added to the variance before the square root (arXiv:2306.12955).
 NORM_EPSILON = 1e-3
 # Share of the old moving mean that BatchNorm keeps each step: an epoch of a few dozen steps must be enough.
 BATCH_MOMENTUM = 0.9
-
-# What follows a convolution (models/codae/swaps.py).
-Norm = Literal["instance", "batch", "none"]
 
 
 @register

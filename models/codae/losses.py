@@ -7,10 +7,10 @@ from typing import Any
 
 from keras import ops
 
+from codae_l1.models.codae.config import BLOCK
+
 # Height, width, channel of an event.
 PIXELS = (1, 2, 3)
-# Pixels a side of a block: 60 degrees in phi, 1.05 in eta, about the size of a jet of R = 0.5.
-BLOCK = 12
 
 
 def bce(mask: Any, logits: Any) -> Any:

@@ -10,8 +10,6 @@ probability that a pixel is active.
 The categorical CoDVAE (models/codae/codvae.py) differs in z_R alone.
 """
 
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,126 +20,9 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.models.codae import losses
+from codae_l1.models.codae.config import COMPACT, LATENT_GRID, MASK_SHAPE, CoDAEConfig
 from codae_l1.models.codae.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
-from codae_l1.models.codae.swaps import SwapConfig
 from codae_l1.models.training.saving import load_model, save_model
-
-# (phi, eta, channel) of the mask: 1 where the track channel is above zero.
-MASK_SHAPE = (N_PHI, N_ETA, 1)
-# Rows and columns of z_R: four halvings of 72 x 58, rounded up.
-LATENT_GRID = (5, 4)
-
-
-@dataclass(frozen=True)
-class CategoricalConfig:
-    """What makes a CoDAE a categorical CoDVAE: each cell of z_R is a relaxed one-hot of latent_channels classes.
-
-    components: of the prior's mixture in each cell. samples: Monte-Carlo samples of the KL. kl_weight: its factor in
-    the loss, where the KL is summed over the cells (the published code averages it over cells and again over the batch:
-    a factor 1 / (20 x 128) here).
-    """
-
-    components: int = 5
-    samples: int = 10
-    kl_weight: float = 1.0
-
-    def __post_init__(self):
-        if self.components < 1 or self.samples < 1 or not 0 <= self.kl_weight < float("inf"):
-            raise InputError(
-                f"model.categorical = {dump(self)}",
-                "components and samples >= 1, a finite kl_weight >= 0",
-                "correct it",
-            )
-
-
-@dataclass(frozen=True)
-class CoDAEConfig:
-    """Sizes of a CoDAE, one entry a level; a level halves (encoders) or doubles (decoder) the grid.
-
-    *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
-    it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. z_m_size: numbers f_m gives.
-    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. swaps: layers of both
-    encoders. categorical: given, the model is a CoDVAE.
-    """
-
-    f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
-    f_m_groups: tuple[int, ...] = (1, 2, 2, 2)
-    f_r_filters: tuple[int, ...] = (64, 128, 128, 256)
-    f_r_groups: tuple[int, ...] = (1, 4, 4, 4)
-    f_r_residuals: tuple[int, ...] = (1, 1, 1, 1)
-    decoder_filters: tuple[int, ...] = (256, 128, 128, 64)
-    decoder_groups: tuple[int, ...] = (1, 4, 4, 4)
-    decoder_residuals: tuple[int, ...] = (1, 1, 1, 1)
-    residual_groups: int = 4
-    latent_channels: int = 64
-    z_m_size: int = 2
-    output_bias: float = -1.0
-    swaps: SwapConfig = field(default_factory=SwapConfig)
-    categorical: CategoricalConfig | None = None
-
-    def __post_init__(self):
-        for name, value in dump(self).items():
-            if name in ("output_bias", "swaps", "categorical"):
-                continue
-            if isinstance(value, list) and len(value) != 4:
-                raise InputError(
-                    f"model.{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}"
-                )
-            least = 0 if name.endswith("_residuals") else 1
-            if min(value if isinstance(value, list) else [value]) < least:
-                raise InputError(f"model.{name} = {value}", f"numbers >= {least}", f"correct {name}")
-        if self.z_m_size != 2:
-            raise InputError(f"model.z_m_size = {self.z_m_size}", "2, as the scores read z0 and z1", "set it to 2")
-        for part, first in (("f_m", 1), ("f_r", 1), ("decoder", self.latent_channels)):
-            self._check_groups(part, first)
-
-    def _check_groups(self, part: str, channels: int) -> None:
-        """Groups divide the channels that enter and leave a convolution; `channels` enter the first level."""
-        filters, groups = getattr(self, f"{part}_filters"), getattr(self, f"{part}_groups")
-        residuals = getattr(self, f"{part}_residuals", (0,) * len(filters))
-        for level, (inputs, outputs) in enumerate(pairwise((channels, *filters))):
-            if inputs % groups[level] or outputs % groups[level]:
-                raise InputError(
-                    f"model.{part}_groups[{level}] = {groups[level]} for {inputs} -> {outputs} channels",
-                    "a divisor of both",
-                    f"correct {part}_groups or {part}_filters",
-                )
-            if residuals[level] and outputs % self.residual_groups:
-                raise InputError(
-                    f"model.residual_groups = {self.residual_groups} for {outputs} channels of {part}_filters[{level}]",
-                    "a divisor of them",
-                    f"correct residual_groups or {part}_filters",
-                )
-
-
-# As published: 270,594 + 612,032 + 763,841 parameters.
-PAPER = CoDAEConfig()
-# For two cores: 247,155 parameters, about 3.2 ms of CPU time an event and training step.
-COMPACT = CoDAEConfig(
-    f_m_filters=(4, 8, 8, 16),
-    f_m_groups=(1, 1, 1, 1),
-    f_r_filters=(8, 16, 32, 64),
-    f_r_groups=(1, 1, 1, 1),
-    f_r_residuals=(0, 0, 0, 1),
-    decoder_filters=(64, 32, 16, 4),
-    decoder_groups=(1, 1, 1, 1),
-    decoder_residuals=(1, 0, 0, 0),
-    residual_groups=1,
-    latent_channels=64,
-)
-# For tests: 1,355 parameters.
-TINY = CoDAEConfig(
-    f_m_filters=(2, 2, 2, 2),
-    f_m_groups=(1, 1, 1, 1),
-    f_r_filters=(2, 2, 4, 4),
-    f_r_groups=(1, 1, 1, 1),
-    f_r_residuals=(0, 0, 0, 0),
-    decoder_filters=(4, 4, 2, 2),
-    decoder_groups=(1, 1, 1, 1),
-    decoder_residuals=(0, 0, 0, 0),
-    residual_groups=1,
-    latent_channels=2,
-)
 
 
 @register
@@ -153,6 +34,7 @@ class CoDAE(keras.Model):
 
     Called on a mask (N, 72, 58, 1) it gives probabilities (N, 72, 58, 1) float32.
 
+    >>> from codae_l1.models.codae.config import PAPER
     >>> model = CoDAE(PAPER)
     >>> [part.count_params() for part in (model.f_m, model.f_r, model.decoder)]
     [270594, 612032, 763841]

@@ -26,23 +26,17 @@ isotropic events from jets: many places that may or may not be active, which `in
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig, active_counts_float
-from codae_l1.models.codae import losses
-from codae_l1.models.codae.model import MASK_SHAPE, CoDAE
+from codae_l1.models.codae.config import BLOCK, CODVAE_SCORES, MASK_SHAPE, SCORES
 
-# Names that codae_scores gives, in its order.
-SCORES = (
-    *("z0", "z1", "z_sum", "z_difference", "z_norm", "z0_over_norm", "z1_over_norm"),
-    *("z_r_norm", "mse", "bce", "dice", "missed", "invented", "block_power"),
-)
-# Names that a CoDVAE has beside them.
-CODVAE_SCORES = ("kl", "elbo", "entropy", "temperature")
+if TYPE_CHECKING:
+    from codae_l1.models.codae.model import CoDAE
+
 # The score whose growth means "worse reconstructed", which orients the others.
 REFERENCE_SCORE = "mse"
 
@@ -62,11 +56,11 @@ def block_power(masks: np.ndarray) -> np.ndarray:
 
     It is the score block_power with the mask in the place of its reconstruction: pairs of active pixels that are close.
     """
-    blocks = active_counts_float(masks, PoolingConfig(pool=losses.BLOCK)).astype(np.float64)
+    blocks = active_counts_float(masks, PoolingConfig(pool=BLOCK)).astype(np.float64)
     return np.square(blocks).sum(axis=(1, 2, 3))
 
 
-def codae_scores(model: CoDAE, masks: np.ndarray, batch_size: int = 128) -> dict[str, np.ndarray]:
+def codae_scores(model: "CoDAE", masks: np.ndarray, batch_size: int = 128) -> dict[str, np.ndarray]:
     """All scores of masks (N, 72, 58, 1): name -> (N,) float64, as defined, not yet oriented.
 
     Names are SCORES; those of CODVAE_SCORES follow where the model is a CoDVAE.
@@ -108,8 +102,11 @@ def orient(scores: Mapping[str, np.ndarray], signs: Mapping[str, int]) -> dict[s
     return {name: signs[name] * score for name, score in scores.items()}
 
 
-def _compiled(model: CoDAE) -> Any:
+def _compiled(model: "CoDAE") -> Any:
+    import keras
     import tensorflow as tf
+
+    from codae_l1.models.codae import losses
 
     @tf.function(reduce_retracing=True)
     def run(mask: Any) -> dict[str, Any]:

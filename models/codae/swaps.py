@@ -11,43 +11,21 @@ firmware. All but the groups keep the grids and the number of parameters (none h
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
 
-from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.layers import LEAKY_SLOPE, Norm
-
-if TYPE_CHECKING:
-    from codae_l1.models.codae.model import CoDAEConfig
+from codae_l1.models.codae.config import CoDAEConfig, SwapConfig
 
 # The nearest power of two: a shift in firmware.
 SHIFT_SLOPE = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class SwapConfig:
-    """Layers of both encoders. norm: behind each convolution. slope: of its ReLU below zero, 0 for a plain one.
-
-    pooling: how a level of f_m halves its grid: max pool 3x3 of stride 2 ("overlapping"), max pool 2x2 ("2x2"), or the
-    convolution's own stride ("strided"). The default is the published encoder.
-    """
-
-    norm: Norm = "instance"
-    slope: float = LEAKY_SLOPE
-    pooling: Literal["overlapping", "2x2", "strided"] = "overlapping"
-
-    def __post_init__(self):
-        if not 0 <= self.slope < 1:
-            raise InputError(f"model.swaps.slope = {self.slope}", "a number from 0 up to 1", "correct it")
 
 
 # What the QKeras encoders are made of (quantization/encoders/network.py); the pooling may also be "2x2", the slope SHIFT_SLOPE.
 FIRMWARE = SwapConfig(norm="batch", slope=0.0, pooling="strided")
 
 
-def one_group(config: "CoDAEConfig") -> "CoDAEConfig":
+def one_group(config: CoDAEConfig) -> CoDAEConfig:
     """The config with plain convolutions in both encoders, its residual blocks and thus the decoder's, too.
 
-    >>> from codae_l1.models.codae.model import PAPER
+    >>> from codae_l1.models.codae.config import PAPER
     >>> one_group(PAPER).f_r_groups
     (1, 1, 1, 1)
     """
@@ -55,12 +33,12 @@ def one_group(config: "CoDAEConfig") -> "CoDAEConfig":
     return dataclasses.replace(config, f_m_groups=ones, f_r_groups=ones, residual_groups=1)
 
 
-def swap_table(published: "CoDAEConfig") -> dict[str, "CoDAEConfig"]:
+def swap_table(published: CoDAEConfig) -> dict[str, CoDAEConfig]:
     """Name of a row -> config: the published layers, each swap alone, and all of them in two ways.
 
     published: any sizes; its swaps are ignored.
 
-    >>> from codae_l1.models.codae.model import PAPER
+    >>> from codae_l1.models.codae.config import PAPER
     >>> list(swap_table(PAPER))[:3]
     ['published layers', 'norm: batch', 'norm: none']
     """

@@ -28,7 +28,7 @@ from codae_l1.models.codae.layers import register
 from codae_l1.models.evaluation.macs import layer_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems.base import Batch, KerasSystem
-from codae_l1.models.training.loop import TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # GeV; energies are cut there and divided by it (public CoDAE implementation).

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from codae_l1.models.codae.codvae import create_model
-from codae_l1.models.codae.model import COMPACT, CategoricalConfig, CoDAEConfig
+from codae_l1.models.codae.config import COMPACT, CategoricalConfig, CoDAEConfig
 from codae_l1.models.codae.scores import codae_scores, track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.training.loop import COMPACT_TRAINING, TrainingConfig
+from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 
 
 @dataclass(frozen=True)

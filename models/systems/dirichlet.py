@@ -25,12 +25,12 @@ import numpy as np
 from keras import ops
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import BATCH_MOMENTUM, register
 from codae_l1.models.codae.losses import PIXELS
-from codae_l1.models.codae.model import MASK_SHAPE
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.training.loop import TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # log variances are kept within these, so that no variance overflows (published code: -20 and 2).

@@ -15,7 +15,8 @@ from codae_l1.models.systems._jet_autoencoder import HANDS_ON, SIDES, Architectu
 from codae_l1.models.systems.base import Batch, KerasSystem, System, qcd_only
 from codae_l1.models.systems.dirichlet import DirichletConfig, DirichletSystem
 from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.training.loop import Progress, TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import in_slices
 
 

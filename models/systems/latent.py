@@ -20,7 +20,8 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD
-from codae_l1.models.codae.model import MASK_SHAPE, CoDAE, load_codae, save_codae
+from codae_l1.models.codae.config import MASK_SHAPE
+from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
 from codae_l1.models.codae.scores import codae_scores, orient, orientations, track_mask
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.systems.array import ArraySystem

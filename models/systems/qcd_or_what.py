@@ -21,11 +21,11 @@ from keras import ops
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae import losses
+from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import register
-from codae_l1.models.codae.model import MASK_SHAPE
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.training.loop import TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # Rows and columns of the map that the decoder begins with; twice doubled, it covers the image.

@@ -26,7 +26,8 @@ from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.array import ArraySystem
 from codae_l1.models.systems.base import Batch, KerasSystem, qcd_only
 from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.training.loop import Progress, TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 SHAPE = PoolingConfig().shape

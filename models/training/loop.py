@@ -10,9 +10,8 @@ seed and its configuration. CPU, one GPU, several GPUs and several workers take 
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -22,7 +21,8 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.data.calorimeter import N_PHI
-from codae_l1.models.training.distribution import Distribute, computing_in, create_strategy, is_chief, split
+from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.training.distribution import computing_in, create_strategy, is_chief, split
 from codae_l1.models.training.saving import save_model
 
 Progress = Callable[[int, int, str], None]
@@ -45,50 +45,6 @@ class Trainable(Protocol):
     variables: Any
     trainable_variables: Any
     objective: Callable[..., dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
-
-    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. beta_2: of AdamW.
-    augment: random eta flip and phi roll of each event, each epoch; for calorimeter images alone. The events that do
-    not fill the last batch of an epoch wait for another epoch's shuffle.
-
-    precision: "bfloat16" computes layers in it; variables, the norms' sums over pixels and losses stay float32 (GPUs,
-    and CPUs with AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of
-    this machine or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra
-    `tensorboard`).
-    """
-
-    epochs: int = 30
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    final_rate: float = 1.0
-    weight_decay: float = 1e-4
-    clipnorm: float = 1.0
-    beta_2: float = 0.999
-    augment: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    xla: bool = False
-    distribute: Distribute = "none"
-    tensorboard: bool = False
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            self._require(name, getattr(self, name) >= 1, "a number >= 1")
-        for name in ("learning_rate", "final_rate", "weight_decay"):
-            self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
-        self._require("beta_2", 0 <= self.beta_2 < 1, "a number >= 0 below 1")
-        self._require("clipnorm", 0 < self.clipnorm < float("inf"), "a finite number above 0")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise InputError(f"training.{name} = {getattr(self, name)}", expected, "correct it")
-
-
-# For COMPACT on two cores and about 6,000 events.
-COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
 
 
 def train(

@@ -29,7 +29,7 @@ from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 if TYPE_CHECKING:
     import keras
 
-    from codae_l1.models.codae.model import CoDAEConfig
+    from codae_l1.models.codae.config import CoDAEConfig
 
 Part = Literal["f_m", "f_r"]
 PARTS: tuple[Part, ...] = ("f_m", "f_r")
@@ -93,7 +93,7 @@ def build_encoder(
     """
     import keras
 
-    from codae_l1.models.codae.model import MASK_SHAPE
+    from codae_l1.models.codae.config import MASK_SHAPE
 
     make = _Layers(config, precision)
     mask = x = keras.Input(MASK_SHAPE, name="mask")
@@ -119,7 +119,7 @@ def build_encoder(
 def weighted(model: "keras.Model") -> dict[str, tuple[int, ...]]:
     """Name -> kernel shape of the layers with weights, in order.
 
-    >>> from codae_l1.models.codae.model import TINY
+    >>> from codae_l1.models.codae.config import TINY
     >>> weighted(build_encoder("f_m", TINY, EncoderConfig()))["z_m"]
     (40, 2)
     """
@@ -237,7 +237,7 @@ def input_name(model: "keras.Model", name: str, words: Container[str]) -> str:
 
 def check_masks(masks: np.ndarray) -> np.ndarray:
     """Masks as float32; InputError unless they are (N, 72, 58, 1) of 0 and 1."""
-    from codae_l1.models.codae.model import MASK_SHAPE
+    from codae_l1.models.codae.config import MASK_SHAPE
 
     masks = np.asarray(masks)
     if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE or not np.isin(masks, (0, 1)).all():
@@ -310,7 +310,7 @@ def _shapes(part: Part, codae: "CoDAEConfig", config: EncoderConfig) -> dict[str
 
 
 def _parsed(meta: dict[str, Any]) -> tuple[Part, "CoDAEConfig", EncoderConfig, dict[str, LayerPrecision]]:
-    from codae_l1.models.codae.model import CoDAEConfig
+    from codae_l1.models.codae.config import CoDAEConfig
 
     codae = parse(CoDAEConfig, meta["codae"], "codae")
     config = parse(EncoderConfig, meta["config"], "encoders")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.base.config import dump, parse
-from codae_l1.quantization.f_m.network import BATCH, FirmwareConfig, build_float, saturated, weight_shapes
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import BATCH, build_float, saturated, weight_shapes
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ must give.
 Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
 """
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,8 @@ import numpy as np
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.words import WordType
-from codae_l1.data.pooling import PoolingConfig, input_words
-from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
+from codae_l1.data.pooling import input_words
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, output_word, shapes
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -33,127 +31,6 @@ BATCH = 2048
 FIRST_SCALE = 0.5
 FIRST_CELLS = 9
 THRESHOLD_STEP = 1.5
-
-
-@dataclass(frozen=True)
-class ConvConfig:
-    """One strided 'valid' convolution: filters, kernel (phi, eta), stride (phi, eta)."""
-
-    filters: int = 12
-    kernel: tuple[int, ...] = (3, 3)
-    stride: tuple[int, ...] = (3, 3)
-
-
-@dataclass(frozen=True)
-class FirmwareConfig:
-    """Topology and precision of f_m.
-
-    pool: side of the pooled square [pixels]. inputs: what is pooled, names in data.pooling.INPUTS. energy_lsb_gev: step
-    of energy words. count_bits: width of the unsigned input word; larger counts saturate.
-    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
-    over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
-    precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
-    and output_bits; calibration sets the others.
-
-    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
-    the winner of a search (docs/scan.md).
-
-    >>> FirmwareConfig(dense=(8,)).layers
-    ('conv1', 'dense1', 'output')
-    """
-
-    pool: int = 4
-    inputs: tuple[str, ...] = ("tracks",)
-    energy_lsb_gev: float = 4.0
-    count_bits: int = 5
-    conv: tuple[ConvConfig, ...] = (ConvConfig(),)
-    dense: tuple[int, ...] = ()
-    outputs: int = 1
-    tied: bool = True
-    precision: dict[str, LayerPrecision] = field(
-        default_factory=lambda: {
-            "conv1": LayerPrecision(weight_bits=7, output_bits=6),
-            "output": LayerPrecision(weight_bits=6, output_bits=12, output_integer=5),
-        }
-    )
-
-    def __post_init__(self):
-        _check_sizes(self)
-        for name in self.precision:
-            if name not in self.layers:
-                raise InputError(
-                    f"firmware.precision.{name}", f"one of {', '.join(self.layers)}", "rename or remove it"
-                )
-        accumulator_words(self)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers with weights, in order."""
-        convs = (f"conv{i + 1}" for i in range(len(self.conv)))
-        return (*convs, *(f"dense{i + 1}" for i in range(len(self.dense))), "output")
-
-    @property
-    def pooling(self) -> PoolingConfig:
-        """How images become counts."""
-        return PoolingConfig(self.pool, self.inputs, self.energy_lsb_gev)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape of one event's counts, (phi, eta, inputs)."""
-        return self.pooling.shape
-
-    def layer_precision(self, name: str) -> LayerPrecision:
-        """Precision of a layer, the default one where the config does not name it."""
-        return self.precision.get(name, LayerPrecision())
-
-    def layer_output(self, name: str) -> WordType:
-        """Word type of what leaves a layer (after its ReLU or the output quantizer)."""
-        precision = self.layer_precision(name)
-        return precision.output_word if name == "output" else precision.relu_word
-
-
-def input_word(config: FirmwareConfig) -> WordType:
-    """Word type of a pooled count; larger counts saturate.
-
-    >>> str(input_word(FirmwareConfig()))
-    'ap_ufixed<5,5,AP_TRN,AP_SAT>'
-    """
-    return WordType(False, config.count_bits, 0, "TRN", "SAT")
-
-
-def output_word(config: FirmwareConfig) -> WordType:
-    """Word type of each output component."""
-    return config.layer_output("output")
-
-
-def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
-    """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
-
-    >>> shapes(FirmwareConfig())
-    {'conv1': (3, 3, 1, 12), 'output': (360, 1)}
-    """
-    (rows, columns, channels), found = config.input_shape, {}
-    for name, conv in zip(config.layers, config.conv, strict=False):
-        found[name] = (*conv.kernel, channels, conv.filters)
-        rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
-        columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
-        channels = conv.filters
-        if min(rows, columns) < 1:
-            raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
-    widths = (rows * columns * channels, *config.dense, config.outputs)
-    found.update(zip(config.layers[len(config.conv) :], pairwise(widths), strict=True))
-    return found
-
-
-def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
-    """Word type of each layer's sums before rounding; InputError where float32 could not hold them exactly."""
-    word, found = input_word(config), {}
-    for name, shape in shapes(config).items():
-        where = f"firmware.precision.{name}"
-        config.layer_precision(name).check(where, name == "output")
-        found[name] = exact_accumulator(where, prod(shape[:-1]), word, config.layer_precision(name))
-        word = config.layer_output(name)
-    return found
 
 
 def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
@@ -297,23 +174,6 @@ def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
     if counts.size and counts.min() < 0:
         raise InputError(f"counts with {counts.min()}", "counts >= 0", "pool the images anew")
     return counts
-
-
-def _check_sizes(config: FirmwareConfig) -> None:
-    """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
-    sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
-    for i, conv in enumerate(config.conv):
-        sizes[f"conv[{i}].filters"] = conv.filters
-        for key in ("kernel", "stride"):
-            pair = getattr(conv, key)
-            if len(pair) != 2:
-                raise InputError(f"firmware.conv[{i}].{key} = {list(pair)}", "two numbers (phi, eta)", "write two")
-            sizes[f"conv[{i}].{key}"] = min(pair)
-    sizes |= {f"dense[{i}]": units for i, units in enumerate(config.dense)}
-    for key, value in sizes.items():
-        if value < 1:
-            raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
-    PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
 
 
 def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":

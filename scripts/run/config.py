@@ -11,14 +11,12 @@ from codae_l1.data.base.files import read_json
 from codae_l1.data.formats.reading import HDF5_SUFFIXES
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.models.codae.model import COMPACT, CoDAEConfig
+from codae_l1.models.codae.config import COMPACT, CoDAEConfig
 from codae_l1.models.evaluation.rates import RUN3_LUMINOSITY
 from codae_l1.models.systems.registry import SystemsConfig
-from codae_l1.models.training.loop import COMPACT_TRAINING, TrainingConfig
-from codae_l1.quantization.distill import DistillConfig
-from codae_l1.quantization.f_m.network import FirmwareConfig
-from codae_l1.quantization.in_situ import InSituConfig
-from codae_l1.quantization.search import ScanConfig
+from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
+from codae_l1.quantization.config import DistillConfig, InSituConfig, ScanConfig
+from codae_l1.quantization.f_m.config import FirmwareConfig
 
 # Stage -> sections of the config that it reads; the stages in order.
 STAGE_SECTIONS: dict[str, tuple[str, ...]] = {

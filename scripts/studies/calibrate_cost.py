@@ -74,7 +74,7 @@ def command() -> None:
 
 def describe(design: tuple[Any, ...]) -> tuple[Any, float]:
     """FirmwareConfig and pruned share of a row of DESIGNS."""
-    from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig
+    from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
     from codae_l1.quantization.f_m.precision import LayerPrecision
 
     convs, dense, tied, weight_bits, word_bits, inputs, sparsity, _ = design
@@ -107,8 +107,10 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.models.codae.scores import block_power, track_mask
-    from codae_l1.quantization.distill import DistillConfig, learn
-    from codae_l1.quantization.f_m.network import input_counts, input_word, output_word
+    from codae_l1.quantization.config import DistillConfig
+    from codae_l1.quantization.distill import learn
+    from codae_l1.quantization.f_m.config import input_word, output_word
+    from codae_l1.quantization.f_m.network import input_counts
 
     counts, power = input_counts(images, firmware), block_power(track_mask(images))
     targets = ((power - power.mean()) / power.std()).astype(np.float32)[:, None]

@@ -27,8 +27,8 @@ def run_trial(request: dict[str, Any], data: str, keep: str) -> dict[str, Any]:
     from codae_l1.data.base.errors import InputError
     from codae_l1.hls.cost.lut_model import effective_bits, estimate_lut, trained_cost, untrained_cost
     from codae_l1.hls.target.config import HlsConfig
-    from codae_l1.quantization.distill import DistillConfig
-    from codae_l1.quantization.f_m.network import FirmwareConfig
+    from codae_l1.quantization.config import DistillConfig
+    from codae_l1.quantization.f_m.config import FirmwareConfig
     from codae_l1.scripts.studies.scan_data import ScanData
 
     started, events = time.process_time(), ScanData(data)
@@ -108,7 +108,8 @@ def _train(request: dict[str, Any], firmware: Any, distill: Any, events: Any, ca
 def _train_in_situ(request: dict[str, Any], firmware: Any, distill: Any, events: Any) -> Any:
     from codae_l1.data.base.config import parse
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.quantization.in_situ import InSituConfig, train_in_situ
+    from codae_l1.quantization.config import InSituConfig
+    from codae_l1.quantization.in_situ import train_in_situ
 
     masks = events.masks("train"), events.masks("calibration")
     config = parse(InSituConfig, request["in_situ"], "in_situ")
@@ -131,7 +132,7 @@ def _map(firmware: Any, hls: Any) -> dict[str, Any]:
 
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.rtl.build import build_rtl
-    from codae_l1.quantization.f_m.network import input_word, output_word
+    from codae_l1.quantization.f_m.config import input_word, output_word
 
     words = input_word(firmware.config), output_word(firmware.config)
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,14 +20,8 @@ from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, build_rtl, trace
 from codae_l1.hls.rtl.clocks import count_clocks
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator
-from codae_l1.quantization.f_m.network import (
-    ConvConfig,
-    FirmwareConfig,
-    FirmwareModel,
-    build_qkeras,
-    input_word,
-    output_word,
-)
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.executors import open_executor
 

@@ -5,15 +5,10 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.distill import (
-    DistillConfig,
-    combined,
-    distill,
-    expected_score,
-    teacher_coefficients,
-    training_set,
-)
-from codae_l1.quantization.f_m.network import FirmwareConfig, input_counts
+from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization.distill import combined, distill, expected_score, teacher_coefficients, training_set
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import input_counts
 
 CONFIG = DistillConfig(copies=1, steps=400, qat_steps=200, batch_size=64)
 

@@ -3,10 +3,12 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import input_words
-from codae_l1.models.codae.model import CoDAE, CoDAEConfig
-from codae_l1.quantization.distill import DistillConfig
-from codae_l1.quantization.f_m.network import FirmwareConfig, FirmwareModel, input_counts
-from codae_l1.quantization.in_situ import InSituConfig, PooledCounts, choose_component, train_in_situ
+from codae_l1.models.codae.config import CoDAEConfig
+from codae_l1.models.codae.model import CoDAE
+from codae_l1.quantization.config import DistillConfig, InSituConfig
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+from codae_l1.quantization.in_situ import PooledCounts, choose_component, train_in_situ
 
 ONES = (1, 1, 1, 1)
 TINY = CoDAEConfig(

@@ -4,8 +4,10 @@ import pytest
 from codae_l1.data.formats.reading import read_events
 from codae_l1.models.codae.scores import active_pixels, track_mask
 from codae_l1.models.evaluation.roc import auc
-from codae_l1.quantization.distill import DistillConfig, learn
-from codae_l1.quantization.f_m.network import FirmwareConfig, input_counts
+from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization.distill import learn
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import input_counts
 
 # Files of the nine signals, each a glob that meets one file.
 SIGNAL_FILES = [

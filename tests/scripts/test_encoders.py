@@ -13,7 +13,8 @@ from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
-from codae_l1.models.codae.model import TINY, CoDAE, save_codae
+from codae_l1.models.codae.config import TINY
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.training import loop as training
 from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.scripts import encoders, swaps

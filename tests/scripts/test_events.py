@@ -174,7 +174,7 @@ def test_convert_reads_delphes_with_other_tracks(command, tmp_path):
 
 
 def test_scores_are_asked_for_with_a_label(tmp_path):
-    from codae_l1.quantization.f_m.network import FirmwareConfig
+    from codae_l1.quantization.f_m.config import FirmwareConfig
     from codae_l1.scripts.score import read_counts
 
     raw_file(tmp_path / "raw.h5")

@@ -8,8 +8,9 @@ import pytest
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.sample import SAMPLE
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
-from codae_l1.quantization.f_m.network import FirmwareConfig, FirmwareModel, build_float, build_qkeras
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.scripts import numerics, report
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig

@@ -13,7 +13,8 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.hls.network.mismatch import LayerDifference, Mismatch
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.scripts import backends, project, published_f_m
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder

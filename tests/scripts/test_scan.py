@@ -25,9 +25,10 @@ from codae_l1.hls.cost.lut_model import (
     row_features,
 )
 from codae_l1.models.codae.scores import track_mask
-from codae_l1.quantization.distill import DistillConfig
-from codae_l1.quantization.f_m.network import FirmwareConfig, FirmwareModel, input_counts
-from codae_l1.quantization.search import ScanConfig, SpaceConfig, design, suggest
+from codae_l1.quantization.config import DistillConfig, ScanConfig, SpaceConfig
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+from codae_l1.quantization.search import design, suggest
 from codae_l1.scripts import scan
 from codae_l1.scripts.reports import scan_report
 from codae_l1.scripts.run import cli

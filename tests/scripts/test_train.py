@@ -13,12 +13,13 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats.event_file import write_events
-from codae_l1.models.codae.model import TINY, CoDAE, save_codae
+from codae_l1.models.codae.config import TINY
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
 from codae_l1.models.systems.dirichlet import DirichletConfig, DirichletSystemConfig
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig
 from codae_l1.models.training import loop as training
-from codae_l1.models.training.loop import TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.scripts import train
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run import events as dataset

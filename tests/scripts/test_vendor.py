@@ -12,7 +12,7 @@ import pytest
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.network import FirmwareConfig
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import place, vendor
 
 REPORTS = Path(__file__).parents[1] / "hls" / "vendor" / "texts"

@@ -17,7 +17,8 @@ from codae_l1.hls.hls4ml.project import HlsProject, convert, firmware_network, w
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
 from codae_l1.hls.rtl.vhdl import build_vhdl
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(

@@ -9,7 +9,8 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.hls.hls4ml.encoders import check_encoder, convert_encoder, encoder_forecast, read_encoder
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
-from codae_l1.models.codae.model import COMPACT, PAPER, TINY, CoDAE
+from codae_l1.models.codae.config import COMPACT, PAPER, TINY
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
 from codae_l1.quantization.encoders.network import EncoderConfig, Part, QuantizedEncoder, build_encoder
 

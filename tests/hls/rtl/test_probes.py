@@ -10,7 +10,8 @@ from codae_l1.hls.network.mismatch import adversarial_counts, qkeras_layers
 from codae_l1.hls.rtl.build import TOP, build_rtl, input_words
 from codae_l1.hls.rtl.probes import WIRE, ProbedSimulation, shown_layers
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(

@@ -11,7 +11,8 @@ from codae_l1.hls.network.mismatch import adversarial_counts, compare
 from codae_l1.hls.rtl.build import Interpreter
 from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl, find_ghdl
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, FirmwareModel, build_qkeras
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(

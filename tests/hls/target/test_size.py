@@ -9,7 +9,8 @@ from codae_l1.hls.rtl.build import trace
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
 from codae_l1.hls.target.size import check_size, forecast
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, build_qkeras, input_word
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word
+from codae_l1.quantization.f_m.network import build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 PLAIN = FirmwareConfig(conv=(ConvConfig(4, (3, 3), (3, 3)),), dense=(8,))

@@ -25,15 +25,8 @@ from codae_l1.hls.trigger.emulator import fill
 from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
-from codae_l1.quantization.f_m.network import (
-    ConvConfig,
-    FirmwareConfig,
-    FirmwareModel,
-    build_qkeras,
-    input_counts,
-    input_word,
-    output_word,
-)
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(

@@ -12,7 +12,7 @@ from codae_l1.hls.cost.synthesis import report
 from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor.run import run_vendor
-from codae_l1.quantization.f_m.network import FirmwareConfig
+from codae_l1.quantization.f_m.config import FirmwareConfig
 
 REPORTS = Path(__file__).parent / "texts"
 REPORT = (REPORTS / "csynth.xml").read_text()

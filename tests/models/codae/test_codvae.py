@@ -17,9 +17,11 @@ from codae_l1.models.codae.codvae import (
     log_density,
     sample_log,
 )
-from codae_l1.models.codae.model import PAPER, TINY, CategoricalConfig, CoDAE, load_codae, save_codae
-from codae_l1.models.codae.scores import CODVAE_SCORES, SCORES, codae_scores
-from codae_l1.models.training.loop import TrainingConfig, train
+from codae_l1.models.codae.config import CODVAE_SCORES, PAPER, SCORES, TINY, CategoricalConfig
+from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
+from codae_l1.models.codae.scores import codae_scores
+from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.training.loop import train
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")

@@ -11,7 +11,8 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import write_json
 from codae_l1.models.codae.codvae import TINY_CODVAE, CoDVAE
-from codae_l1.models.codae.model import COMPACT, TINY, CoDAE, save_codae
+from codae_l1.models.codae.config import COMPACT, TINY
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.evaluation import tflite
 from codae_l1.models.evaluation.tflite import LiteModel, compare, convert, keras_parts, time_one
 

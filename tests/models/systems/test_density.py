@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.model import TINY, CoDAE
+from codae_l1.models.codae.config import TINY
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems import density as dens
 from codae_l1.models.systems.base import Batch
 from codae_l1.models.systems.codae import FullModelConfig
 from codae_l1.models.systems.latent import encode
 from codae_l1.models.systems.registry import create_system
-from codae_l1.models.training.loop import COMPACT_TRAINING
+from codae_l1.models.training.config import COMPACT_TRAINING
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -29,7 +29,7 @@ from codae_l1.models.systems.jets import (
 )
 from codae_l1.models.systems.pca import PrincipalComponents
 from codae_l1.models.systems.registry import SystemsConfig
-from codae_l1.models.training.loop import TrainingConfig
+from codae_l1.models.training.config import TrainingConfig
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.model import PAPER, CoDAE
+from codae_l1.models.codae.config import PAPER
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.evaluation.macs import count_macs, layer_macs
 from codae_l1.models.systems.cct import (
     PAPER_CCT,

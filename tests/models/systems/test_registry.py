@@ -13,7 +13,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
-from codae_l1.models.codae.model import TINY
+from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.scores import orientations
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems.base import Batch
@@ -29,7 +29,8 @@ from codae_l1.models.systems.codae import CodaeSystem, CodvaeSystem, FullModelCo
 from codae_l1.models.systems.dirichlet import DirichletConfig, DirichletSystem, DirichletSystemConfig, DirichletVae
 from codae_l1.models.systems.qcd_or_what import QcdOrWhatConfig, QcdOrWhatSystem, QcdOrWhatSystemConfig
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, create_system
-from codae_l1.models.training.loop import TrainingConfig, train
+from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.training.loop import train
 from codae_l1.scripts.run.config import load_config
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.model import TINY, CoDAE
+from codae_l1.models.codae.config import TINY
+from codae_l1.models.codae.model import CoDAE
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.distribution import create_strategy
-from codae_l1.models.training.loop import TrainingConfig, train
+from codae_l1.models.training.loop import train
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")

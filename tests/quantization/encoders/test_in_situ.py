@@ -7,13 +7,14 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
-from codae_l1.models.codae.model import TINY, CoDAE
+from codae_l1.models.codae.config import TINY, SwapConfig
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.codae.scores import codae_scores, orientations
-from codae_l1.models.codae.swaps import SwapConfig
+from codae_l1.quantization.config import InSituConfig
 from codae_l1.quantization.encoders.in_situ import train_encoders, validate, with_quantized
 from codae_l1.quantization.encoders.network import EncoderConfig, QuantizedEncoder
-from codae_l1.quantization.f_m.network import FirmwareConfig
-from codae_l1.quantization.in_situ import InSituConfig, train_in_situ
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.in_situ import train_in_situ
 
 CONFIG = InSituConfig(epochs=1, events=64, batch_size=16, learning_rate=0.01)
 BATCH_NORM = dataclasses.replace(TINY, swaps=SwapConfig(norm="batch"))

@@ -8,8 +8,8 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
-from codae_l1.models.codae.model import PAPER, TINY, CoDAE
-from codae_l1.models.codae.swaps import SwapConfig
+from codae_l1.models.codae.config import PAPER, TINY, SwapConfig
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin, fold, one_group_kernel
 from codae_l1.quantization.encoders.network import (
     HEADS,

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.distill import DistillConfig, learn
+from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization.distill import learn
 from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, ranges
-from codae_l1.quantization.f_m.network import ConvConfig, FirmwareConfig, build_float
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import build_float
 
 CONFIG = FirmwareConfig(conv=(ConvConfig(2, (6, 5), (6, 5)),))
 

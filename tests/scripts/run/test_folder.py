@@ -8,8 +8,8 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.models.training.loop import COMPACT_TRAINING
-from codae_l1.quantization.in_situ import InSituConfig
+from codae_l1.models.training.config import COMPACT_TRAINING
+from codae_l1.quantization.config import InSituConfig
 from codae_l1.scripts import compare, encoders, place, score, tflite, vendor
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig

@@ -1,0 +1,169 @@
+"""How the firmware network is trained (distilled, in situ) and searched for; imports no Keras."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Literal
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.models.codae.config import CODVAE_SCORES, SCORES
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """scores: name in models.scores -> weight in the sum. transform: of that sum before it is standardised.
+
+    given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
+    energies. copies: flipped and rolled copies of each QCD event.
+    steps, qat_steps: batches of the float training and of the quantization-aware one.
+    margin, output_margin, quantile: head room and range of the calibration (quantization/f_m/calibration.py).
+    input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
+    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
+    """
+
+    scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
+    transform: Literal["none", "sqrt", "log"] = "none"
+    given_energies: bool = False
+    copies: int = 2
+    steps: int = 2000
+    qat_steps: int = 1500
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    qat_learning_rate: float = 0.002
+    margin: float = 1.5
+    output_margin: float = 6.0
+    input_margin: float = 0.0
+    quantile: float = 1.0
+    sparsity: float = 0.0
+
+    def __post_init__(self):
+        for name, weight in self.scores.items():
+            if name not in SCORES + CODVAE_SCORES or not isfinite(weight):
+                expected = f"a finite weight of one of {', '.join(SCORES + CODVAE_SCORES)}"
+                raise InputError(f"distill.scores.{name} = {weight}", expected, "choose one of them")
+        if not any(self.scores.values()):
+            raise InputError(f"distill.scores = {self.scores}", "a weight other than zero", "name a score")
+        for name in ("copies", "steps", "qat_steps", "batch_size", "learning_rate", "qat_learning_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"distill.{name} = {getattr(self, name)}", "a number above zero", "raise it")
+        for name in ("margin", "output_margin"):
+            if not 1 <= getattr(self, name) < float("inf"):
+                raise InputError(f"distill.{name} = {getattr(self, name)}", "a finite number >= 1", "correct it")
+        if self.input_margin and not 1 <= self.input_margin < float("inf"):
+            raise InputError(f"distill.input_margin = {self.input_margin}", "0, or a finite number >= 1", "correct it")
+        if not 0 < self.quantile <= 1:
+            raise InputError(f"distill.quantile = {self.quantile}", "above 0, at most 1", "take 1 for the maximum")
+        if not 0 <= self.sparsity < 1:
+            raise InputError(f"distill.sparsity = {self.sparsity}", "a share from 0 to below 1", "correct it")
+
+
+@dataclass(frozen=True)
+class InSituConfig:
+    """epochs: of QAT through the decoder, each over at most `events` masks. train_decoder: f_R and decoder move, too.
+
+    warm_up_copies: augmented copies of each event for the float student that starts it.
+    """
+
+    epochs: int = 2
+    events: int = 2048
+    batch_size: int = 128
+    learning_rate: float = 0.002
+    train_decoder: bool = False
+    warm_up_copies: int = 2
+
+    def __post_init__(self):
+        for name in ("epochs", "events", "batch_size", "learning_rate", "warm_up_copies"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"in_situ.{name} = {getattr(self, name)}", "a number above zero", "raise it")
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """Values to choose from, one list a question; a list of one value asks nothing.
+
+    pools, inputs, energy_lsbs_gev, count_bits: the network's input (FirmwareConfig).
+    convs: number of convolutions; filters, kernels, strides: of each (sides of squares; stride 0: as the kernel).
+    dense: units of a hidden dense layer, 0 for none. tied: one weight a channel.
+    weight_bits, word_bits: of each layer's weights, of each hidden layer's output. score_bits: of the output word.
+    sparsity: share of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess
+    over QCD of the same energies, where the inputs have some (DistillConfig).
+    training: "distilled", or "in situ" (reads tracks alone, gives two words; `scores` has no effect then).
+    """
+
+    pools: tuple[int, ...] = (4,)
+    inputs: tuple[tuple[str, ...], ...] = (("tracks",),)
+    energy_lsbs_gev: tuple[float, ...] = (4.0,)
+    count_bits: tuple[int, ...] = (5,)
+    convs: tuple[int, ...] = (1,)
+    filters: tuple[int, ...] = (2, 4, 8)
+    kernels: tuple[int, ...] = (2, 3, 4)
+    strides: tuple[int, ...] = (0,)
+    dense: tuple[int, ...] = (0,)
+    tied: tuple[bool, ...] = (True, False)
+    weight_bits: tuple[int, ...] = (5, 6, 7, 8)
+    word_bits: tuple[int, ...] = (5, 6, 7, 8)
+    score_bits: tuple[int, ...] = (12,)
+    sparsity: tuple[float, ...] = (0.0, 0.25, 0.5)
+    scores: tuple[dict[str, float], ...] = field(default_factory=lambda: (DistillConfig().scores,))
+    given_energies: tuple[bool, ...] = (False,)
+    training: tuple[Literal["distilled", "in situ"], ...] = ("distilled",)
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            if not getattr(self, f.name):
+                raise InputError(f"scan.space.{f.name} = []", "at least one value", "add one")
+        for pool in self.pools:
+            for inputs in self.inputs:
+                for lsb in self.energy_lsbs_gev:
+                    PoolingConfig(pool, inputs, lsb)
+        for values in self.scores:
+            DistillConfig(scores=values)
+        for share in self.sparsity:
+            DistillConfig(sparsity=share)
+        for name in ("convs", "dense", "strides"):
+            if min(getattr(self, name)) < 0:
+                raise InputError(f"scan.space.{name} = {list(getattr(self, name))}", "numbers >= 0", "correct it")
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """The budget of a search.
+
+    trials: networks trained. batch: asked of the sampler at once; its answers follow from the trials of earlier
+    batches, so the search is the same for any number of workers. attempts: designs asked for a trained one, at most
+    (a space of designs that are all too large ends there).
+    max_lut, max_latency_ns: of a design; one whose estimate's lower edge is above is not trained. lut_budgets: for
+    each, the best design of at most so many LUT is written as a config, if its words lose at most max_loss of AUC
+    against its own float twin, on any signal, in the mean over the seeds.
+    events: QCD training events at most. steps, qat_steps: short schedule of a trial.
+    front_seeds: seeds that each design of the front is trained with at the end, by the run's own [distill], then mapped
+    by Yosys; 0 leaves that out.
+    """
+
+    trials: int = 30
+    batch: int = 6
+    attempts: int = 20
+    max_lut: int = 17_280
+    max_latency_ns: float = 50.0
+    lut_budgets: tuple[int, ...] = (17_280, 5_000)
+    max_loss: float = 0.003
+    events: int = 8000
+    steps: int = 1000
+    qat_steps: int = 600
+    front_seeds: int = 3
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+
+    def __post_init__(self):
+        least = dict.fromkeys(("trials", "batch", "attempts", "max_lut", "events", "steps", "qat_steps"), 1)
+        for name, low in {**least, "front_seeds": 0}.items():
+            if getattr(self, name) < low:
+                raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")
+        if not 0 <= self.max_loss < 1:
+            raise InputError(f"scan.max_loss = {self.max_loss}", "an AUC difference from 0 to 1", "correct it")
+        if not self.max_latency_ns > 0 or min(self.lut_budgets, default=1) < 1:
+            raise InputError(
+                f"scan.max_latency_ns = {self.max_latency_ns}, scan.lut_budgets = {list(self.lut_budgets)}",
+                "numbers above zero",
+                "correct them",
+            )
