@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.systems.registry import SYSTEMS, system_class
 from codae_l1.scripts.run import cli, stage
 
 
@@ -52,9 +53,7 @@ def command() -> None:
 
 def check(arguments: Any) -> list[str]:
     """The systems to compare; InputError for unknown names, systems of jets and wrong seeds."""
-    from codae_l1.models.systems.registry import SYSTEMS
-
-    known = [name for name, system in SYSTEMS.items() if system.inputs == "events"]
+    known = [name for name in SYSTEMS if system_class(name).inputs == "events"]
     names = list(dict.fromkeys(arguments.models or known))
     for name in names:
         if name not in known:
@@ -67,14 +66,15 @@ def check(arguments: Any) -> list[str]:
 
 def compare(run: Any, names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
     """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
-    from codae_l1.models.systems.registry import SYSTEMS
     from codae_l1.scripts.studies.comparison import Part, rows_of
 
     config = run.config.evaluation
     how = {"bootstrap": config.bootstrap, "luminosity": config.luminosity_cm2s}
     rows = []
     for name in names:
-        parts = {seed: part_of(run, name, seed, events, out) for seed in (seeds if SYSTEMS[name].random else seeds[:1])}
+        parts = {
+            seed: part_of(run, name, seed, events, out) for seed in (seeds if system_class(name).random else seeds[:1])
+        }
         rows += rows_of(name, parts, events, **how)
     if events.published:
         record = {"main_score": "mse", "learning": "qcd", "parameters": 1_646_467, "how": None}
@@ -98,7 +98,6 @@ def place(row: dict[str, Any]) -> int:
 def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
     from codae_l1.models.systems.base import Batch
-    from codae_l1.models.systems.registry import SYSTEMS
     from codae_l1.scripts.studies.comparison import Part, timing
     from codae_l1.scripts.studies.scan_data import digest
     from codae_l1.scripts.train import system_inputs, train_system, untrained_scores
@@ -115,7 +114,7 @@ def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     if name == "observables":
         scores = {"n_tracks": events.n_tracks.astype(float), **scores}
     spent = time.time() - started
-    cls = SYSTEMS[name]
+    cls = system_class(name)
     learning = "signals" if cls.supervised else "none" if name in ("observables", "untrained") else "qcd"
     record = {"key": key, "main_score": cls.main_score, "learning": learning, "seconds": seconds + spent}
     record |= {"parameters": system.parameters, "macs": system.macs, **timing(system, events.images)}

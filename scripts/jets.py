@@ -23,6 +23,7 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
+from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, create_system, system_class
 from codae_l1.scripts.run import cli
 
 # Fewest jets to train on, and of the other kind in the test, so that a number means something.
@@ -54,7 +55,6 @@ def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
     cli.import_tensorflow()
-    from codae_l1.models.systems.registry import create_system
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 
     plans = make_plans(arguments)
@@ -74,18 +74,17 @@ def command() -> None:
 
 def make_plans(arguments: argparse.Namespace) -> list[Plan]:
     """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
-    from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
     from codae_l1.scripts.run.config import load_config
 
     systems = load_config(arguments.config).systems if arguments.config else SystemsConfig()
-    of_jets, plans = [name for name, cls in SYSTEMS.items() if cls.inputs == "jets"], []
+    of_jets, plans = [name for name in SYSTEMS if system_class(name).inputs == "jets"], []
     for name in dict.fromkeys(arguments.models or of_jets):
         if system_class(name).inputs != "jets":
             raise InputError(
                 f"--models {name}, which reads events", f"some of {', '.join(of_jets)}", "correct --models"
             )
         config = getattr(systems, name)
-        seeds = tuple(dict.fromkeys(arguments.seeds)) if SYSTEMS[name].random else (arguments.seeds[0],)
+        seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
         if name == "pca":
             for k in dict.fromkeys(arguments.components):
                 plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
@@ -150,7 +149,6 @@ def _trained(
     plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
-    from codae_l1.models.systems.registry import create_system
     from codae_l1.scripts.run.folder import LAYERS, clear_unless, code_of, stamp, versions
     from codae_l1.scripts.studies.scan_data import digest
 

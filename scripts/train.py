@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.systems.registry import create_system, system_class
 from codae_l1.scripts.run import cli, stage
 
 # Of each class, one event in so many is kept apart from a supervised training, to choose the epoch.
@@ -95,7 +96,6 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     from codae_l1.data.base.files import read_json, write_json
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.systems.base import Batch
-    from codae_l1.models.systems.registry import create_system
     from codae_l1.models.training.loop import BEST, CHECKPOINT
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.folder import clear_unless, stamp
@@ -176,13 +176,12 @@ def system_inputs(run: Any, name: str, seed: int) -> str:
     """SHA-256 of all that a system's training depends on: events, config, seed, code, versions."""
     from codae_l1.data.base.config import dump
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.models.systems.registry import SYSTEMS
     from codae_l1.scripts.run.events import events_path
     from codae_l1.scripts.run.folder import LAYERS, code_of, versions
     from codae_l1.scripts.studies.scan_data import digest
 
     config = system_config(run, name)
-    encoder = getattr(SYSTEMS[name], "encoder_of", None)
+    encoder = getattr(system_class(name), "encoder_of", None)
     before = system_inputs(run, encoder, seed) if encoder else EventFile(events_path(run)).checksum
     return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(LAYERS[:2])])
 
@@ -208,8 +207,6 @@ def system_events(run: Any, system: Any) -> tuple[Any, Any]:
 
 def check_model(name: str) -> None:
     """InputError unless the name is that of a system that reads events."""
-    from codae_l1.models.systems.registry import system_class
-
     if system_class(name).inputs != "events":
         raise InputError(
             f"--model {name}, which reads jets", "a system of events", f"python scripts/jets.py --models {name}"

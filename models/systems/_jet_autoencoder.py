@@ -10,65 +10,48 @@
 Loss and score are the squared error summed over pixels, sum (x - p)^2: the mean squared error times their number.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.layers import register
+from codae_l1.models.systems.registry import JetAEConfig
 from codae_l1.models.training.network import Network, SeededLayers
 
-Architecture = Literal["hands_on", "fns"]
-# Pixels a side, twice halved by the encoder.
-SIDES: dict[str, int] = {"hands_on": 16, "fns": 40}
 # Units between the convolutions and the bottleneck of FNS.
 FNS_HIDDEN = 32
 
 
-@dataclass(frozen=True)
-class JetAEConfig:
-    """architecture: whose. filters: channels of every convolution. bottleneck: size of z."""
-
-    architecture: Architecture = "hands_on"
-    filters: int = 128
-    bottleneck: int = 2
-
-    def __post_init__(self):
-        for name in ("filters", "bottleneck"):
-            if getattr(self, name) < 1:
-                raise InputError(f"jet auto-encoder's {name} = {getattr(self, name)}", "a number >= 1", f"raise {name}")
-
-    @property
-    def side(self) -> int:
-        """Pixels a side of its images."""
-        return SIDES[self.architecture]
-
-
 # As published: 307,843 and 1,425,223 parameters.
-HANDS_ON = JetAEConfig()
-FNS = JetAEConfig("fns", 128, 6)
+HANDS_ON, FNS = JetAEConfig(128, 2), JetAEConfig(128, 6)
 
 
-@register
 class JetAutoencoder(Network):
     """Jet-image auto-encoder with parts encoder and decoder; the same seed gives the same initial weights.
 
     Called on images (N, side, side, 1) float32 it gives images of sum 1.
 
-    >>> [JetAutoencoder(config).count_params() for config in (HANDS_ON, FNS)]
+    >>> [HandsOnAutoencoder(HANDS_ON).count_params(), FnsAutoencoder(FNS).count_params()]
     [307843, 1425223]
     """
 
     config_class = JetAEConfig
+    # Pixels per side of the image, twice halved by the encoder.
+    side: ClassVar[int]
 
     def __init__(self, config: JetAEConfig = HANDS_ON, seed: int = 0, **kwargs: Any):
-        super().__init__(config, seed, (config.side, config.side, 1), **kwargs)
-        parts = _hands_on if config.architecture == "hands_on" else _fns
-        self.encoder, self.decoder = parts(config, SeededLayers(seed))
+        super().__init__(config, seed, (self.side, self.side, 1), **kwargs)
+        self.encoder, self.decoder = self.create_parts(config, SeededLayers(seed))
         self.build()
+
+    @staticmethod
+    @abstractmethod
+    def create_parts(config: JetAEConfig, make: SeededLayers) -> tuple[keras.Model, keras.Model]:
+        """Encoder and decoder."""
+        ...
 
     def call(self, images: Any) -> Any:
         """Images (N, side, side, 1) -> reconstructions of sum 1, same shape."""
@@ -80,40 +63,56 @@ class JetAutoencoder(Network):
         return {"mse": losses.mse(images, self(images))}
 
 
-def _hands_on(config: JetAEConfig, make: SeededLayers) -> tuple[keras.Model, keras.Model]:
-    layers, side, filters = keras.layers, config.side // 4, config.filters
-    halved: dict[str, Any] = {"strides": 2, "padding": "same"}
-    x = image = keras.Input((config.side, config.side, 1), name="image")
-    for _ in range(2):
-        x = make(layers.Conv2D, filters, 3, activation="relu", **halved)(x)
-    encoder = keras.Model(image, make(layers.Dense, config.bottleneck)(layers.Flatten()(x)), name="encoder")
-    z = keras.Input((config.bottleneck,), name="z")
-    x = make(layers.Dense, side * side * filters, activation="relu")(z)
-    x = layers.Reshape((side, side, filters))(x)
-    x = make(layers.Conv2DTranspose, filters, 3, activation="relu", **halved)(x)
-    x = make(layers.Conv2DTranspose, 1, 3, **halved)(x)
-    return encoder, keras.Model(z, _softmax(x), name="decoder")
+@register
+class HandsOnAutoencoder(JetAutoencoder):
+    """That of the top-tagging hands-on."""
+
+    side = 16
+
+    @staticmethod
+    def create_parts(config: JetAEConfig, make: SeededLayers) -> tuple[keras.Model, keras.Model]:
+        """Encoder and decoder."""
+        layers, side, filters = keras.layers, HandsOnAutoencoder.side // 4, config.filters
+        halved: dict[str, Any] = {"strides": 2, "padding": "same"}
+        x = image = keras.Input((4 * side, 4 * side, 1), name="image")
+        for _ in range(2):
+            x = make(layers.Conv2D, filters, 3, activation="relu", **halved)(x)
+        encoder = keras.Model(image, make(layers.Dense, config.bottleneck)(layers.Flatten()(x)), name="encoder")
+        z = keras.Input((config.bottleneck,), name="z")
+        x = make(layers.Dense, side * side * filters, activation="relu")(z)
+        x = layers.Reshape((side, side, filters))(x)
+        x = make(layers.Conv2DTranspose, filters, 3, activation="relu", **halved)(x)
+        x = make(layers.Conv2DTranspose, 1, 3, **halved)(x)
+        return encoder, keras.Model(z, _softmax(x), name="decoder")
 
 
-def _fns(config: JetAEConfig, make: SeededLayers) -> tuple[keras.Model, keras.Model]:
-    layers, side, filters = keras.layers, config.side // 4, config.filters
+@register
+class FnsAutoencoder(JetAutoencoder):
+    """Farina, Nakai and Shih's."""
 
-    def convolution(x: Any) -> Any:
-        return make(layers.Conv2D, filters, 3, padding="same", activation="relu")(x)
+    side = 40
 
-    x = image = keras.Input((config.side, config.side, 1), name="image")
-    for _ in range(2):
-        x = layers.MaxPooling2D(2)(convolution(x))
-    x = make(layers.Dense, FNS_HIDDEN, activation="relu")(layers.Flatten()(convolution(x)))
-    encoder = keras.Model(image, make(layers.Dense, config.bottleneck)(x), name="encoder")
-    z = keras.Input((config.bottleneck,), name="z")
-    x = make(layers.Dense, FNS_HIDDEN, activation="relu")(z)
-    x = make(layers.Dense, side * side * filters, activation="relu")(x)
-    x = layers.Reshape((side, side, filters))(x)
-    for _ in range(2):
-        x = layers.UpSampling2D(2)(convolution(x))
-    x = make(layers.Conv2D, 1, 3, padding="same")(x)
-    return encoder, keras.Model(z, _softmax(x), name="decoder")
+    @staticmethod
+    def create_parts(config: JetAEConfig, make: SeededLayers) -> tuple[keras.Model, keras.Model]:
+        """Encoder and decoder."""
+        layers, side, filters = keras.layers, FnsAutoencoder.side // 4, config.filters
+
+        def convolution(x: Any) -> Any:
+            return make(layers.Conv2D, filters, 3, padding="same", activation="relu")(x)
+
+        x = image = keras.Input((4 * side, 4 * side, 1), name="image")
+        for _ in range(2):
+            x = layers.MaxPooling2D(2)(convolution(x))
+        x = make(layers.Dense, FNS_HIDDEN, activation="relu")(layers.Flatten()(convolution(x)))
+        encoder = keras.Model(image, make(layers.Dense, config.bottleneck)(x), name="encoder")
+        z = keras.Input((config.bottleneck,), name="z")
+        x = make(layers.Dense, FNS_HIDDEN, activation="relu")(z)
+        x = make(layers.Dense, side * side * filters, activation="relu")(x)
+        x = layers.Reshape((side, side, filters))(x)
+        for _ in range(2):
+            x = layers.UpSampling2D(2)(convolution(x))
+        x = make(layers.Conv2D, 1, 3, padding="same")(x)
+        return encoder, keras.Model(z, _softmax(x), name="decoder")
 
 
 def _softmax(logits: Any) -> Any:

@@ -15,7 +15,8 @@ from codae_l1.data.base.files import whole_file
 from codae_l1.data.events import QCD
 from codae_l1.models.systems._observables import observables, tree_inputs
 from codae_l1.models.systems.base import Batch, System
-from codae_l1.models.systems.boosted_trees import BoostedTreesConfig, Forest, grow, log_losses
+from codae_l1.models.systems.boosted_trees import Forest, grow, log_losses
+from codae_l1.models.systems.registry import BoostedTreesConfig
 from codae_l1.models.training.loop import Progress
 
 

@@ -17,12 +17,14 @@ from typing import Any, ClassVar, Literal, Protocol
 import keras
 import numpy as np
 
+from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.scores import orient, orientations
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.training import loop as training
+from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.loop import Arrays, Progress
 from codae_l1.models.training.saving import load_model
 
@@ -108,7 +110,7 @@ class KerasSystem(System):
     """A system of one Keras model, trained by models/training/loop.py.
 
     A subclass gives create_model, network_inputs and raw_scores; `reference` names the raw score whose growth means
-    "worse reconstructed". config has a TrainingConfig as `training`.
+    "worse reconstructed". config has a SystemTraining as `training`.
     """
 
     inputs = "events"
@@ -116,6 +118,10 @@ class KerasSystem(System):
     random = True
     file = "model.keras"
     reference: ClassVar[str] = "mse"
+    # Of AdamW, and whether events are flipped and rolled (models/training/loop.py).
+    weight_decay: ClassVar[float] = 1e-4
+    beta_2: ClassVar[float] = 0.999
+    augment: ClassVar[bool] = True
 
     def __init__(self, config: Any, seed: int = 0):
         self.config, self.seed = config, seed
@@ -141,6 +147,11 @@ class KerasSystem(System):
         """What the model's objective takes: the network's input; with labels where the system is supervised."""
         return self.network_inputs(batch.images)
 
+    def training_config(self) -> TrainingConfig:
+        """How the loop trains the model: the system's table, and what its class fixes."""
+        fixed = {"augment": self.augment, "weight_decay": self.weight_decay, "beta_2": self.beta_2}
+        return TrainingConfig(**dump(self.config.training), **fixed)
+
     def prepare(self, train: Batch) -> None:
         """Fix by the training events what training does not move (means, scales): nothing, unless a subclass has it."""
 
@@ -148,15 +159,9 @@ class KerasSystem(System):
         """Train and leave the model at its best epoch; orient the scores by QCD of the validation events."""
         if not self.supervised:
             qcd_only(self.name, train, validation)
-        if self.config.training.distribute != "none":
-            raise InputError(
-                f"training.distribute = {self.config.training.distribute!r} for {self.name}",
-                '"none": systems are trained on one device',
-                "remove the key; the stage train takes it",
-            )
         self.prepare(train)
         arrays = self.training_events(train), self.training_events(validation)
-        history = training.train(self.model, *arrays, self.config.training, folder, progress)
+        history = training.train(self.model, *arrays, self.training_config(), folder, progress)
         self.orient_by(validation.images[validation.label == QCD])
         return history
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.errors import InputError
+from codae_l1.models.systems.registry import BoostedTreesConfig
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,6 @@ def join_trees(trees: list[tuple[np.ndarray, ...]]) -> Forest:
     kinds = (np.int64, np.float64, np.int64, np.int64, np.float64)
     joined = [np.concatenate(c).astype(k) for c, k in zip(zip(*columns, strict=True), kinds, strict=True)]
     return Forest(*joined, root=np.array(roots, np.int64))
-
-
-@dataclass(frozen=True)
-class BoostedTreesConfig:
-    """trees: at most; the number with the lowest log loss on the events kept apart is taken. leaves: of a tree.
-
-    leaf_events: at least, in a leaf. learning_rate: shrinkage of each tree.
-    """
-
-    trees: int = 300
-    leaves: int = 8
-    leaf_events: int = 20
-    learning_rate: float = 0.05
-
-    def __post_init__(self):
-        if min(self.trees, self.leaf_events) < 1 or self.leaves < 2 or not 0 < self.learning_rate <= 1:
-            raise InputError(
-                f"systems.bdt = {self}",
-                "trees and leaf_events >= 1, leaves >= 2, learning_rate in (0, 1]",
-                "correct it",
-            )
 
 
 def grow(x: np.ndarray, is_signal: np.ndarray, config: BoostedTreesConfig) -> tuple[Forest, float]:

@@ -7,14 +7,13 @@
       -> norm -> sequence pooling: sum over tokens of softmax(Dense 1) x token -> Dense classes: logits
 
 depth is stochastic depth: in training a branch of an event is dropped with probability p and else divided by 1 - p, so
-that its mean stays; p rises from 0 in the first layer to `depth_rate` in the last. Loss: cross-entropy to labels
-smoothed by `smoothing` s: (1 - s) one-hot + s / classes.
+that its mean stays; p rises from 0 in the first layer to 0.1 in the last. Loss: cross-entropy to labels
+smoothed by s = 0.1: (1 - s) one-hot + s / classes.
 
 The network is told the signals: it says what these images hold, and is no rival of what learns from QCD alone. Score
 `signal` = 1 - p(qcd); of three classes `suep` and `svj`, their probabilities, beside.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -28,7 +27,7 @@ from codae_l1.models.codae.layers import register
 from codae_l1.models.evaluation.macs import layer_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems.base import Batch, KerasSystem
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import CctConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # GeV; energies are cut there and divided by it (public CoDAE implementation).
@@ -36,56 +35,11 @@ LARGEST_ENERGY_GEV = 2000.0
 # Of the norms (public CoDAE implementation).
 _EPSILON = 1e-5
 BINARY, THREE_CLASS = ("qcd", "signal"), ("qcd", "suep", "svj")
-
-
-@dataclass(frozen=True)
-class CctConfig:
-    """filters: of the convolutions, the last is the width of a token. layers, heads, key: of the attention.
-
-    mlp: units, the last as wide as a token. dropout: of the MLP; attention_dropout: of the attention's weights.
-    depth_rate: stochastic depth's largest drop probability. smoothing: of the labels. classes: 2 or 3.
-    """
-
-    filters: tuple[int, ...] = (64, 128)
-    layers: int = 2
-    heads: int = 2
-    key: int = 128
-    mlp: tuple[int, ...] = (128, 128)
-    dropout: float = 0.2
-    attention_dropout: float = 0.1
-    depth_rate: float = 0.1
-    smoothing: float = 0.1
-    positional: bool = True
-    classes: int = 3
-
-    def __post_init__(self):
-        sizes = (*self.filters, self.layers, self.heads, self.key, *self.mlp)
-        if not self.filters or not self.mlp or min(sizes) < 1 or self.mlp[-1] != self.filters[-1]:
-            raise InputError(
-                f"CCT of filters {list(self.filters)}, {self.layers} layers, {self.heads} heads, key {self.key}, mlp "
-                f"{list(self.mlp)}",
-                "numbers >= 1, the last of mlp as wide as the last of filters",
-                "correct them",
-            )
-        for name in ("dropout", "attention_dropout", "depth_rate", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"CCT's {name} = {getattr(self, name)}", "a number >= 0 below 1", "correct it")
-        if self.classes not in (len(BINARY), len(THREE_CLASS)):
-            raise InputError(f"CCT's classes = {self.classes}", "2 or 3", "correct it")
-
-
-@dataclass(frozen=True)
-class BinaryCctConfig(CctConfig):
-    """A CCT of two classes."""
-
-    classes: int = len(BINARY)
-
-
+# As published: dropout of the MLP and of the attention's weights, the largest drop probability of stochastic depth,
+# smoothing of the labels.
+DROPOUT, ATTENTION_DROPOUT, DEPTH_RATE, SMOOTHING = 0.2, 0.1, 0.1, 0.1
 # As published, but for the embedding: 406,084 parameters without it, 440,644 with it.
-PAPER_CCT = CctConfig()
-# For two cores.
-_COMPACT: dict[str, Any] = {"filters": (16, 32, 64), "heads": 2, "key": 32, "mlp": (64, 64)}
-COMPACT_CCT, COMPACT_BINARY_CCT = CctConfig(**_COMPACT), BinaryCctConfig(**_COMPACT)
+PAPER_CCT = CctConfig(filters=(64, 128), key=128, mlp=(128, 128))
 
 
 @register
@@ -151,16 +105,21 @@ def _(layer: SequencePooling, shape: Any) -> int:
 class Cct(Network):
     """CCT with the part `network`; called on energies (N, 72, 58, 1) it gives probabilities of the classes (N, C).
 
-    >>> Cct().count_params(), Cct(CctConfig(positional=False)).count_params()
-    (440644, 406084)
+    >>> Cct().count_params()
+    440644
     """
 
     config_class = CctConfig
 
-    def __init__(self, config: CctConfig = PAPER_CCT, seed: int = 0, **kwargs: Any):
+    def __init__(self, config: CctConfig = PAPER_CCT, seed: int = 0, classes: int = 3, **kwargs: Any):
         super().__init__(config, seed, (N_PHI, N_ETA, 1), **kwargs)
-        self.network = _network(config, SeededLayers(seed))
+        self.classes = classes
+        self.network = _network(config, classes, SeededLayers(seed))
         self.build()
+
+    def get_config(self) -> dict[str, Any]:
+        """Sizes, seed and the number of classes."""
+        return {**super().get_config(), "classes": self.classes}
 
     def call(self, energy: Any) -> Any:
         """(N, 72, 58, 1) -> probabilities (N, C), sum 1."""
@@ -175,7 +134,7 @@ class Cct(Network):
 
         seed is not read: dropout and stochastic depth count their draws themselves, which a checkpoint keeps.
         """
-        target = smoothed(label, self.config.classes, self.config.smoothing)
+        target = smoothed(label, self.classes, SMOOTHING)
         return {"cross_entropy": -ops.sum(target * ops.log_softmax(self.logits(energy, training), axis=-1), axis=-1)}
 
 
@@ -193,7 +152,7 @@ def energy_images(images: np.ndarray) -> np.ndarray:
     return np.minimum(images.sum(axis=-1, keepdims=True) / np.float32(LARGEST_ENERGY_GEV), 1).astype(np.float32)
 
 
-def _network(config: CctConfig, make: SeededLayers) -> keras.Model:
+def _network(config: CctConfig, classes: int, make: SeededLayers) -> keras.Model:
     layers, width = keras.layers, config.filters[-1]
     x = energy = keras.Input((N_PHI, N_ETA, 1), name="energy")
     for filters in config.filters:
@@ -201,26 +160,23 @@ def _network(config: CctConfig, make: SeededLayers) -> keras.Model:
         x = make(layers.Conv2D, filters, 3, initializer=keras.initializers.HeNormal, **options)(x)
         x = layers.MaxPooling2D(3, 2, "same")(x)
     x = layers.Reshape((-1, width))(x)
-    if config.positional:
-        x = PositionalEmbedding(make.next_seed(), name="position")(x)
+    x = PositionalEmbedding(make.next_seed(), name="position")(x)
     for i in range(config.layers):
-        rate = config.depth_rate * i / max(config.layers - 1, 1)
+        rate = DEPTH_RATE * i / max(config.layers - 1, 1)
         y = layers.LayerNormalization(epsilon=_EPSILON)(x)
         x = layers.Add()([x, _depth(_attention(config, make, y), rate, make)])
         y = layers.LayerNormalization(epsilon=_EPSILON)(x)
         for units in config.mlp:
             y = make(layers.Dense, units, activation="gelu")(y)
-            y = layers.Dropout(config.dropout, seed=make.next_seed())(y)
+            y = layers.Dropout(DROPOUT, seed=make.next_seed())(y)
         x = layers.Add()([x, _depth(y, rate, make)])
     x = SequencePooling(make.next_seed(), name="pooling")(layers.LayerNormalization(epsilon=_EPSILON)(x))
-    return keras.Model(energy, make(layers.Dense, config.classes, name="logits")(x), name="cct")
+    return keras.Model(energy, make(layers.Dense, classes, name="logits")(x), name="cct")
 
 
 def _attention(config: CctConfig, make: SeededLayers, x: Any) -> Any:
     """Self-attention of tokens; its kernels are drawn one by one, where Keras would give one seed to all."""
-    layer = keras.layers.MultiHeadAttention(
-        config.heads, config.key, dropout=config.attention_dropout, seed=make.next_seed()
-    )
+    layer = keras.layers.MultiHeadAttention(config.heads, config.key, dropout=ATTENTION_DROPOUT, seed=make.next_seed())
     y = layer(x, x)
     generator = np.random.default_rng(make.next_seed())
     limit = np.sqrt(6 / (x.shape[-1] + config.heads * config.key))
@@ -235,26 +191,6 @@ def _depth(x: Any, rate: float, make: SeededLayers) -> Any:
     return keras.layers.Dropout(rate, noise_shape=(None, 1, 1), seed=make.next_seed())(x) if rate else x
 
 
-# For two cores; published: 30 epochs.
-COMPACT_CCT_TRAINING = TrainingConfig(epochs=20, batch_size=32, learning_rate=2e-3, final_rate=0.05)
-
-
-@dataclass(frozen=True)
-class CctSystemConfig:
-    """Published: PAPER_CCT, but two classes."""
-
-    model: BinaryCctConfig = COMPACT_BINARY_CCT
-    training: TrainingConfig = COMPACT_CCT_TRAINING
-
-
-@dataclass(frozen=True)
-class CctThreeClassSystemConfig:
-    """Published: PAPER_CCT."""
-
-    model: CctConfig = COMPACT_CCT
-    training: TrainingConfig = COMPACT_CCT_TRAINING
-
-
 class CctSystem(KerasSystem):
     """CCT that tells QCD from signals, of any kind; supervised."""
 
@@ -264,14 +200,8 @@ class CctSystem(KerasSystem):
     classes = BINARY
 
     def create_model(self) -> Cct:
-        """The CCT of the configured sizes."""
-        if self.config.model.classes != len(self.classes):
-            raise InputError(
-                f"systems.{self.name}.model.classes = {self.config.model.classes}",
-                f"{len(self.classes)}: {', '.join(self.classes)}",
-                "remove the key; cct has two classes, cct_three_class three",
-            )
-        return Cct(self.config.model, self.seed)
+        """The CCT of the configured sizes; published: PAPER_CCT."""
+        return Cct(self.config.model, self.seed, len(self.classes))
 
     def network_inputs(self, images: np.ndarray) -> np.ndarray:
         """(N, 72, 58, 3) GeV -> energy (N, 72, 58, 1) float32."""

@@ -30,6 +30,10 @@ class CodaeSystem(KerasSystem):
         """CoDAE of the run's sizes."""
         return create_model(replace(self.config.model, categorical=None), self.seed)
 
+    def training_config(self) -> TrainingConfig:
+        """The run's `[training]`."""
+        return self.config.training
+
     def network_inputs(self, images: np.ndarray) -> np.ndarray:
         """(N, 72, 58, 3) -> mask (N, 72, 58, 1) uint8."""
         return track_mask(images)

@@ -24,29 +24,6 @@ from codae_l1.models.systems.boosted_trees import Forest, join_trees
 RIDGE = 1e-6
 
 
-@dataclass(frozen=True)
-class MixtureConfig:
-    """components: Gaussians of the mixture."""
-
-    components: int = 5
-
-    def __post_init__(self):
-        if self.components < 1:
-            raise InputError(f"systems.gaussian_mixture.components = {self.components}", "a number >= 1", "correct it")
-
-
-@dataclass(frozen=True)
-class IsolationConfig:
-    """trees, and the events that each grows from (Liu, Ting and Zhou, ICDM 2008: 100 and 256)."""
-
-    trees: int = 100
-    tree_events: int = 256
-
-    def __post_init__(self):
-        if self.trees < 1 or self.tree_events < 2:
-            raise InputError(f"systems.isolation_forest = {self}", "trees >= 1, tree_events >= 2", "correct it")
-
-
 class Density(Protocol):
     """What is fitted on QCD's z (N, d) and gives each z a rarity."""
 

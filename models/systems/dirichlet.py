@@ -16,7 +16,7 @@ Scores:
     mixture      r_0, the share of the first component, which of a falling concentration is QCD's most common one
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -24,44 +24,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import BATCH_MOMENTUM, register
 from codae_l1.models.codae.losses import PIXELS
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import DirichletConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # log variances are kept within these, so that no variance overflows (published code: -20 and 2).
 LOG_VARIANCES = (-20.0, 5.0)
-
-
-@dataclass(frozen=True)
-class DirichletConfig:
-    """shape: (rows, columns) of the image. hidden: units. concentration: a of the prior, one entry a component (R of
-    them). latent_weight: of the latent KL in the loss."""
-
-    shape: tuple[int, ...] = MASK_SHAPE[:2]
-    hidden: int = 512
-    concentration: tuple[float, ...] = (1.0, 0.25, 0.1)
-    latent_weight: float = 0.1
-
-    def __post_init__(self):
-        if len(self.shape) != 2 or min(*self.shape, self.hidden) < 1:
-            raise InputError(
-                f"Dirichlet VAE of shape {list(self.shape)}, hidden = {self.hidden}",
-                "two sides and at least one unit",
-                "correct them",
-            )
-        if len(self.concentration) < 2 or not all(0 < a < float("inf") for a in self.concentration):
-            raise InputError(
-                f"Dirichlet VAE's concentration = {list(self.concentration)}",
-                "two or more finite numbers above zero",
-                "correct it",
-            )
-        if not 0 <= self.latent_weight < float("inf"):
-            raise InputError(f"latent_weight = {self.latent_weight}", "a finite number >= 0", "correct it")
 
 
 def prior_parameters(concentration: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -76,18 +48,24 @@ def prior_parameters(concentration: tuple[float, ...]) -> tuple[np.ndarray, np.n
 
 @register
 class DirichletVae(Network):
-    """Dirichlet VAE with parts encoder and decoder; called on images (N, rows, columns, 1) it gives images of sum 1.
+    """Dirichlet VAE with parts encoder and decoder; called on images (N, *shape) it gives images of sum 1.
 
     The batch norm has no shift, as published: the Dense layers behind it have biases.
 
-    >>> DirichletVae().count_params() == (4176 * 512 + 512) + 3 * 512 + 2 * (512 * 3 + 3) + 3 * 4176
+    >>> DirichletVae(DirichletConfig()).count_params() == (4176 * 512 + 512) + 3 * 512 + 2 * (512 * 3 + 3) + 3 * 4176
     True
     """
 
     config_class = DirichletConfig
 
-    def __init__(self, config: DirichletConfig = DirichletConfig(), seed: int = 0, **kwargs: Any):
-        super().__init__(config, seed, (*config.shape, 1), **kwargs)
+    def __init__(
+        self,
+        config: DirichletConfig,
+        seed: int = 0,
+        shape: Sequence[int] = MASK_SHAPE,
+        **kwargs: Any,
+    ):
+        super().__init__(config, seed, tuple(shape), **kwargs)
         layers, make, components = keras.layers, SeededLayers(seed), len(config.concentration)
         image = keras.Input(self.event_shape, name="image")
         x = make(layers.Dense, config.hidden, activation="selu", name="hidden")(layers.Flatten()(image))
@@ -95,9 +73,13 @@ class DirichletVae(Network):
         moments = [make(layers.Dense, components, name=name)(x) for name in ("mean", "log_variance")]
         self.encoder = keras.Model(image, moments, name="encoder")
         z = keras.Input((components,), name="z")
-        logits = make(layers.Dense, prod(config.shape), use_bias=False, name="images")(layers.Softmax()(z))
+        logits = make(layers.Dense, prod(self.event_shape), use_bias=False, name="images")(layers.Softmax()(z))
         self.decoder = keras.Model(z, logits, name="decoder")
         self.build()
+
+    def get_config(self) -> dict[str, Any]:
+        """Sizes, seed and the shape of an image."""
+        return {**super().get_config(), "shape": self.event_shape}
 
     def call(self, images: Any) -> Any:
         """Images -> reconstructions of sum 1 from z = mu, same shape."""
@@ -143,16 +125,6 @@ class DirichletVae(Network):
         return ops.softmax(self.moments(images)[0], axis=-1)
 
 
-@dataclass(frozen=True)
-class DirichletSystemConfig:
-    """Published: 200 epochs of batches of 256. On the shipped events the loss has settled after far fewer."""
-
-    model: DirichletConfig = field(default_factory=DirichletConfig)
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(epochs=30, batch_size=256, final_rate=0.05, beta_2=0.99)
-    )
-
-
 class DirichletSystem(KerasSystem):
     """Dirichlet VAE of masks; main score: kl, the loss's own, which grows with the active pixels.
 
@@ -161,6 +133,7 @@ class DirichletSystem(KerasSystem):
 
     name = "dirichlet"
     main_score = reference = "kl"
+    beta_2 = 0.99
 
     def create_model(self) -> DirichletVae:
         """The VAE of the configured sizes."""

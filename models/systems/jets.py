@@ -4,127 +4,45 @@ Beside what models/systems/base.py asks, each gives `side` (pixels a side of its
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.systems._jet_autoencoder import HANDS_ON, SIDES, Architecture, JetAEConfig, JetAutoencoder
+from codae_l1.models.codae.layers import register
+from codae_l1.models.systems._jet_autoencoder import FnsAutoencoder, HandsOnAutoencoder, JetAutoencoder
 from codae_l1.models.systems.base import Batch, KerasSystem, System, qcd_only
-from codae_l1.models.systems.dirichlet import DirichletConfig, DirichletSystem
+from codae_l1.models.systems.dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import JetDirichletConfig, PcaConfig
 from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import in_slices
 
 
-@dataclass(frozen=True)
-class JetTrainingConfig(TrainingConfig):
-    """Of the hands-on: 10 epochs of Adam at a constant rate, batch 32; no decay of weights, jets as they are.
-
-    Unlike there, a gradient longer than clipnorm is cut to it, as for all networks here: the loss is summed over pixels
-    where the hands-on's is their mean. Few are: of one or two steps in the first epochs.
-    """
-
-    epochs: int = 10
-    batch_size: int = 32
-    weight_decay: float = 0.0
-    augment: bool = False
-
-
-@dataclass(frozen=True)
-class JetAESystemConfig:
-    """The hands-on's auto-encoder."""
-
-    model: JetAEConfig = HANDS_ON
-    training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
-
-    def __post_init__(self):
-        _require_architecture("jet_ae", self.model, "hands_on", "fns_ae")
-
-
-@dataclass(frozen=True)
-class FnsConfig(JetAEConfig):
-    """FNS with a quarter of the published 128 filters, a fifteenth of their MACs."""
-
-    architecture: Architecture = "fns"
-    filters: int = 32
-    bottleneck: int = 6
-
-
-@dataclass(frozen=True)
-class FnsSystemConfig:
-    """FNS, trained as jet_ae."""
-
-    model: FnsConfig = field(default_factory=FnsConfig)
-    training: JetTrainingConfig = field(default_factory=JetTrainingConfig)
-
-    def __post_init__(self):
-        _require_architecture("fns_ae", self.model, "fns", "jet_ae")
-
-
-@dataclass(frozen=True)
-class JetDirichletModelConfig(DirichletConfig):
-    """Sizes of arXiv:2104.08291: 40 x 40 pixels, 100 units."""
-
-    shape: tuple[int, ...] = (40, 40)
-    hidden: int = 100
-
-
-@dataclass(frozen=True)
-class JetDirichletTrainingConfig(JetTrainingConfig):
-    """As arXiv:2104.08291, with 30 of its 200 epochs."""
-
-    epochs: int = 30
-    batch_size: int = 100
-    learning_rate: float = 5e-3
-
-
-@dataclass(frozen=True)
-class JetDirichletConfig:
-    """Dirichlet VAE of jet images; shape = [16, 16] takes the coarse ones."""
-
-    model: JetDirichletModelConfig = field(default_factory=JetDirichletModelConfig)
-    training: JetDirichletTrainingConfig = field(default_factory=JetDirichletTrainingConfig)
-
-    def __post_init__(self):
-        if self.model.shape not in ((16, 16), (40, 40)):
-            raise InputError(
-                f"jet_dirichlet.model.shape = {list(self.model.shape)}", "[16, 16] or [40, 40]", "choose one of them"
-            )
-
-
-@dataclass(frozen=True)
-class PcaConfig:
-    """components: k. side: pixels a side of its images, 16 or 40."""
-
-    components: int = 2
-    side: int = 16
-
-    def __post_init__(self):
-        if self.components < 0 or self.side not in SIDES.values():
-            raise InputError(
-                f"pca of {self.components} components, side {self.side}", "0 or more, 16 or 40", "correct them"
-            )
-
-
 class JetAESystem(KerasSystem):
-    """Jet-image auto-encoder; score: mse, the squared error summed over pixels."""
+    """Jet-image auto-encoder; score: mse, the squared error summed over pixels.
+
+    Trained as the hands-on, jets as they are and no decay of weights. Unlike there, a gradient longer than clipnorm is
+    cut to it, as for all networks here: the loss is summed over pixels where the hands-on's is their mean. Few are: of
+    one or two steps in the first epochs.
+    """
 
     name = "jet_ae"
     inputs = "jets"
     main_score = "mse"
+    weight_decay = 0.0
+    augment = False
+    network: ClassVar[type[JetAutoencoder]] = HandsOnAutoencoder
 
     @property
     def side(self) -> int:
         """Pixels a side of its images."""
-        return self.config.model.side
+        return self.network.side
 
     def create_model(self) -> Any:
         """The auto-encoder."""
-        return JetAutoencoder(self.config.model, self.seed)
+        return self.network(self.config.model, self.seed)
 
     def network_inputs(self, images: np.ndarray) -> np.ndarray:
         """The images themselves, (N, side, side, 1)."""
@@ -144,9 +62,17 @@ class JetAESystem(KerasSystem):
 
 
 class FnsSystem(JetAESystem):
-    """FNS auto-encoder of 40 x 40 images; score: mse."""
+    """FNS auto-encoder of 40 x 40 images, with a quarter of the published 128 filters; score: mse."""
 
     name = "fns_ae"
+    network = FnsAutoencoder
+
+
+@register
+class JetDirichletVae(DirichletVae):
+    """The Dirichlet VAE with the config of jets."""
+
+    config_class = JetDirichletConfig
 
 
 class JetDirichletSystem(DirichletSystem):
@@ -155,11 +81,17 @@ class JetDirichletSystem(DirichletSystem):
     name = "jet_dirichlet"
     inputs = "jets"
     main_score = "mixture"
+    weight_decay = 0.0
+    augment = False
 
     @property
     def side(self) -> int:
         """Pixels a side of its images."""
-        return self.config.model.shape[0]
+        return self.config.model.side
+
+    def create_model(self) -> DirichletVae:
+        """The VAE of the configured sizes."""
+        return JetDirichletVae(self.config.model, self.seed, (self.side, self.side, 1))
 
     def network_inputs(self, images: np.ndarray) -> np.ndarray:
         """The images themselves, (N, side, side, 1)."""
@@ -241,16 +173,6 @@ class PcaSystem(System):
     def predict_function(self, images: np.ndarray) -> tuple[Callable, list[np.ndarray]] | None:
         """None: there is no network."""
         return None
-
-
-def _require_architecture(system: str, config: JetAEConfig, expected: Architecture, other: str) -> None:
-    """InputError where a system's table asks for the network of the other system."""
-    if config.architecture != expected:
-        raise InputError(
-            f"{system}.model.architecture = {config.architecture!r}",
-            f"{expected!r}",
-            f"remove the key, or take the system {other}",
-        )
 
 
 def squared_error(images: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:

@@ -28,14 +28,13 @@ from codae_l1.models.systems.array import ArraySystem
 from codae_l1.models.systems.base import Batch, qcd_only
 from codae_l1.models.systems.density import (
     Density,
-    IsolationConfig,
-    MixtureConfig,
     Norm,
     fit_isolation,
     fit_mahalanobis,
     fit_mixture,
     load_density,
 )
+from codae_l1.models.systems.registry import IsolationConfig, MixtureConfig
 from codae_l1.models.training.loop import Progress
 
 LATENTS = ("z_m", "z_r")

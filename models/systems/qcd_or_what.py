@@ -12,59 +12,37 @@ hundred active, it is driven to p = 0, where its gradient vanishes (docs/trainin
 Scores: mse, sum (x - p)^2; bce; z_norm, the length of z.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import register
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import QcdOrWhatConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # Rows and columns of the map that the decoder begins with; twice doubled, it covers the image.
 _SMALL_MAP = (20, 20)
-
-
-@dataclass(frozen=True)
-class QcdOrWhatConfig:
-    """filters: of the first convolution and of all others. units: of the dense layers, twice. bottleneck: size of z.
-
-    output_bias: of the last convolution, below zero since few pixels are active (the CoDAE's).
-    """
-
-    filters: tuple[int, ...] = (10, 5)
-    units: tuple[int, ...] = (400, 100)
-    bottleneck: int = 32
-    output_bias: float = -1.0
-
-    def __post_init__(self):
-        sizes = (*self.filters, *self.units, self.bottleneck)
-        if (len(self.filters), len(self.units)) != (2, 2) or min(sizes) < 1 or self.units[0] % 400:
-            raise InputError(
-                f"QCD-or-What of filters {list(self.filters)}, units {list(self.units)}, bottleneck {self.bottleneck}",
-                "two filters, two units (the first a multiple of 20 x 20), all at least one",
-                "correct them",
-            )
+# Bias of the last convolution, below zero since few pixels are active (the CoDAE's).
+_OUTPUT_BIAS = -1.0
 
 
 @register
 class QcdOrWhat(Network):
     """QCD-or-What AE with parts encoder and decoder; called on masks (N, 72, 58, 1) it gives probabilities.
 
-    >>> QcdOrWhat().count_params()
+    >>> QcdOrWhat(QcdOrWhatConfig()).count_params()
     594003
     """
 
     config_class = QcdOrWhatConfig
 
-    def __init__(self, config: QcdOrWhatConfig = QcdOrWhatConfig(), seed: int = 0, **kwargs: Any):
+    def __init__(self, config: QcdOrWhatConfig, seed: int = 0, **kwargs: Any):
         super().__init__(config, seed, MASK_SHAPE, **kwargs)
         make = SeededLayers(seed)
         self.encoder, self.decoder = _encoder(config, make), _decoder(config, make)
@@ -107,23 +85,13 @@ def _decoder(config: QcdOrWhatConfig, make: SeededLayers) -> keras.Model:
         x = _convolution(make(layers.Conv2DTranspose, filters, 3, strides=2, padding="same"), x)
         x = _convolution(make(layers.Conv2D, filters, 3, padding="same"), x)
     x = layers.CenterCrop(*MASK_SHAPE[:2], name="crop")(x)
-    bias = keras.initializers.Constant(config.output_bias)
+    bias = keras.initializers.Constant(_OUTPUT_BIAS)
     return keras.Model(z, make(layers.Conv2D, 1, 1, bias_initializer=bias, name="logits")(x), name="decoder")
 
 
 def _convolution(layer: Any, x: Any) -> Any:
     """The layer, then a PReLU with one slope a channel."""
     return keras.layers.PReLU(shared_axes=[1, 2])(layer(x))
-
-
-@dataclass(frozen=True)
-class QcdOrWhatSystemConfig:
-    """Sizes and training."""
-
-    model: QcdOrWhatConfig = field(default_factory=QcdOrWhatConfig)
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(epochs=6, batch_size=32, learning_rate=4e-3, final_rate=0.05)
-    )
 
 
 class QcdOrWhatSystem(KerasSystem):

@@ -10,7 +10,6 @@ Both learn from QCD alone. Errors of reconstruction count as defined: higher = m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.layers import register
@@ -26,7 +24,7 @@ from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.array import ArraySystem
 from codae_l1.models.systems.base import Batch, KerasSystem, qcd_only
 from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import PcaEventsConfig, RawAEConfig, RawAESystemConfig
 from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
@@ -38,19 +36,6 @@ LEAST_SCALE = 0.1
 def pooled_counts(images: np.ndarray) -> np.ndarray:
     """Images (N, 72, 58, 3) GeV -> active pixels of each cell, (N, 18, 15, 1) float32."""
     return active_counts_float(track_mask(images))
-
-
-@dataclass(frozen=True)
-class PcaEventsConfig:
-    """components: k, as in the pilot on jets."""
-
-    components: int = 6
-
-    def __post_init__(self):
-        if not 0 <= self.components <= SHAPE[0] * SHAPE[1]:
-            raise InputError(
-                f"systems.pca_events.components = {self.components}", f"0 to {SHAPE[0] * SHAPE[1]}", "correct it"
-            )
 
 
 class PcaEventsSystem(ArraySystem):
@@ -100,49 +85,17 @@ class PcaEventsSystem(ArraySystem):
         return 2 * self.config.components * SHAPE[0] * SHAPE[1]
 
 
-@dataclass(frozen=True)
-class RawAEConfig:
-    """units: of the encoder's layers, mirrored in the decoder. bottleneck: size of z."""
-
-    units: tuple[int, ...] = (64, 32)
-    bottleneck: int = 6
-
-    def __post_init__(self):
-        if min((*self.units, self.bottleneck)) < 1:
-            raise InputError(
-                f"raw_ae of units {list(self.units)}, bottleneck {self.bottleneck}", "numbers >= 1", "correct them"
-            )
-
-
-@dataclass(frozen=True)
-class RawAETrainingConfig(TrainingConfig):
-    """Counts as they are: they have no 72 rows to roll."""
-
-    epochs: int = 20
-    learning_rate: float = 4e-3
-    final_rate: float = 0.05
-    augment: bool = False
-
-
-@dataclass(frozen=True)
-class RawAESystemConfig:
-    """Sizes and training."""
-
-    model: RawAEConfig = RawAEConfig()
-    training: RawAETrainingConfig = RawAETrainingConfig()
-
-
 @register
 class RawAutoencoder(Network):
     """Dense auto-encoder of standardised counts; called on counts (N, 18, 15, 1) it gives h' of the same shape.
 
-    >>> RawAutoencoder().count_params()  # 540 of them m and s, which training does not move
+    >>> RawAutoencoder(RawAEConfig()).count_params()  # 540 of them m and s, which training does not move
     40048
     """
 
     config_class = RawAEConfig
 
-    def __init__(self, config: RawAEConfig = RawAEConfig(), seed: int = 0, **kwargs: Any):
+    def __init__(self, config: RawAEConfig, seed: int = 0, **kwargs: Any):
         super().__init__(config, seed, SHAPE, **kwargs)
         self.network = _network(config, SeededLayers(seed))
         self.mean = self.add_weight(name="mean", shape=SHAPE, initializer="zeros", trainable=False)
@@ -184,6 +137,8 @@ class RawAESystem(KerasSystem):
 
     name = "raw_ae"
     main_score = "mse"
+    # Counts have no 72 rows to roll.
+    augment = False
 
     def __init__(self, config: RawAESystemConfig | None = None, seed: int = 0):
         super().__init__(config or RawAESystemConfig(), seed)

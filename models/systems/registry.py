@@ -1,94 +1,324 @@
-"""The registry: every system that is trained and compared on the same events, by its name.
+"""The registry: every system that is trained and compared on the same events, one line each, and their configs.
 
-A system is a class (models/systems/base.py says what it has), its config one field of SystemsConfig, the table
-`[systems.<name>]` of a run's TOML. `scripts/train.py --model NAME` trains one, `scripts/compare.py` compares them.
+A system is a class (models/systems/base.py says what it has) and one line of SystemsConfig: its name, where the class
+is, and the defaults of its table `[systems.<name>]`. `scripts/train.py --model NAME` trains one, `scripts/compare.py`
+compares them. Nothing here imports TensorFlow: a class is imported when it is asked for.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+# ruff: noqa: RUF009 (`_system` is dataclasses.field)
+
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.systems.array import BoostedTreesSystem, ObservablesSystem
-from codae_l1.models.systems.base import System
-from codae_l1.models.systems.boosted_trees import BoostedTreesConfig
-from codae_l1.models.systems.cct import CctSystem, CctSystemConfig, CctThreeClassSystem, CctThreeClassSystemConfig
-from codae_l1.models.systems.codae import CodaeSystem, CodvaeSystem
-from codae_l1.models.systems.density import IsolationConfig, MixtureConfig
-from codae_l1.models.systems.dirichlet import DirichletSystem, DirichletSystemConfig
-from codae_l1.models.systems.jets import (
-    FnsSystem,
-    FnsSystemConfig,
-    JetAESystem,
-    JetAESystemConfig,
-    JetDirichletConfig,
-    JetDirichletSystem,
-    PcaConfig,
-    PcaSystem,
-)
-from codae_l1.models.systems.latent import (
-    IsolationSystem,
-    LatentNormSystem,
-    MahalanobisSystem,
-    MixtureSystem,
-    UntrainedSystem,
-)
-from codae_l1.models.systems.qcd_or_what import QcdOrWhatSystem, QcdOrWhatSystemConfig
-from codae_l1.models.systems.raw_ae import PcaEventsConfig, PcaEventsSystem, RawAESystem, RawAESystemConfig
+from codae_l1.data.pooling import PoolingConfig
 
-_CLASSES: tuple[type[System], ...] = (
-    CodaeSystem,
-    CodvaeSystem,
-    DirichletSystem,
-    QcdOrWhatSystem,
-    RawAESystem,
-    CctSystem,
-    CctThreeClassSystem,
-    ObservablesSystem,
-    PcaEventsSystem,
-    BoostedTreesSystem,
-    LatentNormSystem,
-    MahalanobisSystem,
-    MixtureSystem,
-    IsolationSystem,
-    UntrainedSystem,
-    JetAESystem,
-    FnsSystem,
-    PcaSystem,
-    JetDirichletSystem,
-)
-# Name -> class, in the order of the tables.
-SYSTEMS: dict[str, type[System]] = {cls.name: cls for cls in _CLASSES}
+if TYPE_CHECKING:
+    from codae_l1.models.systems.base import System
+
+# Pixels per side of the jet images that there are.
+JET_SIDES = (16, 40)
+
+
+def _require_sizes(what: str, **sizes: int) -> None:
+    """InputError unless all sizes are at least one."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{what}'s {name} = {value}", "a number >= 1", f"raise {name}")
+
+
+@dataclass(frozen=True)
+class SystemTraining:
+    """epochs of batches of `batch_size` events; learning_rate falls by a half cosine to final_rate times its value.
+
+    The optimizer is AdamW; what it has beside these is fixed by each system's class.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    final_rate: float = 0.05
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            self._require(name, getattr(self, name) >= 1, "a number >= 1")
+        for name in ("learning_rate", "final_rate"):
+            self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise InputError(f"training.{name} = {getattr(self, name)}", expected, f"correct {name}")
+
+
+@dataclass(frozen=True)
+class DirichletConfig:
+    """hidden: units. concentration: a of the prior, one entry per component (R of them). latent_weight: of the latent
+    KL in the loss."""
+
+    hidden: int = 512
+    concentration: tuple[float, ...] = (1.0, 0.25, 0.1)
+    latent_weight: float = 0.1
+
+    def __post_init__(self):
+        _require_sizes("Dirichlet VAE", hidden=self.hidden)
+        if len(self.concentration) < 2 or not all(0 < a < float("inf") for a in self.concentration):
+            raise InputError(
+                f"Dirichlet VAE's concentration = {list(self.concentration)}",
+                "two or more finite numbers above zero",
+                "correct it",
+            )
+        if not 0 <= self.latent_weight < float("inf"):
+            raise InputError(f"latent_weight = {self.latent_weight}", "a finite number >= 0", "correct it")
+
+
+@dataclass(frozen=True)
+class DirichletSystemConfig:
+    """Published: 200 epochs of batches of 256. On the shipped events the loss has settled after far fewer."""
+
+    model: DirichletConfig = DirichletConfig()
+    training: SystemTraining = SystemTraining(30, 256, 1e-3)
+
+
+@dataclass(frozen=True)
+class QcdOrWhatConfig:
+    """filters: of the first convolution and of all others. units: of the dense layers, twice. bottleneck: size of z."""
+
+    filters: tuple[int, ...] = (10, 5)
+    units: tuple[int, ...] = (400, 100)
+    bottleneck: int = 32
+
+    def __post_init__(self):
+        sizes = (*self.filters, *self.units, self.bottleneck)
+        if (len(self.filters), len(self.units)) != (2, 2) or min(sizes) < 1 or self.units[0] % 400:
+            raise InputError(
+                f"QCD-or-What of filters {list(self.filters)}, units {list(self.units)}, bottleneck {self.bottleneck}",
+                "two filters, two units (the first a multiple of 20 x 20), all at least one",
+                "correct them",
+            )
+
+
+@dataclass(frozen=True)
+class QcdOrWhatSystemConfig:
+    """Sizes and training."""
+
+    model: QcdOrWhatConfig = QcdOrWhatConfig()
+    training: SystemTraining = SystemTraining(6)
+
+
+@dataclass(frozen=True)
+class RawAEConfig:
+    """units: of the encoder's layers, mirrored in the decoder. bottleneck: size of z."""
+
+    units: tuple[int, ...] = (64, 32)
+    bottleneck: int = 6
+
+    def __post_init__(self):
+        if min((*self.units, self.bottleneck)) < 1:
+            raise InputError(
+                f"raw_ae of units {list(self.units)}, bottleneck {self.bottleneck}", "numbers >= 1", "correct them"
+            )
+
+
+@dataclass(frozen=True)
+class RawAESystemConfig:
+    """Sizes and training."""
+
+    model: RawAEConfig = RawAEConfig()
+    training: SystemTraining = SystemTraining(20, 128)
+
+
+@dataclass(frozen=True)
+class CctConfig:
+    """filters: of the convolutions, the last is the width of a token. layers, heads, key: of the attention.
+
+    mlp: units, the last as wide as a token. The defaults are for two cores; models/systems/cct.py has the published
+    sizes.
+    """
+
+    filters: tuple[int, ...] = (16, 32, 64)
+    layers: int = 2
+    heads: int = 2
+    key: int = 32
+    mlp: tuple[int, ...] = (64, 64)
+
+    def __post_init__(self):
+        sizes = (*self.filters, self.layers, self.heads, self.key, *self.mlp)
+        if not self.filters or not self.mlp or min(sizes) < 1 or self.mlp[-1] != self.filters[-1]:
+            raise InputError(
+                f"CCT of filters {list(self.filters)}, {self.layers} layers, {self.heads} heads, key {self.key}, mlp "
+                f"{list(self.mlp)}",
+                "numbers >= 1, the last of mlp as wide as the last of filters",
+                "correct them",
+            )
+
+
+@dataclass(frozen=True)
+class CctSystemConfig:
+    """Sizes and training; published: 30 epochs."""
+
+    model: CctConfig = CctConfig()
+    training: SystemTraining = SystemTraining(20, learning_rate=2e-3)
+
+
+@dataclass(frozen=True)
+class PcaEventsConfig:
+    """components: k."""
+
+    components: int = 6
+
+    def __post_init__(self):
+        rows, columns, _ = PoolingConfig().shape
+        if not 0 <= self.components <= rows * columns:
+            raise InputError(
+                f"systems.pca_events.components = {self.components}", f"0 to {rows * columns}", "correct it"
+            )
+
+
+@dataclass(frozen=True)
+class BoostedTreesConfig:
+    """trees: at most; the number with the lowest log loss on the events kept apart is taken. leaves: per tree.
+
+    leaf_events: at least, in a leaf. learning_rate: shrinkage of each tree.
+    """
+
+    trees: int = 300
+    leaves: int = 8
+    leaf_events: int = 20
+    learning_rate: float = 0.05
+
+    def __post_init__(self):
+        if min(self.trees, self.leaf_events) < 1 or self.leaves < 2 or not 0 < self.learning_rate <= 1:
+            raise InputError(
+                f"systems.bdt = {self}",
+                "trees and leaf_events >= 1, leaves >= 2, learning_rate in (0, 1]",
+                "correct it",
+            )
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """components: Gaussians of the mixture."""
+
+    components: int = 5
+
+    def __post_init__(self):
+        if self.components < 1:
+            raise InputError(f"systems.gaussian_mixture.components = {self.components}", "a number >= 1", "raise it")
+
+
+@dataclass(frozen=True)
+class IsolationConfig:
+    """trees, and the events that each grows from (Liu, Ting and Zhou, ICDM 2008: 100 and 256)."""
+
+    trees: int = 100
+    tree_events: int = 256
+
+    def __post_init__(self):
+        if self.trees < 1 or self.tree_events < 2:
+            raise InputError(f"systems.isolation_forest = {self}", "trees >= 1, tree_events >= 2", "correct it")
+
+
+@dataclass(frozen=True)
+class JetAEConfig:
+    """filters: channels of every convolution. bottleneck: size of z. The defaults are those of the hands-on."""
+
+    filters: int = 128
+    bottleneck: int = 2
+
+    def __post_init__(self):
+        _require_sizes("jet auto-encoder", filters=self.filters, bottleneck=self.bottleneck)
+
+
+@dataclass(frozen=True)
+class JetAESystemConfig:
+    """The hands-on's auto-encoder and its training: 10 epochs of Adam at a constant rate, batch 32."""
+
+    model: JetAEConfig = JetAEConfig()
+    training: SystemTraining = SystemTraining(10, 32, 1e-3, 1.0)
+
+
+@dataclass(frozen=True)
+class JetDirichletConfig(DirichletConfig):
+    """Sizes of arXiv:2104.08291: 40 x 40 pixels, 100 units; side = 16 takes the coarse images."""
+
+    hidden: int = 100
+    side: int = 40
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.side not in JET_SIDES:
+            raise InputError(f"jet_dirichlet.model.side = {self.side}", "16 or 40", "choose one of them")
+
+
+@dataclass(frozen=True)
+class JetDirichletSystemConfig:
+    """As arXiv:2104.08291, with 30 of its 200 epochs."""
+
+    model: JetDirichletConfig = JetDirichletConfig()
+    training: SystemTraining = SystemTraining(30, 100, 5e-3, 1.0)
+
+
+@dataclass(frozen=True)
+class PcaConfig:
+    """components: k. side: pixels per side of its images, 16 or 40."""
+
+    components: int = 2
+    side: int = 16
+
+    def __post_init__(self):
+        if self.components < 0 or self.side not in JET_SIDES:
+            raise InputError(
+                f"pca of {self.components} components, side {self.side}", "0 or more, 16 or 40", "correct them"
+            )
+
+
+def _system(path: str, config: Any = None) -> Any:
+    """A line of SystemsConfig. path: "module.Class" in models/systems. config: defaults of its table, if it has one."""
+    return field(default=config, init=config is not None, metadata={"class": path})
 
 
 @dataclass(frozen=True)
 class SystemsConfig:
-    """One field, and so one table `[systems.<name>]`, a system.
+    """All systems in the order of the tables of results; a field with a config is a table `[systems.<name>]`.
 
-    codae, codvae and untrained have none: they take the run's `[model]` and `[training]` (models/systems/codae.py).
+    codae, codvae and untrained have none: they take the run's `[model]` and `[training]`.
     """
 
-    dirichlet: DirichletSystemConfig = field(default_factory=DirichletSystemConfig)
-    qcd_or_what: QcdOrWhatSystemConfig = field(default_factory=QcdOrWhatSystemConfig)
-    raw_ae: RawAESystemConfig = field(default_factory=RawAESystemConfig)
-    cct: CctSystemConfig = field(default_factory=CctSystemConfig)
-    cct_three_class: CctThreeClassSystemConfig = field(default_factory=CctThreeClassSystemConfig)
-    pca_events: PcaEventsConfig = field(default_factory=PcaEventsConfig)
-    bdt: BoostedTreesConfig = field(default_factory=BoostedTreesConfig)
-    gaussian_mixture: MixtureConfig = field(default_factory=MixtureConfig)
-    isolation_forest: IsolationConfig = field(default_factory=IsolationConfig)
-    jet_ae: JetAESystemConfig = field(default_factory=JetAESystemConfig)
-    fns_ae: FnsSystemConfig = field(default_factory=FnsSystemConfig)
-    pca: PcaConfig = field(default_factory=PcaConfig)
-    jet_dirichlet: JetDirichletConfig = field(default_factory=JetDirichletConfig)
+    codae: None = _system("codae.CodaeSystem")
+    codvae: None = _system("codae.CodvaeSystem")
+    dirichlet: DirichletSystemConfig = _system("dirichlet.DirichletSystem", DirichletSystemConfig())
+    qcd_or_what: QcdOrWhatSystemConfig = _system("qcd_or_what.QcdOrWhatSystem", QcdOrWhatSystemConfig())
+    raw_ae: RawAESystemConfig = _system("raw_ae.RawAESystem", RawAESystemConfig())
+    cct: CctSystemConfig = _system("cct.CctSystem", CctSystemConfig())
+    cct_three_class: CctSystemConfig = _system("cct.CctThreeClassSystem", CctSystemConfig())
+    observables: None = _system("array.ObservablesSystem")
+    pca_events: PcaEventsConfig = _system("raw_ae.PcaEventsSystem", PcaEventsConfig())
+    bdt: BoostedTreesConfig = _system("array.BoostedTreesSystem", BoostedTreesConfig())
+    latent_norm: None = _system("latent.LatentNormSystem")
+    mahalanobis: None = _system("latent.MahalanobisSystem")
+    gaussian_mixture: MixtureConfig = _system("latent.MixtureSystem", MixtureConfig())
+    isolation_forest: IsolationConfig = _system("latent.IsolationSystem", IsolationConfig())
+    untrained: None = _system("latent.UntrainedSystem")
+    jet_ae: JetAESystemConfig = _system("jets.JetAESystem", JetAESystemConfig())
+    fns_ae: JetAESystemConfig = _system("jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
+    pca: PcaConfig = _system("jets.PcaSystem", PcaConfig())
+    jet_dirichlet: JetDirichletSystemConfig = _system("jets.JetDirichletSystem", JetDirichletSystemConfig())
 
 
-def create_system(name: str, config: Any, seed: int = 0) -> System:
+# Names of all systems, in the order of the tables.
+SYSTEMS = tuple(f.name for f in fields(SystemsConfig))
+
+
+def create_system(name: str, config: Any, seed: int = 0) -> "System":
     """An untrained system; config: its own dataclass."""
     return system_class(name)(config, seed)
 
 
-def system_class(name: str) -> type[System]:
+def system_class(name: str) -> "type[System]":
     """The class of a name; InputError lists the names where there is none."""
     if name not in SYSTEMS:
         raise InputError(f"model {name!r}", f"one of {', '.join(SYSTEMS)}", "choose one of them")
-    return SYSTEMS[name]
+    path = next(f.metadata["class"] for f in fields(SystemsConfig) if f.name == name)
+    module, cls = path.split(".")
+    return getattr(import_module(f"codae_l1.models.systems.{module}"), cls)

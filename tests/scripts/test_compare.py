@@ -16,9 +16,8 @@ from codae_l1.data.events import EventImages
 from codae_l1.data.formats.event_file import write_events
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.evaluation.roc import auc, fpr_at_tpr, tpr_at_fpr
-from codae_l1.models.systems.boosted_trees import BoostedTreesConfig
 from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.systems.registry import SystemsConfig, create_system
+from codae_l1.models.systems.registry import BoostedTreesConfig, SystemsConfig, create_system
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.scripts import compare, make_data, train
 from codae_l1.scripts.reports import comparison_figures

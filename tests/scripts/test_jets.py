@@ -267,7 +267,7 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
     ("arguments", "words"),
     [
         (("--jets", "none.h5"), "none.h5 is not a file; expected an HDF5 file of the top-tagging layout"),
-        (("--jets", __file__), "test_scripts_jets.py is truncated or not HDF5 .*; expected the top-tagging reference"),
+        (("--jets", __file__), "test_jets.py is truncated or not HDF5 .*; expected the top-tagging reference"),
         (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
         (("--most", "0"), "--most 0; expected a number >= 1"),
         (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),

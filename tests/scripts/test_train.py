@@ -16,10 +16,14 @@ from codae_l1.data.formats.event_file import write_events
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
-from codae_l1.models.systems.dirichlet import DirichletConfig, DirichletSystemConfig
-from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig
+from codae_l1.models.systems.registry import (
+    DirichletConfig,
+    DirichletSystemConfig,
+    SystemsConfig,
+    SystemTraining,
+    system_class,
+)
 from codae_l1.models.training import loop as training
-from codae_l1.models.training.config import TrainingConfig
 from codae_l1.scripts import train
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run import events as dataset
@@ -40,7 +44,7 @@ def config(tmp_path_factory):
     signal, blocks = np.repeat(["qcd", "h300"], [240, 10]), np.repeat([0, 13, 15, 16], [60, 60, 60, 70])
     tracks = (images[..., 0] > 0).sum((1, 2)).astype(np.int32)
     write_events(folder / "events.h5", EventImages(images, signal, tracks, np.ones(250), blocks.astype(np.int32)))
-    dirichlet = DirichletSystemConfig(DirichletConfig(hidden=4), TrainingConfig(epochs=2, batch_size=32))
+    dirichlet = DirichletSystemConfig(DirichletConfig(hidden=4), SystemTraining(2, 32, 1e-3))
     config = RunConfig(3, DataConfig(str(folder / "events.h5")), TINY, systems=SystemsConfig(dirichlet=dirichlet))
     write_json(folder / "tiny.json", dump(config))
     return folder / "tiny.json"
@@ -143,7 +147,7 @@ def test_supervised_training_keeps_every_fifth_event_of_each_process_apart(confi
         return EventImages(images.astype("float32"), signal, *columns)
 
     monkeypatch.setattr(dataset, "read_split", read)
-    learnt, apart = train.system_events(run, SYSTEMS["cct"])
+    learnt, apart = train.system_events(run, system_class("cct"))
     assert asked == [("validation", False)]
     assert apart.images[:, 0, 0, 0].tolist() == [4, 9, 14, 19]
     assert apart.label.tolist() == ["qcd", "qcd", "h125", "svj2100"]

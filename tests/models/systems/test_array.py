@@ -8,8 +8,8 @@ from codae_l1.data.calorimeter import PHI_STEP, eta_edges
 from codae_l1.models.systems._observables import OBSERVABLES, TREE_INPUTS, missing_energy, observables, tree_inputs
 from codae_l1.models.systems.array import BoostedTreesSystem, ObservablesSystem
 from codae_l1.models.systems.base import Batch
-from codae_l1.models.systems.boosted_trees import BoostedTreesConfig, Forest, grow, log_losses
-from codae_l1.models.systems.registry import SystemsConfig, create_system, system_class
+from codae_l1.models.systems.boosted_trees import Forest, grow, log_losses
+from codae_l1.models.systems.registry import BoostedTreesConfig, SystemsConfig, create_system, system_class
 
 RNG = np.random.default_rng(0)
 CONFIG = BoostedTreesConfig(trees=20, leaf_events=5)

@@ -11,7 +11,7 @@ from codae_l1.models.systems import density as dens
 from codae_l1.models.systems.base import Batch
 from codae_l1.models.systems.codae import FullModelConfig
 from codae_l1.models.systems.latent import encode
-from codae_l1.models.systems.registry import create_system
+from codae_l1.models.systems.registry import IsolationConfig, MixtureConfig, create_system
 from codae_l1.models.training.config import COMPACT_TRAINING
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
@@ -25,8 +25,8 @@ QCD = Batch(IMAGES, np.repeat("qcd", 40))
 CONFIGS = {
     "latent_norm": None,
     "mahalanobis": None,
-    "gaussian_mixture": dens.MixtureConfig(2),
-    "isolation_forest": dens.IsolationConfig(5, 16),
+    "gaussian_mixture": MixtureConfig(2),
+    "isolation_forest": IsolationConfig(5, 16),
     "untrained": FullModelConfig(TINY, COMPACT_TRAINING),
 }
 
@@ -89,7 +89,7 @@ def test_what_a_density_refuses():
     with pytest.raises(InputError, match=r"latents of shape \(1, 3\)"):
         dens.fit_mahalanobis(Z[:1])
     with pytest.raises(InputError, match=r"gaussian_mixture\.components = 0"):
-        dens.MixtureConfig(0)
+        MixtureConfig(0)
 
 
 def test_latents_are_those_of_the_encoders():

@@ -3,42 +3,33 @@
 import numpy as np
 import pytest
 
-from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.jet_images import read_jets
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.parallel import Work
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.evaluation.roc import auc
-from codae_l1.models.systems._jet_autoencoder import FNS, HANDS_ON, JetAEConfig, JetAutoencoder
+from codae_l1.models.systems._jet_autoencoder import FNS, HANDS_ON, FnsAutoencoder, HandsOnAutoencoder
 from codae_l1.models.systems.base import Batch
-from codae_l1.models.systems.jets import (
-    FnsConfig,
-    FnsSystem,
-    FnsSystemConfig,
-    JetAESystem,
+from codae_l1.models.systems.jets import FnsSystem, JetAESystem, JetDirichletSystem, PcaSystem, squared_error
+from codae_l1.models.systems.pca import PrincipalComponents
+from codae_l1.models.systems.registry import (
+    JetAEConfig,
     JetAESystemConfig,
     JetDirichletConfig,
-    JetDirichletModelConfig,
-    JetDirichletSystem,
-    JetDirichletTrainingConfig,
-    JetTrainingConfig,
+    JetDirichletSystemConfig,
     PcaConfig,
-    PcaSystem,
-    squared_error,
+    SystemTraining,
 )
-from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.systems.registry import SystemsConfig
-from codae_l1.models.training.config import TrainingConfig
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
-BRIEF = JetTrainingConfig(epochs=2, batch_size=8)
-BRIEF_VAE = JetDirichletTrainingConfig(epochs=2, batch_size=8)
+BRIEF = SystemTraining(2, 8, 1e-3, 1.0)
+BRIEF_VAE = SystemTraining(2, 8, 5e-3, 1.0)
 SYSTEMS = {
-    "jet_ae": (JetAESystem, JetAESystemConfig(JetAEConfig("hands_on", 3), BRIEF)),
-    "fns_ae": (FnsSystem, FnsSystemConfig(FnsConfig(filters=2), BRIEF)),
-    "jet_dirichlet": (JetDirichletSystem, JetDirichletConfig(JetDirichletModelConfig((16, 16), 5), BRIEF_VAE)),
+    "jet_ae": (JetAESystem, JetAESystemConfig(JetAEConfig(3), BRIEF)),
+    "fns_ae": (FnsSystem, JetAESystemConfig(JetAEConfig(2, 6), BRIEF)),
+    "jet_dirichlet": (JetDirichletSystem, JetDirichletSystemConfig(JetDirichletConfig(5, side=16), BRIEF_VAE)),
     "pca": (PcaSystem, PcaConfig(3)),
 }
 
@@ -63,10 +54,10 @@ def qcd(images):
 
 
 def test_sizes_of_the_published_networks():
-    assert JetAutoencoder(HANDS_ON).count_params() == 307_843
+    assert HandsOnAutoencoder(HANDS_ON).count_params() == 307_843
     # Convolutions 1280 + 4 x 147,584 + 1153; dense 12800 -> 32 -> 6 -> 32 -> 12800.
     dense = 12800 * 32 + 32 + 32 * 6 + 6 + 6 * 32 + 32 + 32 * 12800 + 12800
-    model = JetAutoencoder(FNS)
+    model = FnsAutoencoder(FNS)
     assert model.count_params() == 1280 + 4 * 147_584 + 1153 + dense == 1_425_223
     assert model.encoder.output_shape == (None, 6)
     # 40 x 40 and 20 x 20 and 10 x 10 pixels.
@@ -75,10 +66,10 @@ def test_sizes_of_the_published_networks():
     assert count_macs(model.decoder) == 6 * 32 + 32 * 12800 + (100 + 400) * 9 * 128**2 + 1600 * 9 * 128
 
 
-@pytest.mark.parametrize("config", [JetAEConfig("hands_on", 4), JetAEConfig("fns", 4, 6)])
-def test_reconstructions_are_positive_images_of_sum_one(config):
-    images = make_images(20, config.side)
-    model = JetAutoencoder(config, seed=3)
+@pytest.mark.parametrize("network", [HandsOnAutoencoder, FnsAutoencoder])
+def test_reconstructions_are_positive_images_of_sum_one(network):
+    images = make_images(20, network.side)
+    model = network(JetAEConfig(4, 6), seed=3)
     output = model(images).numpy()
     assert output.shape == images.shape
     assert output.min() > 0
@@ -88,8 +79,8 @@ def test_reconstructions_are_positive_images_of_sum_one(config):
 
 
 def test_the_seed_decides_the_initial_weights():
-    config = JetAEConfig("hands_on", 4)
-    first, same, other = (JetAutoencoder(config, seed).get_weights() for seed in (1, 1, 2))
+    config = JetAEConfig(4)
+    first, same, other = (HandsOnAutoencoder(config, seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
     kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
     assert kernels
@@ -132,24 +123,10 @@ def test_what_a_system_refuses(system, tmp_path):
 def test_sizes_that_no_image_has_are_refused():
     with pytest.raises(InputError, match="jet auto-encoder's bottleneck = 0; expected a number >= 1"):
         JetAEConfig(bottleneck=0)
-    with pytest.raises(InputError, match=r"jet_dirichlet.model.shape = \[16, 40\]; expected \[16, 16\] or \[40, 40\]"):
-        JetDirichletConfig(JetDirichletModelConfig((16, 40)))
+    with pytest.raises(InputError, match=r"jet_dirichlet.model.side = 20; expected 16 or 40"):
+        JetDirichletConfig(side=20)
     with pytest.raises(InputError, match="pca of 2 components, side 20; expected 0 or more, 16 or 40"):
         PcaConfig(side=20)
-
-
-@pytest.mark.parametrize(("system", "architecture"), [("fns_ae", "hands_on"), ("jet_ae", "fns")])
-def test_a_system_is_not_made_another_network(system, architecture):
-    words = f"{system}.model.architecture = '{architecture}'; expected '.*'; .*remove the key, or take the system "
-    with pytest.raises(InputError, match=words):
-        parse(SystemsConfig, {system: {"model": {"architecture": architecture}}}, "systems")
-
-
-def test_a_table_keeps_the_systems_own_defaults():
-    tables = {"fns_ae": {"model": {"filters": 3}}, "jet_dirichlet": {"training": {"epochs": 2}}}
-    config = parse(SystemsConfig, tables, "systems")
-    assert config.fns_ae.model == FnsConfig("fns", 3, 6)
-    assert dump(config.jet_dirichlet.training) == dump(TrainingConfig(2, 100, 5e-3, weight_decay=0.0, augment=False))
 
 
 def test_pca_is_the_singular_value_decomposition():
@@ -197,8 +174,8 @@ def test_expected_aucs_of_generated_jets(tmp_path):
         scores = [system.scores(images)[system.main_score] for images in (background[340:], tops)]
         return auc(*scores)
 
-    network = JetAESystemConfig(JetAEConfig(filters=32), JetTrainingConfig(20, 8, 3e-3))
-    vae = JetDirichletConfig(JetDirichletModelConfig((16, 16)), JetDirichletTrainingConfig(20, 20, 1e-2))
+    network = JetAESystemConfig(JetAEConfig(filters=32), SystemTraining(20, 8, 3e-3, 1.0))
+    vae = JetDirichletSystemConfig(JetDirichletConfig(side=16), SystemTraining(20, 20, 1e-2, 1.0))
     two, six = (area(PcaSystem(PcaConfig(k))) for k in (2, 6))
     assert 0.7 < two < six < 0.97
     assert two < area(JetAESystem(network, 1)) < 0.97

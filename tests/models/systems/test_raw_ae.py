@@ -6,22 +6,22 @@ import pytest
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems.base import Batch
-from codae_l1.models.systems.raw_ae import (
-    LEAST_SCALE,
+from codae_l1.models.systems.raw_ae import LEAST_SCALE, pooled_counts
+from codae_l1.models.systems.registry import (
     PcaEventsConfig,
     RawAEConfig,
     RawAESystemConfig,
-    RawAETrainingConfig,
-    pooled_counts,
+    SystemsConfig,
+    SystemTraining,
+    create_system,
 )
-from codae_l1.models.systems.registry import SystemsConfig, create_system
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
 
 CONFIGS = {
     "pca_events": PcaEventsConfig(3),
-    "raw_ae": RawAESystemConfig(RawAEConfig((8,), 2), RawAETrainingConfig(epochs=3, batch_size=16)),
+    "raw_ae": RawAESystemConfig(RawAEConfig((8,), 2), SystemTraining(epochs=3, batch_size=16)),
 }
 
 
