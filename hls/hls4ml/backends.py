@@ -14,16 +14,6 @@ from typing import Any
 
 from codae_l1.hls.target.config import OTHER_PARTS, HlsConfig
 
-# Our kind of layer (hls/network/records.py) -> hls4ml's class; a flatten is wiring and needs no code.
-HLS4ML_CLASS = {
-    "conv": "Conv2D",
-    "dense": "Dense",
-    "activation": "Activation",
-    "relu": "Activation",
-    "max_pool": "Pooling2D",
-    "average_pool": "Pooling2D",
-    "add": "Merge",
-}
 # Headers that hls4ml's oneAPI projects include -> what stands in for them.
 _SYCL = "sycl_stand_in.hpp"
 _STAND_INS = {

@@ -7,7 +7,7 @@ or a note (hls4ml would take something else than asked). Each says what to do.
 from dataclasses import dataclass, replace
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.hls4ml.backends import BACKENDS, HLS4ML_CLASS, known_classes
+from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
 from codae_l1.hls.hls4ml.forecast import (
     LARGEST_PRODUCT,
     Product,
@@ -17,6 +17,7 @@ from codae_l1.hls.hls4ml.forecast import (
     project_forecast,
     right_reuse,
 )
+from codae_l1.hls.layers import KINDS, Activation
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import PARTS, part
@@ -94,14 +95,14 @@ def _refused(config: HlsConfig, rows: list[Product]) -> list[Finding]:
 
 def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
     known = known_classes(config.backend)
-    unknown = [layer for layer in network.layers if HLS4ML_CLASS.get(layer.kind, "") not in {"", *known}]
+    unknown = [layer for layer in network.layers if layer.hls4ml_class not in {None, *known}]
     if not unknown:
         return []
-    names = ", ".join(f"{layer.name} ({HLS4ML_CLASS[layer.kind]})" for layer in unknown)
+    names = ", ".join(f"{layer.name} ({layer.hls4ml_class})" for layer in unknown)
     return [
         Finding(
             f"backend {config.backend}, which has no code for {names} and would leave it out",
-            f"layers of {', '.join(sorted(known & set(HLS4ML_CLASS.values())))}",
+            f"layers of {', '.join(sorted(known & {str(cls.hls4ml_class) for cls in KINDS.values()}))}",
             "take another backend, or a network of these",
             True,
         )
@@ -109,7 +110,8 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
 
 
 def _leaky_layers(network: Network, config: HlsConfig) -> list[Finding]:
-    leaky = [layer.name for layer in network.layers if layer.quantizer is not None and layer.quantizer.negative_slope]
+    activations = [layer for layer in network.layers if isinstance(layer, Activation)]
+    leaky = [layer.name for layer in activations if layer.quantizer.negative_slope]
     if not leaky or BACKENDS[config.backend].leaky:
         return []
     others = " or ".join(name for name, row in BACKENDS.items() if row.leaky and not row.needs)

@@ -13,11 +13,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.hls4ml.project import HlsProject, convert_network
-from codae_l1.hls.network.records import Interval, Layer, Network, read_quantizer, weighted
+from codae_l1.hls.layers import Interval, reader
+from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig, IoType
 from codae_l1.hls.target.size import SHARED, Forecast, check_part
 from codae_l1.quantization.encoders.network import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
@@ -89,27 +88,12 @@ def convert_encoder(
 
 
 def read_encoder(encoder: QuantizedEncoder) -> Network:
-    """A twin as records, every output with its interval (hls/network/records.py, which reads chains without padding alone)."""
+    """A twin as records, every output with its interval; `read_network` reads chains without padding alone."""
     intervals, layers = {"mask": Interval(0.0, 1.0, 1.0)}, []
     for layer in encoder.model.layers[1:]:
         sources = layer.input if isinstance(layer.input, list) else [layer.input]
         before = [intervals[source._keras_history.operation.name] for source in sources]
-        record = _record(layer, before)
+        record = reader(layer, branches=True).read(layer, before)
         layers.append(record)
         intervals[layer.name] = record.interval
     return Network("mask", MASK_WORD, tuple(encoder.model.input_shape[1:]), tuple(layers))
-
-
-def _record(layer: Any, before: list[Interval]) -> Layer:
-    kind, shape = type(layer).__name__, tuple(layer.output.shape[1:])
-    if kind in ("QConv2D", "QDense"):
-        return weighted(layer, before[0], "conv" if kind == "QConv2D" else "dense")
-    if kind == "QActivation":
-        quantizer = read_quantizer(layer.activation, layer.name)
-        low, high = quantizer.bounds
-        interval = Interval(low, high, quantizer.word.lsb)
-        return Layer(layer.name, "activation", shape, interval, quantizer=quantizer)
-    if kind == "Add":
-        low, high = (float(np.sum([getattr(i, side) for i in before])) for side in ("low", "high"))
-        return Layer(layer.name, "add", shape, Interval(low, high, min(i.step for i in before)))
-    return Layer(layer.name, "max_pool" if kind == "MaxPooling2D" else "flatten", shape, before[0])

@@ -17,11 +17,10 @@ words deep. io_stream adds a line buffer of shift registers a convolution and on
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
-import numpy as np
-
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.hls4ml.backends import reuse_taken, strategy_taken, valid_reuse
-from codae_l1.hls.network.records import Layer, Network, dyadic_fraction
+from codae_l1.hls.layers import Weighted
+from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
 from codae_l1.hls.target.size import SHARED, Forecast
@@ -84,21 +83,18 @@ class ProjectForecast(Forecast):
 def products(network: Network, config: HlsConfig) -> list[Product]:
     """The matrix products of a network's records, with what hls4ml will take of the configuration."""
     found, shapes = [], [network.input_shape, *(layer.shape for layer in network.layers)]
-    widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+    widths = [network.input_word.width, *(layer.word.width for layer in network.layers)]
     stream = config.io_type == "io_stream"
     for layer, shape, width in zip(network.layers, shapes, widths, strict=False):
-        if layer.kernel is None:
+        if not isinstance(layer, Weighted):
             continue
-        n_in, n_out, pixels = prod(layer.kernel.shape[:-1]), layer.kernel.shape[-1], 1
-        if layer.kind == "conv":
-            pixels = prod(layer.shape[:-1])
+        (n_in, n_out), conv = layer.matrix, layer.pixelwise
+        pixels, seen = (prod(layer.shape[:-1]), prod(shape[:-1])) if conv else (1, 1)
         reuse = reuse_taken(config.backend, config.strategy, n_in, n_out, config.reuse(layer.name))
         at_once = 1 if stream else parallel_taken(pixels, config.parallel_pixels)
-        conv = layer.kind == "conv"
         line = (shape[-2], (layer.kernel.shape[0] - 1) * shape[-1]) if stream and conv else (0, 0)
         strategy = strategy_taken(config.backend, config.strategy)
-        seen = prod(shape[:-1]) if conv else 1
-        bits = width, weight_bits(layer), layer.interval.word.width
+        bits = width, layer.weight_bits, layer.interval.word.width
         found.append(Product(layer.name, n_in, n_out, pixels, seen, at_once, strategy, reuse, *bits, *line, conv))
     return found
 
@@ -128,12 +124,6 @@ def parallel_taken(pixels: int, asked: int) -> int:
     return min(divisors, key=lambda n: (abs(n - (asked or pixels)), n))
 
 
-def weight_bits(layer: Layer) -> int:
-    """Width of the narrowest signed word that holds a layer's weights."""
-    words = np.abs(layer.kernel) * 2.0 ** dyadic_fraction(layer.kernel, f"{layer.name}.kernel")  # type: ignore[arg-type]
-    return int(np.ceil(np.log2(words.max(initial=0) + 1))) + 1
-
-
 def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
     """Predict the cost of the hls4ml project that `config` asks for."""
     rows, stream = products(network, config), config.io_type == "io_stream"
@@ -153,9 +143,9 @@ def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
         lut += row.buffered * row.input_bits * ceil(row.columns / _SHIFT_REGISTER)
     if stream:
         shapes = [network.input_shape, *(layer.shape for layer in network.layers)]
-        widths = [network.input_word.width, *(_width(layer) for layer in network.layers)]
+        widths = [network.input_word.width, *(layer.word.width for layer in network.layers)]
         bram += sum(_blocks(prod(s[:-1]), s[-1] * w) for s, w in list(zip(shapes, widths, strict=True))[1:-1])
-    parameters = sum(layer.kernel.size + layer.kernel.shape[-1] for layer in network.layers if layer.kernel is not None)
+    parameters = sum(layer.parameters for layer in network.layers if isinstance(layer, Weighted))
     multipliers = sum(row.multipliers for row in rows)
     largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
     clocks = (max(cycles), max(cycles) if stream else sum(cycles)) if config.backend in TIMED else (None, None)
@@ -204,7 +194,3 @@ def _cycles(row: Product, stream: bool) -> int:
 def _blocks(depth: int, bits: int) -> int:
     """Half block RAMs of a memory; shallow ones (up to 32 words) become LUTs."""
     return ceil(depth / _BRAM_DEPTH) * ceil(bits / _BRAM_WIDTH) if depth > _SHIFT_REGISTER else 0
-
-
-def _width(layer: Layer) -> int:
-    return layer.quantizer.word.width if layer.quantizer is not None else layer.interval.word.width

@@ -25,6 +25,7 @@ from codae_l1.hls.hls4ml._qactivation import leaky_clip, leaky_word
 from codae_l1.hls.hls4ml.backends import BACKENDS, conversion_arguments
 from codae_l1.hls.hls4ml.check import check_project
 from codae_l1.hls.hls4ml.effective import check_words, differences, layer_rows
+from codae_l1.hls.layers import Activation, Weighted
 from codae_l1.hls.network.records import Network, read_network
 from codae_l1.hls.rtl.build import input_words
 from codae_l1.hls.rtl.verilator import find_compiler
@@ -199,12 +200,11 @@ def _asked_words(network: Network) -> dict[str, str]:
     # The finest grid so far: the records of networks with branches do not say who reads whom.
     finest = network.input_word.fraction
     for layer in network.layers:
-        if layer.kind in ("conv", "dense", "average_pool", "add"):
-            asked[layer.name] = _precision(layer.interval.word)
-        if layer.quantizer is not None:
-            asked[layer.name] = _precision(layer.quantizer.word, layer.quantizer.symmetric)
-            if layer.quantizer.negative_slope:
-                asked[leaky_clip(layer.name)] = _precision(leaky_word(layer.quantizer.word, finest))
+        quantizer = layer.quantizer if isinstance(layer, Activation) else None
+        if layer.own_word:
+            asked[layer.name] = _precision(layer.word, quantizer is not None and quantizer.symmetric)
+        if quantizer is not None and quantizer.negative_slope:
+            asked[leaky_clip(layer.name)] = _precision(leaky_word(quantizer.word, finest))
         finest = max(finest, layer.interval.word.fraction)
     return asked
 
@@ -217,7 +217,7 @@ def _convert_graph(
     from codae_l1.hls.hls4ml._qactivation import register
 
     register()
-    weights = sum(layer.kernel.size for layer in network.layers if layer.kernel is not None)
+    weights = sum(layer.kernel.size for layer in network.layers if isinstance(layer, Weighted))
     embed = config.backend != "Catapult" and weights <= _EMBEDDED_WEIGHTS
     traced = config.io_type in BACKENDS[config.backend].traced
     settings = hls4ml.utils.config_from_keras_model(model, granularity="name", backend=config.backend)
@@ -227,7 +227,7 @@ def _convert_graph(
         if name in asked:
             layer["Precision"]["result"] = asked[name]
     for layer in network.layers:
-        if layer.kernel is None:
+        if not isinstance(layer, Weighted):
             continue
         own = settings["LayerName"][layer.name]
         own["ReuseFactor"] = config.reuse(layer.name)
@@ -235,7 +235,7 @@ def _convert_graph(
         own.pop("Strategy", None)
         if config.backend != "Libero":
             own["Strategy"] = config.strategy
-        if layer.kind == "conv":
+        if layer.pixelwise:
             own["ParallelizationFactor"] = config.parallel_pixels or math.prod(layer.shape[:-1])
     graph = hls4ml.converters.convert_from_keras_model(
         model,
@@ -299,7 +299,7 @@ def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig,
         "asked": {
             "strategy": config.strategy,
             "reuse_factor": {
-                layer.name: config.reuse(layer.name) for layer in network.layers if layer.kernel is not None
+                layer.name: config.reuse(layer.name) for layer in network.layers if isinstance(layer, Weighted)
             },
             "parallel_pixels": config.parallel_pixels,
         },

@@ -16,13 +16,12 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
+from codae_l1.hls.layers import Activation, Layer
 from codae_l1.hls.network.mismatch import keras_layers
-from codae_l1.hls.network.records import Layer, Network, read_network
+from codae_l1.hls.network.records import Network, read_network
 
 # Range of the histogram of exponents, floor(log2(|value|)); values outside count in its ends.
 EXPONENTS = (-12, 20)
-# Layers that only pass on, choose or average what they are given: they cannot overflow by themselves.
-_PASSING = ("flatten", "relu", "max_pool", "average_pool")
 
 
 @dataclass
@@ -99,7 +98,7 @@ def profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, n
     of the float model of the same topology. Records: see WordCount and the head of this module.
     """
     counts = {network.input_name: WordCount(network.input_name, "input", network.input_word)}
-    counts |= {layer.name: WordCount(layer.name, layer.kind, _word(layer)) for layer in network.layers}
+    counts |= {layer.name: WordCount(layer.name, layer.kind, layer.word) for layer in network.layers}
     for raw, layers in batches:
         missing = [layer.name for layer in network.layers if layer.name not in layers]
         if missing:
@@ -139,18 +138,15 @@ def profile_firmware(firmware: Any, float_model: Any, counts: np.ndarray) -> dic
     return {name: profile(network, batches(model)) for name, model in models.items()}
 
 
-def _word(layer: Layer) -> WordType:
-    return layer.quantizer.word if layer.quantizer is not None else layer.interval.word
-
-
 def _asked(layer: Layer, before: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, float, float]:
     """What a layer's word was to hold, and the range that it has."""
-    quantizer, word = layer.quantizer, _word(layer)
+    word = layer.word
     low, high = (edge * word.lsb for edge in word.bounds)
-    if layer.kind in _PASSING:
+    if layer.passing:
         return value, -np.inf, np.inf
-    if quantizer is None:
+    if not isinstance(layer, Activation):
         return value, low, high
+    quantizer = layer.quantizer
     if quantizer.relu:
         before = np.where(before < 0, before * quantizer.negative_slope, before)
     if word.overflow == "SAT":

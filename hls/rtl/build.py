@@ -29,6 +29,7 @@ from codae_l1.data.base.exact import exact_words
 from codae_l1.data.base.files import read_json
 from codae_l1.data.base.folders import whole_folder, writing
 from codae_l1.data.base.words import WordType
+from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.records import Network, read_network
 from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
@@ -232,7 +233,7 @@ def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[
     was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: here, as
     da4ml was imported, else compiled however small the network: for whoever traces many.
     """
-    largest = max((layer.kernel.size for layer in network.layers if layer.kernel is not None), default=0)
+    largest = max((layer.kernel.size for layer in network.layers if isinstance(layer, Weighted)), default=0)
     plain = largest <= _PLAIN_WEIGHTS and not compiled
     core = sys.modules.get("da4ml.cmvm.core")
     if core is None or compiled or hasattr(core.cmvm, "py_func") != plain:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.project import convert_network
+from codae_l1.hls.layers import Activation
 from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare, first_difference
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, build_rtl
@@ -120,8 +121,7 @@ def _layer(kind, values, shape, name):
 
 
 def output_word(network):
-    last = network.layers[-1]
-    return last.quantizer.word if last.quantizer else last.interval.word
+    return network.layers[-1].word
 
 
 def inputs(spec):
@@ -351,7 +351,7 @@ def test_words_that_qkeras_does_not_have_follow_their_rules_in_every_executor(tm
     network, words = read_network(model, spec.word), iter(words)
     layers = tuple(
         dataclasses.replace(layer, quantizer=dataclasses.replace(layer.quantizer, word=next(words)))
-        if layer.quantizer
+        if isinstance(layer, Activation)
         else layer
         for layer in network.layers
     )

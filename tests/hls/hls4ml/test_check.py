@@ -11,22 +11,23 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.backends import BACKENDS, reuse_taken
 from codae_l1.hls.hls4ml.check import check_project, findings
 from codae_l1.hls.hls4ml.forecast import fastest_reuse, products, project_forecast
-from codae_l1.hls.network.records import Interval, Layer, Network, Quantizer
+from codae_l1.hls.layers import Activation, Conv, Dense, Interval, Quantizer
+from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import Part
 
 WORD = WordType(False, 4, 4)
 
 
-def network(*kernels, shape=(6, 6, 1), kind="conv"):
+def network(*kernels, shape=(6, 6, 1)):
     """Records of convolutions of stride 1 (or dense layers) with these kernels, half of the weights 0.5, half -0.5."""
     layers, x = [], shape
     for i, kernel in enumerate(kernels):
         weights = np.where(np.arange(np.prod(kernel)).reshape(kernel) % 2, 0.5, -0.5)
         x = (x[0] - kernel[0] + 1, x[1] - kernel[1] + 1, kernel[-1]) if len(kernel) == 4 else (kernel[-1],)
-        name = "conv" if len(kernel) == 4 else "dense"
+        kind = Conv if len(kernel) == 4 else Dense
         interval = Interval(-32.0, 32.0, 0.5)
-        layers.append(Layer(f"{name}{i + 1}", name, x, interval, kernel=weights, bias=np.zeros(kernel[-1])))
+        layers.append(kind(f"{kind.kind}{i + 1}", x, interval, weights, np.zeros(kernel[-1])))
     return Network("counts", WORD, shape, tuple(layers))
 
 
@@ -134,7 +135,7 @@ def test_the_memory_of_yosys_refuses_no_hls_project(monkeypatch):
 
 def test_catapult_with_a_leaky_relu_is_refused():
     leaky = Quantizer(True, WordType(True, 3, 2, "RND_CONV", "SAT"), 0.25)
-    act = Layer("act", "activation", (4, 4, 4), Interval(-2.0, 7.75, 0.25), quantizer=leaky)
+    act = Activation("act", (4, 4, 4), Interval(-2.0, 7.75, 0.25), leaky)
     records = dataclasses.replace(SMALL, layers=(SMALL.layers[0], act))
     with pytest.raises(
         InputError,

@@ -7,7 +7,8 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.network.records import Quantizer, read_network
+from codae_l1.hls.layers import Add, Quantizer
+from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import build_emulator
@@ -103,7 +104,8 @@ def test_rules_that_executors_would_read_differently_are_refused(rules, rounding
 def test_records_with_padding_or_branches_are_refused_by_whom_they_would_mislead(change, tmp_path):
     network = read_network(keras_model(conv(3)), WordType(False, 2, 0))
     (layer,) = network.layers
-    layer = dataclasses.replace(layer, **({"shape": (4, 4, 1)} if change == "padded" else {"kind": "add"}))
+    padded = dataclasses.replace(layer, shape=(4, 4, 1))
+    layer = padded if change == "padded" else Add(layer.name, layer.shape, layer.interval)
     network = dataclasses.replace(network, layers=(layer,))
     message = r"layer conv \((conv|add)\) of shape .* behind values of shape \(4, 4, 1\); expected a chain of layers"
     with pytest.raises(InputError, match=message):

@@ -7,8 +7,9 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
+from codae_l1.hls.layers import Activation, Dense, Flatten, Interval, Quantizer
 from codae_l1.hls.network.profile import EXPONENTS, profile, table
-from codae_l1.hls.network.records import Interval, Layer, Network, Quantizer
+from codae_l1.hls.network.records import Network
 
 INPUT = WordType(False, 3, 0, "TRN", "SAT")
 # ap_ufixed<3,2>: 0 to 3.5 in steps of 0.5; ap_fixed<4,3>: -4 to 3.5.
@@ -17,13 +18,13 @@ SIGNED = Quantizer(False, WordType(True, 2, 1, "RND_CONV", "SAT"))
 WRAPPED = Quantizer(False, WordType(True, 2, 1, "TRN", "WRAP"))
 
 
-def network(quantizer, kind="activation"):
+def network(quantizer):
     """One value in: doubled and lowered by 5 (words -5 to 9), then the quantizer, then flat."""
     low, high = quantizer.bounds
     layers = (
-        Layer("dense", "dense", (1,), Interval(-5.0, 9.0, 1.0), np.array([[2.0]]), np.array([-5.0])),
-        Layer("act", "activation", (1,), Interval(low, high, quantizer.word.lsb), quantizer=quantizer),
-        Layer("flat", "flatten", (1,), Interval(low, high, quantizer.word.lsb)),
+        Dense("dense", (1,), Interval(-5.0, 9.0, 1.0), np.array([[2.0]]), np.array([-5.0])),
+        Activation("act", (1,), Interval(low, high, quantizer.word.lsb), quantizer),
+        Flatten("flat", (1,), Interval(low, high, quantizer.word.lsb)),
     )
     return Network("counts", INPUT, (1,), layers)
 

@@ -1,14 +1,13 @@
 """The da4ml trace of a quantizer and of whole models is QKeras, bit for bit: precision x rounding x clipping."""
 
-from importlib.metadata import entry_points
-
 import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.network.records import Quantizer, read_network
-from codae_l1.hls.rtl._tracer import quantize_exactly
+from codae_l1.hls.layers import Quantizer
+from codae_l1.hls.layers._adders import quantize_exactly
+from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import without_compiler
 
 
@@ -115,17 +114,6 @@ def test_random_words_and_precisions_agree():
         np.testing.assert_array_equal(results, expected, err_msg=f"{word} {quantizer} {scale} {bias}")
 
 
-def test_what_has_no_exact_twin_is_refused():
-    from qkeras import quantized_bits, quantized_relu
-
-    from codae_l1.hls.network.records import read_quantizer
-
-    with pytest.raises(InputError, match="layer act rounds stochastically or adds noise; expected deterministic"):
-        read_quantizer(quantized_relu(4, 2, use_stochastic_rounding=True), "act")
-    with pytest.raises(InputError, match="layer act has alpha auto_po2, 4 bits; expected alpha=1"):
-        read_quantizer(quantized_bits(4, 2, alpha="auto_po2"), "act")
-
-
 @pytest.fixture(scope="module")
 def pooled_model():
     """Every layer that the tracer takes, with weights that make words overflow."""
@@ -146,27 +134,6 @@ def pooled_model():
     model, rng = keras.Model(inputs, outputs), np.random.default_rng(2)
     model.set_weights([rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
     return model
-
-
-def test_the_plugin_traces_every_layer_exactly(pooled_model):
-    import keras
-    from da4ml.trace import HWConfig, comb_trace
-
-    (entry,) = entry_points(group="dais_tracer.plugins", name="qkeras")
-    tracer = entry.load()(pooled_model, HWConfig(1, -1, 5))
-    counts = np.random.default_rng(1).integers(0, 32, (500, 9, 9, 1))
-    counts[:200] %= 3
-    layers = [layer for layer in pooled_model.layers if layer.name != "counts"]
-    expected = keras.Model(pooled_model.inputs, [layer.output for layer in layers]).predict_on_batch(
-        counts.astype("f4")
-    )
-    inputs, outputs = tracer.trace(inputs_kif=(0, 5, 0))
-    logic = comb_trace(list(inputs._vars), list(outputs._vars), keep_dead_inputs=True)
-    result = logic.predict(counts.reshape(500, -1).astype(np.float64))
-    np.testing.assert_array_equal(result, np.asarray(expected[-1]))
-    assert len(np.unique(result)) > 8
-    traces = tracer.trace(inputs_kif=(0, 5, 0), dump=True)
-    assert list(traces) == [layer.name for layer in layers]
 
 
 def test_the_interval_of_every_layer_holds_its_values(pooled_model):

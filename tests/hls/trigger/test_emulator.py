@@ -13,11 +13,12 @@ from codae_l1.data.base.exact import exact_words
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import PoolingConfig, input_words, tower_words
+from codae_l1.hls.layers import Dense, Flatten, Interval
+from codae_l1.hls.layers.cpp import c_type
 from codae_l1.hls.network.mismatch import adversarial_words
-from codae_l1.hls.network.records import Interval, Layer, Network, read_network
+from codae_l1.hls.network.records import Network, read_network
 from codae_l1.hls.rtl.verilator import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.trigger._emulator_code import c_type
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
 
@@ -164,8 +165,8 @@ def last_cells(shape, weights=(1, 2, 4), bias=0.5):
     size = int(np.prod(shape))
     kernel = np.zeros((size, 1))
     kernel[[0, size // 2, size - 1], 0] = weights
-    flat = Layer("flatten", "flatten", (size,), Interval(0.0, 31.0, 1.0))
-    dense = Layer("output", "dense", (1,), Interval(0.0, 31 * 7 + bias, 0.5), kernel=kernel, bias=np.array([bias]))
+    flat = Flatten("flatten", (size,), Interval(0.0, 31.0, 1.0))
+    dense = Dense("output", (1,), Interval(0.0, 31 * 7 + bias, 0.5), kernel=kernel, bias=np.array([bias]))
     return Network("counts", COUNT, shape, (flat, dense)), WordType(True, 9, 2)
 
 

@@ -1,0 +1,61 @@
+"""Convolution: strided windows without padding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.hls.layers import _adders, cpp
+from codae_l1.hls.layers.base import Interval, Weighted, windows_after
+from codae_l1.hls.layers.cpp import Code, Stored
+
+
+@dataclass(frozen=True)
+class Conv(Weighted):
+    """Kernel (rows, columns, in, out)."""
+
+    kind = "conv"
+    keras_names = ("QConv2D",)
+    inputs = 1
+    hls4ml_class = "Conv2D"
+    pixelwise = True
+
+    strides: tuple[int, int] = (1, 1)
+
+    @classmethod
+    def check(cls, layer: Any) -> None:
+        """Raise InputError unless there is no padding, dilation or group."""
+        plain = layer.padding == "valid" and tuple(layer.dilation_rate) == (1, 1) and layer.groups == 1
+        if not plain or layer.data_format != "channels_last":
+            raise InputError(
+                f"layer {layer.name} has padding {layer.padding!r}, dilation {layer.dilation_rate}, "
+                f"groups {layer.groups}",
+                "padding 'valid', no dilation, one group, channels last",
+                "pad the input instead",
+            )
+
+    @classmethod
+    def read(cls, layer: Any, before: Sequence[Interval]) -> Self:
+        """QConv2D -> its record."""
+        kernel = np.asarray(layer.kernel_quantizer_internal(layer.kernel), np.float64)
+        return cls.summing(layer, before[0], kernel, strides=tuple(layer.strides))
+
+    def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """(rows, columns, in) -> (rows, columns, out) of the windows inside."""
+        inside = windows_after(shape, self.kernel.shape[:2], self.strides)
+        return None if inside is None or self.kernel.shape[2] != shape[2] else (*inside, self.kernel.shape[3])
+
+    def trace(self, value: Any) -> Any:
+        """Each window times the kernel's matrix."""
+        patches = _adders.windows(value, self.kernel.shape[:2], self.strides)  # (rows, columns, kh kw, in)
+        flat = _adders.array(patches.reshape(*patches.shape[:2], -1), value)
+        return flat @ self.kernel.reshape(-1, self.kernel.shape[-1]) + self.bias
+
+    def emit(self, words: Stored) -> Code:
+        """The same, window by window."""
+        steps, offsets = cpp.window(words.shape, self.kernel.shape[:2], self.strides)
+        place = {"rows": self.shape[0], "columns": self.shape[1], **steps}, offsets
+        kernel = self.kernel.reshape(-1, self.kernel.shape[-1])
+        return cpp.weighted(self.name, kernel, self.bias, words, self.interval.step, place, self.shape)
