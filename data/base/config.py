@@ -1,7 +1,16 @@
 """Typed configuration: TOML tables to frozen dataclasses and back, errors with the dotted path of the key.
 
-A config dataclass stands right above the code that it configures; this module only fills it. Fields may be int, float,
-bool, str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
+A config dataclass lives beside the code that it configures; this module only fills it. Fields may be int, float, bool,
+str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
+
+A table changes the keys that it names and keeps the others, of the instance that it replaces: of a run's config, that is
+the default value of the field in its parent, not the defaults of the field's class. Lists and dicts are values: they are
+replaced as a whole, but an entry of a dict that is a table keeps the keys of the entry of that name, where there was one.
+
+A config class may have two class attributes:
+
+    PRESETS   name -> instance; `preset = "name"` in a table chooses the instance that the table's other keys change
+    REMOVED   key -> value, of keys that are constants by now; old files may still give that value, and no other
 """
 
 import dataclasses
@@ -13,36 +22,44 @@ from typing import Any, Literal, TypeVar
 from codae_l1.data.base.errors import InputError
 
 T = TypeVar("T")
+PRESET = "preset"
 
 
-def parse(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
+def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
     """Fill the dataclass `cls` from a table; unknown keys and wrong types raise InputError with the dotted path.
+
+    base: the instance that gives the keys which the table does not name; without it, the defaults of `cls` do.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Clock:
     ...     clock_period_ns: float = 5.0
-    >>> parse(Clock, {"clock_period_ns": 4}, "hls")
-    Clock(clock_period_ns=4.0)
+    ...     jobs: int = 2
+    >>> parse(Clock, {"clock_period_ns": 4}, "hls", Clock(jobs=8))
+    Clock(clock_period_ns=4.0, jobs=8)
     >>> parse(Clock, {"clock_ns": 4}, "hls")
     Traceback (most recent call last):
         ...
-    codae_l1.data.base.errors.InputError: unknown key hls.clock_ns; expected one of clock_period_ns; remove or rename it
+    codae_l1.data.base.errors.InputError: unknown key hls.clock_ns; expected one of clock_period_ns, jobs; remove or \
+rename it
     """
     if not isinstance(table, Mapping):
         raise InputError(f"{where or 'config'} is {table!r}", f"a table of {cls.__name__}", "write it as a TOML table")
-    hints = typing.get_type_hints(cls)
+    table, base = _without_removed(cls, table, where), _preset(cls, table, where) or base
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
-            raise InputError(f"unknown key {_join(where, key)}", f"one of {', '.join(fields)}", "remove or rename it")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(f"key {_join(where, missing[0])} is missing", f"a value of {hints[missing[0]]}", "add it")
-    return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in table.items()})
+            known = (*fields, *((PRESET,) if vars(cls).get("PRESETS") else ()))
+            raise InputError(f"unknown key {_join(where, key)}", f"one of {', '.join(known)}", "remove or rename it")
+    hints, values = typing.get_type_hints(cls), {}
+    for name, field in fields.items():
+        before = _default(field) if base is None else getattr(base, name)
+        if name in table:
+            values[name] = _convert(hints[name], table[name], _join(where, name), before)
+        elif before is dataclasses.MISSING:
+            raise InputError(f"key {_join(where, name)} is missing", f"a value of {hints[name]}", "add it")
+        else:
+            values[name] = before
+    return cls(**values)
 
 
 def dump(config: Any) -> dict[str, Any]:
@@ -65,14 +82,46 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _preset(cls: type[T], table: Mapping[str, Any], where: str) -> T | None:
+    """The instance that the table's `preset` names; presets are not inherited."""
+    presets = vars(cls).get("PRESETS", {})
+    if PRESET not in table or not presets:
+        return None
+    name = table[PRESET]
+    if not isinstance(name, str) or name not in presets:
+        raise InputError(
+            f"{_join(where, PRESET)} = {name!r}", f"one of {', '.join(map(repr, presets))}", "choose one of them"
+        )
+    return presets[name]
+
+
+def _without_removed(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table without its preset and without the keys that are constants by now; InputError where one differs."""
+    left = {key: value for key, value in table.items() if key != PRESET or not vars(cls).get("PRESETS")}
+    for key, value in getattr(cls, "REMOVED", {}).items():
+        if left.pop(key, value) != value:
+            raise InputError(
+                f"{_join(where, key)} = {table[key]!r}, which can no longer be set",
+                f"{value!r}, its only value by now",
+                "remove the key, or use the release that wrote the file",
+            )
+    return left
+
+
+def _default(field: dataclasses.Field) -> Any:
+    """The field's default value, or MISSING."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _convert(hint: Any, value: Any, where: str, before: Any = None) -> Any:
+    """The value as its type hint has it; before: what it replaces, from which a table takes the keys it does not name."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where)  # type: ignore[arg-type]
+        return parse(hint, value, where, before if type(before) is hint else None)  # type: ignore[arg-type]
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, where)
+        return _convert(next(a for a in args if a is not type(None)), value, where, before)
     if origin is Literal:
         if value in args:
             return value
@@ -80,7 +129,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is dict and isinstance(value, Mapping):
-        return {k: _convert(args[1], v, _join(where, k)) for k, v in value.items()}
+        entries = before if isinstance(before, Mapping) else {}
+        return {k: _convert(args[1], v, _join(where, k), entries.get(k)) for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if origin is None and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):

@@ -1,8 +1,9 @@
 """Sizes and layers of a CoDAE or CoDVAE, and the ready-made ones. Imports no Keras."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
@@ -75,6 +76,8 @@ class CoDAEConfig:
     output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. swaps: layers of both
     encoders. categorical: given, the model is a CoDVAE.
     """
+
+    PRESETS: ClassVar[Mapping[str, "CoDAEConfig"]] = {}
 
     f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
     f_m_groups: tuple[int, ...] = (1, 2, 2, 2)
@@ -154,3 +157,5 @@ TINY = CoDAEConfig(
     residual_groups=1,
     latent_channels=2,
 )
+
+CoDAEConfig.PRESETS = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}

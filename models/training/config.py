@@ -1,7 +1,8 @@
 """How a network is trained; imports no Keras (the loop: models/training/loop.py)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
 
@@ -19,6 +20,8 @@ class TrainingConfig:
     this machine or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra
     `tensorboard`).
     """
+
+    PRESETS: ClassVar[Mapping[str, "TrainingConfig"]] = {}
 
     epochs: int = 30
     batch_size: int = 128
@@ -48,3 +51,5 @@ class TrainingConfig:
 
 # For COMPACT on two cores and about 6,000 events.
 COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
+
+TrainingConfig.PRESETS = {"paper": TrainingConfig(), "compact": COMPACT_TRAINING}

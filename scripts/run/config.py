@@ -82,8 +82,8 @@ class EvaluationConfig:
 class RunConfig:
     """Everything that decides a run's numbers; the defaults are one compact run, as the demo.
 
-    seed: the one seed that all others follow. A section that names some of its keys takes the others from the defaults
-    of its dataclass (CoDAEConfig and TrainingConfig: as published), not from the compact run.
+    seed: the one seed that all others follow. A table of a TOML file changes the keys that it names and keeps the others
+    of the compact run; `preset = "paper"` in `[model]` or `[training]` starts from the published ones instead.
     """
 
     seed: int = 1

@@ -2,7 +2,7 @@
 
 import dataclasses
 import errno
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -53,6 +53,84 @@ def test_errors_name_the_dotted_path(table, words):
     with pytest.raises(InputError) as error:
         parse(Outer, table)
     assert words in str(error.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    width: int = 64
+    depth: int = 8
+    inner: Inner = Inner()
+    PRESETS: ClassVar[dict] = {}
+    REMOVED: ClassVar[dict] = {"mode": "fast", "order": [1, 2]}
+
+
+SMALL = Sizes(4, 2, Inner(bits=2))
+Sizes.PRESETS = {"paper": Sizes(), "small": SMALL}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wider(Sizes):
+    extra: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    seed: int = 1
+    sizes: Sizes = SMALL
+    table: dict[str, Inner] = dataclasses.field(default_factory=lambda: {"conv": Inner(7), "output": Inner(8)})
+    maybe: Inner | None = Inner(9)
+    layers: tuple[Inner, ...] = (Inner(5),)
+
+
+def test_a_table_keeps_the_other_keys_of_the_instance_that_it_replaces():
+    config = parse(Run, {"sizes": {"depth": 3, "inner": {"mode": "b"}}, "maybe": {"mode": "b"}})
+    assert config == Run(sizes=Sizes(4, 3, Inner(2, "b")), maybe=Inner(9, "b"))
+    assert parse(Sizes, {"depth": 1}, "", SMALL) == Sizes(4, 1, Inner(bits=2))
+
+
+def test_lists_and_dicts_are_replaced_as_a_whole():
+    config = parse(Run, {"table": {"conv": {"mode": "b"}, "dense": {"mode": "b"}}, "layers": [{"mode": "b"}, {}]})
+    assert config.table == {"conv": Inner(7, "b"), "dense": Inner(4, "b")}
+    assert config.layers == (Inner(4, "b"), Inner())
+
+
+@pytest.mark.parametrize(
+    ("table", "sizes"),
+    [
+        ({"preset": "paper"}, Sizes()),
+        ({"preset": "paper", "depth": 1, "inner": {"mode": "b"}}, Sizes(64, 1, Inner(mode="b"))),
+        ({"preset": "small", "width": 5}, Sizes(5, 2, Inner(bits=2))),
+    ],
+)
+def test_a_preset_is_what_the_other_keys_change(table, sizes):
+    config = parse(Run, {"sizes": table})
+    assert config.sizes == sizes
+    assert parse(Run, dump(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("cls", "table", "words"),
+    [
+        (Run, {"sizes": {"preset": "big"}}, "sizes.preset = 'big'; expected one of 'paper', 'small'"),
+        (Run, {"sizes": {"preset": 3}}, "sizes.preset = 3; expected one of 'paper', 'small'"),
+        (Run, {"preset": "small"}, "unknown key preset; expected one of seed"),
+        (Run, {"sizes": {"hight": 1}}, "unknown key sizes.hight; expected one of width, depth, inner, preset"),
+        (Wider, {"preset": "small"}, "unknown key preset"),
+        (
+            Run,
+            {"sizes": {"mode": "slow"}},
+            "sizes.mode = 'slow', which can no longer be set; expected 'fast', its only",
+        ),
+    ],
+)
+def test_errors_of_presets_and_removed_keys(cls, table, words):
+    with pytest.raises(InputError) as error:
+        parse(cls, table)
+    assert words in str(error.value)
+
+
+def test_a_removed_key_of_the_one_value_left_is_dropped():
+    assert parse(Run, {"sizes": {"mode": "fast", "order": [1, 2], "depth": 3}}).sizes == Sizes(4, 3, Inner(bits=2))
 
 
 def test_full_disk_leaves_nothing(tmp_path):

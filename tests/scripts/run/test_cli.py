@@ -52,9 +52,15 @@ def run(tmp_path):
         ("[training]\nlearning_rate = nan", "training.learning_rate = nan; expected a finite number >= 0"),
         ("[training]\nclipnorm = 0", "training.clipnorm = 0.0; expected a finite number above 0"),
         ("[model]\nz_m_size = 3", "model.z_m_size = 3; expected 2"),
-        ("[model]\nf_m_filters = [64, 127, 128, 256]", "model.f_m_groups[1] = 2 for 64 -> 127 channels"),
+        (
+            "[model]\npreset = 'paper'\nf_m_filters = [64, 127, 128, 256]",
+            "model.f_m_groups[1] = 2 for 64 -> 127 channels",
+        ),
         ("[model]\nf_r_groups = [1, 4, 0, 4]", "model.f_r_groups = [1, 4, 0, 4]; expected numbers >= 1"),
-        ("[model]\nresidual_groups = 3", "model.residual_groups = 3 for 64 channels of f_r_filters[0]"),
+        (
+            "[model]\npreset = 'paper'\nresidual_groups = 3",
+            "model.residual_groups = 3 for 64 channels of f_r_filters[0]",
+        ),
         ("[firmware]\noutputs = 2", "firmware.outputs = 2; expected 1"),
         (
             "[data]\nevents = 'public.npz'",
