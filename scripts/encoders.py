@@ -48,7 +48,7 @@ def command() -> None:
 
 def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
-    from codae_l1.hls.hls4ml.encoders import encoder_forecast
+    from codae_l1.hls.hls4ml.encoders import predict_encoder
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
     from codae_l1.quantization.encoders.in_situ import train_encoders, validate
@@ -72,7 +72,7 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     content = {"config": dump(config), "in_situ": dump(in_situ), "history": trained.history}
     content["scores"] = validate(codae, trained.model, track_mask(test.images), test.signal, signs)
     content["forecast"] = {
-        part: {io: encoder_forecast(part, codae.config, config, io).as_dict() for io in ("io_parallel", "io_stream")}
+        part: {io: predict_encoder(part, codae.config, config, io).as_dict() for io in ("io_parallel", "io_stream")}
         for part in config.encoders
     }
     content["stamp"] = stamp(run.config.seed)

@@ -149,7 +149,7 @@ def make(
     and, of HLS projects, notes and forecast.
     """
     from codae_l1.hls.hls4ml.check import check_project
-    from codae_l1.hls.hls4ml.forecast import project_forecast
+    from codae_l1.hls.hls4ml.prediction import predict_project
     from codae_l1.hls.hls4ml.project import HlsProject, firmware_network, write_project
     from codae_l1.hls.network.mismatch import compare
 
@@ -159,7 +159,7 @@ def make(
     else:
         notes = [str(note) for note in check_project(network, config)]
         record = write_project(firmware.model, network, output, config, out, progress)
-        record |= {"notes": notes, "forecast": project_forecast(network, config).as_dict()}
+        record |= {"notes": notes, "forecast": predict_project(network, config).as_dict()}
         executor = None if record["not_compiled"] else HlsProject(out)
     if executor is None:
         return record | {"comparison": None, "agreement": ""}

@@ -46,7 +46,7 @@ def command() -> None:
 def work(arguments: Any) -> dict[str, Any]:
     """Quantize, forecast, convert, compare; what published.json holds."""
     from codae_l1.hls.hls4ml.encoders import convert_encoder, read_encoder
-    from codae_l1.hls.hls4ml.forecast import fastest_reuse, products, project_forecast
+    from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
     from codae_l1.hls.target.config import HlsConfig
     from codae_l1.scripts.run.folder import stamp
 
@@ -69,7 +69,7 @@ def work(arguments: Any) -> dict[str, Any]:
         "float_parameters": float_parameters(arguments.size),
         "part": config.part,
         "clock_period_ns": config.clock_period_ns,
-        "forecast": project_forecast(network, config).as_dict(),
+        "forecast": predict_project(network, config).as_dict(),
         "layers": [dataclasses.asdict(row) | {"multipliers": row.multipliers} for row in products(network, config)],
     }
     if not arguments.forecast_only:

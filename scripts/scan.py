@@ -164,7 +164,7 @@ def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
     import dataclasses
 
     from codae_l1.hls.cost.lut_model import effective_bits, estimate_lut
-    from codae_l1.hls.target.size import LARGEST_ARRAY, forecast
+    from codae_l1.hls.target.size import LARGEST_ARRAY, predict_size
     from codae_l1.quantization.search import design, suggest
 
     config = run.config.scan
@@ -181,7 +181,7 @@ def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
     if expected.low > config.max_lut:
         reason = f"at least {expected.low:,.0f} LUT by effective bits, more than {config.max_lut:,}"
         return {**record, "state": "rejected", "reason": reason}
-    if forecast(firmware).largest_array > LARGEST_ARRAY:
+    if predict_size(firmware).largest_array > LARGEST_ARRAY:
         return {**record, "state": "rejected", "reason": f"an array of more than {LARGEST_ARRAY:,} elements"}
     return {**record, "request": make_request(run, firmware, distill, choices["training"], run.config.seed, False)}
 

@@ -13,7 +13,6 @@ Others, held out, are not fitted; a test holds the bands to them. Latency is exa
 
 from dataclasses import asdict, dataclass
 from functools import cache
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import trace_here
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.calibration import calibrate, without_ties
-from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, shapes
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.pruning import prune
 
@@ -73,25 +72,18 @@ def effective_bits(config: FirmwareConfig, sparsity: float = 0.0) -> tuple[float
     >>> effective_bits(FirmwareConfig(conv=(), precision={}))  # 270 counts of 5 bits, added up; one weight of 5 bits
     (70.0, 1345.0)
     """
-    word, (rows, columns, _), bits, other = input_word(config), config.input_shape, 0.0, 0.0
-    convs = dict(zip(config.layers, config.conv, strict=False))
-    channels = config.input_shape[-1]
-    for i, (name, shape) in enumerate(shapes(config).items()):
-        cells = 1
-        if name in convs:
-            kernel, stride = convs[name].kernel, convs[name].stride
-            rows, columns = ((n - k) // s + 1 for n, k, s in zip((rows, columns), kernel, stride, strict=True))
-            cells = rows * columns
+    word, bits, other = input_word(config), 0.0, 0.0
+    for i, (name, size) in enumerate(layer_sizes(config).items()):
         weight = config.layer_precision(name).weight_bits * (1 - sparsity)
-        window = prod(shape[:-1]) // channels
         if config.tied and i <= len(config.conv):
+            window = size.inputs // size.channels
             sums = word.width + (window - 1).bit_length()
-            bits += cells * channels * shape[-1] * weight * sums
-            other += cells * channels * (window - 1) * word.width * (1 - sparsity)
+            bits += size.outputs * size.channels * weight * sums
+            other += size.cells * size.channels * (window - 1) * word.width * (1 - sparsity)
         else:
-            bits += cells * prod(shape) * weight * word.width
-        word, channels = config.layer_output(name), shape[-1] if name in convs else 1
-        other += cells * shape[-1] * word.width * (name != "output")
+            bits += size.products * weight * word.width
+        word = config.layer_output(name)
+        other += size.outputs * word.width * (name != "output")
     return float(bits), float(other)
 
 

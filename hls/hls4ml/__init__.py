@@ -1,1 +1,1 @@
-"""hls4ml projects: conversion, compiled emulation, effective configuration, checks and forecasts."""
+"""hls4ml projects: conversion, compiled emulation, effective configuration, checks and predictions."""

@@ -34,8 +34,7 @@ class Backend:
     tool: the vendor's program that synthesises its projects. strategies: those that its convolutions and dense layers
     follow; hls4ml takes the first for any other. io_types: those that it writes. source: folder of its sources.
     includes: header folders of the emulation inside the project. needs: what its emulation needs beside a C++17
-    compiler, empty where nothing. traced: io_types whose layers show their outputs. leaky: whether a leaky ReLU gives
-    the words asked.
+    compiler, empty where nothing. traced: io_types whose layers show their outputs.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Backend:
     includes: tuple[str, ...] = ()
     needs: str = ""
     traced: tuple[str, ...] = ("io_parallel", "io_stream")
-    leaky: bool = True
 
 
 _AMD = HlsConfig().part
@@ -69,14 +67,12 @@ BACKENDS = {
             ("latency", "resource", "distributed_arithmetic"),
             includes=("firmware/ap_types", "."),
         ),
-        # Its leaky ReLU takes a word of its own, wider than the one asked.
         Backend(
             "Catapult",
             "catapult",
             _AMD,
             ("latency", "resource"),
             includes=(*_AC, "firmware/nnet_utils", "."),
-            leaky=False,
         ),
         # Its traced layers are written with a wrong type in io_parallel and with an unknown name in io_stream.
         Backend("oneAPI", "icpx", OTHER_PARTS["oneAPI"], ("resource",), source="src", traced=()),

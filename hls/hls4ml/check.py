@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
-from codae_l1.hls.hls4ml.forecast import (
+from codae_l1.hls.hls4ml.prediction import (
     LARGEST_PRODUCT,
+    PredictedProject,
     Product,
-    ProjectForecast,
     largest_reuse,
+    predict_project,
     products,
-    project_forecast,
     right_reuse,
 )
-from codae_l1.hls.layers import KINDS, Activation
+from codae_l1.hls.layers import KINDS
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import PARTS, part
@@ -44,17 +44,17 @@ def check_project(network: Network, config: HlsConfig) -> tuple[Finding, ...]:
         if finding.fatal:
             raise InputError(finding.received, finding.expected, finding.remedy)
         notes.append(finding)
-    forecast = project_forecast(network, config)
+    predicted = predict_project(network, config)
     if config.part.startswith(tuple(PARTS)):
-        check_part(forecast, config)
-        _check_blocks(forecast, config)
+        check_part(predicted, config)
+        _check_blocks(predicted, config)
     return tuple(notes)
 
 
 def findings(network: Network, config: HlsConfig) -> list[Finding]:
     """All that is predicted from backend, io_type, strategy and reuse factors, fatal ones first."""
     backend, rows = BACKENDS[config.backend], products(network, config)
-    found = [*_refused(config, rows), *_unknown_layers(network, config), *_leaky_layers(network, config)]
+    found = [*_refused(config, rows), *_unknown_layers(network, config)]
     for row in rows:
         found += [*_unrolled(row, config), *_wrong(row, config), *_changed(row, config)]
     named = {row.name for row in rows}
@@ -104,22 +104,6 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
             f"backend {config.backend}, which has no code for {names} and would leave it out",
             f"layers of {', '.join(sorted(known & {str(cls.hls4ml_class) for cls in KINDS.values()}))}",
             "take another backend, or a network of these",
-            True,
-        )
-    ]
-
-
-def _leaky_layers(network: Network, config: HlsConfig) -> list[Finding]:
-    activations = [layer for layer in network.layers if isinstance(layer, Activation)]
-    leaky = [layer.name for layer in activations if layer.quantizer.negative_slope]
-    if not leaky or BACKENDS[config.backend].leaky:
-        return []
-    others = " or ".join(name for name, row in BACKENDS.items() if row.leaky and not row.needs)
-    return [
-        Finding(
-            f"backend {config.backend} with the leaky ReLU {leaky[0]}, whose words it does not take as asked",
-            "plain ReLU",
-            f"take slope 0, or hls.backend {others}",
             True,
         )
     ]
@@ -195,20 +179,20 @@ def _changed(row: Product, config: HlsConfig) -> list[Finding]:
     return found
 
 
-def _check_blocks(forecast: ProjectForecast, config: HlsConfig) -> None:
+def _check_blocks(predicted: PredictedProject, config: HlsConfig) -> None:
     """Refuse more block RAM than the part has, and more multipliers than its DSPs or its LUTs make."""
     chip = part(config.part)
     few = "take a larger reuse factor, fewer filters or fewer bits"
-    if forecast.dsp > chip.dsp and forecast.lut_without_dsp > chip.lut:
+    if predicted.dsp > chip.dsp and predicted.lut_without_dsp > chip.lut:
         raise InputError(
-            f"the network is too large for the part: about {forecast.dsp:,} DSP predicted, or "
-            f"{forecast.lut_without_dsp:,} LUT without",
+            f"the network is too large for the part: about {predicted.dsp:,} DSP predicted, or "
+            f"{predicted.lut_without_dsp:,} LUT without",
             f"at most the {chip.dsp:,} DSP or {chip.lut:,} LUT of {config.part}",
             few,
         )
-    if forecast.bram_18k > chip.bram_18k:
+    if predicted.bram_18k > chip.bram_18k:
         raise InputError(
-            f"the network is too large for the part: about {forecast.bram_18k:,} BRAM_18K predicted",
+            f"the network is too large for the part: about {predicted.bram_18k:,} BRAM_18K predicted",
             f"at most the {chip.bram_18k:,} BRAM_18K of {config.part}",
             few,
         )

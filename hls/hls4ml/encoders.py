@@ -18,55 +18,49 @@ from codae_l1.hls.hls4ml.project import HlsProject, convert_network
 from codae_l1.hls.layers import Interval, reader
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig, IoType
-from codae_l1.hls.target.size import SHARED, Forecast, check_part
+from codae_l1.hls.target.size import LayerCost, PredictedSize, add_up, check_part
 from codae_l1.quantization.encoders.network import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
 
 
-def encoder_forecast(part: Part, codae: Any, encoders: EncoderConfig, io_type: IoType = "io_stream") -> Forecast:
+def predict_encoder(part: Part, codae: Any, encoders: EncoderConfig, io_type: IoType = "io_stream") -> PredictedSize:
     """Predicted cost of a twin of f_m or f_R of a CoDAEConfig (hls/target/size.py).
 
     multiplications: at once, those of one pixel where pixels are streamed. largest_array: of values in io_parallel, of
     weights in io_stream.
 
     >>> from codae_l1.models.codae.config import PAPER
-    >>> encoder_forecast("f_m", PAPER, EncoderConfig(), "io_parallel").largest_array
+    >>> predict_encoder("f_m", PAPER, EncoderConfig(), "io_parallel").largest_array
     294912
     """
-    model = build_encoder(part, codae, encoders)
-    multiplications = parameters = 0
-    lut, width, arrays = 0.0, MASK_WORD.width, [prod(model.input_shape[1:])] if io_type == "io_parallel" else [1]
+    model, parallel = build_encoder(part, codae, encoders), io_type == "io_parallel"
+    rows, width, arrays = [], MASK_WORD.width, [prod(model.input_shape[1:]) if parallel else 1]
     for layer in model.layers:
         values = prod(layer.output.shape[1:])
-        if io_type == "io_parallel":
+        if parallel:
             arrays.append(values)
         if not layer.weights:
             continue
         kernel = tuple(layer.weights[0].shape)
-        products = prod(kernel)
-        if io_type == "io_parallel" and len(kernel) == 4:
-            products *= values // kernel[-1]
-        multiplications += products
-        parameters += prod(kernel) + kernel[-1]
-        lut += products * (encoders.weight_bits + 1) / 3 * (width + 2) * SHARED
-        lut += (values if io_type == "io_parallel" else kernel[-1]) * 2 * encoders.word_bits
-        arrays.append(prod(kernel))
+        pixels = values // kernel[-1] if parallel and len(kernel) == 4 else 1
+        bits, outputs = (encoders.weight_bits, width), values if parallel else kernel[-1]
+        rows.append(LayerCost(prod(kernel), kernel[-1], prod(kernel) * pixels, *bits, outputs, encoders.word_bits))
         width = encoders.word_bits
-    return Forecast(multiplications, parameters, round(lut), max(arrays))
+    return add_up(rows, arrays)
 
 
 def check_encoder(
     part: Part, codae: Any, encoders: EncoderConfig, config: HlsConfig, io_type: IoType = "io_stream"
-) -> Forecast:
-    """Refuse a twin that hls4ml or the part cannot take; return its forecast."""
+) -> PredictedSize:
+    """Refuse a twin that hls4ml or the part cannot take; return its predicted size."""
     if io_type == "io_stream" and part == "f_m" and encoders.pooling == "2x2":
         raise InputError(
             "f_m with 2x2 pooling in io_stream, whose pools do not pad the odd rows and columns of 36 x 29",
             'encoders.pooling = "strided"',
             "train it anew",
         )
-    forecast = encoder_forecast(part, codae, encoders, io_type)
+    predicted = predict_encoder(part, codae, encoders, io_type)
     # With multipliers shared, what counts is how: hls/hls4ml/check.py knows when it has the weights.
-    return forecast if config.strategy == "resource" else check_part(forecast, config)
+    return predicted if config.strategy == "resource" else check_part(predicted, config)
 
 
 def convert_encoder(

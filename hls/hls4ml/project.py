@@ -25,7 +25,7 @@ from codae_l1.hls.hls4ml._qactivation import leaky_clip, leaky_word
 from codae_l1.hls.hls4ml.backends import BACKENDS, conversion_arguments
 from codae_l1.hls.hls4ml.check import check_project
 from codae_l1.hls.hls4ml.effective import check_words, differences, layer_rows
-from codae_l1.hls.layers import Activation, Weighted
+from codae_l1.hls.layers import Activation, MaxPool, Weighted
 from codae_l1.hls.network.records import Network, read_network
 from codae_l1.hls.rtl.build import input_words
 from codae_l1.hls.rtl.verilator import find_compiler
@@ -227,9 +227,12 @@ def _convert_graph(
         if name in asked:
             layer["Precision"]["result"] = asked[name]
     for layer in network.layers:
+        own = settings["LayerName"].get(layer.name, {})
+        if isinstance(layer, MaxPool) and config.backend == "Catapult":
+            # Left open, it is the object of the layer before, whose word Catapult then widens together with it.
+            own["Precision"]["accum"] = _precision(layer.word)
         if not isinstance(layer, Weighted):
             continue
-        own = settings["LayerName"][layer.name]
         own["ReuseFactor"] = config.reuse(layer.name)
         # Libero's check of a layer's own strategy refuses every one; it takes the model's.
         own.pop("Strategy", None)

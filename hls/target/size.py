@@ -11,13 +11,14 @@ words.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes
 
 # hls4ml's limit on the elements of one array that is partitioned completely (config_array_partition).
 LARGEST_ARRAY = 4096
@@ -34,7 +35,7 @@ _SMALLER = "take fewer filters, a larger stride, fewer units or fewer weight bit
 
 
 @dataclass(frozen=True)
-class Forecast:
+class PredictedSize:
     """What a network is predicted to cost.
 
     multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
@@ -56,38 +57,54 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(firmware: Any) -> Forecast:
-    """Predict the cost of a FirmwareConfig."""
-    from codae_l1.quantization.f_m.config import input_word, shapes
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer with weights adds to a prediction.
 
-    word, (rows, columns, _) = input_word(firmware), firmware.input_shape
-    multiplications = parameters = 0
-    lut, arrays = 0.0, [prod(firmware.input_shape)]
-    convs = dict(zip(firmware.layers, firmware.conv, strict=False))
-    for name, shape in shapes(firmware).items():
-        precision, outputs = firmware.layer_precision(name), shape[-1]
-        if name in convs:
-            conv = convs[name]
-            rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
-            columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
-            outputs *= rows * columns
-        products = prod(shape[:-1]) * outputs
-        multiplications += products
-        parameters += prod(shape) + shape[-1]
-        adder = word.width + 2
-        lut += products * (precision.weight_bits + 1) / 3 * adder * SHARED
-        word = firmware.layer_output(name)
-        lut += outputs * 2 * word.width
-        arrays += [outputs, prod(shape)]
-    return Forecast(multiplications, parameters, round(lut), max(arrays))
+    weights, biases: how many are stored. products: how many at once, of words of weight_bits and input_bits.
+    outputs: values that have a register each, of output_bits.
+    """
+
+    weights: int
+    biases: int
+    products: int
+    weight_bits: int
+    input_bits: int
+    outputs: int
+    output_bits: int
 
 
-def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None) -> Forecast:
-    """Refuse a FirmwareConfig that cannot fit the part, hls4ml's arrays or the memory; return its forecast.
+def add_up(layers: Sequence[LayerCost], arrays: Sequence[int]) -> PredictedSize:
+    """Layers of one network -> its predicted size; arrays: elements of its arrays beside those of the weights."""
+    lut = 0.0
+    for row in layers:
+        lut += row.products * (row.weight_bits + 1) / 3 * (row.input_bits + 2) * SHARED
+        lut += row.outputs * 2 * row.output_bits
+    return PredictedSize(
+        sum(row.products for row in layers),
+        sum(row.weights + row.biases for row in layers),
+        round(lut),
+        max(*arrays, *(row.weights for row in layers)),
+    )
+
+
+def predict_size(firmware: FirmwareConfig) -> PredictedSize:
+    """Predict what a FirmwareConfig costs, all of its products at once."""
+    word, rows, arrays = input_word(firmware), [], [prod(firmware.input_shape)]
+    for name, size in layer_sizes(firmware).items():
+        before, word = word, firmware.layer_output(name)
+        bits = firmware.layer_precision(name).weight_bits, before.width
+        rows.append(LayerCost(prod(size.kernel), size.kernel[-1], size.products, *bits, size.outputs, word.width))
+        arrays.append(size.outputs)
+    return add_up(rows, arrays)
+
+
+def check_size(firmware: FirmwareConfig, config: HlsConfig, memory_mb: float | None = None) -> PredictedSize:
+    """Refuse a FirmwareConfig that cannot fit the part, hls4ml's arrays or the memory; return its predicted size.
 
     memory_mb: memory of this machine [MB], asked of the system by default.
     """
-    found = check_part(forecast(firmware), config)
+    found = check_part(predict_size(firmware), config)
     memory = memory_mb if memory_mb is not None else _memory_mb()
     if found.memory_mb > MEMORY_SHARE * memory:
         raise InputError(
@@ -98,8 +115,8 @@ def check_size(firmware: Any, config: HlsConfig, memory_mb: float | None = None)
     return found
 
 
-def check_part(found: Forecast, config: HlsConfig) -> Forecast:
-    """Refuse a forecast that cannot fit the part or hls4ml's arrays; return it."""
+def check_part(found: PredictedSize, config: HlsConfig) -> PredictedSize:
+    """Refuse a predicted size that cannot fit the part or hls4ml's arrays; return it."""
     chip = part(config.part)
     if found.lut > chip.lut:
         raise InputError(

@@ -101,32 +101,63 @@ def output_word(config: FirmwareConfig) -> WordType:
     return config.layer_output("output")
 
 
-def shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
-    """Kernel shape of each layer with weights: (phi, eta, in, out) or (in, out).
+@dataclass(frozen=True)
+class LayerSize:
+    """One layer with weights, as the configuration alone fixes it.
 
-    >>> shapes(FirmwareConfig())
+    kernel: shape, (phi, eta, in, out) or (in, out). cells: windows that the kernel is applied to. channels: of the
+    values read, each of which a tied kernel gives one weight.
+    """
+
+    kernel: tuple[int, ...]
+    cells: int
+    channels: int
+
+    @property
+    def inputs(self) -> int:
+        """Number of values that one output adds up."""
+        return prod(self.kernel[:-1])
+
+    @property
+    def outputs(self) -> int:
+        """Number of values given, over all cells."""
+        return self.cells * self.kernel[-1]
+
+    @property
+    def products(self) -> int:
+        """Number of products of a weight and a value per event."""
+        return self.inputs * self.outputs
+
+
+def layer_sizes(config: FirmwareConfig) -> dict[str, LayerSize]:
+    """Size of each layer with weights, in order.
+
+    >>> {name: size.kernel for name, size in layer_sizes(FirmwareConfig()).items()}
     {'conv1': (3, 3, 1, 12), 'output': (360, 1)}
     """
     (rows, columns, channels), found = config.input_shape, {}
     for name, conv in zip(config.layers, config.conv, strict=False):
-        found[name] = (*conv.kernel, channels, conv.filters)
+        kernel = (*conv.kernel, channels, conv.filters)
         rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
         columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
-        channels = conv.filters
         if min(rows, columns) < 1:
             raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
+        found[name] = LayerSize(kernel, rows * columns, channels)
+        channels = conv.filters
     widths = (rows * columns * channels, *config.dense, config.outputs)
-    found.update(zip(config.layers[len(config.conv) :], pairwise(widths), strict=True))
+    for name, kernel in zip(config.layers[len(config.conv) :], pairwise(widths), strict=True):
+        found[name] = LayerSize(kernel, 1, channels)
+        channels = 1
     return found
 
 
 def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
     """Word type of each layer's sums before rounding; InputError where float32 could not hold them exactly."""
     word, found = input_word(config), {}
-    for name, shape in shapes(config).items():
+    for name, size in layer_sizes(config).items():
         where = f"firmware.precision.{name}"
         config.layer_precision(name).check(where, name == "output")
-        found[name] = exact_accumulator(where, prod(shape[:-1]), word, config.layer_precision(name))
+        found[name] = exact_accumulator(where, size.inputs, word, config.layer_precision(name))
         word = config.layer_output(name)
     return found
 

@@ -19,7 +19,7 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.exact import exact_words
 from codae_l1.data.pooling import input_words
-from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, output_word, shapes
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ class FirmwareModel:
 
 def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of all weights, keys "conv1.kernel", "conv1.bias", ..."""
-    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in shapes(config).items())
+    kernels = {name: size.kernel for name, size in layer_sizes(config).items()}
+    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in kernels.items())
     return {key: shape for pair in pairs for key, shape in pair.items()}
 
 
@@ -202,7 +203,8 @@ def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, nam
 def _initialize(model: "keras.Model", config: FirmwareConfig, seed: int) -> None:
     """Start from a network that grows with every count: positive kernels, ReLU thresholds spread by the biases."""
     rng = np.random.default_rng(seed)
-    for name, shape in shapes(config).items():
+    for name, size in layer_sizes(config).items():
+        shape = size.kernel
         layer, bias = model.get_layer(name), np.zeros(shape[-1])
         kernel = np.abs(rng.normal(size=shape)) * FIRST_SCALE / np.sqrt(shape[-2])
         if name.startswith("conv"):

@@ -58,6 +58,7 @@ DENSE = entry("dense", units=st.integers(1, 3), bits=BITS)
 MAX_POOL, AVERAGE_POOL, PLAIN_RELU, FLATTEN = (
     st.just((kind, {})) for kind in ("max_pool", "average_pool", "relu", "flatten")
 )
+ALL_LAYERS = (CONV, LEAKY, MAX_POOL, SIGNED, AVERAGE_POOL, RELU, PLAIN_RELU, FLATTEN, DENSE, SIGNED, DENSE, UNSIGNED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,29 +212,11 @@ class TestAveragePool(LayerAgrees):
 
 
 @drawn(1)
-@given(
-    chains(
-        CONV,
-        LEAKY,
-        MAX_POOL,
-        SIGNED,
-        AVERAGE_POOL,
-        RELU,
-        PLAIN_RELU,
-        FLATTEN,
-        DENSE,
-        SIGNED,
-        DENSE,
-        UNSIGNED,
-        side=(5, 6),
-    )
-)
+@given(chains(*ALL_LAYERS, side=(5, 6)))
 def test_every_executor_agrees_on_a_network_of_all_layers(tmp_path_factory, spec):
     check(spec, ["hls", "emulator", "interpreter", "rtl"], tmp_path_factory.mktemp("drawn"))
 
 
-# Catapult takes no leaky ReLU as asked, and is refused one (hls/hls4ml/check.py).
-ALL_BUT_LEAKY = (CONV, SIGNED, MAX_POOL, UNSIGNED, AVERAGE_POOL, RELU, PLAIN_RELU, FLATTEN, DENSE, SIGNED)
 EVERY_BACKEND = [(b, io) for b in ("Vivado", "Catapult", "oneAPI") for io in ("io_parallel", "io_stream")]
 more = pytest.mark.skipif(EXAMPLES == 1, reason="CODAE_PROPERTY_EXAMPLES asks for more examples")
 
@@ -250,10 +233,9 @@ def test_every_backend_agrees_on_a_network_of_all_layers(tmp_path_factory, monke
     script.chmod(0o755)
     monkeypatch.setenv("CXX", str(script))
     config = HlsConfig(backend=backend, io_type=io_type, part=BACKENDS[backend].part)
-    layers = ALL_BUT_LEAKY if backend == "Catapult" else (CONV, LEAKY, *ALL_BUT_LEAKY[1:])
 
     @drawn(1)
-    @given(chains(*layers, side=(5, 6)))
+    @given(chains(*ALL_LAYERS, side=(5, 6)))
     def agrees(spec):
         check(spec, [config], tmp_path_factory.mktemp("drawn"))
 

@@ -12,7 +12,7 @@ from codae_l1.hls.hls4ml import project as hls4ml_project
 from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
 from codae_l1.hls.hls4ml.check import check_project
 from codae_l1.hls.hls4ml.effective import check_words, effective_table
-from codae_l1.hls.hls4ml.forecast import products, project_forecast
+from codae_l1.hls.hls4ml.prediction import predict_project, products
 from codae_l1.hls.hls4ml.project import HlsProject, convert, firmware_network, write_project
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
 from codae_l1.hls.rtl.vhdl import build_vhdl
@@ -131,7 +131,7 @@ def test_a_project_converted_again_is_the_new_one(firmware, tmp_path, quick_comp
     # All pixels at once: hls4ml pipelines the whole network, and nothing is left to say of it.
     assert (second.design["pipeline_style"], second.design["differences"]) == ("pipeline", [])
     assert effective_table(second.design).endswith("hls4ml took all as asked.")
-    assert project_forecast(firmware_network(other)[0], HlsConfig(parallel_pixels=0)).interval_cycles_forecast == 1
+    assert predict_project(firmware_network(other)[0], HlsConfig(parallel_pixels=0)).interval_cycles_forecast == 1
 
 
 def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_path, quick_compiler, monkeypatch):
@@ -148,7 +148,7 @@ def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_p
     assert record["asked"]["reuse_factor"] == {"conv1": 7, "dense1": 7, "output": 3}
     row = next(row for row in record["layers"] if row["name"] == "conv1")
     assert (row["strategy"], row["reuse_factor"], row["interval"]) == ("resource", 6, 54)
-    assert project_forecast(firmware_network(firmware)[0], config).interval_cycles_forecast == 54
+    assert predict_project(firmware_network(firmware)[0], config).interval_cycles_forecast == 54
     # Weights beside the code are found where the project is now.
     assert record["weights"] == "firmware/weights"
     moved = shutil.move(tmp_path / "hls4ml", tmp_path / "moved")

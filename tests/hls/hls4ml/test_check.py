@@ -10,8 +10,8 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.backends import BACKENDS, reuse_taken
 from codae_l1.hls.hls4ml.check import check_project, findings
-from codae_l1.hls.hls4ml.forecast import fastest_reuse, products, project_forecast
-from codae_l1.hls.layers import Activation, Conv, Dense, Interval, Quantizer
+from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
+from codae_l1.hls.layers import Conv, Dense, Interval
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import Part
@@ -133,18 +133,6 @@ def test_the_memory_of_yosys_refuses_no_hls_project(monkeypatch):
     assert check_project(SMALL, HlsConfig()) == ()
 
 
-def test_catapult_with_a_leaky_relu_is_refused():
-    leaky = Quantizer(True, WordType(True, 3, 2, "RND_CONV", "SAT"), 0.25)
-    act = Activation("act", (4, 4, 4), Interval(-2.0, 7.75, 0.25), leaky)
-    records = dataclasses.replace(SMALL, layers=(SMALL.layers[0], act))
-    with pytest.raises(
-        InputError,
-        match=r"backend Catapult with the leaky ReLU act, .*; expected plain ReLU; take slope 0, or hls.back",
-    ):
-        check_project(records, asked("Catapult"))
-    assert check_project(records, asked("Vivado")) == ()
-
-
 @pytest.mark.parametrize(
     ("config", "words"),
     [
@@ -179,29 +167,29 @@ def test_a_plain_project_has_nothing_to_say_of_it():
 
 
 def test_the_forecast_counts_multipliers_memories_and_clocks():
-    latency = project_forecast(SMALL, HlsConfig())
+    latency = predict_project(SMALL, HlsConfig())
     assert (latency.multiplications, latency.parameters) == (9 * 4 + 64 * 2, 36 + 4 + 128 + 2)
     assert (latency.dsp, latency.bram_18k, *clocks(latency)) == (0, 0, 16, 17)
-    shared = project_forecast(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64}))
+    shared = predict_project(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64}))
     assert (shared.dsp, *clocks(shared)) == (12 + 2, 64, 16 * 3 + 64)
     # Without DSPs a product of words of 8 bits with weights of 2 bits is one LUT a pair of bits.
     assert shared.lut_without_dsp - shared.lut == (12 + 2) * 8 * 2
     # dense2: 64 words of two 2-bit weights, one half block; conv1's three words become LUTs.
     assert shared.bram_18k == 1
     stream = HlsConfig(io_type="io_stream", strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64})
-    found = project_forecast(SMALL, stream)
+    found = predict_project(SMALL, stream)
     assert clocks(found) == (36 + 16 * 3, 36 + 16 * 3)
     assert shared.lut < latency.lut
     # Only strategy resource keeps weights in memories.
-    assert project_forecast(SMALL, HlsConfig(reuse_factor=64)).bram_18k == 0
+    assert predict_project(SMALL, HlsConfig(reuse_factor=64)).bram_18k == 0
 
 
 def test_a_mask_is_multiplied_by_gates_and_other_vendors_clocks_are_not_forecast():
     mask = dataclasses.replace(SMALL, input_word=WordType(False, 1, 0))
     shared = HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 64})
-    assert project_forecast(mask, shared).dsp == 2
-    assert clocks(project_forecast(SMALL, asked("oneAPI"))) == (None, None)
-    assert clocks(project_forecast(network((30, 2), shape=(30,)), asked("Libero"))) == (None, None)
+    assert predict_project(mask, shared).dsp == 2
+    assert clocks(predict_project(SMALL, asked("oneAPI"))) == (None, None)
+    assert clocks(predict_project(network((30, 2), shape=(30,)), asked("Libero"))) == (None, None)
 
 
 def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
@@ -209,7 +197,7 @@ def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
     config = HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource")
     factors = fastest_reuse(wide, config)
     chosen = HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=factors)
-    forecast = project_forecast(wide, chosen)
+    forecast = predict_project(wide, chosen)
     assert check_project(wide, chosen) == ()
     assert forecast.dsp <= 220
     halves = [
@@ -217,10 +205,10 @@ def test_the_fastest_reuse_factors_fit_and_no_faster_ones_do(monkeypatch):
         for name, row in zip(factors, products(wide, chosen), strict=True)
     ]
     slower = [
-        project_forecast(wide, HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=h))
+        predict_project(wide, HlsConfig(part="xc7z020", io_type="io_stream", strategy="resource", layer_reuse=h))
         for h in halves
     ]
     assert all(other.dsp > 220 or clocks(other) == clocks(forecast) for other in slower)
-    monkeypatch.setattr("codae_l1.hls.hls4ml.forecast.part", lambda name: Part(name, 100, 200, 10, 10, 0))
+    monkeypatch.setattr("codae_l1.hls.hls4ml.prediction.part", lambda name: Part(name, 100, 200, 10, 10, 0))
     with pytest.raises(InputError, match=r"no reuse factor fits; expected one that fits xc7z020; take fewer filters"):
         fastest_reuse(wide, config)

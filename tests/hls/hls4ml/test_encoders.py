@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.hls4ml.encoders import check_encoder, convert_encoder, encoder_forecast, read_encoder
+from codae_l1.hls.hls4ml.encoders import check_encoder, convert_encoder, predict_encoder, read_encoder
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import COMPACT, PAPER, TINY
@@ -56,12 +56,12 @@ def test_every_value_lies_in_its_interval(slope):
 
 
 def test_forecasts_count_weights_and_products():
-    f_m = encoder_forecast("f_m", PAPER, EncoderConfig(), "io_parallel")
+    f_m = predict_encoder("f_m", PAPER, EncoderConfig(), "io_parallel")
     kernels = [9 * 64, 9 * 64 * 128, 9 * 128 * 128, 9 * 128 * 256, 5 * 4 * 256 * 2]
     assert f_m.parameters == sum(kernels) + 64 + 128 + 128 + 256 + 2
     pixels = [36 * 29, 18 * 15, 9 * 8, 5 * 4, 1]
     assert f_m.multiplications == sum(k * p for k, p in zip(kernels, pixels, strict=True))
-    assert encoder_forecast("f_m", PAPER, EncoderConfig()).multiplications == sum(kernels)
+    assert predict_encoder("f_m", PAPER, EncoderConfig()).multiplications == sum(kernels)
 
 
 @pytest.mark.parametrize(

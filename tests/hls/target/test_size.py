@@ -8,7 +8,7 @@ from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import trace
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
-from codae_l1.hls.target.size import check_size, forecast
+from codae_l1.hls.target.size import check_size, predict_size
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word
 from codae_l1.quantization.f_m.network import build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
@@ -45,9 +45,9 @@ def test_a_network_too_large_for_the_memory_is_refused():
 
 def test_more_of_anything_is_predicted_to_cost_more():
     assert (
-        forecast(FirmwareConfig(dense=(16,))).lut
-        > forecast(FirmwareConfig()).lut
-        > forecast(FirmwareConfig(conv=(ConvConfig(2),))).lut
+        predict_size(FirmwareConfig(dense=(16,))).lut
+        > predict_size(FirmwareConfig()).lut
+        > predict_size(FirmwareConfig(conv=(ConvConfig(2),))).lut
     )
 
 
@@ -62,7 +62,7 @@ def test_the_prediction_is_within_a_factor_of_two_of_random_weights(config):
     model, rng = build_qkeras(config, 1), np.random.default_rng(1)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
     cost = trace(read_network(model, input_word(config)), HlsConfig())[0].cost
-    assert 0.5 < forecast(config).lut / cost < 2
+    assert 0.5 < predict_size(config).lut / cost < 2
 
 
 def test_parts():

@@ -23,7 +23,7 @@ from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
-from codae_l1.hls.target.size import SHARED, Forecast
+from codae_l1.hls.target.size import SHARED, PredictedSize
 
 # Products in one loop that HLS compilers unroll; beyond it Vivado HLS and Vitis HLS stop with "Stop unrolling".
 LARGEST_PRODUCT = 4096
@@ -65,8 +65,8 @@ class Product:
 
 
 @dataclass(frozen=True)
-class ProjectForecast(Forecast):
-    """Forecast of an hls4ml project; multiplications: multipliers at once, as in Forecast.
+class PredictedProject(PredictedSize):
+    """What an hls4ml project is predicted to cost; multiplications: multipliers at once, as in PredictedSize.
 
     dsp, lut: where every multiplier is a DSP; lut_without_dsp: where none is. bram_18k: predicted.
     interval_cycles_forecast: clocks between two events, latency_cycles_forecast: of one event; at least; None where
@@ -124,7 +124,7 @@ def parallel_taken(pixels: int, asked: int) -> int:
     return min(divisors, key=lambda n: (abs(n - (asked or pixels)), n))
 
 
-def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
+def predict_project(network: Network, config: HlsConfig) -> PredictedProject:
     """Predict the cost of the hls4ml project that `config` asks for."""
     rows, stream = products(network, config), config.io_type == "io_stream"
     cycles = [_cycles(row, stream) for row in rows] or [1]
@@ -150,7 +150,7 @@ def project_forecast(network: Network, config: HlsConfig) -> ProjectForecast:
     largest = max([1, *(row.multipliers // row.at_once for row in rows), *_arrays(network, stream)])
     clocks = (max(cycles), max(cycles) if stream else sum(cycles)) if config.backend in TIMED else (None, None)
     costs = round(lut), largest, dsp, round(lut + multipliers_lut), bram
-    return ProjectForecast(multipliers, parameters, *costs, *clocks)
+    return PredictedProject(multipliers, parameters, *costs, *clocks)
 
 
 def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:
@@ -170,8 +170,8 @@ def fastest_reuse(network: Network, config: HlsConfig) -> dict[str, int]:
         if not all(fitting.values()):
             continue
         found = {name: max(row.reuse for row in several) for name, several in fitting.items()}
-        forecast = project_forecast(network, replace(config, layer_reuse=found))
-        if forecast.dsp <= chip.dsp and forecast.bram_18k <= chip.bram_18k and forecast.lut <= chip.lut:
+        predicted = predict_project(network, replace(config, layer_reuse=found))
+        if predicted.dsp <= chip.dsp and predicted.bram_18k <= chip.bram_18k and predicted.lut <= chip.lut:
             return found
     raise InputError(
         "a network that no reuse factor fits", f"one that fits {config.part}", "take fewer filters or a larger part"
