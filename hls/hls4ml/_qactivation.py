@@ -21,8 +21,14 @@ def leaky_clip(name: str) -> str:
 
 
 def leaky_word(word: WordType, fraction: int) -> WordType:
-    """Its word: saturates where the input of a leaky ReLU onto `word` must, and keeps its fraction bits."""
-    return WordType(True, word.integer, max(fraction, -word.integer), "TRN", "SAT")
+    """Its word: saturates where the input of a leaky ReLU onto `word` must, and keeps its `fraction` bits.
+
+    It has those of `word`, too: its largest value, which saturated inputs get, is then not below that of `word`.
+
+    >>> str(leaky_word(WordType(True, 1, 5), 1))
+    'ap_fixed<7,2,AP_TRN,AP_SAT>'
+    """
+    return WordType(True, word.integer, max(fraction, word.fraction), "TRN", "SAT")
 
 
 def register() -> None:
