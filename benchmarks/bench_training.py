@@ -87,22 +87,20 @@ def main() -> None:
     from codae_l1.models.codae.config import PAPER
     from codae_l1.models.codae.model import CoDAE
     from codae_l1.models.training.config import TrainingConfig
-    from codae_l1.models.training.distribution import create_strategy
     from codae_l1.models.training.loop import create_optimizer, create_steps
     from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=4, help="events a step")
     parser.add_argument("--steps", type=int, default=2, help="steps that are timed")
-    parser.add_argument("--precision", default="float32", help="of our model: float32 or bfloat16")
     arguments = parser.parse_args()
     n = arguments.batch
     masks = (np.random.default_rng(0).random((n, 72, 58, 1)) < 0.02).astype(np.float32)
     model = CoDAE(PAPER, seed=0)
     plain = plain_model(model)
-    config = TrainingConfig(precision=arguments.precision)
+    config = TrainingConfig()
     optimizer = create_optimizer(config, model)
-    step, _ = create_steps(model, optimizer, config, create_strategy("none"))
+    step, _ = create_steps(model, optimizer, config)
     ours = measure(lambda: step(masks, np.ones(n))["loss"] / n, arguments.steps, n)
     plain.compile(
         keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=config.clipnorm),

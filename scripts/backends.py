@@ -49,6 +49,7 @@ def command() -> None:
     if reuse_factors([arguments.reuse]).get("reuse_factor", 0) < 1:
         raise InputError(f"--reuse {arguments.reuse}", "a whole number >= 1, of all layers", "correct it")
     run = stage.open_run(arguments.run, None)
+    cli.import_tensorflow()
     outside_stages(run, arguments.out)
 
     from codae_l1.scripts.run.folder import stamp

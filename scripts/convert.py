@@ -5,11 +5,12 @@ Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emul
 
 from typing import Any
 
-from codae_l1.scripts.run import stage
+from codae_l1.scripts.run import cli, stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Check that the network can fit the part, convert, compile, compare."""
+    cli.import_tensorflow()
     import numpy as np
 
     from codae_l1.hls.hls4ml.project import convert

@@ -42,6 +42,7 @@ def command() -> None:
         # Said before hours of training, not behind them.
         find_compiler()
     run = stage.open_run(arguments.run, None)
+    cli.import_tensorflow()
     run.require("train")
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
 

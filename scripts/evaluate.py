@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.scripts.run import stage
+from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor
 
 # Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/codae/scores.py).
@@ -26,6 +26,7 @@ GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 
 def work(run: Any) -> dict[str, Any]:
     """Run every executor on every event, compare the words, measure the scores on the test events."""
+    cli.import_tensorflow()
     from codae_l1.models.evaluation.rates import sample_rates
     from codae_l1.scripts.numerics import numerics
     from codae_l1.scripts.score import write_scores

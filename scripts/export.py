@@ -36,6 +36,7 @@ def command() -> None:
     arguments = parser.parse_args()
     check(arguments)
     run = stage.open_run(arguments.run, None)
+    cli.import_tensorflow()
 
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.hls.trigger.export import export

@@ -40,6 +40,7 @@ def command() -> None:
         if getattr(arguments, name) < 1:
             raise InputError(f"--{name} {getattr(arguments, name)}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    cli.import_tensorflow()
     from codae_l1.scripts import make_data, train
     from codae_l1.scripts.reports.scan_report import baselines
     from codae_l1.scripts.scan import connect, evaluator

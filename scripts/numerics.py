@@ -23,6 +23,7 @@ def command() -> None:
     for file in arguments.events or ():
         cli.existing(str(file))
     run = stage.open_run(arguments.run, None)
+    cli.import_tensorflow()
     out = arguments.out or run.folder / "numerics"
 
     from codae_l1.data.base.files import write_json

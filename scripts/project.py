@@ -48,6 +48,7 @@ def command() -> None:
 
     replaceable(arguments.out, MARKS)
     run = stage.open_run(arguments.run, None)
+    cli.import_tensorflow()
     outside_stages(run, arguments.out)
 
     from codae_l1.scripts.run.folder import stamp

@@ -7,11 +7,12 @@ firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.j
 import dataclasses
 from typing import Any
 
-from codae_l1.scripts.run import stage
+from codae_l1.scripts.run import cli, stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
+    cli.import_tensorflow()
     from codae_l1.data.base.config import dump
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores, track_mask

@@ -35,6 +35,7 @@ def command() -> None:
     if arguments.jobs < 1:
         raise InputError(f"--jobs {arguments.jobs}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    cli.import_tensorflow()
     for name in ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)

@@ -5,11 +5,12 @@ Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesiz
 
 from typing import Any
 
-from codae_l1.scripts.run import stage
+from codae_l1.scripts.run import cli, stage
 
 
 def work(run: Any) -> dict[str, Any]:
     """Trace and write the RTL, count its clocks in simulation, map it with Yosys; Vitis HLS and Vivado if on PATH."""
+    cli.import_tensorflow()
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.hls.rtl.clocks import count_clocks

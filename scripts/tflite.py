@@ -19,6 +19,7 @@ def command() -> None:
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    cli.import_tensorflow()
 
     from codae_l1.data.base.files import write_json
     from codae_l1.models.codae.model import load_codae

@@ -4,12 +4,11 @@
     python scripts/train.py --run runs/demo --model dirichlet --seed 2     # a system that it is compared with
 
 Reads the run's events. Writes train/codae.keras, train/history.json, train.json; with --model the same below
-systems/NAME/seed-N/. docs/training.md says how to choose the model and its config, and how to train on GPUs and on
-several machines.
+systems/NAME/seed-N/. docs/training.md says how to choose the model and its config, and where it
+runs.
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +59,17 @@ def command() -> None:
 
 def work(run: Any) -> dict[str, Any]:
     """Train the full model, go on from a checkpoint where there is one."""
+    cli.import_tensorflow()
     from codae_l1.models.codae.codvae import create_model
     from codae_l1.models.codae.model import save_codae
     from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
-    from codae_l1.models.training.distribution import create_strategy
     from codae_l1.models.training.loop import train
     from codae_l1.scripts.run.events import read_split
 
-    config = run.config.training
-    strategy = create_strategy(config.distribute)  # before anything runs in TensorFlow
     masks = {split: track_mask(read_split(run, split).images) for split in ("train", "validation")}
-    with strategy.scope():
-        model = create_model(run.config.model, run.config.seed)
+    model = create_model(run.config.model, run.config.seed)
     with cli.Progress("train") as progress:
-        history = train(model, masks["train"], masks["validation"], config, run.path("train"), progress, strategy)
+        history = train(model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress)
     save_codae(model, run.path("train", "codae.keras"))
     scores = codae_scores(model, masks["validation"])
     parts = {name: getattr(model, name) for name in ("f_m", "f_r", "decoder", "prior")}
@@ -167,8 +163,7 @@ def system_config(run: Any, name: str) -> Any:
     from codae_l1.models.systems.codae import FullModelConfig
 
     if name in FULL_MODELS:
-        # One of several seeds is trained on one device, however the stage is.
-        return FullModelConfig(run.config.model, replace(run.config.training, distribute="none"))
+        return FullModelConfig(run.config.model, run.config.training)
     return getattr(run.config.systems, name, None)
 
 

@@ -10,9 +10,11 @@ replaced as a whole, but an entry of a dict that is a table keeps the keys of th
 A config class may have two class attributes:
 
     PRESETS   name -> instance; `preset = "name"` in a table chooses the instance that the table's other keys change
-    REMOVED   key -> value, of keys that are constants by now; old files may still give that value, and no other
+    REMOVED   key, or dotted path of a key in a table below -> value, where a key has become a constant; files from before
+              may still give that value, and no other
 """
 
+import copy
 import dataclasses
 import types
 import typing
@@ -97,11 +99,16 @@ def _preset(cls: type[T], table: Mapping[str, Any], where: str) -> T | None:
 
 def _without_removed(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The table without its preset and without the keys that are constants by now; InputError where one differs."""
-    left = {key: value for key, value in table.items() if key != PRESET or not vars(cls).get("PRESETS")}
-    for key, value in getattr(cls, "REMOVED", {}).items():
-        if left.pop(key, value) != value:
+    left = {key: copy.deepcopy(value) for key, value in table.items() if key != PRESET or not vars(cls).get("PRESETS")}
+    for path, value in getattr(cls, "REMOVED", {}).items():
+        *tables, key = path.split(".")
+        inner = left
+        for name in tables:
+            inner = inner.get(name, {}) if isinstance(inner, Mapping) else {}
+        given = inner.pop(key, value) if isinstance(inner, dict) else value
+        if given != value:
             raise InputError(
-                f"{_join(where, key)} = {table[key]!r}, which can no longer be set",
+                f"{_join(where, path)} = {given!r}, which can no longer be set",
                 f"{value!r}, its only value by now",
                 "remove the key, or use the release that wrote the file",
             )

@@ -9,10 +9,11 @@ compares them. Nothing here imports TensorFlow: a class is imported when it is a
 
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.models.systems._removed import REMOVED
 
 if TYPE_CHECKING:
     from codae_l1.models.systems.base import System
@@ -284,6 +285,8 @@ class SystemsConfig:
 
     codae, codvae and untrained have none: they take the run's `[model]` and `[training]`.
     """
+
+    REMOVED: ClassVar[dict[str, Any]] = REMOVED
 
     codae: None = _system("codae.CodaeSystem")
     codvae: None = _system("codae.CodvaeSystem")

@@ -1,1 +1,1 @@
-"""Training: the resumable loop, distribution strategies, saved networks."""
+"""Training: the resumable loop and saved networks."""

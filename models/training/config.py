@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 from codae_l1.data.base.errors import InputError
 
@@ -15,13 +15,11 @@ class TrainingConfig:
     augment: random eta flip and phi roll of each event, each epoch; for calorimeter images alone. The events that do
     not fill the last batch of an epoch wait for another epoch's shuffle.
 
-    precision: "bfloat16" computes layers in it; variables, the norms' sums over pixels and losses stay float32 (GPUs,
-    and CPUs with AVX512-BF16). xla: compile the step as one kernel (GPUs; slower on CPUs). distribute: over the GPUs of
-    this machine or over workers; batch_size is of all together. tensorboard: write curves for it, too (extra
-    `tensorboard`).
+    tensorboard: write curves for it, too (extra `tensorboard`).
     """
 
     PRESETS: ClassVar[Mapping[str, "TrainingConfig"]] = {}
+    REMOVED: ClassVar[Mapping[str, Any]] = {"precision": "float32", "xla": False, "distribute": "none"}
 
     epochs: int = 30
     batch_size: int = 128
@@ -31,9 +29,6 @@ class TrainingConfig:
     clipnorm: float = 1.0
     beta_2: float = 0.999
     augment: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    xla: bool = False
-    distribute: Literal["none", "mirrored", "multi_worker"] = "none"
     tensorboard: bool = False
 
     def __post_init__(self):

@@ -3,8 +3,7 @@
 After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole; a
 killed training goes on from it and gives the numbers of an undisturbed one, since order and augmentation of an epoch
 follow from the model's seed and the epoch alone. What is trained is a Trainable: a Keras model that knows its loss, its
-seed and its configuration. CPU, one GPU, several GPUs and several workers take the same code
-(models/training/distribution.py); docs/training.md has the commands.
+seed and its configuration.
 """
 
 import json
@@ -22,7 +21,6 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.data.calorimeter import N_PHI
 from codae_l1.models.training.config import TrainingConfig
-from codae_l1.models.training.distribution import computing_in, create_strategy, is_chief, split
 from codae_l1.models.training.saving import save_model
 
 Progress = Callable[[int, int, str], None]
@@ -54,12 +52,10 @@ def train(
     config: TrainingConfig,
     folder: Path | str,
     progress: Progress | None = None,
-    strategy: Any = None,
 ) -> dict[str, Any]:
     """Train and leave the model at its best validation loss; return the history (also in history.json).
 
     Events: (N, *model.event_shape), for a CoDAE masks (N, 72, 58, 1) uint8 or bool; with labels, a tuple of both.
-    strategy: of models.distribution, in whose scope the model was made; needed where config.distribute is not "none".
     Only the model's trainable variables move. History: `loss`, `validation_loss` and `learning_rate`, one entry an
     epoch (losses are means over that epoch's events), the same of each term of the loss where it has several (`bce`,
     `validation_bce`, `kl`, ...), `best_epoch` (from 1), `best_validation_loss`.
@@ -68,18 +64,15 @@ def train(
         _arrays(model, config, name, events)
         for name, events in (("train", train_events), ("validation", validation_events))
     )
-    strategy = strategy or create_strategy("none")
-    size = _batch_size(config, len(train_arrays[0]), strategy.num_replicas_in_sync)
-    fingerprint = _fingerprint(model, config, train_arrays, validation_arrays)
-    with strategy.scope():
-        state = _State(model, config, Path(folder), fingerprint, is_chief(strategy))
+    size = min(config.batch_size, len(train_arrays[0]))
+    state = _State(model, config, Path(folder), _fingerprint(model, config, train_arrays, validation_arrays))
     state.resume()
-    step, evaluate = create_steps(model, state.optimizer, config, strategy)
+    step, evaluate = create_steps(model, state.optimizer, config)
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
-        terms = _mean(step, strategy, _batches(train_arrays, size, config.augment, model.seed, epoch))
-        validation = _mean(evaluate, strategy, _slices(validation_arrays, size))
+        terms = _mean(step, _batches(train_arrays, size, config.augment, model.seed, epoch))
+        validation = _mean(evaluate, _slices(validation_arrays, size))
         terms.update({f"validation_{name}": value for name, value in validation.items()})
         if not np.isfinite(list(terms.values())).all():
             raise InputError(
@@ -98,14 +91,12 @@ def train(
 class _State:
     """Model, optimizer and history, and the file that keeps them together."""
 
-    def __init__(
-        self, model: Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any], writes: bool
-    ):
-        self.model, self.folder, self.fingerprint, self.writes = model, folder, fingerprint, writes
+    def __init__(self, model: Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any]):
+        self.model, self.folder, self.fingerprint = model, folder, fingerprint
         self.optimizer = create_optimizer(config, model)
         self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
         self.best: list[np.ndarray] = _values(model.variables)
-        self.board = _board(folder) if config.tensorboard and writes else None
+        self.board = _board(folder) if config.tensorboard else None
 
     def resume(self) -> None:
         """Take up the checkpoint where there is one; refuse one of another configuration or other events."""
@@ -120,8 +111,11 @@ class _State:
             raise InputError(
                 f"{path} cannot be read ({error})", "a whole checkpoint", "remove it and train anew"
             ) from error
-        if header["fingerprint"] != self.fingerprint:
-            different = [k for k, v in self.fingerprint.items() if header["fingerprint"].get(k) != v]
+        removed = TrainingConfig.REMOVED.items()
+        stored = {name: value for name, value in header["fingerprint"].items() if (name, value) not in removed}
+        if stored != self.fingerprint:
+            names = {**stored, **self.fingerprint}
+            different = [name for name in names if stored.get(name) != self.fingerprint.get(name)]
             raise InputError(
                 f"{path} of another training (different: {', '.join(different)})",
                 "a folder of the same configuration, events and model",
@@ -142,8 +136,7 @@ class _State:
             self.history["best_epoch"] = len(self.history["loss"])
             self.history["best_validation_loss"] = values["validation_loss"]
             self.best = _values(self.model.variables)
-        if self.writes:
-            self._write(best, values)
+        self._write(best, values)
 
     def _write(self, best: bool, values: dict[str, float]) -> None:
         if best:
@@ -189,7 +182,7 @@ def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
 
 
 def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
-    """AdamW of the model's trainable variables; the step clips, since gradients of replicas are summed before."""
+    """AdamW of the model's trainable variables; the step clips each gradient by itself."""
     import keras
 
     optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, beta_2=config.beta_2)
@@ -197,52 +190,31 @@ def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
     return optimizer
 
 
-def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig, strategy: Any) -> tuple[Callable, Callable]:
-    """Training step and evaluation: events' arrays and weights (n,) of each replica -> loss and its terms, summed."""
+def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig) -> tuple[Callable, Callable]:
+    """Training step and evaluation: arrays of events and weights (n,) -> the loss and its terms, summed."""
     import tensorflow as tf
 
     variables = model.trainable_variables
     values = [v.value for v in variables]
-    replicas = strategy.num_replicas_in_sync
 
+    @tf.function(reduce_retracing=True)
     def step(*batch: Any) -> dict[str, Any]:
         *arrays, weight = batch
-        context = tf.distribute.get_replica_context()
-        draw = tf.cast(optimizer.iterations.value, tf.int32) * replicas + context.replica_id_in_sync_group
-        with tf.GradientTape(watch_accessed_variables=False) as tape, computing_in(model, config.precision):
+        draw = tf.cast(optimizer.iterations.value, tf.int32)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             terms = model.objective(*arrays, training=True, seed=tf.stack([model.seed, draw + 1]))
-            mean = tf.reduce_mean(sum(terms.values())) / replicas
-        gradients = tape.gradient(mean, values)
-        if replicas > 1:
-            # The optimizer sums over replicas once more.
-            gradients = [g / replicas for g in _clipped(context.all_reduce("sum", gradients), config.clipnorm)]
-        else:
-            gradients = _clipped(gradients, config.clipnorm)
+            mean = tf.reduce_mean(sum(terms.values()))
+        gradients = [tf.clip_by_norm(g, config.clipnorm) for g in tape.gradient(mean, values)]
         optimizer.apply(gradients, variables)
         return _sums(terms, weight)
 
+    @tf.function(reduce_retracing=True)
     def evaluate(*batch: Any) -> dict[str, Any]:
         *arrays, weight = batch
-        with computing_in(model, config.precision):
-            return _sums(model.objective(*arrays), weight)
+        return _sums(model.objective(*arrays), weight)
 
-    def on_replicas(function: Callable) -> Callable:
-        @tf.function(reduce_retracing=True, jit_compile=config.xla)
-        def run(*batch: Any) -> dict[str, Any]:
-            sums = strategy.run(function, args=batch)
-            return {name: strategy.reduce("sum", value, axis=None) for name, value in sums.items()}
-
-        return run
-
-    return on_replicas(step), on_replicas(evaluate)
-
-
-def _clipped(gradients: list[Any], norm: float) -> list[Any]:
-    """Gradients of at most this norm, each by itself."""
-    import tensorflow as tf
-
-    return [tf.clip_by_norm(g, norm) for g in gradients]
+    return step, evaluate
 
 
 def _sums(terms: dict[str, Any], weight: Any) -> dict[str, Any]:
@@ -253,24 +225,16 @@ def _sums(terms: dict[str, Any], weight: Any) -> dict[str, Any]:
     return {name: tf.reduce_sum(tf.cast(value, tf.float64) * weight) for name, value in named.items()}
 
 
-def _mean(function: Callable, strategy: Any, batches: Iterator[tuple[np.ndarray, ...]]) -> dict[str, float]:
+def _mean(function: Callable, batches: Iterator[tuple[np.ndarray, ...]]) -> dict[str, float]:
     """Mean loss, and its terms, an event over one epoch: nothing is carried from one epoch to the next."""
+    import tensorflow as tf
+
     total, events = {}, 0.0
     for batch in batches:
-        sums = function(*split(strategy, *batch))
+        sums = function(*(tf.constant(array) for array in batch))
         total = {name: total.get(name, 0.0) + value for name, value in sums.items()}
         events += batch[-1].sum()
     return {name: float(value / events) for name, value in total.items()}
-
-
-def _batch_size(config: TrainingConfig, events: int, replicas: int) -> int:
-    """Events a batch, of all replicas together: a multiple of them."""
-    size = min(config.batch_size, events)
-    if size % replicas:
-        raise InputError(
-            f"batches of {size} events for {replicas} replicas", "a multiple", "change training.batch_size"
-        )
-    return size
 
 
 def _batches(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codae_l1.scripts.run import cli
+
 if TYPE_CHECKING:
     from codae_l1.scripts.run.folder import RunFolder
 
@@ -32,6 +34,8 @@ MADE_BY = {
 def open_executor(run: "RunFolder", name: str) -> Any:
     """The executor of a finished run; it reopens what its stage made, nothing is converted again."""
     run.require(MADE_BY[name])
+    if name in ("float", "qkeras"):
+        cli.import_tensorflow()
     if name == "float":
         from codae_l1.quantization.f_m.float_model import FloatModel
 

@@ -17,8 +17,7 @@ def add_run_arguments(parser: Any) -> None:
 
 
 def open_run(run: Path | None, config: Path | None, update: bool = False) -> Any:
-    """The RunFolder of the arguments."""
-    cli.import_tensorflow()
+    """The RunFolder of the arguments; imports no TensorFlow."""
     from codae_l1.scripts.run.config import load_config
     from codae_l1.scripts.run.folder import RunFolder
 

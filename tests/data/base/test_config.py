@@ -61,7 +61,7 @@ class Sizes:
     depth: int = 8
     inner: Inner = Inner()
     PRESETS: ClassVar[dict] = {}
-    REMOVED: ClassVar[dict] = {"mode": "fast", "order": [1, 2]}
+    REMOVED: ClassVar[dict] = {"mode": "fast", "order": [1, 2], "inner.old": 3}
 
 
 SMALL = Sizes(4, 2, Inner(bits=2))
@@ -130,7 +130,9 @@ def test_errors_of_presets_and_removed_keys(cls, table, words):
 
 
 def test_a_removed_key_of_the_one_value_left_is_dropped():
-    assert parse(Run, {"sizes": {"mode": "fast", "order": [1, 2], "depth": 3}}).sizes == Sizes(4, 3, Inner(bits=2))
+    assert parse(Run, {"sizes": {"mode": "fast", "order": [1, 2], "depth": 3, "inner": {"old": 3}}}).sizes == Sizes(
+        4, 3, Inner(bits=2)
+    )
 
 
 def test_full_disk_leaves_nothing(tmp_path):

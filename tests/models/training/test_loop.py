@@ -136,16 +136,19 @@ def test_broken_checkpoint_and_wrong_masks_are_named(undisturbed, tmp_path):
         train(CoDAE(TINY), TRAIN, VALIDATION[:0], CONFIG, tmp_path)
 
 
-@pytest.mark.parametrize("option", [{"precision": "bfloat16"}, {"xla": True}])
-def test_precision_and_xla_change_little_and_leave_the_model_as_it_was(undisturbed, tmp_path, option):
-    model = CoDAE(TINY, seed=5)
-    history = train(model, TRAIN, VALIDATION, replace(CONFIG, **option), tmp_path)
-    assert history["loss"] == pytest.approx(undisturbed[1]["loss"], rel=0.02)
-    # They do take another way.
-    assert history["loss"] != undisturbed[1]["loss"]
-    assert {v.dtype for v in model.variables} == {"float32"}
-    assert model.f_m.dtype_policy.name == "float32"
-    assert load_codae(tmp_path / "best.keras").f_m.get_layer("level0").compute_dtype == "float32"
+def test_a_checkpoint_that_names_removed_keys_is_gone_on_from(undisturbed, tmp_path):
+    def rewrite(**keys):
+        with np.load(undisturbed[2] / "checkpoint.npz") as stored:
+            arrays = dict(stored)
+        header = json.loads(str(arrays.pop("header")))
+        header["fingerprint"] |= {"precision": "float32", "xla": False, "distribute": "none"} | keys
+        np.savez(tmp_path / "checkpoint.npz", header=np.array(json.dumps(header)), **arrays)
+
+    rewrite()
+    assert train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, CONFIG, tmp_path) == undisturbed[1]
+    rewrite(xla=True)
+    with pytest.raises(InputError, match=r"another training \(different: xla\)"):
+        train(CoDAE(TINY, seed=5), TRAIN, VALIDATION, CONFIG, tmp_path)
 
 
 def test_curves_for_tensorboard(undisturbed, tmp_path):

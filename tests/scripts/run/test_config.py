@@ -1,11 +1,15 @@
 """The config of a run: partial tables, presets, and the shipped files."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from codae_l1.data.base.config import dump, parse
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.models.codae.config import COMPACT, PAPER, SwapConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
@@ -13,6 +17,7 @@ from codae_l1.quantization.config import ScanConfig, SpaceConfig
 from codae_l1.scripts.run.config import DataConfig, RunConfig, load_config
 
 CONFIGS = Path(__file__).parents[3] / "scripts" / "configs"
+OLD = Path(__file__).parent / "config_0_1.json"
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,46 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     )
     assert load_config(CONFIGS / "scan.toml") == RunConfig(scan=ScanConfig(trials=30, batch=6, space=space))
     assert TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05) == COMPACT_TRAINING
+
+
+def test_a_config_of_release_0_1_is_read(tmp_path):
+    """The config.json of a demo run of then, all keys written out; removed ones have the values that are constants."""
+    assert load_config(OLD) == load_config(CONFIGS / "demo.toml")
+    content = json.loads(OLD.read_text())
+    content["systems"]["dirichlet"]["training"]["beta_2"] = 0.999
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path / "config.json")
+    words = (
+        "systems.dirichlet.training.beta_2 = 0.999, which can no longer be set; expected 0.99, its only value by now"
+    )
+    assert str(error.value).endswith(f"{words}; remove the key, or use the release that wrote the file")
+
+
+QUICK = """
+import sys
+try:
+    {}
+finally:
+    print(sorted({{"tensorflow", "keras", "qkeras", "hls4ml", "da4ml", "sklearn", "scipy"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import codae_l1.scripts.run.config",
+        "sys.argv = ['run_chain.py', '--config', 'bad.toml', '--run', 'run']; "
+        "import runpy; runpy.run_path('{root}/scripts/run_chain.py', run_name='__main__')",
+        "sys.argv = ['run_chain.py', '--help']; import runpy; "
+        "runpy.run_path('{root}/scripts/run_chain.py', run_name='__main__')",
+    ],
+)
+def test_a_config_is_read_without_keras(tmp_path, code):
+    (tmp_path / "bad.toml").write_text("[training]\nepoch = 3")
+    source = QUICK.format(code.format(root=CONFIGS.parents[1]))
+    result = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines()[-1] == "[]", result.stderr
+    if "bad.toml" in code:
+        assert result.returncode == 2
+        assert "unknown key training.epoch; expected one of epochs" in result.stderr
