@@ -1,23 +1,23 @@
-# The project's commands; each makes its own virtual environment (.venv) on first use.
+# The project's commands. Each creates its own virtual environment (.venv) on first use.
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint links docs bench clean
+.PHONY: help env demo test lint links docs docs-report bench clean
 
-help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+help:  ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
-env:  ## make .venv from requirements.txt (demo, test, lint and bench do it themselves)
+env:  ## create .venv from requirements.txt (the other commands do this themselves)
 	@PYTHON="$(PYTHON)" sh scripts/setup_env.sh
 
-demo: env  ## the whole chain on the shipped events: runs/demo/report/report.html, at most 10 minutes
+demo: env  ## run the whole chain on the shipped events: runs/demo/report/report.html, at most 10 minutes
 	@$(PY) scripts/run_chain.py --config scripts/configs/demo.toml
 
-test: env  ## all tests, one true end-to-end run among them, at most 15 minutes
+test: env  ## run all tests, including one complete end-to-end run, at most 15 minutes
 	@$(PY) -c 'import pythia8mc' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: pythia8mc==8.317.2 || \
 		{ [ -z "$$CI" ] && echo "Pythia 8 could not be installed: the tests of event generation are skipped"; }
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: env  ## ruff and pyright
+lint: env  ## run ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(MAKE) -s links
 	@$(PY) -m pyright --pythonpath $(PY)
@@ -27,10 +27,13 @@ links:
 	@rm -rf build/lint && mkdir -p build/lint/codae_l1
 	@for f in data models quantization hls scripts; do ln -s ../../../$$f build/lint/codae_l1/$$f; done
 
-docs: env links  ## the documentation as a site: build/docs/index.html; broken links and references are errors
+docs: env links  ## build the documentation as a site: build/docs/index.html; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-bench: env  ## speed, as ratios against named peers in one run (benchmarks/)
+docs-report: env  ## copy the report of runs/demo into docs/, with its picture for the README
+	@$(PY) docs/site/report.py runs/demo
+
+bench: env  ## measure speed, as ratios to named peers in one run (benchmarks/)
 	@for f in benchmarks/bench_*.py; do $(PY) $$f || exit $$?; done
 
 clean:  ## remove the environment and everything that was built; runs/ stays

@@ -68,7 +68,7 @@ def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
         return
     # One thread a training: its sums, and so its numbers, are those of any number of jobs.
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
-    options = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL, "env": threads}
+    options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL, "env": threads}
     with LocalCluster(n_workers=jobs, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
         yield client
 

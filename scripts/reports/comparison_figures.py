@@ -15,7 +15,7 @@ from codae_l1.scripts.studies.comparison import ROC_GRID
 
 # What a score has learnt from -> colour, marker; of the Petroff six-colour scheme (arXiv:2107.02270).
 LOOKS = {"none": ("#5790fc", "s"), "qcd": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
-LEGEND = {"none": "no learning", "qcd": "learnt from QCD", "signals": "supervised"}
+LEGEND = {"none": "no learning", "qcd": "learned from QCD", "signals": "supervised"}
 FIRMWARE = ("#f89c20", "D")
 # Observables in the plot of costs, which need no multiplication -> line style.
 NO_NETWORK = {"block_power": "--", "active_pixels": "-"}

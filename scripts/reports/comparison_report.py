@@ -1,50 +1,53 @@
 """comparison.json as Markdown: tables of AUC, working points and cost, and the page docs/comparison.md around them."""
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from codae_l1.scripts.studies.comparison import FPR, TPR
 
-# Scores in the main tables beside each system's main one: what the firmware learns, and what stands for an encoder that
-# learnt nothing. Of these systems all are shown.
+# Scores that the main tables show in addition to each system's main one: what the firmware learns, and what represents
+# an encoder that has learned nothing. Of the systems in SHOWN_WHOLE all scores are shown.
 SHOWN = {("codae", "block_power"), *(("untrained", score) for score in ("block_power", "z_m_norm", "z_m_mahalanobis"))}
 SHOWN_WHOLE = ("observables", "firmware", "published CoDAE")
-# What a score has learnt from, by the row's `learning`.
+# What a score has learned from, by the row's `learning`.
 LEARNING = {"none": "nothing", "qcd": "QCD", "signals": "QCD and signals: **supervised**"}
 
-_INTRODUCTION = """# Against what? Every system on the same events
+_INTRODUCTION = """# Comparison with other methods on the same events
 
-Made by the command below, not by hand. What each system is: `codae_l1.models.systems.registry` and the modules it names. All are
-trained on the run's own splits and scored on the same events. Jet images, with PCA, the auto-encoders of the hands-on
-and their complexity bias (an auto-encoder trained on tops fails to tag QCD), are compared in [jets.md](jets.md).
+This page is made by the command below, not by hand. `codae_l1.models.systems.registry` and the modules that it names
+describe the systems. All of them are trained on the run's own splits and scored on the same events. Jet images, with
+PCA, auto-encoders and their complexity bias (an auto-encoder trained on tops fails to tag QCD), are compared in
+[jets.md](jets.md).
 
 How to read it:
 
-- No label and no signal event decides on the sign of an unsupervised score. Observables count activity, and more is
-  called anomalous; densities are high where QCD is rare; reconstruction errors count as defined, and the other scores
-  of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
-- **supervised** systems have seen signals: both their classes come from the validation split, part of which is kept
-  apart to choose the epoch or the number of trees. They are a ceiling and no rivals.
-- `untrained` is the CoDAE with random weights, on which the same scores are taken, and below each other network stands
-  the AUC that the same network had before its training, oriented in the same way (of one whose training is random).
-  What a trained one does not do better was not learnt. The observables need no network at all; `pca_events`
-  (principal components) and `raw_ae` (a small dense auto-encoder) read the firmware's pooled counts and nothing more.
+- No label and no signal event decides the sign of an unsupervised score. Observables count activity, and more activity
+  is called anomalous; densities are high where QCD is rare; reconstruction errors count as defined, and the other
+  scores of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
+- **supervised** systems have seen signals: both of their classes come from the validation split, part of which is set
+  aside to choose the epoch or the number of trees. They are shown as an upper bound, not as competitors.
+- `untrained` is the CoDAE with random weights, for which the same scores are computed. Below each other network whose
+  training is random stands the AUC that the same network had before its training, oriented in the same way. Whatever a
+  trained network does not do better was not learned. The observables need no network at all; `pca_events` (principal
+  components) and `raw_ae` (a small dense auto-encoder) read only the firmware's pooled counts.
 - `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
   seed (the mean of z_R: further scores).
-- AUC, FPR and TPR are shares of the generated events, each counted once. QCD is generated with a bias in pTHat, and its
-  weights, which undo the bias, are not in these numbers: they are in the column of rates alone.
-- ± is the standard deviation over bootstrap samples of the test events of both classes, so that it holds the
-  fluctuation of the threshold, too (where none or all of a class pass: the 68 % Wilson interval); of a rate, that of
-  the sum of weights. After the slash stands the spread of the trainings: the standard deviation over the seeds
-  (ddof 1). Systems without randomness have none.
+- AUC, FPR and TPR are fractions of the generated events, each counted once. QCD is generated with a bias in pTHat. The
+  weights that undo this bias are not used in these numbers, but only in the column of rates.
+- ± is the standard deviation over bootstrap samples of the test events of both classes, so that it includes the
+  fluctuation of the threshold (where none or all events of a class pass: the 68 % Wilson interval); for a rate it is
+  that of the sum of weights. The number after the slash is the spread of the trainings: the standard deviation over
+  the seeds (ddof 1). Systems without randomness have none.
 
-Some systems, other events: `--models NAME ...`, `--events FILE ...` (any format that scripts/score.py takes; for files
-of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison goes on where it stopped.
+Other systems and events are chosen with `--models NAME ...` and `--events FILE ...` (any format that scripts/score.py
+takes; for files of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison resumes.
 """
 
 _BIAS = """Does an auto-encoder flag what it has not seen, or what is complicated? Five principal components of the
-pooled track mask (18 x 15 counts), fitted to equally many validation events of QCD or of a signal; AUC in % of the
-squared error. Fitted to a signal, it ought to flag QCD; below 50 % it flags the signal it was made for."""
+pooled track mask (18 x 15 counts) are fitted to equally many validation events of QCD or of a signal; the table gives
+the AUC of the squared error in %. Fitted to a signal, they should flag QCD; below 50 % they flag the signal to which
+they were fitted."""
 
 
 def markdown(content: dict[str, Any]) -> str:
@@ -53,30 +56,31 @@ def markdown(content: dict[str, Any]) -> str:
     signals = list(content["events"]["signals"])
     first, number = content["seeds"][0], len(content["seeds"])
     legend = (
-        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes) / spread over {number} "
+        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes)\n/ spread over {number} "
         "seeds (standard deviation, ddof 1)."
     )
     legend = legend if number > 1 else "Numbers in % ± error (bootstrap of both classes)."
-    few = f"**Warning: {number} of at least 3 seeds; how much trainings differ is not known well from so few.**"
-    counts = f"{content['events']['qcd']:,} QCD events; of the signals " + ", ".join(
+    few = f"**Warning: {number} of at least 3 seeds; so few do not show well how much trainings differ.**"
+    counts = f"{content['events']['qcd']:,} QCD events; signals:\n" + ", ".join(
         f"{n:,} {s}" for s, n in content["events"]["signals"].items()
     )
     parts = [
-        f"Events: {content['events']['what']}: {counts}. {legend}",
+        f"Events: {content['events']['what']}: {counts}.\n{legend}",
         *([few] if number < 3 else []),
         *_checks(content["checks"]),
         "## AUC",
         _table(_with_untrained(rows), signals, "auc"),
         f"## FPR where {100 * TPR:.0f} % of the signal passes",
-        "The less the better; where no QCD event passes, the 90 % confidence limit.",
+        "Lower is better. Where no QCD event passes, the 90 % confidence limit is given.",
         _table(rows, signals, "fpr_at_tpr"),
         f"## TPR where {100 * FPR:.0f} % of QCD passes",
-        f"Rate: of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
+        f"The rate is that of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
         _table(rows, signals, "tpr_at_fpr", rate=True),
         *_reasons(rows),
         "## What they cost",
-        "Parameters and multiply-accumulates (MACs) of the score that is quoted; CPU time of one event alone, one "
-        "thread, of latent systems the encoder's alone. LUT, latency and how they were got: the run's report.",
+        "Parameters and multiply-accumulates (MACs) are those of the quoted score. The CPU time is that of one event\n"
+        "alone in one thread, for latent systems that of the encoder alone. The run's report has LUT and latency, and\n"
+        "how they were determined.",
         _costs(rows),
     ]
     if content["complexity_bias"]:
@@ -91,7 +95,8 @@ def page(content: dict[str, Any], figures: dict[str, str]) -> str:
     """The page in docs/: introduction, the command that made it, figures (title -> file beside it), tables."""
     stamp = content["stamp"]
     seeds = ", ".join(map(str, content["seeds"]))
-    how = f"`{content['command']}`, commit {stamp['commit']}, seeds {seeds}, {stamp['time'][:10]}."
+    command = textwrap.fill(content["command"], 110, break_long_words=False, break_on_hyphens=False)
+    how = f"`{command}`,\ncommit {stamp['commit']}, seeds {seeds}, {stamp['time'][:10]}."
     seconds = sum(sum(s or 0 for s in row["seconds"]) for row in content["rows"] if row["main"])
     how += f" Training and scoring took {seconds / 60:.0f} minutes."
     shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
@@ -125,7 +130,7 @@ def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
 
 
 def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool = False) -> str:
-    columns: list[tuple[str, Callable[[dict], str]]] = [("", title), ("learnt from", lambda r: LEARNING[r["learning"]])]
+    columns: list[tuple[str, Callable[[dict], str]]] = [("", title), ("learned from", lambda r: LEARNING[r["learning"]])]
     columns += [(s, lambda r, s=s: cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
     if rate:
         columns.append(("rate [kHz]", lambda r: cell(r["rate"], 1, 3)))
@@ -141,7 +146,7 @@ def _costs(rows: list[dict[str, Any]]) -> str:
         return f"{sum(known) / len(known):.0f}" if known else ""
 
     columns = [("", title), ("parameters", number("parameters", ",")), ("MACs", number("macs", ","))]
-    columns += [("CPU ms", number("cpu_ms", ".3g")), ("as", number("how", "")), ("seconds a seed", seconds)]
+    columns += [("CPU ms", number("cpu_ms", ".3g")), ("as", number("how", "")), ("seconds per seed", seconds)]
     columns += [("LUT", number("lut", ",")), ("latency [ns]", number("latency_ns", "g"))]
     return _lines([row for row in rows if row["main"]], columns)
 
@@ -186,6 +191,6 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str]:
     """What a number in brackets is, and why a cell is empty, each reason once."""
     missing = [v for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
     found = dict.fromkeys(v["reason"] for v in missing if "effective" not in v)
-    lines = ["In brackets: the effective number of weighted QCD events that pass, too few for a rate."]
+    lines = ["Brackets give the effective number of weighted QCD events that pass if these are too few for a rate."]
     lines = lines if any("effective" in v for v in missing) else []
     return [*lines, f"No number: {'; '.join(found)}."] if found else lines

@@ -22,7 +22,7 @@ DIGITS = {"auc": 1, "fpr": 2}
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """The table of jets.md: AUC and passing share in %, mean ± spread over the seeds (error of the first seed)."""
+    """The table of jets.md: AUC and passing fraction in %, mean ± spread over the seeds (error of the first seed)."""
     jets, train_on, anomaly = content["jets"], content["train_on"], content["anomaly"]
     numbers = ", ".join(f"{sum(n for k, n in jets[p].items() if p == 'test' or k == train_on):,} {p}" for p in jets)
     lines = [
@@ -32,7 +32,7 @@ def markdown(content: dict[str, Any]) -> str:
     if "no_auc" in content:
         lines += [f"{content['no_auc']}.", ""]
     passing = f"{train_on} passing at {100 * content['efficiency']:.0f} % of {anomaly}, %"
-    columns = ("system, score", "parameters", "MACs", "CPU s", "CPU ms a jet (TF-Lite float16)")
+    columns = ("system, score", "parameters", "MACs", "CPU s", "CPU ms per jet")
     lines += [f"| {' | '.join((*columns, 'AUC in %', 'untrained', passing))} |", f"|{'---|' * 8}"]
     for title, row in content["models"].items():
         lines += _rows(title, row)
@@ -58,14 +58,14 @@ def _legend(models: dict[str, Any]) -> list[str]:
     # Without untrained scores nothing is random.
     seeds = max((len(t) for t in trials if t[0]["untrained"]), default=0)
     sentences = [f"Mean ± standard deviation of {seeds} seeds."] if seeds > 1 else []
-    sentences.append("In brackets the error by the number of test jets, of the first seed.")
+    sentences.append("The brackets give the error from the number of test jets, for the first seed.")
     if 0 < seeds < FEWEST_SEEDS:
-        sentences.append(f"WARNING: fewer than {FEWEST_SEEDS} seeds do not tell how much training varies.")
+        sentences.append(f"WARNING: fewer than {FEWEST_SEEDS} seeds do not show how much training varies.")
     return sentences
 
 
 def _rows(title: str, row: dict[str, Any]) -> list[str]:
-    """One line a score of a system, the main one first and with what it costs."""
+    """One line per score of a system, the main one first and with what it costs."""
     trials, main = list(row["seeds"].values()), row["main_score"]
     seconds = f"{sum(trial['cpu_s'] for trial in trials) / len(trials):.1f}"
     timed = [trial["tflite"]["cpu_ms"] for trial in trials if trial.get("tflite")]

@@ -178,12 +178,13 @@ def handmade() -> dict:
 
 
 def test_the_tables_of_a_handmade_comparison():
-    lines = markdown(handmade()).splitlines()
-    assert lines[0].startswith(
-        "Events: the run's test events: 1,728 QCD events; of the signals 300 h125, 300 svj3100. "
+    text = markdown(handmade())
+    lines, paragraphs = text.splitlines(), text.split("\n\n")
+    assert text.startswith(
+        "Events: the run's test events: 1,728 QCD events; signals:\n300 h125, 300 svj3100.\nNumbers in %: "
     )
     assert lines[lines.index("## AUC") + 2 :][:8] == [
-        "|  | learnt from | h125 | svj3100 |",
+        "|  | learned from | h125 | svj3100 |",
         "|---|---:|---:|---:|",
         "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | 76.6 ± 1.0 |",
         "| codae: mse, untrained | nothing | 60.0 ± 2.0 | 60.0 ± 2.0 |",
@@ -195,8 +196,8 @@ def test_the_tables_of_a_handmade_comparison():
     assert "| codae: mse | QCD | 76.6 ± 1.0 / 0.2 | - | 0.500 ± 0.010 / 0.002 |" in lines
     assert "No number: too few." in lines
     assert "Left out: svj3100, 3 validation events." in lines
-    assert lines[2].startswith("**Warning: 2 of at least 3 seeds;")
-    assert "cct_three_class, AUC of its classes, mean over 2 seeds, above 0.95: 0.950, DOES NOT HOLD." in lines[4]
+    assert paragraphs[1].startswith("**Warning: 2 of at least 3 seeds;")
+    assert "cct_three_class, AUC of its classes, mean over 2 seeds, above 0.95: 0.950, DOES NOT HOLD." in paragraphs[2]
     assert "| fitted to the signal, flags QCD | 25.0 ± 1.0 |" in lines
     assert "| firmware: rtl | 1,234 | 5,000 | 0.25 | TF-Lite float16 | 45 | 6,025 | 20 |" in lines
     assert lines[lines.index("## Further scores, AUC") + 4 :] == [

@@ -190,7 +190,7 @@ def test_the_table_and_the_pictures(made):
     assert re.search(
         r"\| pca-2, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \|  \| [\d.]+ \([\d.]+\) \|  \| [\d.]+ \([\d.]+\) \|", table
     )
-    assert "Mean ± standard deviation of 2 seeds. In brackets" in table
+    assert "Mean ± standard deviation of 2 seeds. The brackets" in table
     assert "WARNING: fewer than 3 seeds" in table
     for name in ("reconstructions", "scores", "roc", "latents"):
         picture = (made / f"{name}.png").read_bytes()
@@ -320,6 +320,6 @@ def test_one_seed_is_no_mean_and_none_enters_pca():
 
     assert "standard deviation" not in legend({"mse": {}}, 1)
     assert "WARNING: fewer than 3 seeds" in legend({"mse": {}}, 1)
-    assert legend({"mse": {}}, 3).startswith("Mean ± standard deviation of 3 seeds. In brackets")
+    assert legend({"mse": {}}, 3).startswith("Mean ± standard deviation of 3 seeds. The brackets")
     assert "WARNING" not in legend({"mse": {}}, 3)
-    assert legend({}, 1) == "In brackets the error by the number of test jets, of the first seed."
+    assert legend({}, 1) == "The brackets give the error from the number of test jets, for the first seed."
