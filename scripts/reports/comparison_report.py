@@ -130,7 +130,10 @@ def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
 
 
 def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool = False) -> str:
-    columns: list[tuple[str, Callable[[dict], str]]] = [("", title), ("learned from", lambda r: LEARNING[r["learning"]])]
+    columns: list[tuple[str, Callable[[dict], str]]] = [
+        ("", title),
+        ("learned from", lambda r: LEARNING[r["learning"]]),
+    ]
     columns += [(s, lambda r, s=s: cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
     if rate:
         columns.append(("rate [kHz]", lambda r: cell(r["rate"], 1, 3)))
