@@ -41,12 +41,13 @@ def main() -> None:
     import numpy as np
 
     from codae_l1.data.calorimeter import N_ETA, N_PHI
-    from codae_l1.scripts.run.executors import EXECUTORS, open_executor
-    from codae_l1.scripts.run.folder import RunFolder, stamp
+    from codae_l1.scripts.run.executors import EXECUTORS, open_executor, open_float
+    from codae_l1.scripts.run.folder import stamp
+    from codae_l1.scripts.run.run import Run
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
-    run = RunFolder(parser.parse_args().run)
+    run = Run(parser.parse_args().run)
     shape = run.config.firmware.input_shape
     rng, rates = np.random.default_rng(0), {}
     counts = rng.integers(0, 5, (EVENTS, *shape))
@@ -61,8 +62,8 @@ def main() -> None:
         return events / (cpu_seconds() - started)
 
     for name in EXECUTORS:
-        executor = open_executor(run, name)
-        rates[name] = measure(executor.predict_scores if name == "float" else executor.predict_words, counts)
+        predict = open_float(run).predict_scores if name == "float" else open_executor(run, name).predict_words
+        rates[name] = measure(predict, counts)
     emulator = open_executor(run, MEASURED)
     rates["from_towers"] = measure(lambda given: emulator.predict_words(emulator.pool_towers(given)), towers)
     ratios = {name: round(rate / rates[PEER], 2) for name, rate in rates.items()}

@@ -130,7 +130,6 @@ def firmware_part(run: Any, events: Any) -> Any:
     """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
     from codae_l1.models.evaluation.macs import count_macs
     from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
-    from codae_l1.scripts.run.executors import open_executor, score
     from codae_l1.scripts.studies.comparison import Part
 
     try:
@@ -144,10 +143,10 @@ def firmware_part(run: Any, events: Any) -> Any:
     )
     record = {"main_score": "rtl", "learning": "qcd", "parameters": quantized["parameters"]}
     record |= {"macs": count_macs(model.model), "lut": made["resources"]["LUT"], "latency_ns": made["latency_ns"]}
-    emulator, started = open_executor(run, "emulator"), time.process_time()
+    emulator, started = run.executor("emulator"), time.process_time()
     emulator.predict_words(counts)
     record |= {"cpu_ms": 1e3 * (time.process_time() - started) / len(counts), "how": "C++ emulator, all at once"}
-    return Part({"rtl": score(run, "rtl", counts)[0]}, record)
+    return Part({"rtl": run.executor("rtl").scores(counts)}, record)
 
 
 def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:

@@ -13,23 +13,23 @@ def work(run: Any) -> dict[str, Any]:
     cli.import_tensorflow()
     import numpy as np
 
+    from codae_l1.data.base.files import read_json
     from codae_l1.hls.hls4ml.project import convert
     from codae_l1.hls.network.mismatch import adversarial_counts, compare
-    from codae_l1.hls.network.records import read_network
+    from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.target.size import check_size
     from codae_l1.hls.trigger.emulator import Emulator, build_emulator
-    from codae_l1.quantization.f_m.config import input_word, output_word
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.cli import Progress
     from codae_l1.scripts.run.events import read_split
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
-    firmware = open_executor(run, "qkeras")
+    firmware = open_firmware(run)
     forecast = check_size(firmware.config, run.config.hls)
     with Progress("convert") as progress:
         project = convert(firmware, run.config.hls, run.path("convert", "hls4ml"), progress)
-    network, folder = read_network(firmware.model, input_word(firmware.config)), run.path("convert", "emulator")
-    emulator = build_emulator(network, output_word(firmware.config), run.config.hls, folder, firmware.config.pooling)
+    (network, word), folder = firmware_network(firmware), run.path("convert", "emulator")
+    emulator = build_emulator(network, word, run.config.hls, folder, firmware.config.pooling)
     counts = input_counts(read_split(run, "test").images, firmware.config)
     inputs = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
     mismatches = [compare(firmware, executor, inputs) for executor in (project, Emulator(folder))]
@@ -38,8 +38,8 @@ def work(run: Any) -> dict[str, Any]:
         "forecast": forecast.as_dict(),
         "mismatch": mismatches[0].as_dict(),
         "emulator_mismatch": mismatches[1].as_dict(),
-        "project": project.design,
-        "emulator": emulator,
+        "project": read_json(project.folder / "project.json"),
+        "emulator": emulator.as_dict(),
     }
 
 

@@ -4,12 +4,15 @@ Reads the run's events and the models and firmware of the stages before. Writes 
 scripts/score.py, every event of the run's file in its order) and evaluate.json.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.scripts.run import cli, stage
-from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor
+from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor, open_firmware, open_float
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
 # Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/codae/scores.py).
 BASELINES = ("n_tracks", "active_pixels", "block_power")
@@ -24,7 +27,7 @@ LATENT_EVENTS = 250
 GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
 
 
-def work(run: Any) -> dict[str, Any]:
+def work(run: "Run") -> dict[str, Any]:
     """Run every executor on every event, compare the words, measure the scores on the test events."""
     cli.import_tensorflow()
     from codae_l1.models.evaluation.rates import sample_rates
@@ -33,10 +36,10 @@ def work(run: Any) -> dict[str, Any]:
 
     events = _read(run)
     words, mismatches = compare_all(run, events["counts"])
-    firmware = open_executor(run, "qkeras")
+    firmware = open_firmware(run)
     test = events["test"]
     scores = {name: firmware.firmware_score(w)[test] for name, w in words.items()}
-    scores["float"] = open_executor(run, "float").predict_scores(events["counts"])
+    scores["float"] = open_float(run).predict_scores(events["counts"])
     written = {"float": (scores["float"], None)}
     written |= {name: (firmware.firmware_score(w), firmware.firmware_word(w)) for name, w in words.items()}
     write_scores(run.path("evaluate", "scores.h5"), written, events["signal"], events["file"])
@@ -63,7 +66,7 @@ def work(run: Any) -> dict[str, Any]:
     }
 
 
-def compare_all(run: Any, counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Words of each integer executor on the events, and every pair's mismatches on events and adversarial input."""
     from codae_l1.hls.network.mismatch import adversarial_counts, compare_words
     from codae_l1.scripts.run.cli import Progress
@@ -105,7 +108,7 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
     return result
 
 
-def _read(run: Any) -> dict[str, Any]:
+def _read(run: "Run") -> dict[str, Any]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
@@ -129,7 +132,7 @@ def _read(run: Any) -> dict[str, Any]:
         }
 
 
-def _full_model(run: Any, masks: np.ndarray) -> tuple[dict, dict, Any]:
+def _full_model(run: "Run", masks: np.ndarray) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores
@@ -157,7 +160,7 @@ def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
     return {p: np.round(points, 4).tolist() for p, points in chosen.items()}
 
 
-def _gallery(run: Any, test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
+def _gallery(run: "Run", test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
     """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.models.codae.scores import track_mask

@@ -41,16 +41,16 @@ def command() -> None:
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.hls.trigger.export import export
     from codae_l1.scripts.run.events import read_split
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
-    report, firmware = run.require("synthesize"), open_executor(run, "qkeras")
+    report, firmware = run.require("synthesize"), open_firmware(run)
     check_slices(arguments.slices, firmware.config.pooling)
     events, seed = read_split(run, "test", qcd_only=False), run.config.seed
     chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
     counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
     options = ExportConfig(arguments.namespace, arguments.slices, arguments.simulate, seed=seed)
     facts = {"resources": report["resources"], "stamp": report["stamp"]}
-    points = thresholds(run, firmware, events.images, arguments.rates)
+    points = run.working_points(arguments.rates) if arguments.rates else run.working_points()
     with cli.Progress("export") as progress:
         interface = export(
             firmware,
@@ -81,28 +81,6 @@ def check(arguments: Any) -> None:
     if stored.is_file():
         pool = read_json(stored).get("firmware", {}).get("pool", PoolingConfig.pool)
         check_slices(arguments.slices, PoolingConfig(pool))
-
-
-def thresholds(run: Any, firmware: Any, images: np.ndarray, rates: list[float] | None = None) -> Any:
-    """WorkingPoints of the run's config, or at rates [kHz], from its test split, whose images are given in order."""
-    from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.hls.trigger.thresholds import working_points
-    from codae_l1.quantization.f_m.network import input_counts
-    from codae_l1.scripts.run.events import events_path, indices
-
-    scores = firmware.firmware_word(firmware.predict_words(input_counts(images, firmware.config)))
-    asked = run.config.evaluation
-    with EventFile(events_path(run)) as file:
-        return working_points(
-            scores,
-            indices(file, "test"),
-            file.signal,
-            file.weight,
-            file.provenance,
-            rates or asked.rates_khz,
-            asked.luminosity_cm2s,
-            () if rates else asked.fprs,
-        )
 
 
 def summary(interface: dict[str, Any]) -> str:

@@ -44,12 +44,12 @@ def command() -> None:
 
 def read_events(run: Any, files: list[Path] | None, label: str | None) -> tuple[Any, Any]:
     """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events."""
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
     if files:
         from codae_l1.scripts.score import read_counts
 
-        return read_counts(files, open_executor(run, "qkeras").config, label)[:2]
+        return read_counts(files, open_firmware(run).config, label)[:2]
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
 
@@ -64,9 +64,9 @@ def numerics(run: Any, counts: Any, signal: Any) -> dict[str, Any]:
     """
     from codae_l1.data.events import QCD
     from codae_l1.hls.network.profile import profile_firmware
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware, open_float
 
-    models = open_executor(run, "qkeras"), open_executor(run, "float")
+    models = open_firmware(run), open_float(run)
     chosen = {"qcd": counts[signal == QCD], "all": counts}
     chosen = {name: of for name, of in chosen.items() if len(of)}
     return {

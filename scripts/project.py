@@ -128,9 +128,9 @@ def firmware_and_inputs(run: Any, n_events: int) -> tuple[Any, np.ndarray]:
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
-    firmware, events = open_executor(run, "qkeras"), read_split(run, "test", qcd_only=False)
+    firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
     chosen = np.unique(np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int))
     counts = input_counts(events.images[chosen], firmware.config)
     return firmware, np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
@@ -151,8 +151,9 @@ def make(
     """
     from codae_l1.hls.hls4ml.check import check_project
     from codae_l1.hls.hls4ml.prediction import predict_project
-    from codae_l1.hls.hls4ml.project import HlsProject, firmware_network, write_project
+    from codae_l1.hls.hls4ml.project import HlsProject, write_project
     from codae_l1.hls.network.mismatch import compare
+    from codae_l1.hls.network.records import firmware_network
 
     network, output = firmware_network(firmware)
     if language:
@@ -176,11 +177,11 @@ def _make_rtl(
     from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl
 
     if language == "Verilog":
-        record = build_rtl(network, network.input_word, output, config, out, progress)
+        record = build_rtl(network, output, config, out, progress).as_dict()
         probes = list(shown_layers(np.load(out / "probes.npy"), record["layers"])) or "none"
         record |= {"language": language, "not_compiled": "", "probes": probes}
         return record, RtlSimulation(out, config.simulation_threads)
-    record = build_vhdl(network, output, config, out, progress)
+    record = build_vhdl(network, output, config, out, progress).as_dict()
     try:
         return {**record, "not_compiled": ""}, VhdlSimulation(out, config)
     except ToolError as error:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import write_json
+from codae_l1.data.base.files import read_json, write_json
 from codae_l1.scripts.project import fail_where_different
 from codae_l1.scripts.run import cli
 
@@ -77,7 +77,7 @@ def work(arguments: Any) -> dict[str, Any]:
         with cli.Progress("published f_m") as progress:
             project = convert_encoder(encoder, config, arguments.out / "hls4ml", "io_stream", progress)
         content["build_seconds"] = round(time.time() - started, 1)
-        content["project"] = project.design
+        content["project"] = read_json(project.folder / "project.json")
         content["comparison"] = compare(encoder, project, events)
     content["stamp"] = stamp(arguments.seed)
     write_json(arguments.out / "published.json", content)

@@ -1,18 +1,31 @@
-"""Score events with the firmware f_m of a run, by any executor.
+"""Score events with the trigger network of a run, by any executor, and say which events fire.
 
-Reads events of any format (codae_l1.data.formats.reading): our HDF5, public .npz, CoDAE raw HDF5, Delphes ROOT. Writes one
-HDF5: a group for each executor with `firmware_score` (N,) float64, higher = more anomalous, and for the integer
-executors `firmware_word` (N,) int64; beside them `signal` and `file` (N,) strings. The order of events is kept: file
-after file, as given.
+    python scripts/score.py --run runs/demo --events my.h5 --executor emulator --out scores.h5
+
+Reads events of any format: our HDF5, public .npz, CoDAE raw HDF5, Delphes ROOT. Writes one HDF5 file. Each executor has
+a group with
+
+    firmware_score   (N,) float64, higher is more anomalous
+    firmware_word    (N,) int64, the same as an integer (integer executors)
+    accept/<point>   (N,) bool for each working point of the run (integer executors); its attribute `threshold_word` is
+                     the lowest word that fires, or `reason` says why the point never fires
+
+Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. Only the executors
+float and qkeras need TensorFlow.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
+
+if TYPE_CHECKING:
+    from codae_l1.hls.trigger.thresholds import WorkingPoint
+    from codae_l1.scripts.run.run import Run
 
 
 def command() -> None:
@@ -24,19 +37,22 @@ def command() -> None:
     parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="who computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
     arguments = parser.parse_args()
-    run = stage.open_run(arguments.run, None)
     names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)
-
-    from codae_l1.scripts.run.executors import score
-
+    run = stage.open_run(arguments.run, None)
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, arguments.label)
-    scored = {}
+    counts, signal, file, baselines = read_counts(arguments.events, run.trained.config, arguments.label)
+    scored, trained = {}, run.trained
     for name in names:
-        scored[name] = score(run, name, counts)
+        executor = run.executor(name)
+        if name == "float":
+            scored[name] = executor.scores(counts), None
+        else:
+            words = executor.predict_words(counts)
+            scored[name] = trained.scores(words), trained.score_words(words)
         print(f"{name}: {len(counts)} events", flush=True)
-    write_scores(arguments.out, scored, signal, file)
+    points = known_points(run)
+    write_scores(arguments.out, scored, signal, file, points)
     words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
     if len(words) > 1:
         print(agreement(words))
@@ -62,6 +78,15 @@ def read_counts(
             power.append(block_power(track_mask(events.images)))
     baselines = {"active pixels": np.concatenate(pixels), "block power": np.concatenate(power)}
     return np.concatenate(counts), np.concatenate(signal), np.concatenate(file), baselines
+
+
+def known_points(run: "Run") -> tuple["WorkingPoint", ...]:
+    """The run's working points; none, with a line that says why, where its own events cannot be had."""
+    try:
+        return run.working_points()
+    except InputError as error:
+        print(f"no accept bits: {error}", flush=True)
+        return ()
 
 
 def agreement(words: dict[str, np.ndarray]) -> str:
@@ -95,8 +120,17 @@ def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
         print(f"{process:10}{row}")
 
 
-def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: np.ndarray) -> None:
-    """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None)."""
+def write_scores(
+    path: Path,
+    scored: dict[str, Any],
+    signal: np.ndarray,
+    file: np.ndarray,
+    points: tuple["WorkingPoint", ...] = (),
+) -> None:
+    """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None).
+
+    points: working points whose accept bits are written beside the words.
+    """
     import h5py
 
     from codae_l1.data.base.files import whole_file
@@ -106,6 +140,12 @@ def write_scores(path: Path, scored: dict[str, Any], signal: np.ndarray, file: n
             out[f"{name}/firmware_score"] = values
             if words is not None:
                 out[f"{name}/firmware_word"] = words
+            for point in points if words is not None else ():
+                bits = out.create_dataset(f"{name}/accept/{point.name}", data=point.fires(words))
+                if point.threshold is None:
+                    bits.attrs["reason"] = f"never fires: {point.facts['reason']}"
+                else:
+                    bits.attrs["threshold_word"] = point.threshold
         out["signal"] = signal.astype(h5py.string_dtype())
         out["file"] = file.astype(h5py.string_dtype())
 

@@ -12,17 +12,16 @@ def work(run: Any) -> dict[str, Any]:
     """Trace and write the RTL, count its clocks in simulation, map it with Yosys; Vitis HLS and Vivado if on PATH."""
     cli.import_tensorflow()
     from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.hls.rtl.clocks import count_clocks
     from codae_l1.hls.vendor.run import run_vendor
-    from codae_l1.quantization.f_m.config import input_word, output_word
     from codae_l1.scripts.run.cli import Progress
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
-    firmware, config, folder = open_executor(run, "qkeras"), run.config.hls, run.path("synthesize", "rtl")
-    words = input_word(firmware.config), output_word(firmware.config)
+    firmware, config, folder = open_firmware(run), run.config.hls, run.path("synthesize", "rtl")
     with Progress("synthesize, RTL") as progress:
-        design = build_rtl(firmware.model, *words, config, folder, progress)
+        design = build_rtl(*firmware_network(firmware), config, folder, progress)
     clocks = count_clocks(folder)
     with Progress("synthesize, Yosys") as progress:
         report = synthesize(folder, config, progress, clocks)
@@ -33,7 +32,7 @@ def work(run: Any) -> dict[str, Any]:
         "summary": f"{resources['LUT']:,} LUT, {resources['FF']:,} FF, {resources['DSP']} DSP, {resources['BRAM_18K']} "
         f"BRAM by {resources['tool']}; {report['latency_cycles']} cycles = {report['latency_ns']:g} ns",
         **report,
-        "design": design,
+        "design": design.as_dict(),
         "clocks": clocks.as_dict(),
         "vendor": vendor,
     }

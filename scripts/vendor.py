@@ -104,9 +104,9 @@ def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     from codae_l1.quantization.f_m.config import output_word
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
-    from codae_l1.scripts.run.executors import open_executor
+    from codae_l1.scripts.run.executors import open_firmware
 
-    firmware, events = open_executor(run, "qkeras"), read_split(run, "test", qcd_only=False)
+    firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
     chosen = np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int)
     counts = input_counts(events.images[chosen], firmware.config)
     counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])

@@ -17,7 +17,6 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.files import read_json
 from codae_l1.data.base.folders import keep_log, output_to, whole_folder
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml._compile import LOG, TOP, compile_emulation
@@ -26,9 +25,9 @@ from codae_l1.hls.hls4ml.backends import BACKENDS, conversion_arguments
 from codae_l1.hls.hls4ml.check import check_project
 from codae_l1.hls.hls4ml.effective import check_words, differences, layer_rows
 from codae_l1.hls.layers import Activation, MaxPool, Weighted
-from codae_l1.hls.network.records import Network, read_network
-from codae_l1.hls.rtl.build import input_words
-from codae_l1.hls.rtl.verilator import find_compiler
+from codae_l1.hls.network.executor import HlsDesign
+from codae_l1.hls.network.records import Network, firmware_network
+from codae_l1.hls.rtl.verilator import find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
 
 # Files of which each folder of a project has one, HLS or RTL.
@@ -44,32 +43,31 @@ class HlsProject:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        self.design = read_json(self.folder / "project.json")
-        if self.design.get("not_compiled"):
+        self.design = HlsDesign.read(self.folder / "project.json", "run the convert stage again")
+        if self.design.not_compiled:
             raise InputError(
-                f"{self.folder} was {self.design['not_compiled']}", "a compiled project", "take another backend"
+                f"{self.folder} was {self.design.not_compiled}", "a compiled project", "take another backend"
             )
-        # Version 0.1 named none.
-        library = self.folder / self.design.get("library", "firmware/libcodae_hls.so")
+        library = self.folder / self.design.library
         if not library.is_file():
             raise InputError(f"{library} does not exist", "a compiled hls4ml project", "run the convert stage first")
-        self._library = ctypes.CDLL(str(library.resolve()))
+        self._library = load_library(library, "run the convert stage again")
         pointer = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
         self._library.predict_batch.argtypes = [pointer, pointer, *[ctypes.c_size_t] * 3]
         self._library.predict_batch.restype = None
-        if "weights" in self.design:
-            weights = self.folder / self.design["weights"]
+        if self.design.weights:
+            weights = self.folder / self.design.weights
             if not any(weights.glob("*.txt")):
                 raise InputError(f"{weights} holds no weights", "a whole hls4ml project", "convert it again")
             self._library.set_weights(str(weights.resolve()).encode())
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        return exact_words(self._predict(counts), WordType(**self.design["output_word"]), self.name)
+        return exact_words(self._predict(counts), self.design.output_word, self.name)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64} of the layers that hls4ml kept."""
-        shapes = self.design["traced"]
+        shapes = self.design.traced
         layers = {name: np.empty((len(counts), *shape)) for name, shape in shapes.items()}
         slots = (_TraceData * len(shapes))()
         self._library.allocate_trace_storage(ctypes.c_size_t(8))
@@ -88,10 +86,10 @@ class HlsProject:
         return layers
 
     def _predict(self, counts: np.ndarray) -> np.ndarray:
-        values = np.ascontiguousarray(input_words(self.design, counts), np.float64)
-        values *= WordType(**self.design["input_word"]).lsb
-        out = np.zeros((len(values), self.design["outputs"]))
-        self._library.predict_batch(values, out, len(values), self.design["inputs"], self.design["outputs"])
+        values = np.ascontiguousarray(self.design.saturated(counts), np.float64)
+        values *= self.design.input_word.lsb
+        out = np.zeros((len(values), self.design.outputs))
+        self._library.predict_batch(values, out, len(values), self.design.inputs, self.design.outputs)
         return out
 
 
@@ -108,13 +106,6 @@ def convert(
     """
     network, output = firmware_network(firmware)
     return convert_network(firmware.model, network, output, config, folder, progress)
-
-
-def firmware_network(firmware: Any) -> tuple[Network, WordType]:
-    """FirmwareModel -> its records and its output word."""
-    from codae_l1.quantization.f_m.config import input_word, output_word
-
-    return read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
 
 
 def convert_network(
@@ -316,6 +307,8 @@ def _describe(graph: Any, network: Network, output: WordType, config: HlsConfig,
         "outputs": math.prod(network.layers[-1].shape),
         "input_word": vars(network.input_word),
         "output_word": vars(output),
+        "sign": network.sign,
+        "component": network.component,
         "traced": {row["name"]: row["shape"] for row in rows if row["name"] in traced},
         "layers": rows,
         "differences": differences(rows, style, config),

@@ -3,22 +3,28 @@
 This and the layers' own readers are the only places of `hls/` that read Keras layers.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.layers import Interval, Layer, reader
+from codae_l1.quantization.f_m.config import input_word, output_word
+
+if TYPE_CHECKING:
+    from codae_l1.quantization.f_m.network import FirmwareModel
 
 
 @dataclass(frozen=True)
 class Network:
-    """Input word and shape, then the layers in order."""
+    """Input word and shape, then the layers in order; the score word is sign * output word[component]."""
 
     input_name: str
     input_word: WordType
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...] = field(default_factory=tuple)
+    sign: int = 1
+    component: int = 0
 
 
 def read_network(model: Any, input_word: WordType) -> Network:
@@ -49,6 +55,13 @@ def read_network(model: Any, input_word: WordType) -> Network:
             interval = layers[-1].interval
         before = layer.output
     return Network(name, input_word, shape, tuple(layers))
+
+
+def firmware_network(firmware: "FirmwareModel") -> tuple[Network, WordType]:
+    """FirmwareModel -> its records with the orientation of its score, and its output word."""
+    network = read_network(firmware.model, input_word(firmware.config))
+    oriented = replace(network, sign=firmware.sign, component=firmware.component)
+    return oriented, output_word(firmware.config)
 
 
 def check_chain(network: Network) -> None:

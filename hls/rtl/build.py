@@ -19,6 +19,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.files import read_json
 from codae_l1.data.base.folders import whole_folder, writing
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.layers import Weighted
-from codae_l1.hls.network.records import Network, read_network
+from codae_l1.hls.network.executor import RtlDesign
+from codae_l1.hls.network.records import Network
 from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
@@ -42,8 +43,6 @@ Progress = Callable[[int, int, str], None]
 TOP = "codae"
 # da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
 _ADDER_SIZE, _CARRY_SIZE = 1, -1
-# What the executors need of design.json.
-_KEYS = ("input_shape", "inputs", "outputs", "input_word", "output_word", "rtl_output", "layers", "stages")
 _AGAIN = "run the synthesize stage again"
 # Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
 _PLAIN_WEIGHTS = 500
@@ -59,24 +58,23 @@ class Interpreter:
 
     def __init__(self, folder: Path | str, threads: int = 2):
         self.folder, self.threads = Path(folder), threads
-        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
+        self.design = RtlDesign.read(self.folder / "design.json", _AGAIN)
         path = _existing(self.folder / "interpreter.npz")
         try:
             with open(path, "rb") as handle, np.load(handle) as programs:
                 self._program, self._layers = programs["network"], programs["layers"]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} cannot be read ({error})", "the programs network and layers", _AGAIN) from error
-        self._word = WordType(**self.design["output_word"])
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        return exact_words(self._run(self._program, counts), self._word, self.name)
+        return exact_words(self._run(self._program, counts), self.design.output_word, self.name)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
         flat = self._run(self._layers, counts)
         layers, start = {}, 0
-        for name, shape in self.design["layers"].items():
+        for name, shape in self.design.layers.items():
             size = int(np.prod(shape))
             layers[name] = flat[:, start : start + size].reshape(-1, *shape)
             start += size
@@ -86,31 +84,32 @@ class Interpreter:
         with without_compiler():
             from da4ml._binary import dais_interp_run
 
-        inputs = np.ascontiguousarray(input_words(self.design, counts), np.float64)
+        inputs = np.ascontiguousarray(self.design.saturated(counts), np.float64)
         if not len(inputs):
             return np.empty((0, int(program[3])))
-        values = inputs * WordType(**self.design["input_word"]).lsb
+        values = inputs * self.design.input_word.lsb
         return dais_interp_run(program, values, self.threads).reshape(len(counts), -1)
 
 
 class RtlSimulation:
     """The Verilog pipeline run clock by clock by Verilator, one event a clock.
 
-    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`.
+    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`. config: jobs and time limit of the tools that
+    `predict_layers` calls.
     """
 
     name = "rtl"
 
-    def __init__(self, folder: Path | str, threads: int = 2):
-        self.folder, self.threads = Path(folder), threads
-        self.design = read_design(self.folder / "design.json", _KEYS, _AGAIN)
+    def __init__(self, folder: Path | str, threads: int = 2, config: HlsConfig | None = None):
+        self.folder, self.threads, self.config = Path(folder), threads, config or HlsConfig()
+        self.design = RtlDesign.read(self.folder / "design.json", _AGAIN)
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
         self._probed: ProbedSimulation | None = None
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        raw = self._library.run(input_words(self.design, counts), self.design["outputs"], self.threads)
-        return port_words(self.design, raw)
+        raw = self._library.run(self.design.saturated(counts), self.design.outputs, self.threads)
+        return self.design.port_words(raw)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, read off the pipeline's wires.
@@ -119,25 +118,16 @@ class RtlSimulation:
         no wires of its own is left out.
         """
         if self._probed is None:
-            self._probed = ProbedSimulation(self.folder, TOP, self.design, HlsConfig())
-        return self._probed.predict_layers(input_words(self.design, counts))
+            self._probed = ProbedSimulation(self.folder, TOP, self.design, self.config)
+        return self._probed.predict_layers(self.design.saturated(counts))
 
     def predict_clocks(self, counts: np.ndarray) -> np.ndarray:
         """Counts (T, ...) held at the input at rising edge t -> the output word after each edge (T, outputs) int64.
 
         The first words are those of a pipeline of zeros; `codae_l1.hls.rtl.clocks` counts the latency from these.
         """
-        raw = self._library.run_clocks(input_words(self.design, counts), self.design["outputs"])
-        return port_words(self.design, raw)
-
-
-def read_design(path: Path, keys: tuple[str, ...], remedy: str) -> dict[str, Any]:
-    """The JSON record of a design; InputError where it lacks one of the keys."""
-    content = read_json(path)
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise InputError(f"{path} without {', '.join(missing)}", "a record of this version", remedy)
-    return content
+        raw = self._library.run_clocks(self.design.saturated(counts), self.design.outputs)
+        return self.design.port_words(raw)
 
 
 def source_digest(folder: Path) -> str:
@@ -153,48 +143,21 @@ def source_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def port_words(design: dict[str, Any], raw: np.ndarray) -> np.ndarray:
-    """Bits on the output port (N, outputs), as unsigned integers -> output words (N, outputs) int64."""
-    port, fraction = WordType(**design["rtl_output"]), WordType(**design["output_word"]).fraction
-    sign = int(port.keep_negative) << (port.width - 1)
-    return ((raw.astype(np.int64) ^ sign) - sign) << (fraction - port.fraction)
-
-
-def input_words(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
-    """Counts (N, ...) -> input words (N, inputs) int32 as the design takes them: clipped to the input word's range."""
-    low, high = WordType(**design["input_word"]).bounds
-    return np.clip(check_counts(design, counts), low, high).astype(np.int32)
-
-
-def check_counts(design: dict[str, Any], counts: np.ndarray) -> np.ndarray:
-    """Counts (N, ...) -> (N, inputs) as they are; InputError unless they are integers, as many as the design takes."""
-    counts = np.asarray(counts)
-    if counts.ndim < 2 or int(np.prod(counts.shape[1:])) != design["inputs"] or counts.dtype.kind not in "iu":
-        raise InputError(
-            f"counts of shape {counts.shape}, {counts.dtype}",
-            f"integers (N, {', '.join(map(str, design['input_shape']))})",
-            "pool the events with the run's own configuration",
-        )
-    return counts.reshape(len(counts), design["inputs"])
-
-
 def build_rtl(
-    model: Any,
-    input_word: WordType,
+    network: Network,
     output_word: WordType,
     config: HlsConfig,
     folder: Path | str,
     progress: Progress | None = None,
     simulate: bool = True,
     compiled: bool = False,
-) -> dict[str, Any]:
-    """Trace a QKeras model, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
+) -> RtlDesign:
+    """Trace a network, write its Verilog pipeline and interpreter, compile the simulation; return design.json.
 
-    model: or its records, a Network. simulate: False leaves out the Verilator model. compiled: see `trace`.
+    simulate: False leaves out the Verilator model. compiled: see `trace`.
     Raises ToolError where Verilator or the compiler fails.
     """
     say = progress or (lambda done, total, text: None)
-    network = model if isinstance(model, Network) else read_network(model, input_word)
     with whole_folder(folder) as temporary:
         say(0, 4, "tracing the network into adders")
         comb, layers = trace(network, config, compiled)
@@ -203,12 +166,12 @@ def build_rtl(
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
         write_source(pipeline, temporary, config, "verilog")
-        design["source_sha256"] = source_digest(temporary)
-        (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
+        design = replace(design, source_sha256=source_digest(temporary))
+        (temporary / "design.json").write_text(json.dumps(design.as_dict(), indent=1) + "\n")
         if simulate:
-            say(2, 4, f"compiling the simulation of {design['stages']} stages")
+            say(2, 4, f"compiling the simulation of {design.stages} stages")
             compile_simulation(temporary, TOP, config)
-        say(4, 4, f"RTL ready: {design['stages']} stages, da4ml cost {design['da4ml_cost']:.0f}")
+        say(4, 4, f"RTL ready: {design.stages} stages, da4ml cost {design.da4ml_cost:.0f}")
     return design
 
 
@@ -279,10 +242,8 @@ def trace_here(network: Network, config: HlsConfig) -> tuple[Any, Any]:
     return tuple(comb_trace(list(flat), list(out), keep_dead_inputs=True) for out in (output, every))  # type: ignore
 
 
-def pipeline_design(
-    network: Network, output_word: WordType, config: HlsConfig, comb: Any
-) -> tuple[dict[str, Any], Any]:
-    """The traced network cut into stages: what design.json says of it, and da4ml's Pipeline."""
+def pipeline_design(network: Network, output_word: WordType, config: HlsConfig, comb: Any) -> tuple[RtlDesign, Any]:
+    """The traced network cut into stages: its record, still without the sum of its sources, and da4ml's Pipeline."""
     from da4ml._version import __version__
     from da4ml.trace.pipeline import to_pipeline
 
@@ -302,24 +263,25 @@ def pipeline_design(
             f"at most those of the output word {output_word}",
             "end the model with a QActivation of the output word",
         )
-    design = {
-        "tool": f"da4ml {__version__}",
-        "input_shape": list(network.input_shape),
-        "inputs": comb.shape[0],
-        "outputs": comb.shape[1],
-        "input_word": vars(network.input_word),
-        "output_word": vars(output_word),
-        "rtl_output": vars(port),
-        "layers": {layer.name: list(layer.shape) for layer in network.layers},
-        "operations": len(comb.ops),
-        "da4ml_cost": comb.cost,
-        "stages": len(pipeline.solutions),
-        "register_bits": pipeline.reg_bits,
-        "latency_cutoff": config.latency_cutoff,
-        "clock_period_ns": config.clock_period_ns,
-        "part": config.part,
-        "operations_by_kind": _count_kinds(comb),
-    }
+    design = RtlDesign(
+        input_shape=tuple(network.input_shape),
+        outputs=comb.shape[1],
+        input_word=network.input_word,
+        output_word=output_word,
+        sign=network.sign,
+        component=network.component,
+        rtl_output=port,
+        layers={layer.name: tuple(layer.shape) for layer in network.layers},
+        stages=len(pipeline.solutions),
+        register_bits=pipeline.reg_bits,
+        operations=len(comb.ops),
+        operations_by_kind=_count_kinds(comb),
+        da4ml_cost=comb.cost,
+        latency_cutoff=config.latency_cutoff,
+        clock_period_ns=config.clock_period_ns,
+        part=config.part,
+        tool=f"da4ml {__version__}",
+    )
     return design, pipeline
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.data.base.words import WordType
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
 
 # Steps tried, and events of the back-to-back stream.
@@ -53,7 +53,7 @@ def count_clocks(folder: Path | str, seed: int = 0) -> ClockCount:
     Raises ToolError where a word comes out that no event gave, or where the latency is not the pipeline's stages.
     """
     simulation, interpreter = RtlSimulation(folder), Interpreter(folder)
-    stages = simulation.design["stages"]
+    stages = simulation.design.stages
     counts = _events(simulation.design, _STREAM, seed)
     words = interpreter.predict_words(counts)
     steps = [(i, i + 1) for i in range(_STREAM - 1) if (words[i] != words[i + 1]).any()][:_STEPS]
@@ -64,13 +64,13 @@ def count_clocks(folder: Path | str, seed: int = 0) -> ClockCount:
     if latency != stages:
         raise ToolError(
             f"the simulated pipeline in {folder} answers after {latency} clocks",
-            f"its {stages} stages ({simulation.design['tool']})",
+            f"its {stages} stages ({simulation.design.tool})",
             "build the RTL again; if it stays, report it with the folder's design.json",
         )
     return ClockCount(latency, count_interval(simulation, counts, words, latency), len(steps), len(counts), tool)
 
 
-def count_latency(simulation: Any, steps: list[tuple[np.ndarray, ...]], stages: int) -> int:
+def count_latency(simulation: RtlSimulation, steps: list[tuple[np.ndarray, ...]], stages: int) -> int:
     """The latency common to all steps (counts A, counts B, word A, word B); ToolError where a step has none."""
     hold = 2 * stages + 8
     found = set()
@@ -91,7 +91,7 @@ def count_latency(simulation: Any, steps: list[tuple[np.ndarray, ...]], stages: 
     return found.pop()
 
 
-def count_interval(simulation: Any, counts: np.ndarray, words: np.ndarray, latency: int) -> int:
+def count_interval(simulation: RtlSimulation, counts: np.ndarray, words: np.ndarray, latency: int) -> int:
     """The smallest number of clocks between events at which all of them come out right; ToolError where none does."""
     for interval in range(1, _LONGEST_INTERVAL + 1):
         stream = np.concatenate([np.repeat(counts, interval, 0), np.repeat(counts[-1:], latency, 0)])
@@ -104,12 +104,12 @@ def count_interval(simulation: Any, counts: np.ndarray, words: np.ndarray, laten
     )
 
 
-def _events(design: dict[str, Any], n: int, seed: int) -> np.ndarray:
+def _events(design: RtlDesign, n: int, seed: int) -> np.ndarray:
     """Random counts (n, *input shape) int64 over the input word, each event of another density."""
     rng = np.random.default_rng(seed)
-    low, high = WordType(**design["input_word"]).bounds
-    shape = (n, *design["input_shape"])
-    dense = rng.random((n, *[1] * len(design["input_shape"])))
+    low, high = design.input_word.bounds
+    shape = (n, *design.input_shape)
+    dense = rng.random((n, *[1] * len(design.input_shape)))
     return np.where(rng.random(shape) < dense, rng.integers(low, high, shape, endpoint=True), 0)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 from codae_l1.hls.target.config import HlsConfig
 
@@ -154,7 +155,7 @@ def shown_layers(wires: np.ndarray, layers: dict[str, Any]) -> dict[str, slice]:
 class ProbedSimulation:
     """The folder's Verilog, compiled once more in a place of its own with every layer's wires on its ports."""
 
-    def __init__(self, folder: Path, top: str, design: dict[str, Any], config: HlsConfig):
+    def __init__(self, folder: Path, top: str, design: RtlDesign, config: HlsConfig):
         self.design = design
         path = folder / "probes.npy"
         if not path.is_file():
@@ -172,7 +173,7 @@ class ProbedSimulation:
 
     def predict_layers(self, words: np.ndarray) -> dict[str, np.ndarray]:
         """Input words (N, inputs) int32 -> {layer: values (N, *shape) float64} of the layers that have their wires."""
-        hold, lanes = self.design["stages"] + 1, len(self.shown)
+        hold, lanes = self.design.stages + 1, len(self.shown)
         step = max(1, _MOST_WORDS // (hold * max(lanes, 1)))
         parts = []
         for start in range(0, len(words), step):
@@ -183,8 +184,8 @@ class ProbedSimulation:
         raw[:, ~self.wires["signed"][self.shown]] &= (1 << _LANE) - 1
         values = np.tile(self.wires["offset"], (len(words), 1))
         values[:, self.shown] += raw * self.wires["scale"][self.shown]
-        parts = shown_layers(self.wires, self.design["layers"])
-        return {name: values[:, part].reshape(-1, *self.design["layers"][name]) for name, part in parts.items()}
+        parts = shown_layers(self.wires, self.design.layers)
+        return {name: values[:, part].reshape(-1, *self.design.layers[name]) for name, part in parts.items()}
 
     def _write(self, build: Path, top: str) -> None:
         """The wrapper that shows the wires, and the binder that reads them."""

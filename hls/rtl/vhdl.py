@@ -9,17 +9,17 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.data.base.files import read_json
 from codae_l1.data.base.folders import whole_folder
 from codae_l1.data.base.words import WordType
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
-from codae_l1.hls.rtl.build import TOP, input_words, pipeline_design, port_words, trace, write_source
+from codae_l1.hls.rtl.build import TOP, pipeline_design, trace, write_source
 from codae_l1.hls.rtl.verilator import call_logged
 from codae_l1.hls.target.config import HlsConfig
 
@@ -67,20 +67,20 @@ class VhdlSimulation:
 
     def __init__(self, folder: Path | str, config: HlsConfig | None = None):
         self.folder, self.config, self.ghdl = Path(folder), config or HlsConfig(), find_ghdl()
-        self.design = read_json(self.folder / "design.json")
+        self.design = RtlDesign.read(self.folder / "design.json", "build the VHDL again")
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
-        words, stages = input_words(self.design, counts), self.design["stages"]
+        words, stages = self.design.saturated(counts), self.design.stages
         if not len(words):
-            return np.empty((0, self.design["outputs"]), np.int64)
+            return np.empty((0, self.design.outputs), np.int64)
         # The last words need as many clocks more as there are stages.
         lines = _bits(np.concatenate([words, np.zeros_like(words[:1]).repeat(stages, 0)]), self.design)
         with tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / "vectors.txt").write_text("\n".join(lines) + "\n")
             self._simulate(Path(scratch))
             rows = (Path(scratch) / "words.txt").read_text().split()[stages:]
-        width = WordType(**self.design["rtl_output"]).width
+        width = self.design.rtl_output.width
         if len(rows) != len(words) or set("".join(rows)) - {"0", "1"}:
             raise ToolError(
                 f"GHDL gave {len(rows)} rows of bits, or bits that are neither 0 nor 1",
@@ -89,10 +89,10 @@ class VhdlSimulation:
             )
         # The first output is in the lowest bits.
         raw = [
-            [int(row[len(row) - (i + 1) * width : len(row) - i * width], 2) for i in range(self.design["outputs"])]
+            [int(row[len(row) - (i + 1) * width : len(row) - i * width], 2) for i in range(self.design.outputs)]
             for row in rows
         ]
-        return port_words(self.design, np.array(raw, np.int64))
+        return self.design.port_words(np.array(raw, np.int64))
 
     def _simulate(self, scratch: Path) -> None:
         log, flags = scratch / "ghdl.log", ["--std=08", f"--workdir={scratch}"]
@@ -127,7 +127,7 @@ def build_vhdl(
     config: HlsConfig,
     folder: Path | str,
     progress: Callable[[int, int, str], None] | None = None,
-) -> dict[str, Any]:
+) -> RtlDesign:
     """Records of a network -> its pipeline in VHDL with a testbench; return design.json. Needs no GHDL."""
     say = progress or (lambda done, total, text: None)
     with whole_folder(folder, ("project.json", "design.json")) as temporary:
@@ -139,23 +139,20 @@ def build_vhdl(
         write_source(pipeline, temporary, config, "vhdl")
         # Verilator's binder, which is of no use here.
         shutil.rmtree(temporary / "sim")
-        bits = [
-            WordType(**design[key]).width * design[n]
-            for key, n in (("input_word", "inputs"), ("rtl_output", "outputs"))
-        ]
+        bits = design.input_word.width * design.inputs, design.rtl_output.width * design.outputs
         (temporary / "testbench").mkdir()
         (temporary / "testbench" / f"{TOP}_testbench.vhd").write_text(
             _TESTBENCH.format(top=TOP, bits_in=bits[0], bits_out=bits[1])
         )
-        design |= {"language": "VHDL"}
-        (temporary / "design.json").write_text(json.dumps(design, indent=1) + "\n")
-        say(2, 2, f"VHDL ready: {design['stages']} stages")
+        design = replace(design, language="VHDL")
+        (temporary / "design.json").write_text(json.dumps(design.as_dict(), indent=1) + "\n")
+        say(2, 2, f"VHDL ready: {design.stages} stages")
     return design
 
 
-def _bits(words: np.ndarray, design: dict[str, Any]) -> list[str]:
+def _bits(words: np.ndarray, design: RtlDesign) -> list[str]:
     """Input words (N, inputs) -> one string of bits an event, the first input in the lowest bits."""
-    width = WordType(**design["input_word"]).width
+    width = design.input_word.width
     bits = (words[:, :, None].astype(np.int64) >> np.arange(width)) & 1
     flat = bits.reshape(len(words), -1)[:, ::-1].astype(np.uint8) + ord("0")
     return [row.tobytes().decode() for row in flat]

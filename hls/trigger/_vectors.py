@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.words import WordType
 from codae_l1.hls.trigger._wrapper import TriggerRtl
 from codae_l1.hls.trigger.emulator import version_word
 
@@ -35,7 +34,7 @@ class Vectors:
     def texts(self) -> dict[str, str]:
         """{file name: text} of all but the HDF5."""
         trigger, design = self.trigger, self.trigger.design
-        given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
+        given, made, port = design.input_word, design.output_word, design.rtl_output
         inputs, decision = self.inputs.reshape(len(self.inputs), -1), trigger.decision
         accept, first = decision.accept(self.words, kill=False).astype(int), len(self.towers)
         flat = self.towers.reshape(first, -1)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.trigger.emulator import version_word
 from codae_l1.hls.trigger.export_config import check_slices
@@ -33,11 +33,11 @@ FILES = {f"{TOP}_{name}.v": f"{name}.v" for name in ("trigger", "pool", "cell")}
 class TriggerRtl:
     """What the wrapper is made from.
 
-    design: design.json of the pipeline. slices: clocks an event; it divides the rows of cells (18 for pool 4).
+    design: of the pipeline. slices: clocks an event; it divides the rows of cells (18 for pool 4).
     identity: version and checksum, of emulator.json.
     """
 
-    design: dict[str, Any]
+    design: RtlDesign
     pooling: PoolingConfig
     decision: Decision
     slices: int
@@ -58,7 +58,7 @@ class TriggerRtl:
     @property
     def fields(self) -> list[dict[str, Any]]:
         """The channels of a tower on the ports, lowest bits first: name, offset and bits."""
-        bits, names = WordType(**self.design["input_word"]).width, self.pooling.inputs
+        bits, names = self.design.input_word.width, self.pooling.inputs
         widths = [1 if n == "tracks" else bits + s for n, s in zip(names, self.pooling.shifts, strict=True)]
         offsets = np.cumsum([0, *widths[:-1]]).tolist()
         return [
@@ -79,20 +79,20 @@ class TriggerRtl:
     @property
     def latency(self) -> int:
         """Clocks from the edge that takes the last slice to the edge that puts the accept bits out."""
-        return self.pool_stages + self.design["stages"] + 1
+        return self.pool_stages + self.design.stages + 1
 
     @property
     def score_bits(self) -> int:
         """Bits of the score, signed, in steps of the output word."""
-        port, made = (WordType(**self.design[key]) for key in ("rtl_output", "output_word"))
+        port, made = self.design.rtl_output, self.design.output_word
         # The lowest word of a signed type has no counterpart above.
         extra = self.decision.sign < 0 if port.keep_negative else 1
         return port.width + made.fraction - port.fraction + extra
 
     def values(self) -> dict[str, Any]:
         """@NAME@ -> value of the Verilog templates."""
-        port, made = (WordType(**self.design[key]) for key in ("rtl_output", "output_word"))
-        word, bits, points = WordType(**self.design["input_word"]), self.score_bits, self.decision.points
+        port, made = self.design.rtl_output, self.design.output_word
+        word, bits, points = self.design.input_word, self.score_bits, self.decision.points
         cells, columns, channels = self.pooling.shape
         two, fraction = self.pool_stages == 2, made.fraction - port.fraction
         lines = [f"{bits}'h{(p.threshold or 0) & ((1 << bits) - 1):x}" for p in points]
@@ -126,10 +126,10 @@ class TriggerRtl:
             "LAST_SHIFT": "{last[0], last_slice}" if two else "last_slice",
             "EVENT_BITS": N_PHI * N_ETA * self.tower_bits,
             "ROW_BITS": self.pooling.pool * N_ETA * self.tower_bits,
-            "INPUT_BITS": self.design["inputs"] * word.width,
-            "STAGES": self.design["stages"],
+            "INPUT_BITS": self.design.inputs * word.width,
+            "STAGES": self.design.stages,
             "LATENCY": self.latency,
-            "OUTPUT_BITS": self.design["outputs"] * port.width,
+            "OUTPUT_BITS": self.design.outputs * port.width,
             "PORT_BITS": port.width,
             "COMPONENT": self.decision.component,
             "SCORE_BITS": bits,
@@ -154,7 +154,7 @@ class TriggerRtl:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: ports, packing, latency, interval."""
-        period, n = self.design["clock_period_ns"], len(self.decision.points)
+        period, n = self.design.clock_period_ns, len(self.decision.points)
         slice_bits = N_PHI * N_ETA * self.tower_bits // self.slices
         inputs = {"clk": 1, "rst": 1, "kill": 1, "in_start": 1, "in_valid": 1, "towers": slice_bits}
         outputs = {"out_valid": 1, "score": self.score_bits, "accept": n, "version": 32, "checksum": 256}

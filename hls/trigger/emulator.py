@@ -22,8 +22,8 @@ from codae_l1.data.base.folders import whole_folder
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.hls.network.executor import EmulatorDesign, TracedLayer
 from codae_l1.hls.network.records import Network
-from codae_l1.hls.rtl.build import check_counts, input_words, read_design
 from codae_l1.hls.rtl.verilator import call_logged, find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._emulator_code import TEMPLATES, network_code, pooling_values
@@ -42,8 +42,6 @@ _TYPES = {
     "pool_towers": (np.int32, np.int32),
 }
 _DESIGN, _LOG = "emulator.json", "emulator.log"
-# What `Emulator` needs of emulator.json.
-_KEYS = ("library", "namespace", "input_shape", "inputs", "outputs", "input_word", "output_word", "pooling", "layers")
 
 
 class Emulator:
@@ -56,8 +54,8 @@ class Emulator:
 
     def __init__(self, folder: Path | str, each: bool = False):
         self.folder, self.each = Path(folder), each
-        self.design = read_design(self.folder / _DESIGN, _KEYS, "run the convert stage again")
-        path = self.folder / self.design["library"]
+        self.design = EmulatorDesign.read(self.folder / _DESIGN, "run the convert stage again")
+        path = self.folder / self.design.library
         if not path.is_file():
             raise InputError(f"{path} does not exist", "a compiled emulator", "run the convert stage first")
         self._library = load_library(path, "run the convert stage again")
@@ -65,38 +63,38 @@ class Emulator:
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
         if self.each:
-            return self._call("predict_each", input_words(self.design, counts), self.design["outputs"])
-        return self._call("predict", check_counts(self.design, counts), self.design["outputs"])
+            return self._call("predict_each", self.design.saturated(counts), self.design.outputs)
+        return self._call("predict", self.design.check_counts(counts), self.design.outputs)
 
     def predict_images(self, images: np.ndarray) -> np.ndarray:
         """Images (N, 72, 58, 3) GeV -> output words (N, outputs) int64, pooled in C++, too."""
-        return self._call("predict_images", self._towers(images, N_CHANNELS), self.design["outputs"])
+        return self._call("predict_images", self._towers(images, N_CHANNELS), self.design.outputs)
 
     def pool_images(self, images: np.ndarray) -> np.ndarray:
         """Images (N, 72, 58, 3) GeV -> counts (N, *input_shape) int32, saturated."""
-        inputs = self._call("pool_images", self._towers(images, N_CHANNELS), self.design["inputs"])
-        return inputs.reshape(-1, *self.design["input_shape"])
+        inputs = self._call("pool_images", self._towers(images, N_CHANNELS), self.design.inputs)
+        return inputs.reshape(-1, *self.design.input_shape)
 
     def pool_towers(self, towers: np.ndarray) -> np.ndarray:
         """Tower words (N, 72, 58, inputs), 1 for a track or ET in TOWER_LSB_GEV -> counts (N, *input_shape) int32."""
-        towers = self._towers(towers, self.design["input_shape"][-1])
-        return self._call("pool_towers", towers, self.design["inputs"]).reshape(-1, *self.design["input_shape"])
+        towers = self._towers(towers, self.design.input_shape[-1])
+        return self._call("pool_towers", towers, self.design.inputs).reshape(-1, *self.design.input_shape)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
-        sizes = [math.prod(layer["shape"]) for layer in self.design["layers"]]
-        flat = self._call("trace", check_counts(self.design, counts), sum(sizes))
+        sizes = [math.prod(layer.shape) for layer in self.design.layers]
+        flat = self._call("trace", self.design.check_counts(counts), sum(sizes))
         parts = np.split(flat, np.cumsum(sizes)[:-1], axis=1)
         return {
-            layer["name"]: words.reshape(-1, *layer["shape"]) * 2.0 ** -layer["fraction"]
-            for layer, words in zip(self.design["layers"], parts, strict=True)
+            layer.name: words.reshape(-1, *layer.shape) * 2.0**-layer.fraction
+            for layer, words in zip(self.design.layers, parts, strict=True)
         }
 
     def _towers(self, images: np.ndarray, channels: int) -> np.ndarray:
         expected = (N_PHI, N_ETA, channels)
-        if images.shape[1:] != expected or self.design["pooling"] is None:
+        if images.shape[1:] != expected or self.design.pooling is None:
             raise InputError(
-                f"images of shape {images.shape}, pooling {self.design['pooling']}",
+                f"images of shape {images.shape}, pooling {self.design.pooling}",
                 f"(N, {', '.join(map(str, expected))}) and an emulator with its pooling",
                 "give images of the calorimeter, or the pooling to build_emulator",
             )
@@ -106,7 +104,7 @@ class Emulator:
         """Inputs (N, ...) -> results (N, columns) of a C function of the library."""
         given, made = _TYPES[function]
         results = np.empty((len(inputs), columns), made)
-        entry = getattr(self._library, f"{self.design['namespace']}_{function}")
+        entry = getattr(self._library, f"{self.design.namespace}_{function}")
         entry.argtypes, entry.restype = [_pointer(given), ctypes.c_size_t, _pointer(made)], None
         entry(np.ascontiguousarray(inputs, given), len(inputs), results)
         return results
@@ -123,7 +121,7 @@ def build_emulator(
     folder: Path | str,
     pooling: PoolingConfig | None = None,
     namespace: str = NAMESPACE,
-) -> dict[str, Any]:
+) -> EmulatorDesign:
     """Write a network's emulator and compile it; return emulator.json.
 
     pooling: how images become the network's inputs; None leaves it out.
@@ -134,8 +132,8 @@ def build_emulator(
     with whole_folder(folder) as temporary:
         for name, text in sources.items():
             (temporary / name).write_text(text)
-        (temporary / _DESIGN).write_text(json.dumps(design, indent=1) + "\n")
-        arguments = [compiler, *FLAGS, *(name for name in sources if name.endswith(".cpp")), "-o", design["library"]]
+        (temporary / _DESIGN).write_text(json.dumps(design.as_dict(), indent=1) + "\n")
+        arguments = [compiler, *FLAGS, *(name for name in sources if name.endswith(".cpp")), "-o", design.library]
         call_logged(arguments, temporary, temporary / _LOG, config, "The compiler")
     return design
 
@@ -147,7 +145,7 @@ def emulator_sources(
     namespace: str = NAMESPACE,
     decision: Decision | None = None,
     ports: Any = None,
-) -> tuple[dict[str, str], dict[str, Any]]:
+) -> tuple[dict[str, str], EmulatorDesign]:
     """({file name: text}, emulator.json) of a network, with its decision where there is one.
 
     network_checksum is of all that decides the words; checksum is of the decision, too, and of `ports`: what else an
@@ -169,19 +167,22 @@ def emulator_sources(
     }
     network_checksum = _digest([body, facts])
     checksum = _digest([body, facts, str(decision), ports]) if decision else network_checksum
-    design = {
-        "version": version("codae-l1"),
-        "checksum": checksum,
-        "network_checksum": network_checksum,
-        "namespace": namespace,
+    design = EmulatorDesign(
+        input_shape=tuple(network.input_shape),
+        outputs=facts["outputs"],
+        input_word=network.input_word,
+        output_word=output_word,
+        sign=network.sign,
+        component=network.component,
+        version=version("codae-l1"),
+        checksum=checksum,
+        network_checksum=network_checksum,
+        namespace=namespace,
         # A process that has loaded a library of this path is given that one again, whatever the file holds by now.
-        "library": f"lib{namespace}-{checksum[:12]}.so",
-        **facts,
-        "layers": [
-            {"name": layer.name, "shape": list(layer.shape), "fraction": fractions[layer.name]}
-            for layer in network.layers
-        ],
-    }
+        library=f"lib{namespace}-{checksum[:12]}.so",
+        pooling=pooling,
+        layers=tuple(TracedLayer(layer.name, tuple(layer.shape), fractions[layer.name]) for layer in network.layers),
+    )
     values = {"NETWORK": body, **values_of(design), **(pooling_values(pooling) if pooling else {})}
     names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
     names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
@@ -209,18 +210,18 @@ def decision_values(decision: Decision) -> dict[str, Any]:
     }
 
 
-def values_of(design: dict[str, Any]) -> dict[str, Any]:
+def values_of(design: EmulatorDesign) -> dict[str, Any]:
     """@NAME@ -> value of the emulator's templates, from emulator.json."""
-    given, made = WordType(**design["input_word"]), WordType(**design["output_word"])
+    given, made = design.input_word, design.output_word
     return {
-        "NAMESPACE": design["namespace"],
-        "GUARD": design["namespace"].upper(),
-        "VERSION": design["version"],
-        "VERSION_WORD": f"0x{version_word(design['version']):08x}",
-        "CHECKSUM": design["checksum"],
-        "SHAPE": f"({', '.join(map(str, design['input_shape']))})",
-        "INPUTS": design["inputs"],
-        "OUTPUTS": design["outputs"],
+        "NAMESPACE": design.namespace,
+        "GUARD": design.namespace.upper(),
+        "VERSION": design.version,
+        "VERSION_WORD": f"0x{version_word(design.version):08x}",
+        "CHECKSUM": design.checksum,
+        "SHAPE": f"({', '.join(map(str, design.input_shape))})",
+        "INPUTS": design.inputs,
+        "OUTPUTS": design.outputs,
         "INPUT_WORD": given,
         "INPUT_LOW": given.bounds[0],
         "INPUT_HIGH": given.bounds[1],

@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import sha256
 from codae_l1.data.base.folders import whole_folder
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
+from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
 from codae_l1.hls.network.records import read_network
-from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, input_words, read_design, source_digest
+from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, source_digest
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, call_logged, find_compiler, run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._vectors import Vectors
@@ -40,8 +42,6 @@ _LOG = "selftest.log"
 # Testbenches and their templates: of the pipeline, of the trigger.
 TESTBENCHES = {f"{TOP}_tb.v": "testbench.v", f"{TOP}_trigger_tb.v": "trigger_tb.v"}
 _DEFAULTS = ExportConfig()
-# What an export needs of design.json.
-_KEYS = ("source_sha256", "clock_period_ns", "part", "stages", "input_word", "output_word", "rtl_output", "tool")
 _AGAIN = "run the synthesize stage again"
 # What is said of a testbench that was not run.
 NOT_SIMULATED = "not simulated; export with --simulate, or run it as its head says"
@@ -75,7 +75,7 @@ def export(
     trigger = TriggerRtl(design, pooling, decision, options.slices, "", "")
     ports = {"slices": trigger.slices, "tower_fields": trigger.fields}
     sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision, ports)
-    trigger = replace(trigger, version=emulator["version"], checksum=emulator["checksum"])
+    trigger = replace(trigger, version=emulator.version, checksum=emulator.checksum)
     vectors = _vectors(firmware, trigger, images, counts, options.seed)
     executed = _compare(vectors, rtl)
     interface = _interface(trigger, emulator, len(images), vectors) | {"executed": executed}
@@ -102,14 +102,14 @@ def export(
     return interface
 
 
-def _design(rtl: Path) -> dict[str, Any]:
+def _design(rtl: Path) -> RtlDesign:
     """design.json; InputError where the Verilog beside it is not the one that it was written for."""
-    design = read_design(rtl / "design.json", _KEYS, _AGAIN)
+    design = RtlDesign.read(rtl / "design.json", _AGAIN)
     found = source_digest(rtl)
-    if found != design["source_sha256"]:
+    if found != design.source_sha256:
         raise InputError(
             f"the Verilog in {rtl / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
-            f"the sources of its design.json ({design['source_sha256'][:12]}), which were simulated",
+            f"the sources of its design.json ({design.source_sha256[:12]}), which were simulated",
             _AGAIN,
         )
     return design
@@ -121,7 +121,7 @@ def _vectors(
     """Events, towers that overflow, then counts, with QKeras's words."""
     top = (1 << max(field["bits"] for field in trigger.fields)) - 1
     towers = np.concatenate([tower_words(images, trigger.pooling), adversarial_towers(trigger.pooling, top, seed)])
-    inputs = input_words(trigger.design, np.concatenate([pool_towers(towers, trigger.pooling), counts]))
+    inputs = trigger.design.saturated(np.concatenate([pool_towers(towers, trigger.pooling), counts]))
     inputs = inputs.reshape(-1, *firmware.config.input_shape)
     return Vectors(trigger, towers, inputs, firmware.predict_words(inputs))
 
@@ -142,19 +142,19 @@ def _compare(vectors: Vectors, rtl: Path) -> dict[str, str]:
     return said
 
 
-def _interface(trigger: TriggerRtl, emulator: dict[str, Any], images: int, vectors: Vectors) -> dict[str, Any]:
+def _interface(trigger: TriggerRtl, emulator: EmulatorDesign, images: int, vectors: Vectors) -> dict[str, Any]:
     design, decision = trigger.design, trigger.decision
-    given, made, port = (WordType(**design[key]) for key in ("input_word", "output_word", "rtl_output"))
+    given, made, port = design.input_word, design.output_word, design.rtl_output
     ports = [
         {"name": "clk", "direction": "input", "width": 1},
-        {"name": "model_inp", "direction": "input", **_elements(design["inputs"], given)},
-        {"name": "model_out", "direction": "output", **_elements(design["outputs"], port)},
+        {"name": "model_inp", "direction": "input", **_elements(design.inputs, given)},
+        {"name": "model_out", "direction": "output", **_elements(design.outputs, port)},
     ]
     return {
-        **{key: emulator[key] for key in ("version", "checksum", "network_checksum", "namespace")},
-        "version_word": version_word(emulator["version"]),
-        "clock_period_ns": design["clock_period_ns"],
-        "part": design["part"],
+        **{key: getattr(emulator, key) for key in ("version", "checksum", "network_checksum", "namespace")},
+        "version_word": version_word(emulator.version),
+        "clock_period_ns": design.clock_period_ns,
+        "part": design.part,
         "modules": f"the Verilog modules are named {TOP}_* whatever the namespace is, and those of static/ as da4ml "
         "names them: two exports do not fit one project unless one goes into a library, or is renamed",
         "trigger": trigger.as_dict(),
@@ -163,20 +163,20 @@ def _interface(trigger: TriggerRtl, emulator: dict[str, Any], images: int, vecto
             "ports": ports,
             "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), "
             "the last index fastest; larger inputs have to be saturated before",
-            "latency_cycles": design["stages"],
-            "latency_ns": design["stages"] * design["clock_period_ns"],
+            "latency_cycles": design.stages,
+            "latency_ns": design.latency_ns,
             "initiation_interval": 1,
         },
         "input": {
-            "shape": design["input_shape"],
+            "shape": list(design.input_shape),
             "word": str(given),
-            "pooling": emulator["pooling"],
+            "pooling": dump(emulator.pooling) if emulator.pooling else None,
             "tower_lsb_gev": TOWER_LSB_GEV,
         },
         "output": {"word": str(made), "lsb": made.lsb},
         "decision": decision.as_dict(),
         "vectors": {"events": len(vectors.inputs), "from_towers": len(vectors.towers), "from_images": images},
-        "tools": {"rtl": design["tool"]},
+        "tools": {"rtl": design.tool},
     }
 
 
@@ -210,8 +210,8 @@ def _write_texts(folder: Path, texts: dict[str, str]) -> None:
 
 def _write_rtl(folder: Path, rtl: Path, trigger: TriggerRtl, vectors: Vectors, seed: int) -> None:
     shutil.copytree(rtl / "src", folder, ignore=shutil.ignore_patterns("memfiles"))
-    values = {**trigger.values(), "HALF": trigger.design["clock_period_ns"] / 2, "SEED": seed}
+    values = {**trigger.values(), "HALF": trigger.design.clock_period_ns / 2, "SEED": seed}
     _write_texts(folder, {name: fill(template, values) for name, template in FILES.items()})
-    pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design["stages"]}
+    pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design.stages}
     for name, facts in zip(TESTBENCHES, (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
         _write_texts(folder, {name: fill(TESTBENCHES[name], values | facts)})

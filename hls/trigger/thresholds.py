@@ -15,6 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD
+from codae_l1.hls.network.executor import score_words
 from codae_l1.models.evaluation.rates import accepted_cross_section, background_rate, sample_rates
 from codae_l1.models.evaluation.roc import binomial_error, tpr_at_fpr
 
@@ -32,6 +33,10 @@ class WorkingPoint:
     name: str
     threshold: int | None
     facts: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def fires(self, scores: np.ndarray) -> np.ndarray:
+        """Score words (N,) int64 -> (N,) bool; a tie with the threshold fires."""
+        return np.zeros(len(scores), bool) if self.threshold is None else scores >= self.threshold
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,12 @@ class Decision:
 
     def scores(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> (N,) int64."""
-        return self.sign * np.asarray(words, np.int64)[:, self.component]
+        return score_words(words, self.sign, self.component)
 
     def accept(self, words: np.ndarray, kill: bool) -> np.ndarray:
         """Output words (N, outputs), the kill switch -> accept bits (N, points) bool."""
         scores = self.scores(words)
-        bits = [np.zeros(len(scores), bool) if p.threshold is None else scores >= p.threshold for p in self.points]
-        return np.stack(bits, axis=1) & (not kill)
+        return np.stack([point.fires(scores) for point in self.points], axis=1) & (not kill)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: the rule, the switch, each working point with its accept bit and its facts."""

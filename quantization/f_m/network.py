@@ -11,7 +11,7 @@ Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_rel
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -79,6 +79,7 @@ class FirmwareModel:
     config: FirmwareConfig
     sign: int = 1
     component: int = 0
+    name: ClassVar[str] = "qkeras"
 
     def __post_init__(self):
         if self.sign not in (1, -1) or not 0 <= self.component < self.config.outputs:

@@ -1,21 +1,34 @@
-"""The executors of a run's firmware f_m: the same counts in, scores and integer words out.
+"""The executors of a run's trigger network: the same counts in, scores and integer words out.
 
-float        the float twin of the firmware network (no words)
+float        the float model of the same topology (no words)
 qkeras       the quantized Keras model
 hls          hls4ml's bit-accurate C++ emulation
 emulator     the C++ emulator that is exported for trigger emulations
 interpreter  da4ml's integer interpreter of the traced network
 rtl          the Verilog, simulated cycle by cycle
+
+Only float and qkeras import TensorFlow.
 """
 
-from typing import TYPE_CHECKING, Any
+import json
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from codae_l1.data.base.config import parse
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.events import EventImages
+from codae_l1.hls.network.executor import Executor, score_words
+from codae_l1.quantization.f_m.config import FirmwareConfig, output_word
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.run.folder import RunFolder
 
 if TYPE_CHECKING:
-    from codae_l1.scripts.run.folder import RunFolder
+    from codae_l1.quantization.f_m.float_model import FloatModel
+    from codae_l1.quantization.f_m.network import FirmwareModel
 
 # Executors that give integer words, the reference first.
 INTEGER_EXECUTORS = ("qkeras", "hls", "emulator", "interpreter", "rtl")
@@ -31,19 +44,108 @@ MADE_BY = {
 }
 
 
-def open_executor(run: "RunFolder", name: str) -> Any:
-    """The executor of a finished run; it reopens what its stage made, nothing is converted again."""
+@dataclass(frozen=True)
+class Trained:
+    """What scoring needs of the trained network: score word = sign * output word[component].
+
+    config: with the word sizes that calibration chose.
+    """
+
+    config: FirmwareConfig
+    sign: int
+    component: int
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "Trained":
+        """What quantize/f_m.npz says of itself; reads no weights and imports no TensorFlow."""
+        path = run.path("quantize", "f_m.npz")
+        try:
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+            return cls(parse(FirmwareConfig, meta["config"], "firmware"), int(meta["sign"]), int(meta["component"]))
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} cannot be read ({error})", "a trained trigger network", "run the quantize stage"
+            ) from error
+
+    def score_words(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""
+        return score_words(words, self.sign, self.component)
+
+    def scores(self, words: np.ndarray) -> np.ndarray:
+        """Output words (N, outputs) -> scores (N,) float64 in units of the training target."""
+        return self.score_words(words) * output_word(self.config).lsb
+
+
+class _FloatModel(Protocol):
+    def predict_scores(self, counts: np.ndarray) -> np.ndarray: ...
+
+
+class RunExecutor:
+    """One executor of a run, ready for events; `Run.executor` makes it.
+
+    Events are given as EventImages, as images (N, 72, 58, 3) of energies in GeV, or as pooled counts (N, phi, eta,
+    inputs) of integers. Anything else raises InputError.
+    """
+
+    def __init__(self, name: str, opened: Executor | _FloatModel, trained: Trained):
+        self.name, self.trained, self._opened = name, trained, opened
+
+    def predict_words(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (N, phi, eta, inputs) integers -> output words (N, outputs) int64; larger counts saturate."""
+        return self._integer.predict_words(counts)
+
+    def words(self, events: EventImages | np.ndarray) -> np.ndarray:
+        """Events -> output words (N, outputs) int64."""
+        return self.predict_words(counts_of(events, self.trained.config))
+
+    def score_words(self, events: EventImages | np.ndarray) -> np.ndarray:
+        """Events -> score words (N,) int64, higher is more anomalous."""
+        return self.trained.score_words(self.words(events))
+
+    def scores(self, events: EventImages | np.ndarray) -> np.ndarray:
+        """Events -> scores (N,) float64, higher is more anomalous; equal bits for all integer executors."""
+        counts = counts_of(events, self.trained.config)
+        if self.name == "float":
+            return self._opened.predict_scores(counts)  # type: ignore[union-attr]
+        return self.trained.scores(self.predict_words(counts))
+
+    @property
+    def _integer(self) -> Executor:
+        if self.name == "float":
+            raise InputError(
+                "the executor float, which has no words", f"one of {', '.join(INTEGER_EXECUTORS)}", "ask for its scores"
+            )
+        return self._opened  # type: ignore[return-value]
+
+
+def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
+    """EventImages, images in GeV (N, 72, 58, 3) or pooled counts (N, phi, eta, inputs) -> counts, integers."""
+    from codae_l1.quantization.f_m.network import input_counts
+
+    array = events.images if isinstance(events, EventImages) else np.asarray(events)
+    expected = (
+        f"EventImages, energies in GeV (N, {', '.join(map(str, IMAGE_SHAPE))}) as floats, or counts "
+        f"(N, {', '.join(map(str, firmware.input_shape))}) as integers"
+    )
+    if isinstance(events, np.ma.MaskedArray):
+        raise InputError("a masked array, whose mask would be ignored", expected, "fill it: array.filled(0)")
+    if array.dtype.kind in "iu" and array.shape[1:] == firmware.input_shape:
+        if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int64).max):
+            raise InputError(f"counts from {array.min()} to {array.max()}", "counts from 0 up to 2^63 - 1", "pool anew")
+        return array.astype(np.int64, copy=False)
+    if array.dtype.kind != "f" or array.shape[1:] != IMAGE_SHAPE:
+        raise InputError(f"an array of shape {array.shape}, {array.dtype}", expected, "give one of these")
+    if array.size and not (np.isfinite(array).all() and array.min() >= 0):
+        raise InputError("images with negative or non-finite energies", "finite energies >= 0 in GeV", "clean them")
+    return input_counts(array, firmware)
+
+
+def open_executor(run: RunFolder, name: str) -> Executor:
+    """An integer executor of a finished run; it reopens what its stage made, nothing is converted again."""
     run.require(MADE_BY[name])
-    if name in ("float", "qkeras"):
-        cli.import_tensorflow()
-    if name == "float":
-        from codae_l1.quantization.f_m.float_model import FloatModel
-
-        return FloatModel.load(run.path("quantize", "f_m_float.npz"))
     if name == "qkeras":
-        from codae_l1.quantization.f_m.network import FirmwareModel
-
-        return FirmwareModel.load(run.path("quantize", "f_m.npz"))
+        return open_firmware(run)
     if name == "hls":
         from codae_l1.hls.hls4ml.project import HlsProject
 
@@ -54,19 +156,23 @@ def open_executor(run: "RunFolder", name: str) -> Any:
         return Emulator(run.path("convert", "emulator"))
     from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
 
-    return (Interpreter if name == "interpreter" else RtlSimulation)(
-        run.path("synthesize", "rtl"), threads=run.config.hls.simulation_threads
-    )
+    folder, threads = run.path("synthesize", "rtl"), run.config.hls.simulation_threads
+    return Interpreter(folder, threads) if name == "interpreter" else RtlSimulation(folder, threads, run.config.hls)
 
 
-def score(run: "RunFolder", name: str, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Counts (N, 18, 15, inputs) int64 -> firmware_score (N,) float64 and firmware_word (N,) int64, None for float.
+def open_firmware(run: RunFolder) -> "FirmwareModel":
+    """The quantized Keras model of a run whose stage quantize is done."""
+    run.require("quantize")
+    cli.import_tensorflow()
+    from codae_l1.quantization.f_m.network import FirmwareModel
 
-    Both are oriented: higher is more anomalous.
-    """
-    executor = open_executor(run, name)
-    if name == "float":
-        return executor.predict_scores(counts), None
-    firmware = executor if name == "qkeras" else open_executor(run, "qkeras")
-    words = executor.predict_words(counts)
-    return firmware.firmware_score(words), firmware.firmware_word(words)
+    return FirmwareModel.load(run.path("quantize", "f_m.npz"))
+
+
+def open_float(run: RunFolder) -> "FloatModel":
+    """The float model of the trigger network of a run whose stage quantize is done."""
+    run.require("quantize")
+    cli.import_tensorflow()
+    from codae_l1.quantization.f_m.float_model import FloatModel
+
+    return FloatModel.load(run.path("quantize", "f_m_float.npz"))

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
 DEFAULT_RUN = "runs/demo"
 
@@ -16,17 +19,17 @@ def add_run_arguments(parser: Any) -> None:
     parser.add_argument("--update", action="store_true", help="take a changed config into an existing run folder")
 
 
-def open_run(run: Path | None, config: Path | None, update: bool = False) -> Any:
-    """The RunFolder of the arguments; imports no TensorFlow."""
+def open_run(run: Path | None, config: Path | None, update: bool = False) -> "Run":
+    """The run of the arguments; imports no TensorFlow."""
     from codae_l1.scripts.run.config import load_config
-    from codae_l1.scripts.run.folder import RunFolder
+    from codae_l1.scripts.run.run import Run
 
     loaded = load_config(config) if config else None
     folder = run or (Path("runs") / config.stem if config else Path(DEFAULT_RUN))
-    return RunFolder(folder, loaded, update)
+    return Run(folder, loaded, update)
 
 
-def main(name: str, work: Callable[[Any], dict[str, Any]], description: str | None) -> None:
+def main(name: str, work: Callable[["Run"], dict[str, Any]], description: str | None) -> None:
     """The main function of a stage script."""
 
     def command() -> None:
@@ -39,7 +42,7 @@ def main(name: str, work: Callable[[Any], dict[str, Any]], description: str | No
     cli.run(command)
 
 
-def do(run: Any, name: str, work: Callable[[Any], dict[str, Any]]) -> None:
+def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]]) -> None:
     """Do one stage of a run, or say that it is done."""
     if run.is_done(name):
         print(f"{name}: done already ({run.folder / name}.json)", flush=True)

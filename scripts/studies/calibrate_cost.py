@@ -105,11 +105,11 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
 
     from codae_l1.hls.cost.lut_model import trained_cost, untrained_cost
     from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.models.codae.scores import block_power, track_mask
     from codae_l1.quantization.config import DistillConfig
     from codae_l1.quantization.distill import learn
-    from codae_l1.quantization.f_m.config import input_word, output_word
     from codae_l1.quantization.f_m.network import input_counts
 
     counts, power = input_counts(images, firmware), block_power(track_mask(images))
@@ -119,8 +119,7 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
     student = learn(counts, targets, counts, config, firmware, SEED).firmware
     after = trained_cost(student, hls)
     with tempfile.TemporaryDirectory() as scratch:
-        words = input_word(student.config), output_word(student.config)
-        build_rtl(student.model, *words, hls, Path(scratch) / "rtl", simulate=False, compiled=True)
+        build_rtl(*firmware_network(student), hls, Path(scratch) / "rtl", simulate=False, compiled=True)
         resources = synthesize(Path(scratch) / "rtl", hls)["resources"]
     return {
         "untrained": before.as_dict(),

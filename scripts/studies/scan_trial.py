@@ -131,11 +131,10 @@ def _map(firmware: Any, hls: Any) -> dict[str, Any]:
     import tempfile
 
     from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
-    from codae_l1.quantization.f_m.config import input_word, output_word
 
-    words = input_word(firmware.config), output_word(firmware.config)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "rtl"
-        build_rtl(firmware.model, *words, hls, folder, simulate=False, compiled=True)
+        build_rtl(*firmware_network(firmware), hls, folder, simulate=False, compiled=True)
         return synthesize(folder, hls)["resources"]

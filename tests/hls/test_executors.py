@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.project import HlsProject, convert
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
-from codae_l1.hls.network.records import read_network
+from codae_l1.hls.network.records import firmware_network, read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, build_rtl, trace
 from codae_l1.hls.rtl.clocks import count_clocks
 from codae_l1.hls.target.config import HlsConfig
@@ -43,10 +44,6 @@ def random_firmware(config, seed=3, scale=0.7):
     return FirmwareModel(model, config)
 
 
-def words_of(firmware):
-    return input_word(firmware.config), output_word(firmware.config)
-
-
 @pytest.fixture(scope="session")
 def firmware():
     return random_firmware(CONFIG)
@@ -65,7 +62,7 @@ def project(firmware, tmp_path_factory):
 @pytest.fixture(scope="session")
 def rtl_folder(firmware, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rtl") / "rtl"
-    build_rtl(firmware.model, *words_of(firmware), HlsConfig(latency_cutoff=3.0), folder)
+    build_rtl(*firmware_network(firmware), HlsConfig(latency_cutoff=3.0), folder)
     return folder
 
 
@@ -133,13 +130,13 @@ def test_one_weight_changed_by_one_lsb_is_found_and_its_layer_named(
 def test_a_rounding_bias_free_of_ties_is_exact_too(counts, tmp_path):
     config = FirmwareConfig(conv=(ConvConfig(1, (6, 5), (6, 5)),), dense=(2,), count_bits=3)
     firmware = random_firmware(config, seed=8)
-    build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
+    build_rtl(*firmware_network(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
     assert compare(firmware, Interpreter(tmp_path / "rtl"), counts).different == 0
 
 
 def test_latency_and_interval_are_counted_in_the_simulation(rtl_folder):
     found = count_clocks(rtl_folder)
-    assert found.latency_cycles == RtlSimulation(rtl_folder).design["stages"] >= 3
+    assert found.latency_cycles == RtlSimulation(rtl_folder).design.stages >= 3
     assert found.interval_cycles == 1
     assert (found.steps, found.events) == (16, 256)
     assert found.tool.startswith("Verilator 5.")
@@ -157,7 +154,7 @@ def test_a_latency_that_is_not_the_stages_is_refused(rtl_folder, tmp_path):
 def test_an_event_on_one_edge_shows_its_word_after_the_stages_alone(rtl_folder, firmware, counts):
     simulation, words = RtlSimulation(rtl_folder), firmware.predict_words(counts)
     event = int(np.flatnonzero((words != words[0]).any(1))[0])
-    stages = simulation.design["stages"]
+    stages = simulation.design.stages
     stream = np.repeat(counts[:1], 4 * stages, 0)
     stream[2 * stages] = counts[event]
     seen = simulation.predict_clocks(stream)[stages:]
@@ -180,8 +177,9 @@ def test_counts_of_another_shape_or_type_are_refused(executor, counts):
 
 
 def test_the_effective_configuration_is_stored(project):
-    assert project.design["tool"].startswith("hls4ml 1.3")
-    layers = {layer["name"]: layer for layer in project.design["layers"]}
+    record = read_json(project.folder / "project.json")
+    assert record["tool"].startswith("hls4ml 1.3")
+    layers = {layer["name"]: layer for layer in record["layers"]}
     assert layers["counts"]["result"] == "ufixed<5,5,TRN,SAT,0>"
     assert layers["output_word"]["result"] == "fixed<6,3,RND_CONV,SAT,0>"
     assert layers["conv1"]["reuse_factor"] == 1
@@ -220,7 +218,7 @@ def test_a_failing_verilator_is_named_with_its_log(firmware, tmp_path, monkeypat
     program.chmod(0o755)
     monkeypatch.setattr("codae_l1.hls.rtl.verilator.find_verilator", lambda: (program, tmp_path))
     with pytest.raises(ToolError, match=r"Verilator ended with status 1: .*%Error: cannot find file") as raised:
-        build_rtl(firmware.model, *words_of(firmware), HlsConfig(), tmp_path / "rtl")
+        build_rtl(*firmware_network(firmware), HlsConfig(), tmp_path / "rtl")
     assert str(tmp_path / "rtl-verilator.log") in str(raised.value)
     assert not (tmp_path / "rtl").exists()
 

@@ -73,7 +73,7 @@ def whole(tmp_path_factory):
     folder, model = tmp_path_factory.mktemp("whole"), model_of()
     network = read_network(model, INPUT)
     build_emulator(network, OUTPUT, HlsConfig(), folder / "emulator")
-    build_rtl(network, INPUT, OUTPUT, HlsConfig(), folder / "rtl")
+    build_rtl(network, OUTPUT, HlsConfig(), folder / "rtl")
     made = (
         QKerasNetwork(model, network, OUTPUT),
         convert_network(model, network, OUTPUT, HlsConfig(), folder / "hls"),

@@ -145,7 +145,7 @@ def make(name, model, network, folder):
         build_emulator(network, output, HlsConfig(), folder / name)
         return Emulator(folder / name)
     if not (folder / "rtl").exists() or name == "rtl":
-        build_rtl(network, network.input_word, output, HlsConfig(), folder / "rtl", simulate=name == "rtl")
+        build_rtl(network, output, HlsConfig(), folder / "rtl", simulate=name == "rtl")
     return (RtlSimulation if name == "rtl" else Interpreter)(folder / "rtl")
 
 
@@ -161,7 +161,7 @@ def check(spec, names, folder):
         executor = make(name, model, network, folder)
         mismatch = compare(reference, executor, counts)
         assert mismatch.different == 0, f"{mismatch}; {mismatch.samples}; {spec}"
-        if isinstance(name, HlsConfig) and executor.design["traced"]:
+        if isinstance(name, HlsConfig) and executor.design.traced:
             assert first_difference(reference, executor, counts[:LAYERED]) is None, str(spec)
 
 

@@ -59,7 +59,7 @@ def run(tmp_path, monkeypatch):
         config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
     )
     monkeypatch.setattr("codae_l1.scripts.run.stage.open_run", lambda *arguments: made)
-    monkeypatch.setattr("codae_l1.scripts.run.executors.open_executor", lambda run, name: firmware)
+    monkeypatch.setattr("codae_l1.scripts.run.executors.open_firmware", lambda run: firmware)
     monkeypatch.setattr("codae_l1.scripts.run.events.read_split", lambda *arguments, **options: Events())
     return SimpleNamespace(folder=folder, reports=reports, programs=programs)
 

@@ -11,6 +11,7 @@ import pytest
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.hls.cost._estimates import estimates
 from codae_l1.hls.cost.synthesis import report, synthesize
+from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
@@ -31,7 +32,13 @@ def rtl_folder(tmp_path_factory):
     model, rng = build_qkeras(config, 1), np.random.default_rng(1)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
     folder = tmp_path_factory.mktemp("synthesis") / "rtl"
-    build_rtl(model, input_word(config), output_word(config), HlsConfig(latency_cutoff=4.0), folder, simulate=False)
+    build_rtl(
+        read_network(model, input_word(config)),
+        output_word(config),
+        HlsConfig(latency_cutoff=4.0),
+        folder,
+        simulate=False,
+    )
     return folder
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json
 from codae_l1.hls.hls4ml import project as hls4ml_project
 from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
 from codae_l1.hls.hls4ml.check import check_project
 from codae_l1.hls.hls4ml.effective import check_words, effective_table
 from codae_l1.hls.hls4ml.prediction import predict_project, products
-from codae_l1.hls.hls4ml.project import HlsProject, convert, firmware_network, write_project
+from codae_l1.hls.hls4ml.project import HlsProject, convert, write_project
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
+from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.vhdl import build_vhdl
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
@@ -129,8 +131,9 @@ def test_a_project_converted_again_is_the_new_one(firmware, tmp_path, quick_comp
     # The first library goes on as long as someone holds it.
     assert compare(firmware, first, COUNTS).different == 0
     # All pixels at once: hls4ml pipelines the whole network, and nothing is left to say of it.
-    assert (second.design["pipeline_style"], second.design["differences"]) == ("pipeline", [])
-    assert effective_table(second.design).endswith("hls4ml took all as asked.")
+    record = read_json(second.folder / "project.json")
+    assert (record["pipeline_style"], record["differences"]) == ("pipeline", [])
+    assert effective_table(record).endswith("hls4ml took all as asked.")
     assert predict_project(firmware_network(other)[0], HlsConfig(parallel_pixels=0)).interval_cycles_forecast == 1
 
 
@@ -138,7 +141,8 @@ def test_the_effective_configuration_is_printed_and_weights_move(firmware, tmp_p
     monkeypatch.setattr("codae_l1.hls.hls4ml.project._EMBEDDED_WEIGHTS", 10)
     config = HlsConfig(strategy="resource", reuse_factor=7, layer_reuse={"output": 3})
     project = convert(firmware, config, tmp_path / "hls4ml")
-    record, shown = project.design, effective_table(project.design)
+    record = read_json(project.folder / "project.json")
+    shown = effective_table(record)
     assert (
         "hls4ml 1.3.0, Vitis, io_parallel, pipeline style dataflow, xcvu13p-flga2577-2-e, 5 ns less 27% that" in shown
     )

@@ -111,7 +111,7 @@ def test_records_with_padding_or_branches_are_refused_by_whom_they_would_mislead
     with pytest.raises(InputError, match=message):
         build_emulator(network, WordType(True, 9, 9), HlsConfig(), tmp_path / "emulator")
     with pytest.raises(InputError, match=message):
-        build_rtl(network, network.input_word, WordType(True, 9, 9), HlsConfig(), tmp_path / "rtl")
+        build_rtl(network, WordType(True, 9, 9), HlsConfig(), tmp_path / "rtl")
 
 
 def test_a_network_that_is_always_zero_is_refused(tmp_path):
@@ -121,4 +121,4 @@ def test_a_network_that_is_always_zero_is_refused(tmp_path):
     with pytest.raises(
         InputError, match="a network whose output 0 is zero for every event; expected outputs that vary"
     ):
-        build_rtl(network, network.input_word, WordType(True, 2, 2), HlsConfig(), tmp_path / "rtl")
+        build_rtl(network, WordType(True, 2, 2), HlsConfig(), tmp_path / "rtl")

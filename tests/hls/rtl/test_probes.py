@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codae_l1.hls.hls4ml.project import firmware_network
 from codae_l1.hls.network.mismatch import adversarial_counts, qkeras_layers
-from codae_l1.hls.rtl.build import TOP, build_rtl, input_words
+from codae_l1.hls.network.records import firmware_network
+from codae_l1.hls.rtl.build import TOP, build_rtl
 from codae_l1.hls.rtl.probes import WIRE, ProbedSimulation, shown_layers
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
@@ -32,11 +32,11 @@ def firmware():
 def test_every_layer_of_a_pipeline_of_stages_is_qkeras(firmware, tmp_path):
     network, output = firmware_network(firmware)
     config = HlsConfig(latency_cutoff=3.0)
-    design = build_rtl(network, network.input_word, output, config, tmp_path / "rtl", simulate=False)
-    assert design["stages"] >= 3
+    design = build_rtl(network, output, config, tmp_path / "rtl", simulate=False)
+    assert design.stages >= 3
     probed = ProbedSimulation(tmp_path / "rtl", TOP, design, config)
     counts = adversarial_counts(CONFIG, seed=5, n_random=40)[-60:]
-    layers, expected = probed.predict_layers(input_words(design, counts)), qkeras_layers(firmware, counts)
+    layers, expected = probed.predict_layers(design.saturated(counts)), qkeras_layers(firmware, counts)
     assert list(layers) == SHOWN
     for name, values in layers.items():
         np.testing.assert_array_equal(values.reshape(60, -1), expected[name].reshape(60, -1), err_msg=name)
@@ -48,7 +48,7 @@ SHOWN = ["conv1", "conv1_relu", "flatten", "dense1", "dense1_relu", "output", "o
 
 def test_an_unsigned_wire_of_32_bits_does_not_come_back_negative():
     made = ProbedSimulation.__new__(ProbedSimulation)
-    made.design = {"stages": 1, "layers": {"a": [2]}}
+    made.design = SimpleNamespace(stages=1, layers={"a": (2,)})
     made.wires = np.array([(0, 1, 32, False, 1.0, 0.0), (0, 2, 32, True, 0.5, 1.0)], WIRE)
     made.shown = np.arange(2)
     raw = np.array([[-1, -1]], np.int32)

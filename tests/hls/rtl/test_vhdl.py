@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.hls.hls4ml.project import firmware_network
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
+from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import Interpreter
 from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl, find_ghdl
 from codae_l1.hls.target.config import HlsConfig
@@ -50,7 +50,7 @@ def test_the_vhdl_is_written_without_ghdl(firmware, folder):
 @needs_ghdl
 def test_ghdl_simulates_the_words_of_qkeras(firmware, folder):
     simulation, words = VhdlSimulation(folder), firmware.predict_words(COUNTS)
-    assert simulation.design["stages"] > 1
+    assert simulation.design.stages > 1
     assert str(compare(firmware, simulation, COUNTS)) == f"qkeras-vhdl: {len(COUNTS)} events equal"
     assert len(np.unique(words)) > 20
     assert simulation.predict_words(COUNTS[:0]).shape == (0, 2)

@@ -217,7 +217,7 @@ def test_two_emulators_of_one_name_and_folder_in_one_process_stay_apart(tmp_path
     b = Emulator(tmp_path / "emulator")
     assert a.predict_words(np.array([[3, 0, 1, 2]])).tolist() == [[4 * (3 + 2 + 8) + 2]]
     assert b.predict_words(np.array([[3, 0, 1, 2]])).tolist() == [[4 * (3 + 2 + 10) + 2]]
-    assert a.design["checksum"] != b.design["checksum"]
+    assert a.design.checksum != b.design.checksum
     with pytest.raises(InputError, match="an emulator with its pooling"):
         a.predict_images(np.zeros((1, *IMAGE_SHAPE), np.float32))
 
@@ -231,12 +231,12 @@ def test_an_emulator_of_another_input_word_is_another(tmp_path):
         build_emulator(one, word, HlsConfig(), tmp_path / "emulator")
         emulator = Emulator(tmp_path / "emulator")
         assert emulator.predict_words(np.full((1, 4), 31)).tolist() == [[4 * 7 * top + 2]]
-        checksums.append(emulator.design["checksum"])
+        checksums.append(emulator.design.checksum)
     others = (network, WordType(True, 10, 2)), (replace(network, input_shape=(1, 4, 1)), word)
-    checksums += [emulator_sources(*other)[1]["checksum"] for other in others]
+    checksums += [emulator_sources(*other)[1].checksum for other in others]
     decision = Decision((WorkingPoint("a", 3),))
     for ports in (None, {"slices": 1, "tower_bits": 1}, {"slices": 2, "tower_bits": 1}, {"slices": 1, "tower_bits": 4}):
-        checksums.append(emulator_sources(network, word, None, "codae", decision, ports)[1]["checksum"])
+        checksums.append(emulator_sources(network, word, None, "codae", decision, ports)[1].checksum)
     assert len(set(checksums)) == 8
 
 
@@ -244,7 +244,7 @@ def test_an_emulator_of_another_input_word_is_another(tmp_path):
 def test_an_emulator_that_is_cut_short_is_said_to_be(tmp_path, cut):
     design = build_emulator(*last_cells((2, 2, 1)), HlsConfig(), tmp_path / "emulator")
     if cut == "library":
-        path = tmp_path / "emulator" / design["library"]
+        path = tmp_path / "emulator" / design.library
         path.write_bytes(path.read_bytes()[:2000])
         says = r"libcodae-\w{12}.so cannot be loaded \(.*expected a shared library.*; run the convert stage again"
     else:

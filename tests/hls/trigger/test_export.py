@@ -14,13 +14,14 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import pool_towers
 from codae_l1.hls.network.mismatch import adversarial_counts
+from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
 from codae_l1.hls.rtl.verilator import build_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
 from codae_l1.hls.trigger.thresholds import WorkingPoint
-from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
@@ -46,8 +47,7 @@ def made(tmp_path_factory):
     model.set_weights([rng.normal(0, 0.7, w.shape) for w in model.get_weights()])
     firmware = FirmwareModel(model, CONFIG, sign=-1, component=1)
     images = rng.exponential(3.0, (20, *IMAGE_SHAPE)).astype(np.float32) * (rng.random((20, *IMAGE_SHAPE)) < 0.1)
-    words = input_word(CONFIG), output_word(CONFIG)
-    build_rtl(model, *words, HlsConfig(part="xcvu13p-flga2577-2-e"), folder / "rtl")
+    build_rtl(*firmware_network(firmware), HlsConfig(part="xcvu13p-flga2577-2-e"), folder / "rtl")
     counts = adversarial_counts(CONFIG, 1, 100)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CXX", raising=False)

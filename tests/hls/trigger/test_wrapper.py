@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.words import WordType
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import PoolingConfig, pool_towers, tower_words
 from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.cost.synthesis import black_box
-from codae_l1.hls.rtl.build import build_rtl, port_words
+from codae_l1.hls.network.records import read_network
+from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.verilator import find_verilator, run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._vectors import Vectors
@@ -49,7 +49,7 @@ def made(tmp_path_factory):
     points = tuple(
         WorkingPoint(f"share_{s}", int(np.quantile(words[:12], s, method="nearest"))) for s in (0.2, 0.5, 0.8)
     )
-    build_rtl(model, input_word(CONFIG), output_word(CONFIG), HlsConfig(), folder / "rtl", simulate=False)
+    build_rtl(read_network(model, input_word(CONFIG)), output_word(CONFIG), HlsConfig(), folder / "rtl", simulate=False)
     options = ExportConfig(measure=False)
     counts = np.zeros((0, *CONFIG.input_shape), np.int64)
     interface = export(firmware, folder / "rtl", images, counts, points, HlsConfig(), folder / "out", options)
@@ -124,10 +124,10 @@ def write_bench(made, folder, events=8):
         images = file.read_where(np.linspace(0, len(file) - 1, events).astype(int)).images
     towers = np.concatenate([tower_words(images, made.pooling), adversarial_towers(made.pooling, 7, 1, 4)])
     inputs = np.minimum(pool_towers(towers, made.pooling), input_word(CONFIG).bounds[1])
-    port = WordType(**made.design["rtl_output"])
+    port = made.design.rtl_output
     places = 2 * np.arange(inputs[0].size) + 1
     raw = (inputs.reshape(len(inputs), -1) @ places)[:, None].astype(np.int64) & ((1 << port.width) - 1)
-    words = port_words(made.design, raw)
+    words = made.design.port_words(raw)
     assert len(np.unique(words)) > events
     accepted = made.decision.accept(words, kill=False)
     assert accepted.any()

@@ -129,7 +129,7 @@ def test_the_stage_keeps_its_open_figures_where_the_vendor_tool_fails(stand_in, 
     counted = ClockCount(4, 1, 16, 256, "Verilator")
     design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
     mapped = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
-    monkeypatch.setattr(executors, "open_executor", lambda run, name: SimpleNamespace(config=config, model=None))
+    monkeypatch.setattr(executors, "open_firmware", lambda run: SimpleNamespace(config=config, model=None))
     monkeypatch.setattr("codae_l1.hls.rtl.build.build_rtl", lambda *arguments: design)
     monkeypatch.setattr("codae_l1.hls.rtl.clocks.count_clocks", lambda folder: counted)
     monkeypatch.setattr("codae_l1.hls.cost.synthesis.synthesize", lambda *arguments: mapped)

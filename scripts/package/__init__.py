@@ -1,0 +1,30 @@
+"""codae-l1: from a collision's image to a bit-exact Level-1 trigger decision.
+
+    import codae_l1
+
+    run = codae_l1.open_run("runs/demo")
+    run.executor("rtl").scores(images)    # (N,) float64, higher is more anomalous
+    run.accept(images, "1 %")             # (N,) bool: which events fire
+
+The sub-packages are data, models, quantization, hls and scripts; imports run in that order.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
+__all__ = ["__version__", "open_run"]
+__version__ = version("codae-l1")
+
+
+def open_run(folder: Path | str) -> "Run":
+    """Open a run folder for scoring; imports no TensorFlow.
+
+    Raises InputError where `folder` holds no run.
+    """
+    from codae_l1.scripts.run.run import Run
+
+    return Run(Path(folder))
