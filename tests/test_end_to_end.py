@@ -188,3 +188,24 @@ def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, co
         gains.append(auc(words[signal == QCD], words[signal == name]) - full)
         assert gains[-1] >= -error, name
     assert np.sum(np.array(gains) > 0) >= 5
+
+
+def test_the_run_scores_from_python_without_tensorflow(run):
+    code = f"""
+import sys
+import numpy as np
+import codae_l1
+from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.sample import SAMPLE
+run = codae_l1.open_run({str(run)!r})
+with EventFile(SAMPLE) as file:
+    events = file.read_where(np.arange(0, len(file), 300))
+words = [run.executor(name).score_words(events) for name in ("hls", "emulator", "interpreter", "rtl")]
+assert all((w == words[0]).all() for w in words) and len(set(words[0])) > 5
+accepted = run.accept(events, "3 %", "rtl")
+assert 0 < accepted.sum() < len(accepted)
+loaded = {{"tensorflow", "keras", "qkeras", "hls4ml"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -15,6 +15,9 @@ MODULES = sorted(p for layer in LAYERS for p in (ROOT / layer).rglob("*.py"))
 
 def dotted(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    # The package codae_l1 itself: its folder lies in scripts/, since the top level is fixed.
+    if parts[:2] == ("scripts", "package"):
+        return "codae_l1"
     return ".".join(("codae_l1", *(p for p in parts if p != "__init__")))
 
 
@@ -22,7 +25,7 @@ def test_pyproject_lists_every_package():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {dotted(p) for p in MODULES if p.name == "__init__.py"}
     assert set(setuptools["packages"]) == found
-    assert setuptools["package-dir"] == {f"codae_l1.{layer}": layer for layer in LAYERS}
+    assert setuptools["package-dir"] == {f"codae_l1.{layer}": layer for layer in LAYERS} | {"codae_l1": "scripts/package"}
 
 
 def test_every_python_folder_is_a_package():

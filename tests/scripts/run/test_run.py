@@ -1,0 +1,209 @@
+"""A run opened from Python: executors, scores, working points, accept bits, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import codae_l1
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import write_json
+from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.sample import SAMPLE
+from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
+from codae_l1.hls.network.records import firmware_network
+from codae_l1.hls.rtl.build import build_rtl
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger.emulator import build_emulator
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
+from codae_l1.quantization.f_m.precision import LayerPrecision
+from codae_l1.scripts import score
+from codae_l1.scripts.run import cli
+from codae_l1.scripts.run.config import DataConfig, RunConfig
+from codae_l1.scripts.run.events import indices
+from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.run.run import Run
+
+CONFIG = FirmwareConfig(
+    conv=(ConvConfig(2, (6, 5), (6, 5)),),
+    precision={"output": LayerPrecision(weight_bits=5, output_bits=10, output_integer=5)},
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""
+    folder, rng = tmp_path_factory.mktemp("run") / "run", np.random.default_rng(4)
+    model = build_qkeras(CONFIG, seed=4)
+    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    firmware = FirmwareModel(model, CONFIG, sign=-1)
+    run = RunFolder(folder, RunConfig(firmware=CONFIG))
+    firmware.save(run.path("quantize", "f_m.npz"))
+    network, word = firmware_network(firmware)
+    build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), CONFIG.pooling)
+    build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=False)
+    with EventFile(SAMPLE) as file:
+        write_json(folder / "make_data.json", {"events": {"checksum": file.checksum}})
+    for stage in ("quantize", "convert", "synthesize"):
+        write_json(folder / f"{stage}.json", {"summary": "made"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def events():
+    with EventFile(SAMPLE) as file:
+        return file.read_where(np.arange(0, len(file), 400))
+
+
+def test_the_package_says_its_version_and_that_it_is_typed():
+    from importlib.metadata import version
+    from importlib.resources import files
+
+    assert codae_l1.__version__ == version("codae-l1")
+    assert files("codae_l1").joinpath("py.typed").is_file()
+
+
+def test_executors_give_equal_oriented_scores_for_every_form_of_events(folder, events):
+    run = codae_l1.open_run(folder)
+    firmware = FirmwareModel.load(folder / "quantize" / "f_m.npz")
+    counts = input_counts(events.images, CONFIG)
+    words = firmware.predict_words(counts)
+    for name in ("qkeras", "emulator", "interpreter"):
+        executor = run.executor(name)
+        for given in (events, events.images, counts):
+            assert np.array_equal(executor.words(given), words)
+            assert np.array_equal(executor.score_words(given), -words[:, 0])
+            assert np.array_equal(executor.scores(given), firmware.firmware_score(words))
+    assert len(np.unique(words)) > 5
+
+
+def test_designs_know_their_orientation(folder):
+    assert (RtlDesign.read(folder / "synthesize/rtl/design.json", "").sign) == -1
+    assert EmulatorDesign.read(folder / "convert/emulator/emulator.json", "").component == 0
+
+
+def test_a_design_of_before_is_read_without_its_orientation(folder, tmp_path, events):
+    record = json.loads((folder / "synthesize/rtl/design.json").read_text())
+    del record["sign"], record["component"]
+    (tmp_path / "design.json").write_text(json.dumps(record | {"inputs": 270, "unknown": 1}))
+    design = RtlDesign.read(tmp_path / "design.json", "build it again")
+    assert (design.sign, design.component, design.inputs) == (None, None, 270)
+    with pytest.raises(InputError, match="does not say which output word is the score"):
+        design.score_words(np.zeros((1, 1)))
+    (tmp_path / "design.json").write_text("[]")
+    with pytest.raises(InputError, match=r"design\.json is not a record of this version .*build it again"):
+        RtlDesign.read(tmp_path / "design.json", "build it again")
+
+
+def test_scoring_without_keras_imports_no_tensorflow(folder, tmp_path, events):
+    np.save(tmp_path / "images.npy", events.images)
+    code = f"""
+import sys
+import numpy as np
+import codae_l1
+run = codae_l1.open_run({str(folder)!r})
+images = np.load({str(tmp_path / "images.npy")!r})
+a, b = (run.executor(name).scores(images) for name in ("emulator", "interpreter"))
+assert (a == b).all() and run.accept(images, "10 %").dtype == bool
+loaded = {{"tensorflow", "keras", "qkeras", "hls4ml"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_accept_bits_follow_the_threshold_of_each_working_point(folder, events):
+    run = codae_l1.open_run(folder)
+    scores = run.executor("emulator").score_words(events)
+    points = {point.name: point for point in run.working_points()}
+    assert {"fpr_0.1", "fpr_0.03", "rate_0.1_khz"} <= set(points)
+    for name, point in points.items():
+        if point.threshold is None:
+            with pytest.raises(InputError, match=f"{name}.*do not carry"):
+                run.accept(events, name)
+        else:
+            assert np.array_equal(run.accept(events, name), scores >= point.threshold)
+    assert np.array_equal(run.accept(events, "3 %"), run.accept(events, "fpr_0.03", "interpreter"))
+
+
+def test_a_threshold_is_the_one_of_the_test_events_counted_by_hand(folder):
+    """A tenth of the test split's QCD events, ties left out: the largest share at most that the words allow."""
+    run = codae_l1.open_run(folder)
+    with EventFile(SAMPLE) as file:
+        part = indices(file, "test", qcd_only=True)
+        qcd = run.executor("emulator").score_words(file.read_where(part))
+    (point,) = run.working_points(fprs=(0.1,))
+    allowed = [t for t in range(int(qcd.min()), int(qcd.max()) + 2) if np.mean(qcd >= t) <= 0.1]
+    assert point.threshold == min(allowed)
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("40 kHz", "'40 kHz', which the run's test events do not carry .*not below the sample's total"),
+        ("loose", "working point 'loose'; expected a rate such as"),
+        ("0 %", "working point '0 %'"),
+        ("100 %", "working point '100 %'"),
+    ],
+)
+def test_a_working_point_that_there_is_none_of_is_refused(folder, events, point, words):
+    with pytest.raises(InputError, match=words):
+        codae_l1.open_run(folder).accept(events, point)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.zeros((2, 72, 58, 2)), r"shape \(2, 72, 58, 2\), float64; expected EventImages"),
+        (np.zeros((2, 15, 18, 1), np.int64), r"shape \(2, 15, 18, 1\), int64"),
+        (np.zeros((2, 72, 58, 3), np.int64), r"shape \(2, 72, 58, 3\), int64"),
+        (np.full((1, 72, 58, 3), np.nan), "negative or non-finite energies"),
+        (np.full((1, 72, 58, 3), -1.0), "negative or non-finite energies"),
+        (np.full((1, 18, 15, 1), -1), "counts from -1 to -1"),
+        (np.full((1, 18, 15, 1), 2**63, np.uint64), "counts from 9223372036854775808"),
+        (np.ma.masked_array(np.zeros((1, 18, 15, 1), np.int64)), "a masked array"),
+    ],
+)
+def test_events_of_no_known_form_are_refused(folder, given, words):
+    with pytest.raises(InputError, match=words):
+        codae_l1.open_run(folder).executor("emulator").scores(given)
+
+
+def test_names_and_folders_that_are_none_are_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="executor 'verilog'; expected one of float, qkeras"):
+        codae_l1.open_run(folder).executor("verilog")
+    with pytest.raises(InputError, match="is no run folder"):
+        codae_l1.open_run(tmp_path)
+
+
+def test_thresholds_of_other_events_than_the_runs_are_refused(folder, tmp_path, events):
+    write_events(tmp_path / "other.h5", events)
+    run = Run(tmp_path / "run", RunConfig(firmware=CONFIG, data=DataConfig(events=str(tmp_path / "other.h5"))))
+    write_json(run.folder / "make_data.json", {"events": {"checksum": "0" * 64}})
+    with pytest.raises(InputError, match="holds other events than the run was made from"):
+        run.working_points()
+
+
+def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, monkeypatch, capsys):
+    write_events(tmp_path / "mine.h5", events)
+    out = tmp_path / "scores.h5"
+    arguments = ["--run", folder, "--events", tmp_path / "mine.h5", "--executor", "emulator", "--out", out]
+    monkeypatch.setattr(sys, "argv", ["score.py", *map(str, arguments)])
+    cli.run(score.command)
+    run = codae_l1.open_run(folder)
+    with h5py.File(out) as file:
+        words = file["emulator/firmware_word"][()]
+        assert set(file["emulator/accept"]) == {point.name for point in run.working_points()}
+        for point in run.working_points():
+            bits = file[f"emulator/accept/{point.name}"]
+            assert bits.dtype == bool
+            if point.threshold is None:
+                assert "never fires" in bits.attrs["reason"]
+                assert not bits[()].any()
+            else:
+                assert np.array_equal(bits[()], words >= bits.attrs["threshold_word"])
+    assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(fprs=(0.03,))[0].threshold)
