@@ -26,6 +26,7 @@ lint: env  ## run ruff and pyright
 links:
 	@rm -rf build/lint && mkdir -p build/lint/codae_l1
 	@for f in data models quantization hls scripts; do ln -s ../../../$$f build/lint/codae_l1/$$f; done
+	@ln -s ../../../scripts/package/__init__.py ../../../scripts/package/py.typed build/lint/codae_l1/
 
 docs: env links  ## build the documentation as a site: build/docs/index.html; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
