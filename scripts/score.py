@@ -41,7 +41,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file, baselines = read_counts(arguments.events, run.trained.config, arguments.label)
+    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, arguments.label)
     scored, trained = {}, run.trained
     for name in names:
         executor = run.executor(name)
@@ -138,9 +138,10 @@ def write_scores(
     with whole_file(path) as temporary, h5py.File(temporary, "w") as out:
         for name, (values, words) in scored.items():
             out[f"{name}/firmware_score"] = values
-            if words is not None:
-                out[f"{name}/firmware_word"] = words
-            for point in points if words is not None else ():
+            if words is None:
+                continue
+            out[f"{name}/firmware_word"] = words
+            for point in points:
                 bits = out.create_dataset(f"{name}/accept/{point.name}", data=point.fires(words))
                 if point.threshold is None:
                     bits.attrs["reason"] = f"never fires: {point.facts['reason']}"

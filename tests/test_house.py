@@ -25,7 +25,9 @@ def test_pyproject_lists_every_package():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {dotted(p) for p in MODULES if p.name == "__init__.py"}
     assert set(setuptools["packages"]) == found
-    assert setuptools["package-dir"] == {f"codae_l1.{layer}": layer for layer in LAYERS} | {"codae_l1": "scripts/package"}
+    assert setuptools["package-dir"] == {f"codae_l1.{layer}": layer for layer in LAYERS} | {
+        "codae_l1": "scripts/package"
+    }
 
 
 def test_every_python_folder_is_a_package():

@@ -11,7 +11,7 @@ Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_rel
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,7 +79,6 @@ class FirmwareModel:
     config: FirmwareConfig
     sign: int = 1
     component: int = 0
-    name: ClassVar[str] = "qkeras"
 
     def __post_init__(self):
         if self.sign not in (1, -1) or not 0 <= self.component < self.config.outputs:
@@ -89,6 +88,11 @@ class FirmwareModel:
                 "correct them",
             )
         set_weight_words(self.model, self.config, weight_words(self.model, self.config))
+
+    @property
+    def name(self) -> str:
+        """The executor's name."""
+        return "qkeras"
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, 18, 15, inputs) integers -> output words (N, outputs) int64, by QKeras."""

@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
@@ -116,7 +116,7 @@ class RunFolder:
             return False
         return read_json(file).get("stamp", {}).get("inputs") == self._inputs(stage)
 
-    def do(self, stage: str, work: Callable[["RunFolder"], dict[str, Any]]) -> dict[str, Any]:
+    def do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage: call `work`, stamp what it returns and write the stage's JSON."""
         for earlier in STAGES[: STAGES.index(stage)]:
             self.read(earlier)
