@@ -87,7 +87,7 @@ def main() -> None:
     from codae_l1.models.codae.config import PAPER
     from codae_l1.models.codae.model import CoDAE
     from codae_l1.models.training.config import TrainingConfig
-    from codae_l1.models.training.loop import create_optimizer, create_steps
+    from codae_l1.models.training.loop import CLIP_NORM, create_optimizer, create_steps
     from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -103,7 +103,7 @@ def main() -> None:
     step, _ = create_steps(model, optimizer, config)
     ours = measure(lambda: step(masks, np.ones(n))["loss"] / n, arguments.steps, n)
     plain.compile(
-        keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=config.clipnorm),
+        keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=CLIP_NORM),
         lambda y, logits: ops.sum(keras.losses.binary_crossentropy(y, logits, from_logits=True), axis=(1, 2)),
     )
     peer = measure(lambda: plain.train_on_batch(masks, masks), arguments.steps, n)

@@ -1,9 +1,10 @@
 """How the firmware network is trained (distilled, in situ) and searched for; imports no Keras."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
@@ -12,7 +13,7 @@ from codae_l1.models.codae.config import CODVAE_SCORES, SCORES
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """scores: name in models.scores -> weight in the sum. transform: of that sum before it is standardised.
+    """scores: name in models.scores -> weight in the sum.
 
     given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
     energies. copies: flipped and rolled copies of each QCD event.
@@ -23,7 +24,6 @@ class DistillConfig:
     """
 
     scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
-    transform: Literal["none", "sqrt", "log"] = "none"
     given_energies: bool = False
     copies: int = 2
     steps: int = 2000
@@ -36,6 +36,8 @@ class DistillConfig:
     input_margin: float = 0.0
     quantile: float = 1.0
     sparsity: float = 0.0
+
+    REMOVED: ClassVar[Mapping[str, Any]] = {"transform": "none"}
 
     def __post_init__(self):
         for name, weight in self.scores.items():
@@ -82,10 +84,10 @@ class InSituConfig:
 class SpaceConfig:
     """Values to choose from, one list a question; a list of one value asks nothing.
 
-    pools, inputs, energy_lsbs_gev, count_bits: the network's input (FirmwareConfig).
+    pools, inputs, count_bits: the network's input (FirmwareConfig).
     convs: number of convolutions; filters, kernels, strides: of each (sides of squares; stride 0: as the kernel).
     dense: units of a hidden dense layer, 0 for none. tied: one weight a channel.
-    weight_bits, word_bits: of each layer's weights, of each hidden layer's output. score_bits: of the output word.
+    weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
     sparsity: share of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess
     over QCD of the same energies, where the inputs have some (DistillConfig).
     training: "distilled", or "in situ" (reads tracks alone, gives two words; `scores` has no effect then).
@@ -93,7 +95,6 @@ class SpaceConfig:
 
     pools: tuple[int, ...] = (4,)
     inputs: tuple[tuple[str, ...], ...] = (("tracks",),)
-    energy_lsbs_gev: tuple[float, ...] = (4.0,)
     count_bits: tuple[int, ...] = (5,)
     convs: tuple[int, ...] = (1,)
     filters: tuple[int, ...] = (2, 4, 8)
@@ -103,11 +104,12 @@ class SpaceConfig:
     tied: tuple[bool, ...] = (True, False)
     weight_bits: tuple[int, ...] = (5, 6, 7, 8)
     word_bits: tuple[int, ...] = (5, 6, 7, 8)
-    score_bits: tuple[int, ...] = (12,)
     sparsity: tuple[float, ...] = (0.0, 0.25, 0.5)
     scores: tuple[dict[str, float], ...] = field(default_factory=lambda: (DistillConfig().scores,))
     given_energies: tuple[bool, ...] = (False,)
     training: tuple[Literal["distilled", "in situ"], ...] = ("distilled",)
+
+    REMOVED: ClassVar[Mapping[str, Any]] = {"energy_lsbs_gev": [4.0], "score_bits": [12]}
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -115,8 +117,7 @@ class SpaceConfig:
                 raise InputError(f"scan.space.{f.name} = []", "at least one value", "add one")
         for pool in self.pools:
             for inputs in self.inputs:
-                for lsb in self.energy_lsbs_gev:
-                    PoolingConfig(pool, inputs, lsb)
+                PoolingConfig(pool, inputs)
         for values in self.scores:
             DistillConfig(scores=values)
         for share in self.sparsity:

@@ -1,10 +1,10 @@
 """Distillation: the firmware network learns a score of the full model, from QCD events alone.
 
 score = sum over names of weight x oriented score / its standard deviation on QCD
-    target = (transform(score) - mean) / deviation over the QCD training events
+    target = (score - mean) / deviation over the QCD training events
 
-Squared error on the untransformed score weighs the tail, which is where the trigger cuts; logarithm and square root
-flatten it (the config chooses). The student sees QCD only: each event, flipped in eta and rolled in phi. The teacher
+Squared error on the score as it is weighs the tail, which is where the trigger cuts; its logarithm or square root would
+flatten it. The student sees QCD only: each event, flipped in eta and rolled in phi. The teacher
 scores every such image itself; its invariance is not assumed. Float training first, then quantization-aware from it.
 
 Why `block_power` is the default: QCD puts its tracks into few narrow jets, soft sprays fill whole blocks. See
@@ -29,11 +29,6 @@ from codae_l1.quantization.fitting import Progress, fit
 
 # Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
 Teacher = Callable[[np.ndarray], np.ndarray]
-TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda score: score,
-    "sqrt": lambda score: np.sqrt(np.maximum(score, 0)),
-    "log": lambda score: np.log(np.maximum(score, 1e-6)),
-}
 
 
 @dataclass
@@ -64,8 +59,7 @@ def distill(
     target = Target(counts, scores, config, firmware, seed)
     calibration = input_counts(calibration_images, firmware)
     student = learn(counts, target(counts, scores), calibration, config, firmware, seed, progress)
-    scale = {"mean": target.mean, "deviation": target.deviation}
-    student.history |= {"transform": config.transform, **scale, "events": len(counts)}
+    student.history |= {"mean": target.mean, "deviation": target.deviation, "events": len(counts)}
     check = target(calibration, teacher(_masks(calibration_images)))[:, 0]
     answers = {
         "float": student.float_model.predict_scores(calibration),
@@ -83,9 +77,7 @@ class Target:
     def __init__(
         self, counts: np.ndarray, scores: np.ndarray, config: DistillConfig, firmware: FirmwareConfig, seed: int
     ):
-        self._transform, self._expected = TRANSFORMS[config.transform], None
-        if config.given_energies:
-            self._expected = expected_score(counts, self._transform(scores), firmware, seed)
+        self._expected = expected_score(counts, scores, firmware, seed) if config.given_energies else None
         values = self._values(counts, scores)
         self.mean, self.deviation = float(values.mean()), float(values.std())
         if not self.deviation > 0:
@@ -97,8 +89,7 @@ class Target:
         return ((self._values(counts, scores) - self.mean) / self.deviation).astype(np.float32)[:, None]
 
     def _values(self, counts: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        values = self._transform(scores)
-        return values - self._expected(counts) if self._expected else values
+        return scores - self._expected(counts) if self._expected else scores
 
 
 def energies(counts: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:

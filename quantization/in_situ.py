@@ -21,7 +21,7 @@ from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.models.codae.config import MASK_SHAPE
+from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE
 from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.quantization.config import DistillConfig, InSituConfig
@@ -75,8 +75,8 @@ def train_in_situ(
     warm_up: steps and rates of the float student that learns z_m. The history gives the BCE on the calibration masks
     with the model's own f_m, with the student before and after QAT in situ.
     """
-    if firmware.outputs != codae.config.z_m_size:
-        raise InputError(f"firmware.outputs = {firmware.outputs}", f"{codae.config.z_m_size}, as z_m", "change it")
+    if firmware.outputs != Z_M_SIZE:
+        raise InputError(f"firmware.outputs = {firmware.outputs}", f"{Z_M_SIZE}, as z_m", "change it")
     if tuple(firmware.inputs) != ("tracks",):
         raise InputError(f"firmware.inputs = {list(firmware.inputs)}", "tracks, all that a CoDAE sees", "change them")
     rng = np.random.default_rng(seed)

@@ -13,6 +13,8 @@ from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 P = TypeVar("P")
+# Width of the output word of every design.
+SCORE_BITS = 12
 
 
 def suggest(trial: Any, space: SpaceConfig) -> dict[str, Any]:
@@ -28,9 +30,8 @@ def suggest(trial: Any, space: SpaceConfig) -> dict[str, Any]:
 
     choices = {"training": ask("training", space.training), "scores": ask("scores", space.scores)}
     choices["inputs"] = list(ask("inputs", space.inputs))
-    for name, key in (("pool", "pools"), ("energy_lsb_gev", "energy_lsbs_gev")):
-        choices[name] = ask(name, getattr(space, key))
-    for name in ("given_energies", "count_bits", "tied", "sparsity", "score_bits", "convs", "dense"):
+    choices["pool"] = ask("pool", space.pools)
+    for name in ("given_energies", "count_bits", "tied", "sparsity", "convs", "dense"):
         choices[name] = ask(name, getattr(space, name))
     layers = [f"conv{i + 1}" for i in range(choices["convs"])]
     for layer in layers:
@@ -57,7 +58,6 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
     plain = FirmwareConfig(
         pool=choices["pool"],
         inputs=("tracks",) if in_situ else tuple(choices["inputs"]),
-        energy_lsb_gev=choices["energy_lsb_gev"],
         count_bits=choices["count_bits"],
         conv=tuple(convs),
         dense=(choices["dense"],) if choices["dense"] else (),
@@ -68,7 +68,7 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
     )
     precision = {}
     for name in plain.layers:
-        words = choices["score_bits"] if name == "output" else choices[f"{name}.word_bits"]
+        words = SCORE_BITS if name == "output" else choices[f"{name}.word_bits"]
         precision[name] = LayerPrecision(choices[f"{name}.weight_bits"], output_bits=words)
     training = dataclasses.replace(
         distill,

@@ -180,7 +180,7 @@ def _make_rtl(
         record = build_rtl(network, output, config, out, progress).as_dict()
         probes = list(shown_layers(np.load(out / "probes.npy"), record["layers"])) or "none"
         record |= {"language": language, "not_compiled": "", "probes": probes}
-        return record, RtlSimulation(out, config.simulation_threads)
+        return record, RtlSimulation(out, config.jobs)
     record = build_vhdl(network, output, config, out, progress).as_dict()
     try:
         return {**record, "not_compiled": ""}, VhdlSimulation(out, config)

@@ -14,6 +14,7 @@ def work(run: Any) -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow()
     from codae_l1.data.base.config import dump
+    from codae_l1.models.codae.config import Z_M_SIZE
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores, track_mask
     from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
@@ -35,7 +36,7 @@ def work(run: Any) -> dict[str, Any]:
         )
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
-    two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=codae.config.z_m_size)
+    two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=Z_M_SIZE)
     with Progress("quantize, in situ") as progress:
         in_situ = train_in_situ(
             codae, masks["train"], masks["calibration"], config.in_situ, two, config.distill, config.seed, progress

@@ -1,7 +1,7 @@
 """What the hardware side of a run can be told: backend, part, clock, pipelining and the limits of the outside tools."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.target.parts import part as find_part
@@ -24,8 +24,7 @@ class HlsConfig:
     reuse_factor: products that share one multiplier. layer_reuse: layer name -> its own. parallel_pixels: pixels of a
     convolution that are computed at once in io_parallel, 0 for all.
     latency_cutoff: longest chain of adders between two registers, in da4ml's latency units (one adder = 1).
-    simulation_threads: threads of the Verilator model and of the integer interpreter.
-    jobs: processes that compile or map at once.
+    jobs: processes that compile or map at once, and threads of the Verilator model and of the integer interpreter.
     tool_timeout_s: longest run of one outside tool.
 
     >>> HlsConfig(clock_period_ns=4.0).part
@@ -41,9 +40,9 @@ class HlsConfig:
     layer_reuse: dict[str, int] = field(default_factory=dict)
     parallel_pixels: int = 1
     latency_cutoff: float = 5.0
-    simulation_threads: int = 2
     jobs: int = 2
     tool_timeout_s: float = 900.0
+    REMOVED: ClassVar[dict[str, Any]] = {"simulation_threads": 2}
 
     def __post_init__(self):
         for name, known in (("backend", BackendName), ("io_type", IoType), ("strategy", Strategy)):
@@ -56,7 +55,7 @@ class HlsConfig:
                 raise InputError(f"hls.part = {self.part!r} for backend {self.backend}", expected, "correct it")
         else:
             find_part(self.part)
-        positive = ("clock_period_ns", "latency_cutoff", "simulation_threads", "jobs", "tool_timeout_s", "reuse_factor")
+        positive = ("clock_period_ns", "latency_cutoff", "jobs", "tool_timeout_s", "reuse_factor")
         numbers = {name: getattr(self, name) for name in positive}
         numbers |= {f"layer_reuse.{name}": value for name, value in self.layer_reuse.items()}
         for name, value in numbers.items():

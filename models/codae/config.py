@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
@@ -15,6 +15,8 @@ LEAKY_SLOPE = 0.2
 Norm = Literal["instance", "batch", "none"]
 # (phi, eta, channel) of the mask: 1 where the track channel is above zero.
 MASK_SHAPE = (N_PHI, N_ETA, 1)
+# Numbers that f_m gives: the scores read z0 and z1.
+Z_M_SIZE = 2
 # Rows and columns of z_R: four halvings of 72 x 58, rounded up.
 LATENT_GRID = (5, 4)
 # Pixels a side of a block of the score block_power: 60 degrees in phi, 1.05 in eta, about the size of a jet of R = 0.5.
@@ -72,12 +74,12 @@ class CoDAEConfig:
     """Sizes of a CoDAE, one entry a level; a level halves (encoders) or doubles (decoder) the grid.
 
     *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
-    it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. z_m_size: numbers f_m gives.
-    output_bias: bias of the last 1x1 convolution, below zero since few pixels are active. swaps: layers of both
-    encoders. categorical: given, the model is a CoDVAE.
+    it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R.
+    swaps: layers of both encoders. categorical: given, the model is a CoDVAE.
     """
 
     PRESETS: ClassVar[Mapping[str, "CoDAEConfig"]] = {}
+    REMOVED: ClassVar[Mapping[str, Any]] = {"z_m_size": 2, "output_bias": -1.0}
 
     f_m_filters: tuple[int, ...] = (64, 128, 128, 256)
     f_m_groups: tuple[int, ...] = (1, 2, 2, 2)
@@ -89,14 +91,12 @@ class CoDAEConfig:
     decoder_residuals: tuple[int, ...] = (1, 1, 1, 1)
     residual_groups: int = 4
     latent_channels: int = 64
-    z_m_size: int = 2
-    output_bias: float = -1.0
     swaps: SwapConfig = field(default_factory=SwapConfig)
     categorical: CategoricalConfig | None = None
 
     def __post_init__(self):
         for name, value in dump(self).items():
-            if name in ("output_bias", "swaps", "categorical"):
+            if name in ("swaps", "categorical"):
                 continue
             if isinstance(value, list) and len(value) != 4:
                 raise InputError(
@@ -105,8 +105,6 @@ class CoDAEConfig:
             least = 0 if name.endswith("_residuals") else 1
             if min(value if isinstance(value, list) else [value]) < least:
                 raise InputError(f"model.{name} = {value}", f"numbers >= {least}", f"correct {name}")
-        if self.z_m_size != 2:
-            raise InputError(f"model.z_m_size = {self.z_m_size}", "2, as the scores read z0 and z1", "set it to 2")
         for part, first in (("f_m", 1), ("f_r", 1), ("decoder", self.latent_channels)):
             self._check_groups(part, first)
 

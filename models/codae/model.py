@@ -20,9 +20,12 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.models.codae import losses
-from codae_l1.models.codae.config import COMPACT, LATENT_GRID, MASK_SHAPE, CoDAEConfig
+from codae_l1.models.codae.config import COMPACT, LATENT_GRID, MASK_SHAPE, Z_M_SIZE, CoDAEConfig
 from codae_l1.models.codae.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
 from codae_l1.models.training.saving import load_model, save_model
+
+# Bias of the decoder's last convolution: below zero, since few pixels are active.
+OUTPUT_BIAS = -1.0
 
 
 @register
@@ -120,7 +123,7 @@ class CoDAE(keras.Model):
 
 
 def build_f_m(config: CoDAEConfig) -> keras.Model:
-    """Encoder 2: mask (N, 72, 58, 1) -> z_m (N, z_m_size); four times [ConvLayer, max pool 3x3 stride 2], Dense."""
+    """Encoder 2: mask (N, 72, 58, 1) -> z_m (N, 2); four times [ConvLayer, max pool 3x3 stride 2], Dense."""
     swaps = config.swaps
     strides, window = (2, 0) if swaps.pooling == "strided" else (1, 2 if swaps.pooling == "2x2" else 3)
     x = mask = keras.Input(MASK_SHAPE, name="mask")
@@ -128,7 +131,7 @@ def build_f_m(config: CoDAEConfig) -> keras.Model:
         x = ConvLayer(filters, strides, groups, swaps.norm, swaps.slope, name=f"level{level}")(x)
         if window:
             x = keras.layers.MaxPooling2D(window, 2, "same", name=f"pool{level}")(x)
-    z_m = keras.layers.Dense(config.z_m_size, kernel_initializer="he_uniform", name="z_m")(keras.layers.Flatten()(x))
+    z_m = keras.layers.Dense(Z_M_SIZE, kernel_initializer="he_uniform", name="z_m")(keras.layers.Flatten()(x))
     return keras.Model(mask, z_m, name="f_m")
 
 
@@ -146,9 +149,9 @@ def build_f_r(config: CoDAEConfig) -> keras.Model:
 
 
 def build_decoder(config: CoDAEConfig) -> keras.Model:
-    """[z_R (N, 5, 4, C), z_m (N, z_m_size)] -> logits (N, 72, 58, 1): 80 x 64, cropped at the centre."""
+    """[z_R (N, 5, 4, C), z_m (N, 2)] -> logits (N, 72, 58, 1): 80 x 64, cropped at the centre."""
     x = z_r = keras.Input((*LATENT_GRID, config.latent_channels), name="z_r")
-    z_m = keras.Input((config.z_m_size,), name="z_m")
+    z_m = keras.Input((Z_M_SIZE,), name="z_m")
     levels = zip(config.decoder_filters, config.decoder_groups, config.decoder_residuals, strict=True)
     for level, (filters, groups, residuals) in enumerate(levels):
         x = SpatialConditioning(name=f"conditioning{level}")([x, z_m])
@@ -157,7 +160,7 @@ def build_decoder(config: CoDAEConfig) -> keras.Model:
             x = Residual(config.residual_groups, name=f"residual{level}_{i}")(x)
     rows, columns = (x.shape[1] - N_PHI) // 2, (x.shape[2] - N_ETA) // 2  # 4, 3
     x = keras.layers.Cropping2D((rows, columns), name="crop")(x)
-    output_bias = keras.initializers.Constant(config.output_bias)
+    output_bias = keras.initializers.Constant(OUTPUT_BIAS)
     x = keras.layers.Conv2D(1, 1, kernel_initializer="he_uniform", bias_initializer=output_bias, name="logits")(x)
     return keras.Model([z_r, z_m], x, name="decoder")
 

@@ -19,14 +19,13 @@ class TrainingConfig:
     """
 
     PRESETS: ClassVar[Mapping[str, "TrainingConfig"]] = {}
-    REMOVED: ClassVar[Mapping[str, Any]] = {"precision": "float32", "xla": False, "distribute": "none"}
+    REMOVED: ClassVar[Mapping[str, Any]] = {"precision": "float32", "xla": False, "distribute": "none", "clipnorm": 1.0}
 
     epochs: int = 30
     batch_size: int = 128
     learning_rate: float = 1e-3
     final_rate: float = 1.0
     weight_decay: float = 1e-4
-    clipnorm: float = 1.0
     beta_2: float = 0.999
     augment: bool = True
     tensorboard: bool = False
@@ -37,7 +36,6 @@ class TrainingConfig:
         for name in ("learning_rate", "final_rate", "weight_decay"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
         self._require("beta_2", 0 <= self.beta_2 < 1, "a number >= 0 below 1")
-        self._require("clipnorm", 0 < self.clipnorm < float("inf"), "a finite number above 0")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -26,6 +26,8 @@ from codae_l1.models.training.saving import save_model
 Progress = Callable[[int, int, str], None]
 # Events (N, ...), or a tuple of such arrays: what the model reads, then what it is to find (labels).
 Arrays = np.ndarray | tuple[np.ndarray, ...]
+# Longest gradient of a variable; longer ones are shortened to it.
+CLIP_NORM = 1.0
 CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "history.json", "tensorboard"
 
 
@@ -205,7 +207,7 @@ def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig) -> tu
             tape.watch(values)
             terms = model.objective(*arrays, training=True, seed=tf.stack([model.seed, draw + 1]))
             mean = tf.reduce_mean(sum(terms.values()))
-        gradients = [tf.clip_by_norm(g, config.clipnorm) for g in tape.gradient(mean, values)]
+        gradients = [tf.clip_by_norm(g, CLIP_NORM) for g in tape.gradient(mean, values)]
         optimizer.apply(gradients, variables)
         return _sums(terms, weight)
 

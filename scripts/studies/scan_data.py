@@ -38,7 +38,7 @@ def prepare(run: Any, progress: Progress | None = None) -> Path:
     """Folder of the scan's data; made unless it is there. The train stage must be done."""
     config = run.config.scan
     in_situ = "in situ" in config.space.training
-    poolings = [(p, lsb) for p in config.space.pools for lsb in config.space.energy_lsbs_gev]
+    poolings = [(pool, PoolingConfig().energy_lsb_gev) for pool in config.space.pools]
     folder = run.path("scan", "data", digest([identity(run), poolings, in_situ])[:16])
     if (folder / "data.json").exists():
         return folder

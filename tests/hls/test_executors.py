@@ -318,7 +318,7 @@ def test_a_script_without_a_main_guard_can_trace(firmware, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["interpreter", "rtl"])
-def test_the_configured_threads_reach_the_executor(rtl_folder, name):
-    config = SimpleNamespace(hls=HlsConfig(simulation_threads=3))
+def test_the_configured_jobs_reach_the_executor(rtl_folder, name):
+    config = SimpleNamespace(hls=HlsConfig(jobs=3))
     run = SimpleNamespace(require=lambda stage: {}, path=lambda *names: rtl_folder, config=config)
     assert open_executor(run, name).threads == 3

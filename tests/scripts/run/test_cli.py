@@ -50,8 +50,8 @@ def run(tmp_path):
         ("[distill]\nmargin = 0.5", "distill.margin = 0.5; expected a finite number >= 1"),
         ("[training]\nepochs = 0", "training.epochs = 0; expected a number >= 1"),
         ("[training]\nlearning_rate = nan", "training.learning_rate = nan; expected a finite number >= 0"),
-        ("[training]\nclipnorm = 0", "training.clipnorm = 0.0; expected a finite number above 0"),
-        ("[model]\nz_m_size = 3", "model.z_m_size = 3; expected 2"),
+        ("[training]\nclipnorm = 2.0", "training.clipnorm = 2.0, which can no longer be set; expected 1.0"),
+        ("[model]\nz_m_size = 3", "model.z_m_size = 3, which can no longer be set; expected 2"),
         (
             "[model]\npreset = 'paper'\nf_m_filters = [64, 127, 128, 256]",
             "model.f_m_groups[1] = 2 for 64 -> 127 channels",

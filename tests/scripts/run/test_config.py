@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     )
     assert load_config(CONFIGS / "scan.toml") == RunConfig(scan=ScanConfig(trials=30, batch=6, space=space))
     assert TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05) == COMPACT_TRAINING
+
+
+def keys(cls, where=""):
+    """Dotted path of each key that a TOML file may have; an entry of a list or dict of tables counts once."""
+    hints = typing.get_type_hints(cls)
+    for f in (f for f in dataclasses.fields(cls) if f.init):
+        hint = hints[f.name]
+        inner = [a for a in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(a)]
+        yield from keys(inner[0], f"{where}{f.name}.") if inner else (f"{where}{f.name}",)
+
+
+def test_a_config_has_at_most_200_keys():
+    found = list(keys(RunConfig))
+    assert "training.epochs" in found
+    assert "model.categorical.components" in found
+    assert "firmware.precision.weight_bits" in found
+    assert len(found) <= 200, len(found)
 
 
 def test_a_config_of_release_0_1_is_read(tmp_path):
