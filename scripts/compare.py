@@ -36,6 +36,7 @@ def command() -> None:
     arguments = parser.parse_args()
     for file in arguments.events or ():
         cli.existing(str(file))
+    stage.check_config(arguments.config)
     cli.import_tensorflow()
     names = check(arguments)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)

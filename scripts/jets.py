@@ -24,7 +24,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, create_system, system_class
-from codae_l1.scripts.run import cli
+from codae_l1.scripts.run import cli, stage
 
 # Fewest jets to train on, and of the other kind in the test, so that a number means something.
 LEAST_TRAINED, LEAST_TESTED = 100, 10
@@ -54,6 +54,7 @@ class Plan:
 def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
+    stage.check_config(arguments.config)
     cli.import_tensorflow()
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 

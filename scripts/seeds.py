@@ -25,7 +25,6 @@ def command() -> None:
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < 2 or min(arguments.seeds) < 0:
         raise InputError(f"seeds {arguments.seeds}", "two or more different ones, >= 0", "name them after --seeds")
-    cli.import_tensorflow()
     from codae_l1.scripts.run.config import load_config
     from codae_l1.scripts.run.folder import RunFolder
     from codae_l1.scripts.run_chain import chain

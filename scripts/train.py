@@ -36,6 +36,7 @@ def command() -> None:
             raise InputError("--seed without --model", "both, or neither", "set seed in the config of the run")
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
+    stage.check_config(arguments.config)
     cli.import_tensorflow()
     from codae_l1.data.base.files import read_json
     from codae_l1.scripts import make_data

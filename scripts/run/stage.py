@@ -19,6 +19,14 @@ def add_run_arguments(parser: Any) -> None:
     parser.add_argument("--update", action="store_true", help="take a changed config into an existing run folder")
 
 
+def check_config(config: Path | None) -> None:
+    """Refuse a wrong config in a command's first moment, before anything slow is imported."""
+    if config:
+        from codae_l1.scripts.run.config import load_config
+
+        load_config(config)
+
+
 def open_run(run: Path | None, config: Path | None, update: bool = False) -> "Run":
     """The run of the arguments; imports no TensorFlow."""
     from codae_l1.scripts.run.config import load_config

@@ -101,21 +101,29 @@ finally:
 """
 
 
+BAD = ("--config", "bad.toml", "--run", "run")
+
+
 @pytest.mark.parametrize(
-    "code",
+    "words",
     [
-        "import codae_l1.scripts.run.config",
-        "sys.argv = ['run_chain.py', '--config', 'bad.toml', '--run', 'run']; "
-        "import runpy; runpy.run_path('{root}/scripts/run_chain.py', run_name='__main__')",
-        "sys.argv = ['run_chain.py', '--help']; import runpy; "
-        "runpy.run_path('{root}/scripts/run_chain.py', run_name='__main__')",
+        (),
+        ("run_chain", "--help"),
+        ("run_chain", *BAD),
+        ("train", "--model", "cct", *BAD),
+        ("compare", *BAD),
+        ("jets", *BAD[:2], "--out", "out"),
     ],
+    ids=" ".join,
 )
-def test_a_config_is_read_without_keras(tmp_path, code):
+def test_a_config_is_read_without_keras(tmp_path, words):
     (tmp_path / "bad.toml").write_text("[training]\nepoch = 3")
-    source = QUICK.format(code.format(root=CONFIGS.parents[1]))
-    result = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=False)
+    script = CONFIGS.parent / f"{words[0]}.py" if words else None
+    start = f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    code = f"sys.argv = {list(words)}; {start}" if words else "import codae_l1.scripts.run.config"
+    command = [sys.executable, "-c", QUICK.format(code)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout.splitlines()[-1] == "[]", result.stderr
-    if "bad.toml" in code:
+    if "bad.toml" in words:
         assert result.returncode == 2
         assert "unknown key training.epoch; expected one of epochs" in result.stderr
