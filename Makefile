@@ -31,8 +31,9 @@ links:
 docs: env links  ## build the documentation as a site: build/docs/index.html; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-docs-report: env  ## copy the report of runs/demo into docs/, with its picture for the README
+docs-report: env  ## copy the report of runs/demo into docs/, with its picture, and run the tutorials on it
 	@$(PY) docs/site/report.py runs/demo
+	@$(PY) docs/site/notebooks.py --write docs/tutorials/*.ipynb
 
 bench: env  ## measure speed, as ratios to named peers in one run (benchmarks/)
 	@for f in benchmarks/bench_*.py; do $(PY) $$f || exit $$?; done

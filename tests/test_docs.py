@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import json
 import re
 import runpy
 import shlex
@@ -15,9 +16,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 120
+NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
 PAGES = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/sample/README.md")]
-    + [*(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")]
+    + [*(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md"), *NOTEBOOKS]
 )
 # What older releases were is no longer there.
 CURRENT = [path for path in PAGES if path.name != "CHANGELOG.md"]
@@ -29,6 +31,14 @@ PACKAGES = ("data", "models", "quantization", "hls", "scripts")
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def text_of(path: Path) -> str:
+    """The text of a page; of a notebook that of its Markdown cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def snippets(text: str) -> list[str]:
@@ -44,17 +54,25 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower().strip()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("path", PAGES + CONFIGS, ids=name_of)
+@pytest.mark.parametrize("path", [p for p in PAGES if p.suffix == ".md"] + CONFIGS, ids=name_of)
 def test_lines_are_not_too_long(path):
     exempt = "|" if name_of(path) in WRITTEN else "\0"
     lines = enumerate(path.read_text().splitlines(), 1)
     assert [(number, len(line)) for number, line in lines if len(line) > WIDTH and not line.startswith(exempt)] == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_notebooks_are_small(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert max(map(len, code.splitlines())) <= WIDTH
+    assert len(path.read_text()) < 30_000
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_links_lead_somewhere(path):
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
         if "://" in target:
             continue
         file, _, anchor = target.partition("#")
@@ -67,7 +85,7 @@ def test_links_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", CURRENT + CONFIGS, ids=name_of)
 def test_names_and_paths_exist(path):
-    text = path.read_text()
+    text = text_of(path)
     names = {name.rstrip(".") for name in re.findall(r"codae_l1(?:\.\w+)+", text)}
     assert [name for name in sorted(names) if not is_defined(name)] == []
     paths = {s for s in snippets(text) if re.fullmatch(rf"({'|'.join(PACKAGES)}|docs|tests|benchmarks)/[\w/.-]+", s)}
@@ -79,6 +97,8 @@ def test_names_and_paths_exist(path):
 def is_defined(name: str) -> bool:
     """Whether codae_l1.a.b.C is a module or a name at the top of one, read from the sources."""
     parts = name.split(".")[1:]
+    if parts[0] not in PACKAGES:
+        return parts[0] in top_names(ROOT / "scripts" / "package" / "__init__.py")
     for length in range(len(parts), 0, -1):
         base = ROOT.joinpath(*parts[:length])
         file = base.with_suffix(".py") if base.with_suffix(".py").exists() else base / "__init__.py"
@@ -99,7 +119,7 @@ def top_names(file: Path) -> set[str]:
 def commands(path: Path) -> list[tuple[str, list[str]]]:
     """(script, its words) of each call of a script on a page."""
     found = []
-    for snippet in snippets(path.read_text()):
+    for snippet in snippets(text_of(path)):
         match = re.search(r"(?:^|[\s=])scripts/(\w+)\.py\b(.*)", snippet.split(" # ")[0])
         if match:
             found.append((match[1], shlex.split(match[2].replace("...", " "), comments=True)))

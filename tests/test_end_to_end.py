@@ -168,6 +168,15 @@ def test_another_backend_gives_the_same_words(run, tmp_path):
     assert " events equal" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["events_to_firmware", "your_events"])
+def test_the_tutorial_runs(run, name):
+    """Every cell of docs/tutorials, on the finished run; cells assert that the executors agree."""
+    command = [sys.executable, ROOT / "docs/site/notebooks.py", ROOT / f"docs/tutorials/{name}.ipynb"]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CODAE_RUN": str(run)})
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.endswith("cells\n")
+
+
 @pytest.mark.sample
 def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, codae_sample, tmp_path):
     """AUC at least that of the published CoDAE's reconstruction MSE within its error, above it on at least five."""

@@ -26,7 +26,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 def on_config(config):
     """Append the API reference to the navigation: one section per package, one page per public module."""
     sections = [{package: [{_dotted(m): _api_page(m)} for m in _modules(package)]} for package in PACKAGES]
-    config.nav = [*config.nav, {"API": sections}]
+    config.nav = [*config.nav, {"API": [{"codae_l1": "api/index.md"}, *sections]}]
     return config
 
 
@@ -34,6 +34,7 @@ def on_files(files, config):
     """Add the generated pages: (page, Markdown)."""
     pages = [(page, (ROOT / text).read_text()) for text, page in TEXTS.items()]
     pages += [(_api_page(m), f"# {_dotted(m)}\n\n::: {_dotted(m)}\n") for p in PACKAGES for m in _modules(p)]
+    pages.append(("api/index.md", "# codae_l1\n\n::: codae_l1\n"))
     for notebook in sorted((ROOT / "docs" / "tutorials").glob("*.ipynb")):
         files.remove(files.get_file_from_path(f"tutorials/{notebook.name}"))
         pages.append((f"tutorials/{notebook.stem}.md", _notebook(notebook)))
@@ -66,6 +67,8 @@ def _modules(package):
     """The public modules of a package, as paths within the repository: no part of them starts with an underscore."""
     paths = [p.relative_to(ROOT) for p in sorted((ROOT / package).rglob("*.py"))]
     public = [p for p in paths if not any(part.startswith("_") and part != "__init__.py" for part in p.parts)]
+    # scripts/package is codae_l1 itself.
+    public = [p for p in public if p.parts[:2] != ("scripts", "package")]
     return [p for p in public if p.name != "__init__.py" or _has_names(ROOT / p)]
 
 
