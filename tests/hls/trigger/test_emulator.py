@@ -107,7 +107,7 @@ def compile_all(networks, folder):
         for file, text in sources.items():
             (folder / file).write_text(text)
         (folder / name).mkdir()
-        (folder / name / "emulator.json").write_text(json.dumps(design | {"library": "../all.so"}))
+        (folder / name / "emulator.json").write_text(json.dumps(design.as_dict() | {"library": "../all.so"}))
     sources = (path for name in networks for path in folder.glob(f"{name}*.cpp"))
     (folder / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sources))
     command = [
@@ -249,7 +249,7 @@ def test_an_emulator_that_is_cut_short_is_said_to_be(tmp_path, cut):
         says = r"libcodae-\w{12}.so cannot be loaded \(.*expected a shared library.*; run the convert stage again"
     else:
         (tmp_path / "emulator" / "emulator.json").write_text("{}")
-        says = "emulator.json without library, namespace, .*expected a record of this version; run the convert stage"
+        says = r"emulator.json is not a record of this version \(key input_shape is missing\).*; run the convert stage"
     with pytest.raises(InputError, match=says):
         Emulator(tmp_path / "emulator")
 

@@ -217,7 +217,10 @@ def test_the_rtl_of_another_firmware_is_refused(made, tmp_path):
     [
         ("src/static/shift_adder.v", r"the Verilog in .*rtl/src has been changed since it was made"),
         ("src", r"rtl/src does not exist or is empty; .*run the synthesize stage again"),
-        ("design.json", r"design.json without source_sha256, .*expected a record of this version; run the synthesize"),
+        (
+            "design.json",
+            r"design.json is not a record of this version \(key input_shape is missing\); .*run the synthesize",
+        ),
         ("interpreter.npz", r"interpreter.npz cannot be read \(.*run the synthesize stage again"),
         ("sim/libcodae_rtl.so", r"libcodae_rtl.so cannot be loaded \(cut short\).*run the synthesize stage again"),
     ],

@@ -14,6 +14,7 @@ from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import PoolingConfig, pool_towers, tower_words
 from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.cost.synthesis import black_box
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.verilator import find_verilator, run_testbench
@@ -171,15 +172,16 @@ def test_slices_handled_otherwise_are_found(tmp_path, old, new):
 
 
 def trigger(pooling=CONFIG.pooling, **changes):
-    design = {
-        "input_word": vars(input_word(CONFIG)),
-        "output_word": vars(output_word(CONFIG)),
-        "rtl_output": vars(replace(output_word(CONFIG), fraction=1)),
-        "inputs": int(np.prod(pooling.shape)),
-        "outputs": 1,
-        "stages": 4,
-        "clock_period_ns": 5.0,
-    }
+    design = RtlDesign(
+        pooling.shape,
+        1,
+        input_word(CONFIG),
+        output_word(CONFIG),
+        rtl_output=replace(output_word(CONFIG), fraction=1),
+        layers={"output": (1,)},
+        stages=4,
+        clock_period_ns=5.0,
+    )
     decision = Decision((WorkingPoint("a", 9), WorkingPoint("none", None)))
     given = {"decision": decision, "slices": 1, "version": "1.2.3", "checksum": "ab" * 32}
     return TriggerRtl(design, pooling, **(given | changes))
