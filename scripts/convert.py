@@ -3,6 +3,7 @@
 Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emulator/ and convert.json.
 """
 
+import functools
 from typing import Any
 
 from codae_l1.scripts.run import cli, stage
@@ -21,7 +22,7 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.hls.trigger.emulator import Emulator, build_emulator
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.cli import Progress
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.executors import open_firmware
 
     firmware = open_firmware(run)
@@ -30,7 +31,7 @@ def work(run: Any) -> dict[str, Any]:
         project = convert(firmware, run.config.hls, run.path("convert", "hls4ml"), progress)
     (network, word), folder = firmware_network(firmware), run.path("convert", "emulator")
     emulator = build_emulator(network, word, run.config.hls, folder, firmware.config.pooling)
-    counts = input_counts(read_split(run, "test").images, firmware.config)
+    counts, _ = read_each(run, "test", functools.partial(input_counts, config=firmware.config))
     inputs = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
     mismatches = [compare(firmware, executor, inputs) for executor in (project, Emulator(folder))]
     return {

@@ -54,15 +54,15 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
     from codae_l1.quantization.encoders.in_situ import train_encoders, validate
     from codae_l1.quantization.encoders.network import EncoderConfig
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.folder import stamp
 
     names = ("weight_bits", "word_bits", "slope", "pooling", "warm_up_steps")
     config = EncoderConfig(tuple(arguments.encoders), **{name: getattr(arguments, name) for name in names})
     in_situ = dataclasses.replace(run.config.in_situ, epochs=arguments.epochs, events=arguments.events)
     codae = load_codae(run.path("train", "codae.keras"))
-    masks = {s: track_mask(read_split(run, s).images) for s in ("train", "validation", "calibration")}
-    test = read_split(run, "test", qcd_only=False)
+    masks = {s: read_each(run, s, track_mask)[0] for s in ("train", "validation", "calibration")}
+    test, signal = read_each(run, "test", track_mask, qcd_only=False)
     with cli.Progress("encoders") as progress:
         trained = train_encoders(
             codae, masks["train"], masks["calibration"], in_situ, config, run.config.seed, progress
@@ -71,7 +71,7 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
         encoder.save(out / f"{part}.npz")
     signs = orientations(codae_scores(codae, masks["validation"]))
     content = {"config": dump(config), "in_situ": dump(in_situ), "history": trained.history}
-    content["scores"] = validate(codae, trained.model, track_mask(test.images), test.signal, signs)
+    content["scores"] = validate(codae, trained.model, test, signal, signs)
     content["forecast"] = {
         part: {io: predict_encoder(part, codae.config, config, io).as_dict() for io in ("io_parallel", "io_stream")}
         for part in config.encoders

@@ -5,6 +5,7 @@ firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.j
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from codae_l1.scripts.run import cli, stage
@@ -20,13 +21,14 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
     from codae_l1.scripts.run.cli import Progress
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each, read_split
 
     config = run.config
     codae = load_codae(run.path("train", "codae.keras"))
-    images = {split: read_split(run, split).images for split in ("train", "calibration")}
-    masks = {split: track_mask(i) for split, i in images.items()}
-    inputs = masks if config.firmware.inputs == ("tracks",) else images
+    masks = {split: read_each(run, split, track_mask)[0] for split in ("train", "calibration")}
+    inputs = masks
+    if config.firmware.inputs != ("tracks",):
+        inputs = {split: read_split(run, split).images for split in masks}
     signs = run.read("train")["orientation"]
     coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
     with Progress("quantize, distilled") as progress:
@@ -61,13 +63,13 @@ def compare(run: Any, student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
     from codae_l1.models.evaluation.float_vs_fixed import compare_scores
     from codae_l1.quantization.f_m.network import input_counts
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
 
-    test = read_split(run, "test", qcd_only=False)
-    counts = input_counts(test.images, run.config.firmware)
+    pool = functools.partial(input_counts, config=run.config.firmware)
+    counts, signal = read_each(run, "test", pool, qcd_only=False)
     qkeras = student.firmware.firmware_score(student.firmware.predict_words(counts))
     scores = student.float_model.predict_scores(counts), qkeras
-    return compare_scores(*scores, test.signal, run.config.evaluation.bootstrap, run.config.seed)
+    return compare_scores(*scores, signal, run.config.evaluation.bootstrap, run.config.seed)
 
 
 if __name__ == "__main__":

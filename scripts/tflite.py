@@ -25,14 +25,12 @@ def command() -> None:
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import track_mask
     from codae_l1.models.evaluation.tflite import compare
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.folder import stamp
 
     run.require("train")
     model = load_codae(run.path("train", "codae.keras"))
-    train, validation = (
-        track_mask(read_split(run, split).images[: arguments.events]) for split in ("train", "validation")
-    )
+    train, validation = (read_each(run, split, track_mask)[0][: arguments.events] for split in ("train", "validation"))
     with cli.Progress("tflite") as progress:
         rows = compare(model, train, validation, run.folder / "tflite", progress)
     write_json(run.folder / "tflite" / "table.json", {"rows": rows, "stamp": stamp(run.config.seed)})

@@ -65,9 +65,9 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.models.codae.model import save_codae
     from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
     from codae_l1.models.training.loop import train
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
 
-    masks = {split: track_mask(read_split(run, split).images) for split in ("train", "validation")}
+    masks = {split: read_each(run, split, track_mask)[0] for split in ("train", "validation")}
     model = create_model(run.config.model, run.config.seed)
     with cli.Progress("train") as progress:
         history = train(model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress)
