@@ -82,7 +82,7 @@ def test_report_html_is_self_contained(run):
     # ROC curves, scatter, history, latent, event gallery.
     assert page.count('src="data:image/svg+xml;base64,') == 5
     for words in (
-        "Do the words hold what comes?",
+        "Do the fixed-point types hold all values?",
         "What can be kept at which rate?",
         "not carried",
         "What does it cost?",

@@ -56,8 +56,8 @@ def markdown(content: dict[str, Any]) -> str:
     signals = list(content["events"]["signals"])
     first, number = content["seeds"][0], len(content["seeds"])
     legend = (
-        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes)\n/ spread over {number} "
-        "seeds (standard deviation, ddof 1)."
+        f"Numbers in %: mean over the seeds ± error of seed {first} (bootstrap of both classes)\n/ spread over "
+        f"{number} seeds (standard deviation, ddof 1)."
     )
     legend = legend if number > 1 else "Numbers in % ± error (bootstrap of both classes)."
     few = f"**Warning: {number} of at least 3 seeds; so few do not show well how much trainings differ.**"

@@ -1,24 +1,25 @@
-"""The verdict of a report: each requirement with its limit, what was reached and how that was got; then in words."""
+"""The verdict of a report: each requirement with its limit, the value reached and how it was found, and in words."""
 
 from typing import Any
 
 from codae_l1.hls.target.parts import BUDGET, part
 
-# AUC by which the firmware may stay below the count of active pixels.
+# AUC by which the firmware may be below the count of active pixels.
 AUC_TOLERANCE = 0.01
 
 
 def verdict(report: dict[str, Any]) -> dict[str, Any]:
-    """What the report says first: headline, sentence, baseline (words), checks (rows), missed (names), fits."""
+    """What the report begins with: headline, sentence, baseline (words), checks (rows), missed (names), fits."""
     checks = budget_checks(report) + agreement_checks(report)
     missed = [check["name"] for check in checks if not check["ok"]]
     headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
     gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
     baseline = (
-        f"Against counting active pixels its AUC is {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, against the "
-        f"block power, which needs no learning, {100 * min(power):+.1f} to {100 * max(power):+.1f} %; the number of "
-        f"tracks, which the image does not hold, is the better score on {', '.join(better) or 'no signal'}."
+        f"Its AUC differs from that of counting active pixels by {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, "
+        "and from that of the block power, which needs no learning, by "
+        f"{100 * min(power):+.1f} to {100 * max(power):+.1f} %. The number of tracks, which the image does not hold, "
+        f"is a better score for {', '.join(better) or 'no signal'}."
     )
     return {
         "fits": not missed,
@@ -68,7 +69,7 @@ def agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _gains(report: dict[str, Any], baseline: str) -> list[float]:
-    """AUC of the RTL minus that of a baseline, one a signal."""
+    """AUC of the RTL minus that of a baseline, one per signal."""
     return [row["rtl"]["value"] - row[baseline]["value"] for row in report["auc"].values()]
 
 
@@ -82,8 +83,8 @@ def _sentence(report: dict[str, Any]) -> str:
     equal = "equal" if all(m["different"] == 0 for m in report["mismatches"].values()) else "NOT equal"
     loss = 100 * max(0.0, *(row["value"] for row in report["quantization_loss"].values()))
     return (
-        f"The firmware f_m costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), {resources['DSP']} DSP "
-        f"and {resources['BRAM_18K']} BRAM, answers after {report['latency_ns']:g} ns and takes a new event every "
-        f"{report['interval_cycles']} cycle(s); its words are {equal} in QKeras, HLS emulation and RTL; going from "
-        f"float to firmware costs at most {loss:.2f} % AUC."
+        f"The trigger network costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), "
+        f"{resources['DSP']} DSP and {resources['BRAM_18K']} BRAM. It answers after {report['latency_ns']:g} ns and "
+        f"takes a new event every {report['interval_cycles']} cycle(s). Its words are {equal} in QKeras, HLS emulation "
+        f"and RTL. Going from float to firmware costs at most {loss:.2f} % AUC."
     )

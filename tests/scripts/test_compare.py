@@ -210,7 +210,7 @@ def test_the_tables_of_a_handmade_comparison():
 
 def test_the_page_names_command_commit_and_seeds():
     text = page(handmade(), {"a plot": "comparison-auc.svg"})
-    assert "`python scripts/compare.py --run runs/demo`, commit abc, seeds 1, 2, 2026-11-22." in text
+    assert "`python scripts/compare.py --run runs/demo`,\ncommit abc, seeds 1, 2, 2026-11-22." in text
     assert "Training and scoring took 4 minutes." in text
     assert "![a plot](comparison-auc.svg)" in text
     assert "(jets.md)" in text
