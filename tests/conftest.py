@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling da4ml's optimiser takes minutes in a fresh environment; the tests' networks need seconds without.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 ROOT = Path(__file__).parents[1]
+pytest.register_assert_rewrite("layer_base")
 
 
 @pytest.fixture(scope="session")

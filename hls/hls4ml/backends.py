@@ -34,7 +34,8 @@ class Backend:
     tool: the vendor's program that synthesises its projects. strategies: those that its convolutions and dense layers
     follow; hls4ml takes the first for any other. io_types: those that it writes. source: folder of its sources.
     includes: header folders of the emulation inside the project. needs: what its emulation needs beside a C++17
-    compiler, empty where nothing. traced: io_types whose layers show their outputs.
+    compiler, empty where nothing. traced: io_types whose layers show their outputs. wrong: kinds of layers
+    (hls/layers/) whose words it computes wrong.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Backend:
     includes: tuple[str, ...] = ()
     needs: str = ""
     traced: tuple[str, ...] = ("io_parallel", "io_stream")
+    wrong: tuple[str, ...] = ()
 
 
 _AMD = HlsConfig().part
@@ -73,6 +75,9 @@ BACKENDS = {
             _AMD,
             ("latency", "resource"),
             includes=(*_AC, "firmware/nnet_utils", "."),
+            # A mean is computed in the word of its inputs: its new fraction bits are lost, and the window's size may not
+            # fit it.
+            wrong=("average_pool",),
         ),
         # Its traced layers are written with a wrong type in io_parallel and with an unknown name in io_stream.
         Backend("oneAPI", "icpx", OTHER_PARTS["oneAPI"], ("resource",), source="src", traced=()),

@@ -54,7 +54,7 @@ def check_project(network: Network, config: HlsConfig) -> tuple[Finding, ...]:
 def findings(network: Network, config: HlsConfig) -> list[Finding]:
     """All that is predicted from backend, io_type, strategy and reuse factors, fatal ones first."""
     backend, rows = BACKENDS[config.backend], products(network, config)
-    found = [*_refused(config, rows), *_unknown_layers(network, config)]
+    found = [*_refused(config, rows), *_unknown_layers(network, config), *_wrong_layers(network, config)]
     for row in rows:
         found += [*_unrolled(row, config), *_wrong(row, config), *_changed(row, config)]
     named = {row.name for row in rows}
@@ -106,6 +106,20 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
             "take another backend, or a network of these",
             True,
         )
+    ]
+
+
+def _wrong_layers(network: Network, config: HlsConfig) -> list[Finding]:
+    wrong = BACKENDS[config.backend].wrong
+    return [
+        Finding(
+            f"backend {config.backend} with layer {layer.name} ({layer.kind}), whose words hls4ml 1.3 computes wrong",
+            f"no layer of {', '.join(wrong)}",
+            f"take hls.backend {' or '.join(n for n, row in BACKENDS.items() if not row.wrong and not row.needs)}",
+            True,
+        )
+        for layer in network.layers
+        if layer.kind in wrong
     ]
 
 

@@ -11,7 +11,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.backends import BACKENDS, reuse_taken
 from codae_l1.hls.hls4ml.check import check_project, findings
 from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
-from codae_l1.hls.layers import Conv, Dense, Interval
+from codae_l1.hls.layers import AveragePool, Conv, Dense, Interval
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import Part
@@ -131,6 +131,18 @@ def test_a_convolution_shared_beyond_its_kernel_is_refused(backend):
 def test_the_memory_of_yosys_refuses_no_hls_project(monkeypatch):
     monkeypatch.setattr("codae_l1.hls.target.size._memory_mb", lambda: 100)
     assert check_project(SMALL, HlsConfig()) == ()
+
+
+def test_catapult_with_an_average_pool_is_refused():
+    pool = AveragePool("pool", (2, 2, 4), Interval(-32.0, 32.0, 0.125), (2, 2))
+    records = dataclasses.replace(SMALL, layers=(SMALL.layers[0], pool))
+    with pytest.raises(
+        InputError,
+        match=r"backend Catapult with layer pool \(average_pool\), whose words .* wrong; expected no layer of average_pool; "
+        r"take hls.backend Vitis or Vivado or oneAPI",
+    ):
+        check_project(records, asked("Catapult"))
+    assert check_project(records, asked("Vivado")) == ()
 
 
 @pytest.mark.parametrize(

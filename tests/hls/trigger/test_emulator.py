@@ -1,156 +1,21 @@
-"""The C++ emulator is QKeras, bit for bit: precision x layer with overflow, event by event, and a mutation found."""
+"""The C++ emulator pools as Python does, two of one name stay apart, and what cannot be made is said."""
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from layer_base import compile_emulators
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.exact import exact_words
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import PoolingConfig, input_words, tower_words
 from codae_l1.hls.layers import Dense, Flatten, Interval
 from codae_l1.hls.layers.cpp import c_type
-from codae_l1.hls.network.mismatch import adversarial_words
-from codae_l1.hls.network.records import Network, read_network
-from codae_l1.hls.rtl.verilator import call_logged, find_compiler
+from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A random QKeras network: input word and shape, then (kind, numbers) of each layer, and a seed of the weights."""
-
-    word: WordType
-    shape: tuple[int, int, int]
-    layers: tuple[tuple[str, tuple[int, ...]], ...]
-    seed: int
-
-
-def numbers(*ranges):
-    return st.tuples(*(st.integers(low, high) for low, high in ranges))
-
-
-# bits, integer bits, negative slope 2**-n (0: none); bits, integer bits, symmetric.
-RELU = st.tuples(st.just("relu_word"), numbers((3, 6), (1, 4), (0, 3)))
-BITS = st.tuples(st.just("bits_word"), numbers((2, 6), (0, 4), (0, 1)))
-# filters, kernel, stride, weight bits, weight integer bits, bias integer bits; units, the same.
-CONV = st.tuples(st.just("conv"), numbers((1, 4), (1, 3), (1, 2), (2, 5), (0, 2), (0, 4)))
-DENSE = st.tuples(st.just("dense"), numbers((1, 4), (2, 5), (0, 2), (0, 4)))
-POOL = st.tuples(st.sampled_from(["max_pool", "average_pool", "relu"]), st.just(()))
-
-
-@st.composite
-def specs(draw):
-    word = WordType(draw(st.booleans()), draw(st.integers(1, 4)), draw(st.integers(0, 1)), "TRN", "SAT")
-    shape = (draw(st.integers(5, 8)), draw(st.integers(5, 8)), draw(st.integers(1, 3)))
-    layers = [draw(CONV), draw(RELU | BITS), *draw(st.lists(POOL, max_size=2)), draw(RELU | BITS)]
-    layers += [("flatten", ()), draw(DENSE), *draw(st.lists(RELU | BITS, max_size=1))]
-    return Spec(word, shape, tuple(layers), draw(st.integers(0, 99)))
-
-
-def build(spec):
-    import keras
-    import qkeras
-
-    inputs = x = keras.Input(spec.shape)
-    for kind, values in spec.layers:
-        if kind in ("conv", "dense"):
-            *sizes, bits, integer, bias = values
-            quantizers = {
-                "kernel_quantizer": qkeras.quantized_bits(bits, min(integer, bits - 1), alpha=1),
-                "bias_quantizer": qkeras.quantized_bits(8, bias, alpha=1),
-            }
-            kernel = min(sizes[1], *x.shape[1:3]) if kind == "conv" else 0
-            layer = qkeras.QConv2D(sizes[0], kernel, sizes[2], **quantizers) if kernel else None
-            x = (layer or qkeras.QDense(sizes[0], **quantizers))(x)
-        elif kind.endswith("_word"):
-            bits, integer, extra = values
-            if kind == "relu_word":
-                quantizer = qkeras.quantized_relu(
-                    bits, integer, negative_slope=2.0**-extra if 0 < extra < bits - 1 else 0
-                )
-            else:
-                quantizer = qkeras.quantized_bits(bits, integer, symmetric=extra, alpha=1)
-            x = qkeras.QActivation(quantizer)(x)
-        elif kind == "relu":
-            x = keras.layers.ReLU()(x)
-        elif kind == "flatten":
-            x = keras.layers.Flatten()(x)
-        elif min(x.shape[1:3]) >= 2:
-            x = (keras.layers.MaxPooling2D if kind == "max_pool" else keras.layers.AveragePooling2D)(2)(x)
-    model, rng = keras.Model(inputs, x), np.random.default_rng(spec.seed)
-    for layer in (layer for layer in model.layers if hasattr(layer, "kernel_quantizer_internal")):
-        drawn = [rng.normal(0, 1.5, w.shape) for w in layer.get_weights()]
-        quantizers = (layer.kernel_quantizer_internal, layer.bias_quantizer_internal)
-        words = (WordType(True, q.integer, q.bits - 1 - q.integer, "RND_CONV", "SAT") for q in quantizers)
-        layer.set_weights([word.quantize(w) for word, w in zip(words, drawn, strict=True)])
-    return model
-
-
-def last_word(network):
-    word = network.layers[-1].interval.word
-    return replace(word, keep_negative=bool(word.keep_negative))
-
-
-def compile_all(networks, folder):
-    """One library of many emulators, each in a namespace of its own; networks: name -> (network, word, pooling)."""
-    folder.mkdir()
-    for name, (network, word, pooling) in networks.items():
-        sources, design = emulator_sources(network, word, pooling, name)
-        for file, text in sources.items():
-            (folder / file).write_text(text)
-        (folder / name).mkdir()
-        (folder / name / "emulator.json").write_text(json.dumps(design.as_dict() | {"library": "../all.so"}))
-    sources = (path for name in networks for path in folder.glob(f"{name}*.cpp"))
-    (folder / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sources))
-    command = [
-        find_compiler(),
-        "-std=c++17",
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Wconversion",
-        "-Werror",
-        "-fPIC",
-        "-shared",
-        "all.cpp",
-    ]
-    call_logged([*command, "-o", "all.so"], folder, folder / "log", HlsConfig(), "The compiler")
-    return {name: Emulator(folder / name) for name in networks}
-
-
-@settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(drawn=st.lists(specs(), min_size=8, max_size=8))
-def test_every_layer_and_precision_is_qkeras_to_the_bit(drawn, tmp_path_factory):
-    models = {f"net{i}": build(spec) for i, spec in enumerate(drawn)}
-    networks = {name: read_network(models[name], spec.word) for name, spec in zip(models, drawn, strict=True)}
-    words = {name: last_word(network) for name, network in networks.items()}
-    emulators = compile_all(
-        {n: (networks[n], words[n], None) for n in networks}, tmp_path_factory.mktemp("random") / "e"
-    )
-    for (name, emulator), spec in zip(emulators.items(), drawn, strict=True):
-        counts = adversarial_words(spec.shape, spec.word, 3, spec.seed, 200)
-        counts[-100:] *= np.random.default_rng(0).choice([-1, 1], counts[-100:].shape)
-        values = spec.word.from_words(np.clip(counts, *spec.word.bounds)).astype(np.float32)
-        expected = exact_words(np.asarray(models[name].predict_on_batch(values)), words[name], "qkeras")
-        np.testing.assert_array_equal(emulator.predict_words(counts), expected, err_msg=str(spec))
-        each = Emulator(emulator.folder, each=True)
-        np.testing.assert_array_equal(each.predict_words(counts), expected, err_msg=str(spec))
-
 
 POOLINGS = {
     "tracks": PoolingConfig(),
@@ -173,7 +38,7 @@ def last_cells(shape, weights=(1, 2, 4), bias=0.5):
 @pytest.fixture(scope="module")
 def pooled(tmp_path_factory):
     networks = {name: (*last_cells(pooling.shape), pooling) for name, pooling in POOLINGS.items()}
-    return compile_all(networks, tmp_path_factory.mktemp("pooled") / "e")
+    return compile_emulators(networks, tmp_path_factory.mktemp("pooled") / "e")
 
 
 @pytest.fixture(scope="module")
