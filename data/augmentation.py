@@ -1,4 +1,4 @@
-"""Augmentation of event images by the symmetries of a collision: reflection in eta, rotation in phi."""
+"""Augmentation of event images by the symmetries of a collision: reflection in eta and rotation in phi."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""Events in memory: images with what is known of each.
+"""Events in memory: images, and what is known about each of them.
 
 An event image is the calorimeter of one bunch crossing, (72, 58, 3) in GeV (channel 0 the pT of tracks at the
-calorimeter face, 1 and 2 the transverse energy in ECAL and HCAL towers). Processes as in the public CoDAE sample
-(arXiv:2306.12955).
+calorimeter face, 1 and 2 the transverse energy in ECAL and HCAL towers). The processes are those of the public CoDAE
+sample (arXiv:2306.12955).
 """
 
 from collections.abc import Sequence

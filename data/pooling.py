@@ -1,11 +1,11 @@
-"""The firmware's input: cells of pool x pool towers, an integer and a float twin.
+"""The firmware's input: values of cells of pool x pool towers, in integers and in floats.
 
-    tracks                 number of pixels of the cell whose track pT is above zero (0 to pool^2)
+    tracks                 number of pixels in the cell whose track pT is above zero (0 to pool^2)
     track_pt, ecal, hcal   floor(sum over the cell of floor(ET / TOWER_LSB) * TOWER_LSB / energy_lsb_gev)
 
-All is integer arithmetic on the words that a trigger's towers have, so firmware can do the same. 72 rows are a multiple
-of the pool; 58 columns are padded with as many empty ones on each side (one for pool 4), so that the image stays
-symmetric in eta. Pool 4 gives (18, 15).
+Everything is integer arithmetic on the words of a trigger's towers, so that firmware can do the same. 72 rows are a
+multiple of the pool; the 58 columns are padded with equally many empty columns on each side (one for pool 4), so that
+the image stays symmetric in eta. Pool 4 gives (18, 15).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""Splits that share no pile-up: the pile-up block an event was overlaid with decides where it belongs.
+"""Splits that share no pile-up: an event belongs to the split of the pile-up block that it was overlaid with.
 
-Of each 20 blocks in a row, 13 belong to training, 2 to validation, 1 to calibration, 4 to the test. An event takes all
-its pile-up from one block, so two splits have no soft collision in common. Signals are made with test blocks.
+Out of 20 consecutive blocks, 13 belong to training, 2 to validation, 1 to calibration and 4 to the test split. An event
+takes all of its pile-up from one block, so two splits have no soft collision in common. Signals are made with test
+blocks.
 """
 
 import numpy as np

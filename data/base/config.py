@@ -1,16 +1,17 @@
 """Typed configuration: TOML tables to frozen dataclasses and back, errors with the dotted path of the key.
 
-A config dataclass lives beside the code that it configures; this module only fills it. Fields may be int, float, bool,
+A config dataclass lives next to the code that it configures; this module only fills it. Fields may be int, float, bool,
 str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
 
-A table changes the keys that it names and keeps the others, of the instance that it replaces: of a run's config, that is
-the default value of the field in its parent, not the defaults of the field's class. Lists and dicts are values: they are
-replaced as a whole, but an entry of a dict that is a table keeps the keys of the entry of that name, where there was one.
+A table changes the keys that it names and keeps the other keys of the instance that it replaces. In a run's config that
+is the default value of the field in its parent, not the defaults of the field's class. Lists and dicts are values: they
+are replaced as a whole, but an entry of a dict that is a table keeps the keys of the entry with that name, if there was
+one.
 
 A config class may have two class attributes:
 
-    PRESETS   name -> instance; `preset = "name"` in a table chooses the instance that the table's other keys change
-    REMOVED   key, or dotted path of a key in a table below -> value, where a key has become a constant; files from before
+    PRESETS   name -> instance; `preset = "name"` in a table selects the instance that the other keys change
+    REMOVED   key, or dotted path of a key in a table below -> value, for keys that have become constants; older files
               may still give that value, and no other
 """
 
@@ -121,7 +122,8 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str, before: Any = None) -> Any:
-    """The value as its type hint has it; before: what it replaces, from which a table takes the keys it does not name."""
+    """The value as its type hint has it; before: what it replaces, from which a table takes the keys it does not
+    name."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return parse(hint, value, where, before if type(before) is hint else None)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""The error a user sees: what was received, what was expected, what to do.
+"""The error that a user sees: what was received, what was expected, and what to do.
 
-Scripts print it on one line and leave with exit code 2; a traceback is for our mistakes, never for a user's.
+Commands print it on one line and end with exit code 2; a traceback is for our mistakes, never for a user's.
 """
 
 

@@ -1,7 +1,7 @@
-"""Values that an executor says are words of a type, as integers: nothing is rounded and nothing clipped.
+"""An executor's values as integers in steps of their word type: nothing is rounded and nothing is clipped.
 
-A comparison with == is worth only what reaches it. `WordType.to_words` would round a value that lies 0.4 LSB off and
-clip one out of range, and so hide both.
+A comparison with == is only as good as its input. `WordType.to_words` would round a value that is off by 0.4 LSB and
+clip one that is out of range, and so hide both.
 """
 
 import numpy as np

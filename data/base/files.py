@@ -1,4 +1,4 @@
-"""Files that are whole or not there: write to a temporary file beside the target, flush it, rename it."""
+"""Files that are written whole or not at all: to a temporary file next to the target, which is flushed and renamed."""
 
 import hashlib
 import json

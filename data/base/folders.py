@@ -1,4 +1,4 @@
-"""Folders that are whole or not there, and the output of talkative libraries kept in a file."""
+"""Folders that are written whole or not at all, and a file for the output of verbose libraries."""
 
 import contextlib
 import os

@@ -1,8 +1,8 @@
 """The fixed-point word: one type for every number that reaches hardware.
 
-A word type has a sign (keep_negative), integer bits (the sign not counted), fraction bits, a rounding and an overflow
-rule. width = keep_negative + integer + fraction. AP types: ap_fixed<width, integer + keep_negative>, as in Vitis HLS
-(UG1399, "Arbitrary Precision Fixed-Point Data Types").
+A word type has a sign (keep_negative), integer bits (not counting the sign), fraction bits, a rounding rule and an
+overflow rule. width = keep_negative + integer + fraction. AP types: ap_fixed<width, integer + keep_negative>, as in
+Vitis HLS (UG1399, "Arbitrary Precision Fixed-Point Data Types").
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """One chunk of generated events: the unit of parallel work and of resume.
 
-A chunk's random numbers follow from the base seed, its split's stream and its number, never from the process, so that
-no seed can tell the classes apart; they do not depend on which worker makes it or when.
+The random numbers of a chunk follow from the base seed, the stream of its split and its number, never from the process,
+so that no seed can identify a class. They do not depend on which worker makes the chunk, or when.
 """
 
 from collections.abc import Iterator

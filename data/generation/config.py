@@ -1,4 +1,5 @@
-"""What to generate: counts per process, pile-up, seeds; the values of every generated sample's provenance."""
+"""What to generate: counts per process, pile-up and seeds. The provenance of every generated sample holds these
+values."""
 
 import math
 from dataclasses import dataclass

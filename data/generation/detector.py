@@ -1,10 +1,10 @@
-"""From hits to images: calorimeter towers with resolution and thresholds, tracks, particle-flow candidates.
+"""Hits to images: calorimeter towers with resolution and thresholds, tracks, particle-flow candidates.
 
 Energies are summed per cell, smeared by a log-normal of that mean and sigma(E), and cut at a threshold and at two
-sigma. ECAL cells are 1 degree x 0.01745, 5 x 5 of them to a tower of the image, so that the threshold comes before the
-sum. Resolutions, thresholds and coverage are those of the CMS-like detector behind the public CoDAE sample
-(Delphes, arXiv:1307.6346; arXiv:2306.12955). All events of a batch go through together: a cell's number holds its
-event's, and only cells that were hit are made.
+sigma. ECAL cells are 1 degree x 0.01745, and 5 x 5 of them form one tower of the image, so that the threshold is
+applied before the sum. Resolutions, thresholds and coverage are those of the CMS-like detector behind the public CoDAE
+sample (Delphes, arXiv:1307.6346; arXiv:2306.12955). All events of a batch are processed together: the number of a cell
+includes that of its event, and only cells that were hit are created.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""A sample from its config: chunks made on a Dask cluster, kept in a work folder, joined into one file.
+"""A sample from its config: chunks are made on a Dask cluster, kept in a work folder, and joined into one file.
 
-A killed generation goes on with the chunks that are missing; the file is the same, byte for byte, whatever the number
-of workers and however often it was interrupted.
+An interrupted generation resumes with the chunks that are missing. The file is the same, byte for byte, whatever the
+number of workers and however often it was interrupted.
 """
 
 from collections.abc import Iterator

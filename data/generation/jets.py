@@ -1,8 +1,8 @@
 """Top and QCD jets with their constituents, in the layout of the top-tagging reference set (Zenodo 2603255).
 
-Proton-proton at 14 TeV without multiple interactions, jets anti-kt R = 0.8 of the fast detector's candidates, the
-leading one of an event within the window of pT and |eta|; of a top quark the quark and its three decay quarks lie
-within 0.8 of the jet (arXiv:1902.09914). Constituents are massless.
+Proton-proton collisions at 14 TeV without multiple interactions. Jets are anti-kt with R = 0.8, made of the fast
+detector's candidates; the leading jet of an event is kept if it lies within the window of pT and |eta|. For top jets
+the quark and its three decay quarks lie within 0.8 of the jet (arXiv:1902.09914). Constituents are massless.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
 """Events of 19 objects in the layout of ADC2021 (arXiv:2107.02157): missing momentum, leptons and jets.
 
-Standard Model events with a lepton, in the challenge's shares, or one of its four signals. Proton-proton at 13 TeV
-without pile-up, through the fast detector, track momenta exact. Row 0 is the missing transverse momentum, 1-4 electrons
-(pT > 3 GeV, |eta| < 2.5, where tracks end), 5-8 muons (pT > 3 GeV, |eta| < 2.1), 9-18 anti-kt jets (R = 0.5, pT > 15
-GeV, |eta| < 4); each kind falls in pT and is padded with zeros. The leading lepton has more than 23 GeV.
+Standard Model events with a lepton, in the challenge's proportions, or one of its four signals: proton-proton
+collisions at 13 TeV without pile-up, passed through the fast detector, with exact track momenta. Row 0 is the missing
+transverse momentum, 1-4 electrons (pT > 3 GeV, |eta| < 2.5, where tracks end), 5-8 muons (pT > 3 GeV, |eta| < 2.1),
+9-18 anti-kt jets (R = 0.5, pT > 15 GeV, |eta| < 4); each kind is sorted by falling pT and padded with zeros. The
+leading lepton has more than 23 GeV.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
 """Pieces of a sample made on a Dask cluster and kept in a work folder until the sample is whole.
 
-A piece is one file, or several, that depend on nothing but the config: whichever worker makes it, and when, it is the
-same. What is there is not made again, so that a killed generation goes on where it stopped.
+A piece is one file, or several, that depend on the config alone: it is the same whichever worker makes it, and when.
+Pieces that exist are not made again, so that an interrupted generation resumes where it stopped.
 
-The cluster is one of local processes, or any other by its scheduler's address; its workers need this package in the
-same versions and the work folder under the same path (https://distributed.dask.org).
+The cluster consists of local processes, or is any other one given by its scheduler's address. Its workers need the same
+versions of this package and the work folder under the same path (https://distributed.dask.org).
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The pile-up pool: blocks of soft collisions, carried to the calorimeter face once, overlaid with random azimuth.
 
-A block is the unit of the splits: an event takes all its pile-up from one block, so events of different splits share
+A block is the unit of the splits: an event takes all of its pile-up from one block, so events of different splits share
 none.
 """
 

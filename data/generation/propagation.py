@@ -1,4 +1,4 @@
-"""From particles to hits: helix in the solenoid to the calorimeter face, tracking efficiency, kind of deposit.
+"""Particles to hits: helix in the solenoid to the calorimeter face, tracking efficiency, kind of deposit.
 
 The geometry and efficiencies of a CMS-like fast detector (Delphes, arXiv:1307.6346): field 3.8 T along z, face a
 cylinder of radius 1.29 m and half-length 3 m. A particle of charge q at azimuth phi0 turns on a circle of radius

@@ -1,10 +1,11 @@
 """The trigger-like selection: scalar sum of jet transverse momenta, pile-up subtracted.
 
-Jets are anti-kt (arXiv:0802.1189) with R = 0.5 inside |eta| = 3; from each pT the mean pile-up density rho times the
-jet's area is taken (arXiv:0707.1378). rho is the median over patches, separately inside and beyond |eta| = 2.5, where
-the removal of pile-up tracks ends; the area is pi R^2, which anti-kt jets have within a few per cent. Jets out to
-|eta| = 5 give SUEP images a tenth less energy than the public sample's, out to 2.5 give h700 a twentieth more; those
-out to 3 agree.
+Jets are anti-kt (arXiv:0802.1189) with R = 0.5 inside |eta| = 3; the mean pile-up density rho times the area of the jet
+is subtracted from each pT (arXiv:0707.1378). rho is the median over patches, separately inside and beyond |eta| = 2.5,
+where the removal of pile-up tracks ends; the area is pi R^2, which anti-kt jets have within a few per cent. With jets
+out to
+|eta| = 5 SUEP images have a tenth less energy than in the public sample, and with jets out to 2.5 h700 has a twentieth
+more; with jets out to 3 they agree.
 """
 
 import os
