@@ -1,1 +1,1 @@
-"""The firmware encoder f_m: precision per layer, QKeras twins, quantization-aware training in situ and distilled."""
+"""The firmware encoder f_m: precision per layer, QKeras networks, quantization-aware training in situ and distilled."""

@@ -1,4 +1,4 @@
-"""How the firmware network is trained (distilled, in situ) and searched for; imports no Keras."""
+"""How the trigger network is trained (distilled, in situ) and searched for. This module does not import Keras."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,14 +1,15 @@
-"""Distillation: the firmware network learns a score of the full model, from QCD events alone.
+"""Distillation: the trigger network learns a score of the full model, from QCD events alone.
 
 score = sum over names of weight x oriented score / its standard deviation on QCD
     target = (score - mean) / deviation over the QCD training events
 
-Squared error on the score as it is weighs the tail, which is where the trigger cuts; its logarithm or square root would
-flatten it. The student sees QCD only: each event, flipped in eta and rolled in phi. The teacher
-scores every such image itself; its invariance is not assumed. Float training first, then quantization-aware from it.
+The squared error on the unchanged score gives weight to the tail, which is where the trigger cuts; a logarithm or
+square root would flatten it. The student sees only QCD: each event, flipped in eta and rolled in phi. The teacher
+scores every such image itself; its invariance is not assumed. Float training comes first, and quantization-aware
+training follows.
 
-Why `block_power` is the default: QCD puts its tracks into few narrow jets, soft sprays fill whole blocks. See
-docs/log.md for the scores that were tried, and the baseline without learning, which stands beside it in each report.
+`block_power` is the default because QCD puts its tracks into few narrow jets, while soft sprays fill whole blocks.
+docs/log.md describes the scores that were tried, and the baseline without learning that every report quotes next to it.
 """
 
 from collections.abc import Callable, Mapping

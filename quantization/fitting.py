@@ -1,4 +1,4 @@
-"""Least-squares training of small networks, reproducible by seed: Adam, half-cosine rate, own shuffling."""
+"""Least-squares training of small networks, reproducible by seed: Adam, a half-cosine rate, and its own shuffling."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

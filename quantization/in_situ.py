@@ -1,13 +1,13 @@
-"""In situ: the firmware's QKeras f_m inside the full model, where its two numbers z_m condition the decoder.
+"""In situ: a QKeras f_m on pooled counts inside the full model, where its two numbers z_m condition the decoder.
 
     mask -> f_R -> z_R -------------------------> decoder([z_R, z_m]) -> BCE on QCD
          -> pooled counts -> QKeras f_m -> z_m ---^
 
 It starts from the trained full model: a float student first learns the trained f_m's z_m, standardised (least squares,
-QCD only), its ranges fix the words, then QAT runs through the decoder. The student's words stay in units of z_m's
-deviation; a fixed scale and offset, outside the firmware, leads to the decoder. The component and its sign are chosen
-without labels: the one whose rank correlation with the reconstruction error on QCD is strongest (models/codae/scores.py,
-`orientations`). The twins of the whole encoders train in situ, too: quantization/encoders/in_situ.py.
+QCD only), its ranges fix the words, then QAT runs through the decoder. The student's words stay in units of the
+deviation of z_m; a fixed scale and offset, outside the firmware, converts them for the decoder. The component and its
+sign are chosen without labels: the one whose rank correlation with the reconstruction error on QCD is strongest
+(models/codae/scores.py, `orientations`). The whole encoders are trained in situ in quantization/encoders/in_situ.py.
 """
 
 from collections.abc import Iterator, Sequence

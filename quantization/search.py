@@ -1,7 +1,8 @@
-"""The co-design search: what may be chosen, what it may cost, and which of the designs found are on the front.
+"""The co-design search: what may be chosen, what it may cost, and which designs are on the Pareto front.
 
-A design is chosen value by value from a SpaceConfig by an Optuna trial; `design` makes of the choices the configs that
-training reads. A point is better than another where its AUC is higher at no more LUT, or its LUT lower at no less AUC.
+A design is chosen value by value from a SpaceConfig by an Optuna trial; `design` turns the choices into the configs
+that training reads. A point is better than another if its AUC is higher at no more LUT, or its LUT lower at no less
+AUC.
 """
 
 import dataclasses

@@ -6,13 +6,13 @@ f_R gives logits l (5, 4, K) and a temperature tau = 1 + softplus(1x1 convolutio
 
 and evaluation takes z = softmax(l / tau). The loss of an event is BCE + kl_weight x KL(q || p), the KL summed over the
 cells and estimated by S samples: 1/S sum [log q(z_s) - log p(z_s)]. p is a mixture of J relaxed one-hots with equal
-weights in each cell, of learned logits (5, 4, J, K) and J fixed temperatures.
+weights in each cell, with learned logits (5, 4, J, K) and J fixed temperatures.
 
 With y = log z and a_k = l_k - tau y_k, the density of y (arXiv:1611.00712) is
 
     log q(y) = log (K - 1)! + (K - 1) log tau + sum_k a_k - K log sum_k exp a_k
 
-and that of z is log q(y) - sum_k y_k; the difference cancels in the KL, which y keeps finite where z underflows.
+and that of z is log q(y) - sum_k y_k; the difference cancels in the KL, and y keeps the KL finite where z underflows.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Sizes and layers of a CoDAE or CoDVAE, and the ready-made ones. Imports no Keras."""
+"""Sizes and layers of a CoDAE or CoDVAE, and the named presets. This module does not import Keras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

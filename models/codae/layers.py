@@ -1,6 +1,6 @@
 """Keras layers of the CoDAE, one class each: convolution blocks with instance normalization, and spatial conditioning.
 
-Tensors are (N, height, width, channel) float32. Definitions after arXiv:2306.12955; every layer survives
+Tensors are (N, height, width, channel) float32. Definitions follow arXiv:2306.12955. Every layer can be saved by
 `keras.saving` (registered under "codae_l1").
 """
 
@@ -53,7 +53,8 @@ class InstanceNorm(keras.layers.Layer):
 
 @register
 class ConvLayer(keras.layers.Layer):
-    """Convolution 3x3 with bias, 'same' -> InstanceNorm -> leaky ReLU; other norms and slopes as in models/codae/swaps.py.
+    """Convolution 3x3 with bias, 'same' -> InstanceNorm -> leaky ReLU; other norms and slopes as in
+    models/codae/swaps.py.
 
     (N, h, w, C) -> (N, ceil(h / strides), ceil(w / strides), filters).
     """

@@ -1,4 +1,4 @@
-"""Reconstruction losses of masks, one number an event: (N, 72, 58, 1) twice -> (N,) float32.
+"""Reconstruction losses of masks, one number per event: (N, 72, 58, 1) twice -> (N,) float32.
 
 x is the mask (0 or 1), l the logit, p = sigmoid(l).
 """

@@ -1,13 +1,13 @@
 """The conditional dual auto-encoder (CoDAE, arXiv:2306.12955).
 
-Two encoders see the mask of pixels with tracks: f_R gives a map z_R (5, 4, C) to reconstruct from, f_m two numbers z_m
-that scale every level of the decoder (SpatialConditioning). The decoder gives logits; p = sigmoid(logits) is the
-probability that a pixel is active.
+Two encoders see the mask of pixels with tracks: f_R gives a map z_R (5, 4, C), from which the image is reconstructed,
+and f_m two numbers z_m that scale every level of the decoder (SpatialConditioning). The decoder gives logits; p =
+sigmoid(logits) is the probability that a pixel is active.
 
     mask (N, 72, 58, 1) -> f_R -> z_R (N, 5, 4, C) -> decoder([z_R, z_m]) -> logits (N, 72, 58, 1)
                         -> f_m -> z_m (N, 2) ------------^
 
-The categorical CoDVAE (models/codae/codvae.py) differs in z_R alone.
+The categorical CoDVAE (models/codae/codvae.py) differs only in z_R.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Anomaly scores of a CoDAE and their orientation, fixed without signal labels.
 
-x mask, p probability, z_m = (z0, z1) from f_m, z_R from f_R. Every score is one number an event:
+x mask, p probability, z_m = (z0, z1) from f_m, z_R from f_R. Every score is one number per event:
 
     z0, z1                    components of z_m
     z_sum, z_difference       z0 + z1, z0 - z1
@@ -21,8 +21,8 @@ A CoDVAE, whose z_R = softmax(l / tau) here (models/codae/codvae.py), has four m
     entropy                   -sum z_R log z_R over cells and classes
     temperature               mean of tau over cells
 
-A compact CoDAE does not learn single pixels but where pixels are likely. Its squared error then misses what tells soft,
-isotropic events from jets: many places that may or may not be active, which `invented` measures.
+A compact CoDAE learns where pixels are likely, not single pixels. Its squared error then misses what distinguishes
+soft, isotropic events from jets: many places that may or may not be active. `invented` measures these.
 """
 
 from collections.abc import Mapping

@@ -1,13 +1,14 @@
-"""The swaps from the published encoders' layers to what trigger firmware takes, one by one.
+"""The swaps of the published encoders' layers for layers that trigger firmware can have, one by one.
 
-    published layer                      trouble in firmware                     swap
-    InstanceNorm                         mean, variance, root of every event     BatchNorm, folded, or none
+    published layer                      problem in firmware                     swap
+    InstanceNorm                         mean, variance and root per event       BatchNorm, folded, or none
     groups 2 or 4                        none in hls4ml 1.3                      one group
-    leaky ReLU, slope 0.2                a multiplier a pixel                    slope 1/4 (a shift), or ReLU
+    leaky ReLU, slope 0.2                one multiplier per pixel                slope 1/4 (a shift), or ReLU
     max pool 3x3, stride 2, 'same' (f_m) windows overlap: not streamed by hls4ml 2x2, or a stride in the convolution
 
-They touch the two encoders alone, but for the groups of residual blocks, which the decoder shares; it never goes to
-firmware. All but the groups keep the grids and the number of parameters (none has no norm's scale and shift).
+They change only the two encoders, except for the groups of residual blocks, which the decoder shares; the decoder never
+goes into firmware. All swaps but the groups keep the grids and the number of parameters (without a norm there is no
+scale and shift).
 """
 
 import dataclasses
@@ -18,7 +19,8 @@ from codae_l1.models.codae.config import CoDAEConfig, SwapConfig
 SHIFT_SLOPE = 0.25
 
 
-# What the QKeras encoders are made of (quantization/encoders/network.py); the pooling may also be "2x2", the slope SHIFT_SLOPE.
+# What the QKeras encoders are made of (quantization/encoders/network.py); the pooling may also be "2x2", and the slope
+# SHIFT_SLOPE.
 FIRMWARE = SwapConfig(norm="batch", slope=0.0, pooling="strided")
 
 

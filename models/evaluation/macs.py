@@ -5,8 +5,8 @@
     dense                   inputs x outputs, at each position
     attention               tokens x (projections of query, key, value, output) + 2 x tokens^2 x key size x heads
 
-Biases, norms, activations, pooling and sums of two maps are not counted. A padded border counts as if it were there, a
-spatial conditioning as one convolution an event (as arXiv:2306.12955 defines it; layers.py shares it between events).
+Biases, norms, activations, pooling and sums of two maps are not counted. A padded border counts like the image, and a
+spatial conditioning as one convolution per event (as arXiv:2306.12955 defines it; layers.py shares it between events).
 """
 
 from functools import singledispatch

@@ -3,9 +3,9 @@
     rate = L sigma sum_pass(w) / sum(w)        error = L sigma sqrt(sum_pass(w^2)) / sum(w)
 
 sigma is the cross section of the events that the sample accepts, w the weights of the events that were scored (any part
-of the sample, such as its test split). The effective number of passing events is (sum w)^2 / sum(w^2). It is the rate
-of what the sample holds, QCD above its selection; collisions below the selection are not in it, so a trigger that fires
-on them, too, has a higher rate.
+of the sample, such as its test split). The effective number of passing events is (sum w)^2 / sum(w^2). The rate
+is that of the sample's events, QCD above its selection. Collisions below the selection are not included, so a trigger
+that also fires on them has a higher rate.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How well a score tells signal from background: AUC, ROC curve, efficiency at a trigger rate, with uncertainties.
+"""How well a score separates signal from background: AUC, ROC curve, efficiency at a trigger rate, with uncertainties.
 
 Scores are (N,) arrays, higher = more anomalous. An event passes a threshold t where score >= t. A tie between a
 background and a signal event counts one half in the AUC.
@@ -7,7 +7,7 @@ background and a signal event counts one half in the AUC.
     rate [kHz] = FPR x 40,000 kHz (25 ns bunch crossings, every one filled)
 
 Errors are standard deviations over bootstrap samples of both classes: one class sets the threshold at which the other
-is counted, so a working point's error holds both, and the binomial one of the counted class alone is too small.
+is counted, so the error of a working point includes both; the binomial error of the counted class alone is too small.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""TF-Lite versions of networks: float16 and int8, held against Keras and timed beside it.
+"""TF-Lite versions of networks: float16 and int8, compared with Keras and timed in the same run.
 
 float16        weights rounded to half precision, arithmetic in float32
-int8           weights int8 a channel, activations rounded to int8 by each event's own range at run time
+int8           weights int8 per channel, activations rounded to int8 by the range of each event at run time
 int8_static    weights and activations int8, ranges fixed beforehand on calibration events
 
 `convert` and `time_one` take any network as a tf.function of arrays. `compare` is for the parts of a full model: f_m

@@ -1,8 +1,9 @@
-"""Are two samples of events alike? A classifier two-sample test (arXiv:1610.06545) on summaries of images.
+"""Do two samples of events agree? A classifier two-sample test (arXiv:1610.06545) on summaries of images.
 
-Gradient-boosted trees learn to tell sample A from sample B by 37 numbers an event: n_tracks, and for each channel its
-occupancy, energies, shape in eta, balance in phi and clustering. The AUC on events that were not learned from says how
-well: 0.5 where nobody can tell, and how far above 0.5 depends on the number of events, too, so that is always given.
+Gradient-boosted trees learn to separate sample A from sample B by 37 numbers per event: n_tracks, and for each channel
+its occupancy, energies, shape in eta, balance in phi and clustering. The AUC on events that were not used for training
+says how well: 0.5 means that the samples are indistinguishable. How far the AUC can rise above 0.5 also depends on the
+number of events, so this number is always given.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""Auto-encoders of jet images: that of the top-tagging hands-on, and Farina, Nakai and Shih's (FNS, arXiv:1808.08992).
+"""Auto-encoders of jet images: a small one of two convolutions, and that of Farina, Nakai and Shih (FNS,
+arXiv:1808.08992).
 
     image x (N, side, side, 1), sum 1 -> encoder -> z (N, bottleneck) -> decoder -> logits -> softmax over the image p
 
-    hands-on, 16 x 16    convolution 3x3 stride 2, ReLU, twice -> Dense 2 -> Dense 4 x 4 x filters, ReLU -> transposed
+    jet_ae, 16 x 16      convolution 3x3 stride 2, ReLU, twice -> Dense 2 -> Dense 4 x 4 x filters, ReLU -> transposed
                          convolution 3x3 stride 2, ReLU -> transposed convolution to one channel
     fns, 40 x 40         convolution 3x3, max pool 2x2, twice -> convolution -> Dense 32 -> Dense 6 -> Dense 32 ->
                          Dense 10 x 10 x filters -> convolution, doubling, twice -> convolution to one channel

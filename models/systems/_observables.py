@@ -1,4 +1,4 @@
-"""Numbers of an event image that need no learning: the observables to beat, and the 30 that boosted trees read.
+"""Quantities of an event image that need no learning: the baselines, and the 30 inputs of the boosted trees.
 
     active_pixels     pixels whose track channel is above zero (models/codae/scores.py)
     block_power       sum over blocks of 12 x 12 pixels of (active pixels)^2 (models/codae/scores.py)
@@ -6,9 +6,9 @@
     missing_energy    GeV, length of the vector sum of ECAL and HCAL tower ET in the transverse plane; a proxy of
                       missing transverse energy, without muons and with the towers' own response
 
-n_tracks is not in the image but in the event's record (data.events.EventImages). Orientation: all count activity, and
-more of it than QCD has is called anomalous. That is decided here, by no event and no label; what it costs where a
-signal is quieter than QCD stands in the tables (an AUC below 0.5).
+n_tracks is not in the image but in the record of the event (data.events.EventImages). Orientation: all of them count
+activity, and more activity than in QCD is called anomalous. This is decided here, without events or labels; where a
+signal is quieter than QCD, the tables show an AUC below 0.5.
 """
 
 import numpy as np
@@ -19,8 +19,9 @@ from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
 from codae_l1.models.evaluation.two_sample import SUMMARIES, image_summaries
 
 OBSERVABLES = ("active_pixels", "block_power", "total_energy", "missing_energy")
-# Of the twelve a channel of models/evaluation/two_sample.py: without those that others say again (the forward pixels are the rest
-# of the central ones) or that rarely differ (the median energy of soft pixels, the single hardest one).
+# Left out of the twelve summaries per channel of models/evaluation/two_sample.py: those that follow from others (the
+# forward pixels are the complement of the central ones) and those that rarely differ (the median energy of soft pixels,
+# and the single hardest pixel).
 _LEFT_OUT = ("active_forward", "median", "hardest")
 # What the trees read: nine numbers a channel, and the three observables that are no sums of these.
 TREE_INPUTS = (

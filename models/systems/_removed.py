@@ -1,4 +1,4 @@
-"""Keys that `[systems.<name>]` had before 0.2.0 and the values that the systems' classes fix by now."""
+"""Keys that `[systems.<name>]` had before 0.2.0 and the values at which the systems' classes now fix them."""
 
 _TRAINING = {"precision": "float32", "xla": False, "distribute": "none", "tensorboard": False, "clipnorm": 1.0}
 _EVENTS = {**_TRAINING, "augment": True, "weight_decay": 1e-4, "beta_2": 0.999}

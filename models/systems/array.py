@@ -1,6 +1,7 @@
 """Systems of the comparison that are arrays and not networks: observables without learning, boosted trees.
 
-Both read the image alone. `ArraySystem` keeps a system as named arrays in one .npz: no pickle, equal to the bit.
+Both read only the image. `ArraySystem` stores a system as named arrays in one .npz: without pickle, and equal to the
+bit.
 """
 
 import zipfile
@@ -76,7 +77,8 @@ class ArraySystem(System):
 
 
 class ObservablesSystem(ArraySystem):
-    """What is read off an image without learning (models/systems/_observables.py); n_tracks is in the event's record alone."""
+    """What is read off an image without learning (models/systems/_observables.py); n_tracks is in the event's record
+    alone."""
 
     name = "observables"
     main_score = "active_pixels"

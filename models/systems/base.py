@@ -1,9 +1,9 @@
-"""What a system of the comparison is: something that is trained on events (or not) and gives each an anomaly score.
+"""What a system of the comparison is: something that may be trained on events, and gives each an anomaly score.
 
-The registry is models/systems/registry.py. All systems see the same splits. An unsupervised one is trained on QCD alone and
-refuses signals; a supervised one needs them, and both its classes come from one split, so that no pile-up tells them
-apart. The orientation of a score (higher = more anomalous) is fixed without labels: reconstruction errors count as
-defined, the rest follow their rank correlation with one on QCD (models/scores.orientations).
+The registry is models/systems/registry.py. All systems see the same splits. An unsupervised one is trained on QCD alone
+and refuses signals. A supervised one needs them; both of its classes come from one split, so that pile-up does not
+identify a class. The orientation of a score (higher = more anomalous) is fixed without labels: reconstruction errors
+count as defined, and the other scores follow their rank correlation with one on QCD (models/scores.orientations).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Boosted decision trees on 30 summaries of an image: the supervised ceiling. And trees as plain arrays.
+"""Boosted decision trees on 30 summaries of an image: the supervised upper bound.
 
 scikit-learn grows the trees (HistGradientBoostingClassifier, QCD against all signals together); the model is then the
 arrays of a `Forest`, which NumPy walks and `.npz` holds: no pickle, and nothing of scikit-learn is needed to score.

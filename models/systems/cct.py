@@ -6,12 +6,13 @@
       -> layers of [x + depth(attention(norm(x))) ; x + depth(MLP(norm(x)))], MLP: [Dense, GELU, dropout] a unit
       -> norm -> sequence pooling: sum over tokens of softmax(Dense 1) x token -> Dense classes: logits
 
-depth is stochastic depth: in training a branch of an event is dropped with probability p and else divided by 1 - p, so
-that its mean stays; p rises from 0 in the first layer to 0.1 in the last. Loss: cross-entropy to labels
-smoothed by s = 0.1: (1 - s) one-hot + s / classes.
+depth is stochastic depth: in training a branch of an event is dropped with probability p and otherwise divided by 1 -
+p, which keeps its mean; p rises from 0 in the first layer to 0.1 in the last. Loss: cross-entropy to labels smoothed by
+s = 0.1: (1 - s) one-hot + s / classes.
 
-The network is told the signals: it says what these images hold, and is no rival of what learns from QCD alone. Score
-`signal` = 1 - p(qcd); of three classes `suep` and `svj`, their probabilities, beside.
+The network is trained on signals: it shows how much information these images hold, and does not compete with systems
+that learn from QCD alone. Its score is `signal` = 1 - p(qcd); with three classes there are also `suep` and `svj`, their
+probabilities.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How rare is a point among QCD's? Densities and distances of latent vectors, fitted on QCD alone, as plain arrays.
+"""How rare a point is in QCD: densities and distances of latent vectors, fitted on QCD alone, as plain arrays.
 
     norm               |z|
     Mahalanobis        sqrt((z - m)^T C^-1 (z - m)), m and C the mean and covariance of QCD

@@ -8,12 +8,11 @@ The prior of z is the Gaussian whose softmax approximates a Dirichlet distributi
     mu_k = log a_k - mean log a,    var_k = (1 / a_k)(1 - 2 / R) + sum(1 / a) / R^2
 
 Loss of an event: KL(x | p) = sum x log(x / p), plus latent_weight x KL(q(z | x) | prior). A jet image has sum 1. A mask
-is taken as it is, ones and zeros, as in the published code: the sum over n active pixels of -log p, which counts them.
+is used as it is, ones and zeros, as in the published code: the sum over n active pixels of -log p, which counts them.
 
 Scores:
-    kl           KL(x | p)
-    latent_kl    KL(q(z | x) | prior)
-    mixture      r_0, the share of the first component, which of a falling concentration is QCD's most common one
+    kl           KL(x | p) latent_kl    KL(q(z | x) | prior) mixture      r_0, the fraction of the first component,
+    which is the most common one of QCD if the concentration falls
 """
 
 from collections.abc import Sequence

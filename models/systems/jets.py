@@ -1,6 +1,7 @@
 """The systems that read jet images: two auto-encoders, principal components, and a Dirichlet VAE.
 
-Beside what models/systems/base.py asks, each gives `side` (pixels a side of its images), `latent` (N, k) and `reconstruct`.
+In addition to what models/systems/base.py requires, each has `side` (pixels per side of its images), `latent` (N, k)
+and `reconstruct`.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""Systems of the comparison that ask how rare an event's latent is among QCD's, and the encoder that learnt nothing.
+"""Systems that score how rare the latent of an event is in QCD, and an encoder that has learned nothing.
 
 The latents are those of a CoDAE: z_m, the two numbers of f_m, and z_R, the mean of f_R's map over its 5 x 4 cells (64
-numbers). Each system has one score a latent, `z_m` (the quoted one: it is what goes into firmware) and `z_r`; densities
-and their orientation, fixed by definition without signals, are in models/systems/density.py. The encoder is the system `codae`
-of the same seed. MACs and CPU time are those of f_m: a density in two dimensions adds little to them, and
+numbers). Each system has one score per latent, `z_m` (the quoted one, since it goes into firmware) and `z_r`; densities
+and their orientation, fixed by definition without signals, are in models/systems/density.py. The encoder is the system
+`codae` of the same seed. MACs and CPU time are those of f_m: a density in two dimensions adds little to them, and
 `timed` says so.
 
 `untrained` is the same CoDAE with random weights: its mse and block_power, oriented as those of the trained one, and
-the norm and Mahalanobis distance of its latents. What a trained encoder does not do better was not learnt.
+the norm and Mahalanobis distance of its latents. Whatever a trained encoder does not do better was not learned.
 """
 
 from collections.abc import Callable, Mapping

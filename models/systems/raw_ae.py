@@ -1,12 +1,12 @@
-"""Systems of the comparison that read the firmware's input and need no deep network: what a learned score has to beat.
+"""Systems that read the firmware's input and need no deep network: what a learned score has to beat.
 
-    x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py)
-    pca_events          score mse = sum over cells (x - x')^2, x' from k principal components of QCD (models/systems/pca.py)
-    raw_ae              h = (x - m) / s, m and s the mean and the standard deviation of each cell over QCD;
-                        h -> [Dense, ReLU] a unit -> z -> [Dense, ReLU] mirrored -> Dense h'
+    x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py) pca_events          score mse = sum
+    over cells (x - x')^2, x' from k principal components of QCD (models/systems/pca.py) raw_ae              h = (x - m)
+    / s, m and s the mean and the standard deviation of each cell over QCD;
+                        h -> [Dense, ReLU] per unit -> z -> [Dense, ReLU] mirrored -> Dense h'
                         loss and score mse = sum over cells (h - h')^2
 
-Both learn from QCD alone. Errors of reconstruction count as defined: higher = more anomalous.
+Both learn from QCD alone. Reconstruction errors count as defined: higher = more anomalous.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The registry: every system that is trained and compared on the same events, one line each, and their configs.
+"""The registry of the systems that are trained and compared on the same events, one line each, and their configs.
 
 A system is a class (models/systems/base.py says what it has) and one line of SystemsConfig: its name, where the class
 is, and the defaults of its table `[systems.<name>]`. `scripts/train.py --model NAME` trains one, `scripts/compare.py`

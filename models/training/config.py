@@ -1,4 +1,4 @@
-"""How a network is trained; imports no Keras (the loop: models/training/loop.py)."""
+"""How a network is trained. This module does not import Keras; the loop is in models/training/loop.py."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Training of a network on arrays of events, resumable after a kill: the loop of the CoDAE and of all other systems.
+"""Training of a network on arrays of events, resumable: the loop of the CoDAE and of all other systems.
 
-After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole; a
-killed training goes on from it and gives the numbers of an undisturbed one, since order and augmentation of an epoch
-follow from the model's seed and the epoch alone. What is trained is a Trainable: a Keras model that knows its loss, its
-seed and its configuration.
+After every epoch the folder holds `checkpoint.npz` (weights, optimizer state, best weights, history), written whole. An
+interrupted training resumes from it and gives the numbers of an uninterrupted one, since the order and augmentation of
+an epoch follow from the model's seed and the epoch alone. What is trained is a Trainable: a Keras model that knows its
+loss, its seed and its configuration.
 """
 
 import json

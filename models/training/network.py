@@ -14,7 +14,8 @@ _SEED_STEP = 1_000_003
 
 
 class Network(keras.Model):
-    """A Trainable (models/training/loop.py) that is saved by its config and seed; a subclass makes its parts and `call`.
+    """A Trainable (models/training/loop.py) that is saved by its config and seed; a subclass makes its parts and
+    `call`.
 
     config_class: of `config`. event_shape: of the array that it reads, without N. A subclass's __init__ takes (config,
     seed), and is registered under "codae_l1".

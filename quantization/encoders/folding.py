@@ -1,9 +1,9 @@
-"""From a trained float encoder to its twin of firmware layers, and the words that fit it.
+"""A trained float encoder turned into firmware layers, and the word types that fit it.
 
 BatchNorm folds into the convolution before it without loss: y = (w x + b - mean) s + shift, s = scale / sqrt(variance +
-eps), so w' = w s, b' = (b - mean) s + shift. InstanceNorm takes mean and variance of each event; their averages over
-QCD events stand in for them, measured layer after layer in the twin itself. A kernel of g groups becomes one of a
-single group with zeros off its g blocks: the same function.
+eps), so w' = w s, b' = (b - mean) s + shift. InstanceNorm uses the mean and variance of each event; they are replaced
+by their averages over QCD events, measured layer after layer in the new encoder itself. A kernel of g groups becomes
+one of a single group with zeros off its g blocks: the same function.
 """
 
 import dataclasses

@@ -1,11 +1,12 @@
-"""In situ: QKeras twins of f_m, f_R or both inside the full model, CoDAE or CoDVAE, trained by its own loss on QCD.
+"""In situ: f_m, f_R or both in QKeras inside the full model, CoDAE or CoDVAE, trained by its own loss on QCD.
 
     mask -> QKeras f_R -> z_R -> decoder([z_R, z_m]) -> BCE (+ KL of a CoDVAE)
          -> QKeras f_m -> z_m ---^
 
-Float twins start from the trained encoders (quantization/encoders/folding.py) and learn by least squares what those give on QCD,
-each component in units of its deviation; their ranges fix all words; quantization-aware training through the decoder
-follows. Without the first step the twin settles on other z_m: the BCE hardly minds, scores such as z0 do.
+Float versions start from the trained encoders (quantization/encoders/folding.py) and are fitted by least squares to the
+outputs of these on QCD, each component in units of its deviation. Their ranges fix all word types, and
+quantization-aware training through the decoder follows. Without the first step the encoder settles on a different z_m:
+this hardly changes the BCE, but it changes scores such as z0.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
-"""QKeras twins of the conditioned encoders f_m and f_R, any size: the firmware's layers in the encoder's topology.
+"""The encoders f_m and f_R in QKeras, of any size: firmware layers in the topology of the encoder.
 
     f_m:  mask -> 4 x [convolution -> word (-> max pool 2x2)] -> flatten -> dense -> z_m word
     f_R:  mask -> 4 x [convolution, stride 2 -> word -> residual blocks] -> 1x1 convolution -> z_R word
     residual block: x -> word of (x + word of convolution of (word of convolution of x))
 
-The swaps from the float encoder (models/codae/swaps.py): norms folded into the convolution, one group, ReLU or a leaky one
-whose slope is a power of two, and in f_m a strided convolution or 2x2 pooling. A CoDVAE's f_R gives two words: logits,
-and the argument of the softplus from which the temperature comes.
+The swaps from the float encoder (models/codae/swaps.py): norms folded into the convolution, one group, ReLU or a leaky
+one whose slope is a power of two, and in f_m a strided convolution or 2x2 pooling. A CoDVAE's f_R gives two words:
+logits, and the argument of the softplus from which the temperature comes.
 
 All sums are exact in float32 (checked on the trained weights), so the QKeras model is an integer machine. Layer names,
 stable: level0, level0_word, pool0, ..., residual3_0_first, ..., z_m, z_m_word, z_r, z_r_word, softplus, softplus_word.

@@ -1,1 +1,1 @@
-"""The trigger network: QKeras twin, precision per layer, calibration of ranges, weights file."""
+"""The trigger network: QKeras network, precision per layer, calibration of ranges, weights file."""

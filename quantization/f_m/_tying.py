@@ -1,7 +1,7 @@
-"""Weights that are the same at every place of the image: fewer adders, fewer events needed to learn them.
+"""Weights that are the same everywhere in the image: fewer adders, and fewer events needed to learn them.
 
-A jet or a soft spray may fall anywhere, so the sum over cells carries one weight a channel. The constraint keeps a
-dense kernel after Flatten equal over cells, a convolution kernel equal over its window; equal floats are equal words.
+A jet or a soft spray may fall anywhere, so the sum over cells has one weight per channel. The constraint keeps a dense
+kernel after Flatten equal over cells, and a convolution kernel equal over its window; equal floats are equal words.
 """
 
 from typing import Any

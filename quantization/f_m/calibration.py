@@ -1,11 +1,12 @@
-"""Integer bits from QCD: the float model's weights and activations decide where each word's point lies.
+"""Integer bits from QCD: the float model's weights and activations decide where the binary point of each word lies.
 
-integer bits = ceil(log2(margin * range)), where the range is a quantile over the calibration events of an event's
-largest magnitude; quantile 1, the default, is the largest value of all, and a quantile q lets at most a share 1 - q of
-them saturate. The input's word may be fitted likewise (`calibrate_input`), before the float model is trained on what it
-holds. A saturated output is still monotone, a wrapped one would not be, so the words saturate.
+integer bits = ceil(log2(margin * range)), where the range is a quantile, over the calibration events, of the largest
+magnitude per event. Quantile 1, the default, is the largest value of all, and a quantile q lets at most a fraction 1 -
+q of the events saturate. The input word may be fitted in the same way (`calibrate_input`), before the float model is
+trained on saturated inputs. A saturated output is still monotone, while a wrapped one would not be, so the words
+saturate.
 
-The bias gets one fraction bit more than the products have and ends on an odd word (`without_ties`): then no sum lies
+The bias gets one fraction bit more than the products and an odd word (`without_ties`): then no sum lies
 half-way between two words, and half to even = half up, cheaper in logic.
 """
 

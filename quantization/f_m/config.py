@@ -1,4 +1,5 @@
-"""Topology and precision of the firmware encoder f_m, and what follows from them alone; imports no Keras."""
+"""Topology and precision of the trigger network, and what follows from them alone. This module does not import
+Keras."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The float twin of the firmware network, trained: what the fixed-point one is compared with."""
+"""The trained float version of the trigger network, with which the fixed-point one is compared."""
 
 from dataclasses import dataclass
 from pathlib import Path

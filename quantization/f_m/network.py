@@ -1,7 +1,7 @@
-"""The firmware encoder f_m: a network small enough for a trigger, in float and in QKeras, and the trained model.
+"""The trigger network: small enough for a trigger, in float and in QKeras, and the trained model.
 
 Input: counts (N, 18, 15, inputs), words of 4x4 pooled cells (data/pooling.py), unsigned integers. Strided 'valid'
-convolutions, ReLU, flatten, dense layers, one fixed-point output word a component. All sums are exact in float32
+convolutions, ReLU, flatten, dense layers, one fixed-point output word per component. All sums are exact in float32
 (checked), so the QKeras model is an integer machine: `FirmwareModel.predict_words` gives the words that hls4ml and RTL
 must give.
 

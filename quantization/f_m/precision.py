@@ -1,8 +1,8 @@
-"""Precision of one layer of the firmware network: word types of its weights, bias and output.
+"""Precision of one layer of the trigger network: word types of its weights, bias and output.
 
 QKeras counts bits with the sign, integer bits without it, rounds half to even and saturates: quantized_bits(bits,
-integer, alpha=1) is ap_fixed<bits, integer + 1, AP_RND_CONV, AP_SAT>; quantized_relu(bits, integer) is
-ap_ufixed<bits, integer, AP_RND_CONV, AP_SAT>. Integer bits may be negative: the word then starts below the point.
+integer, alpha=1) is ap_fixed<bits, integer + 1, AP_RND_CONV, AP_SAT>; quantized_relu(bits, integer) is ap_ufixed<bits,
+integer, AP_RND_CONV, AP_SAT>. Integer bits may be negative: the word then starts below the binary point.
 """
 
 from dataclasses import dataclass, fields

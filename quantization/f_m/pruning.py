@@ -1,6 +1,6 @@
-"""Magnitude pruning: the smallest weights of each layer become zero and stay zero while the rest is trained on.
+"""Magnitude pruning: the smallest weights of each layer become zero and stay zero while the others are trained further.
 
-The constraint masks the kernel after each step, behind the constraint that the layer has already: a tied kernel loses
+The constraint masks the kernel after each step, after the constraint that the layer already has: a tied kernel loses
 whole channels, since its weights are equal over cells or window.
 """
 

@@ -1,6 +1,7 @@
 """One .npz file for a small network: how it was made (JSON) and its weights, written whole or not at all.
 
-Nothing pickled and no Keras objects: the network is built from its config, so any version that builds it can read it.
+It holds no pickles and no Keras objects: the network is built from its config, so any version that builds it can read
+it.
 """
 
 import json
