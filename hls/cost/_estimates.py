@@ -2,10 +2,10 @@
 
 LUT = da4ml cost x 1.05 (adders only) or x 0.83 (lookup tables), +-10 %: two Vivado runs of one model differ by up to
 12 %. LUT of Yosys' mapping x 1, -15 / +20 %; FF of Yosys -30 / +20 %; clock period = 1.3 ns + 0.55 ns x cutoff,
--30 / +40 %, up to 62 k LUT, indicative: no clock is met before it is routed.
+-30 / +40 %, up to 62 k LUT, indicative: no clock period is met before routing.
 
-The bands hold for the designs below, published figures of II = 1 pipelines by da4ml on a VU13P, beside which da4ml
-0.5.2 and Yosys 0.70 were run; a test holds every ratio of `ratios` inside. Sources:
+The bands hold for the designs below, published figures of II = 1 pipelines by da4ml on a VU13P, for which da4ml 0.5.2
+and Yosys 0.70 were run as well. A test checks that every ratio of `ratios` lies inside. Sources:
 T: public artefact of a thesis (Vivado 2025.1); P: table III of arXiv:2604.22293 as T quotes it; J: arXiv:2508.15468.
 """
 
@@ -25,9 +25,9 @@ class Vivado(NamedTuple):
 class CalibrationDesign:
     """A published design. cutoff: da4ml's latency cutoff. cost: da4ml's. mapped_lut, mapped_ff: Yosys' counts.
 
-    mapped_lut is the sum of LUT1..LUT6; with shift registers in LUTs, which `codae_l1.hls.cost.synthesis` counts, too, it
-    is up to 4 % more. vivado: LUT by Vivado, one or two runs of the same model. vivado_ff: its FF. period_ns: shortest
-    and longest post-route clock period of it and its like; None where nothing was published.
+    mapped_lut is the sum of LUT1..LUT6; with shift registers in LUTs, which `codae_l1.hls.cost.synthesis` counts, too,
+    it is up to 4 % more. vivado: LUT by Vivado, one or two runs of the same model. vivado_ff: its FF. period_ns:
+    shortest and longest post-route clock period of it and its like; None where nothing was published.
     """
 
     name: str

@@ -1,14 +1,15 @@
-"""What a firmware network will cost, before it is trained and without synthesis.
+"""What a trigger network will cost, predicted before it is trained and without synthesis.
 
 Three estimates of the LUT that Yosys counts, each LUT = a x + b y with a band, from fast to good:
 
     effective_bits   x: effective bit operations, y: bits of hidden words and tied sums; from the configuration alone
     untrained        x: adders, y: all else of da4ml's cost, with first weights and words calibrated on events (seconds)
-    trained          the same of the trained network
+    trained          the same for the trained network
 
-a, b >= 0 are fitted to designs that scripts/studies/calibrate_cost.py trained, traced and mapped (cost_calibration.json), by
-least squares of the relative error; band = exp(+-2.5 standard deviations of log(LUT / estimate)) of the fitted designs.
-Others, held out, are not fitted; a test holds the bands to them. Latency is exact: da4ml's stages times the period.
+a, b >= 0 are fitted to designs that scripts/studies/calibrate_cost.py trained, traced and mapped
+(cost_calibration.json), by least squares of the relative error; band = exp(+-2.5 standard deviations of log(LUT /
+estimate)) of the fitted designs. Other designs are held out of the fit, and a test checks the bands on them. Latency is
+exact: da4ml's stages times the period.
 """
 
 from dataclasses import asdict, dataclass

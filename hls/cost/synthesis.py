@@ -1,10 +1,10 @@
-"""Resources and latency without vendor tools: Yosys maps the pipeline, each figure said how it was got.
+"""Resources and latency without vendor tools: Yosys maps the pipeline, and each figure says how it was determined.
 
 LUT is the sum of LUT1..LUT6 primitives (and shift registers in LUTs) after Yosys' `synth_xilinx` for UltraScale+, in an
-order that keeps da4ml's adders. Large stages are mapped alone, out of context and at the same time; the top module
-with its registers and the small stages is mapped around them, as black boxes.
-Cycles are counted in the simulation (`codae_l1.hls.rtl.clocks`) where there is one, else they are da4ml's stages; the
-report says which. What place and route is expected to make of it, and the bands: `codae_l1.hls.cost._estimates`.
+order that keeps da4ml's adders. Large stages are mapped separately, out of context and in parallel; the top module
+with its registers and the small stages is mapped with these as black boxes.
+Cycles are counted in the simulation (`codae_l1.hls.rtl.clocks`) if there is one; otherwise they are da4ml's stages.
+The report says which. What place and route is expected to give, and the bands: `codae_l1.hls.cost._estimates`.
 """
 
 import concurrent.futures

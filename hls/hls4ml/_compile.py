@@ -1,7 +1,7 @@
-"""Compiling the bit-accurate emulation of an hls4ml project: a shared library that is named after its content.
+"""Compiles the bit-accurate emulation of an hls4ml project to a shared library that is named after its content.
 
-dlopen gives a path's old library again while it is loaded, so a project that is converted a second time in one process
-needs another name. Nothing but the five functions below is exported: GCC otherwise shares the static members of
+dlopen returns the old library for a path while it is loaded, so a project that is converted a second time in one
+process needs another name. Nothing but the five functions below is exported: GCC otherwise shares the static members of
 templates (a pipe's queue, a table) between all libraries of a process.
 """
 

@@ -1,9 +1,9 @@
-"""hls4ml's missing reader of QKeras 3's QActivation, on hls4ml's own extension point.
+"""The reader of QKeras 3's QActivation that hls4ml lacks, on hls4ml's own extension point.
 
 A leaky quantized_relu of QKeras saturates below zero at slope * -2^integer, hls4ml's LeakyReLU at the lowest word,
 -2^integer. So its input passes a linear activation first, whose word ends at -2^integer (`leaky_clip`).
 
-Drop it when hls4ml reads QActivation of QKeras 3 by itself (hls4ml PR #1473).
+Remove it when hls4ml reads the QActivation of QKeras 3 by itself (hls4ml PR #1473).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""hls4ml's backends: what each is given, which layers it has code for, and what its emulation needs to compile.
+"""hls4ml's backends: their options, the layers they have code for, and what compiling their emulation needs.
 
-Vitis, Vivado and Catapult ship their number types with hls4ml, so g++ alone compiles their emulation. oneAPI's types
-are Catapult's, its pipes and tasks are stood in for by cpp/sycl_stand_in.hpp. Libero's types come with its compiler.
+Vitis, Vivado and Catapult ship their number types with hls4ml, so g++ alone compiles their emulation. oneAPI uses
+Catapult's types, and cpp/sycl_stand_in.hpp replaces its pipes and tasks. Libero's types come with its compiler.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """The known failures of hls4ml and of the tools behind it, predicted from a network's records before conversion.
 
 A finding is fatal (the conversion, the vendor's tool or the machine would stop, or a layer would silently be left out)
-or a note (hls4ml would take something else than asked). Each says what to do.
+or a note (hls4ml would use something other than requested). Each says what to do.
 """
 
 from dataclasses import dataclass, replace

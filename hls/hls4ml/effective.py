@@ -1,7 +1,7 @@
-"""What hls4ml really took for every layer, and a sentence wherever it is not what was asked.
+"""The configuration that hls4ml actually uses for every layer, and a sentence for each difference from the request.
 
-hls4ml changes reuse factors, strategies and the pipeline style without stopping; the emulation's words do not show it,
-the clocks and the resources of the synthesis do. It changes words of results and removes layers, too: an error here.
+hls4ml changes reuse factors, strategies and the pipeline style without stopping. The emulation's words do not show it,
+but the cycles and the resources of the synthesis do. It also changes result types and removes layers: an error here.
 """
 
 from typing import Any

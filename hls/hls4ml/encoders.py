@@ -1,10 +1,11 @@
 """The whole encoders, f_m and f_R on the 72 x 58 mask, in hls4ml: how large they are, and a compiled project.
 
     io_parallel   the whole image at once: each value has a register, each product a multiplier
-    io_stream     one pixel a clock: one multiplier a weight, and at least 72 x 58 = 4,176 clocks an event
+    io_stream     one pixel per cycle: one multiplier per weight, and at least 72 x 58 = 4,176 cycles per event
 
-hls4ml 1.3 streams convolutions with 'same' padding, but no pooling that pads; io_parallel takes 4,096 values an array,
-fewer than the mask has pixels. `check_encoder` says so with numbers before anything is trained or converted.
+hls4ml 1.3 streams convolutions with 'same' padding, but no pooling with padding; io_parallel allows 4,096 values per
+array, fewer than the mask has pixels. `check_encoder` reports this with numbers before anything is trained or
+converted.
 """
 
 from collections.abc import Callable

@@ -1,17 +1,17 @@
-"""What an hls4ml project of a network is predicted to cost: multipliers, memories, and the clocks of one event.
+"""What an hls4ml project of a network is predicted to cost: multipliers, memories, and the cycles per event.
 
-Lower bounds of the clocks, from how hls4ml 1.3 loops:
+Lower bounds on the cycles follow from the loops of hls4ml 1.3:
 
     io_parallel   layer: reuse factor x pixels that come one after the other; event: their sum, next event: the largest
-    io_stream     layer: one clock a pixel that comes in, and in resource strategy reuse factor clocks a pixel that goes
-                  out (in latency strategy reuse factor clocks a pixel that comes in); event and next event: the largest
+    io_stream     layer: one cycle per input pixel, and in resource strategy reuse factor cycles per output pixel (in
+                  latency strategy reuse factor cycles per input pixel); event and next event: the largest
 
 Resources: with reuse factor 1 a product has a constant weight and becomes adders (hls/target/size.py). Beyond it the
 vendor's tool chooses what a multiplier becomes, by widths and pragmas: between one DSP each (`dsp`; none for a factor
 of one bit, which is a gate) and LUT alone, about input_bits x weight_bits each (`lut_without_dsp`; an array of partial
 products, one LUT a bit). Neither bound is a synthesis. Weights of strategy resource lie in block RAM, reuse factor
-words deep. io_stream adds a line buffer of shift registers a convolution and one FIFO a layer, as deep as its pixels
-(hls4ml's default). Clocks are known of the backends whose loops these are: AMD's and Catapult.
+words deep. io_stream adds a line buffer of shift registers per convolution and one FIFO per layer, as deep as it has
+pixels (hls4ml's default). Cycles are known for the backends with these loops: AMD's and Catapult.
 """
 
 from dataclasses import dataclass, replace

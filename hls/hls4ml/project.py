@@ -1,6 +1,6 @@
 """The hls4ml project of a QKeras model, for any backend, and its bit-accurate C++ emulation.
 
-Folder (whole or not there): hls4ml's project as a vendor tool takes it (build_prj.tcl, firmware/, ...),
+The folder (written whole or not at all) has hls4ml's project as a vendor tool takes it (build_prj.tcl, firmware/, ...),
 emulation/libcodae_hls-*.so, the emulation; project.json, the effective configuration of every layer; hls4ml.log.
 """
 

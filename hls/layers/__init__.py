@@ -1,4 +1,5 @@
-"""Kinds of firmware layers: one class each, and this registry, which all that reads, traces or emits layers asks."""
+"""The kinds of firmware layers, one class each, and their registry, which is used wherever layers are read or
+written."""
 
 import inspect
 from typing import Any

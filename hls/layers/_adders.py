@@ -1,6 +1,6 @@
 """Layers as adders, bit slices and multiplexers of da4ml, exact to the bit.
 
-QKeras rounds half to even; da4ml 0.5.2 knows truncation and half up only, the words that QKeras does not have. With S
+QKeras rounds half to even; da4ml 0.5.2 has only truncation and half up, which QKeras does not have. With S
 the step wanted, half to even is half up, floor(x / S + 1/2), whose last bit is cleared at a tie (x / S + 1/2 whole).
 The cleared bit is the carry of
 

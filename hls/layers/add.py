@@ -1,4 +1,4 @@
-"""Sum of several layers: of the whole encoders in hls4ml alone, for chains have no branches."""
+"""Sum of several layers. Only the whole encoders in hls4ml have it, since chains have no branches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What every kind of firmware layer is: an exact record, and all that the rest of `hls/` asks of a layer.
 
-A kind is one class, in a file of its own beside this one, and one line of the registry (hls/layers/__init__.py). The
+A kind is one class, in its own file next to this one, and one line of the registry (hls/layers/__init__.py). The
 interval of a layer is the smallest [low, high] on the grid `step` that holds every value it can give for any input
 word.
 """

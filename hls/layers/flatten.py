@@ -1,4 +1,4 @@
-"""Flatten: wiring alone."""
+"""Flatten: only wiring."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

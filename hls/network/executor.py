@@ -1,7 +1,8 @@
 """What every executor of a trigger network shares: its design record, the words that go in, the words that come out.
 
-An executor computes the network's output words from pooled counts. QKeras, hls4ml's emulation, the C++ emulator, da4ml's
-integer interpreter and the simulated RTL are executors of one network and give the same words, compared with ==.
+An executor computes the network's output words from pooled counts. QKeras, hls4ml's emulation, the C++ emulator,
+da4ml's integer interpreter and the simulated RTL are executors of one network and give the same words, compared with
+==.
 
     input word   = count, clipped to the range of the input word      (N, inputs)
     output words = network(input words)                               (N, outputs) int64

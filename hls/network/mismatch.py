@@ -1,4 +1,4 @@
-"""Two executors on the same counts: equal word for word, or which layer differs first, how often, by how much."""
+"""Two executors on the same counts: equal word for word, or which layer differs first, how often, and by how much."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass

@@ -1,11 +1,12 @@
-"""What events do to every word of the network, the input's included: range, used bits, overflows, zeros.
+"""What events do to every word of the network, including the input: range, used bits, overflows, zeros.
 
-A value that a quantizer receives overflows where, rounded to the word's grid, it lies beyond the word's range: it is
-saturated or wrapped, whichever the word does. The sums of a layer have words that no sum of the QKeras model can leave
-(hls/network/records.py); their overflows are counted, too, since the float model's sums are not bounded by them.
+A value that a quantizer receives overflows if, rounded to the word's grid, it lies beyond the word's range: it is then
+saturated or wrapped, depending on the word. The sums of a layer have words that no sum of the QKeras model can leave
+(hls/network/records.py); their overflows are counted as well, because the sums of the float model are not bounded by
+them.
 
-    head room   bits at the top of the word that no value needs, the sign of a word that is never negative among them
-    tail room   bits at the bottom that are zero in every value; none is said of floats
+    head room   bits at the top of the word that no value needs, including the sign of a word that is never negative
+    tail room   bits at the bottom that are zero in every value; not defined for floats
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,6 +1,6 @@
 """A QKeras firmware model as plain records: one per layer (hls/layers/), weights as quantized.
 
-This and the layers' own readers are the only places of `hls/` that read Keras layers.
+This module and the readers of the layers are the only places in `hls/` that read Keras layers.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,8 @@
-"""The trace of a network in a process of its own, which imports da4ml as its environment says (NUMBA_DISABLE_JIT).
+"""The trace of a network in a separate process, which imports da4ml as its environment says (NUMBA_DISABLE_JIT).
 
-python -m codae_l1.hls.rtl._trace_job IN OUT : IN holds (Network, HlsConfig), OUT gets what `codae_l1.hls.rtl.build.trace` gives
-or the InputError that refused the network, all pickled. Both files are the caller's own.
+python -m codae_l1.hls.rtl._trace_job IN OUT : IN holds (Network, HlsConfig), OUT gets what
+`codae_l1.hls.rtl.build.trace` gives or the InputError that refused the network, all pickled. Both files belong to the
+caller.
 """
 
 import pickle

@@ -1,7 +1,7 @@
 """The traced network as an II = 1 Verilog pipeline, its integer interpreter, and its cycle-accurate simulation.
 
-Folder of one design (all whole or not there):
-interpreter.npz   the network as da4ml's integer program, and one more that gives every layer's output
+The folder of one design, written whole or not at all:
+interpreter.npz   the network as da4ml's integer program, and a second one that gives the output of every layer
 probes.npy        the wires of the pipeline that hold the layers' values (hls/rtl/probes.py)
 design.json       words, shapes, layers, stages, cost, register bits, tool versions
 src/*.v           the pipeline: codae.v (registers), codae_stage*.v (logic), codae_wrapper.v, static/
@@ -94,8 +94,8 @@ class Interpreter:
 class RtlSimulation:
     """The Verilog pipeline run clock by clock by Verilator, one event a clock.
 
-    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`. config: jobs and time limit of the tools that
-    `predict_layers` calls.
+    Made by `build_rtl`, reopened from its folder: `RtlSimulation(folder)`. config: jobs and time limit of the tools
+    that `predict_layers` calls.
     """
 
     name = "rtl"
@@ -114,8 +114,8 @@ class RtlSimulation:
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, read off the pipeline's wires.
 
-        The first call compiles the Verilog once more, with these wires on its ports (hls/rtl/probes.py). A layer that has
-        no wires of its own is left out.
+        The first call compiles the Verilog once more, with these wires on its ports (hls/rtl/probes.py). A layer that
+        has no wires of its own is left out.
         """
         if self._probed is None:
             self._probed = ProbedSimulation(self.folder, TOP, self.design, self.config)

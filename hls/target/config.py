@@ -1,4 +1,4 @@
-"""What the hardware side of a run can be told: backend, part, clock, pipelining and the limits of the outside tools."""
+"""The hardware options of a run: backend, part, clock, pipelining, and the limits on external tools."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal

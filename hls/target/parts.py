@@ -1,4 +1,4 @@
-"""FPGA parts of the Level-1 trigger, and the budget that the firmware is judged by."""
+"""FPGA parts of the Level-1 trigger, and the budget by which the firmware is judged."""
 
 from dataclasses import dataclass
 

@@ -1,12 +1,12 @@
-"""Is the network small enough? Asked of its configuration alone, before any weight is trained or converted.
+"""Whether a network is small enough, from its configuration alone, before any weight is trained or converted.
 
-`codae_l1.hls.hls4ml.check` asks what hls4ml will make of the trained one.
+`codae_l1.hls.hls4ml.check` predicts what hls4ml makes of the trained network.
 
 Predicted da4ml cost: the adders of a matrix product of random words. A weight of b bits has (b + 1) / 3 digits in
 canonical signed form; a digit costs one adder as wide as its operand and some carries, and da4ml shares a part of
-them. For weights that fill their words at random the prediction is right within a factor of two (held by a test on
+them. For weights that fill their words at random the prediction is right within a factor of two (checked by a test on
 two small networks). Trained weights are smaller, and many are zero: the network of the demonstration is predicted
-three times too large. Before training nothing is known of that, so a network is judged as if its weights filled their
+three times too large. Before training this is unknown, so a network is judged as if its weights filled their
 words.
 """
 

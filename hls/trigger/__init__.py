@@ -1,1 +1,1 @@
-"""What a trigger takes over: the C++17 emulator, RTL from towers to accept bits, thresholds, vectors."""
+"""What a trigger group takes away: the C++17 emulator, RTL from towers to accept bits, thresholds, vectors."""

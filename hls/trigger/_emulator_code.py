@@ -1,4 +1,4 @@
-"""A firmware network as C++: one struct per layer (each kind's `emit`, hls/layers/) and the calls that run them."""
+"""A trigger network as C++: one struct per layer (each kind's `emit`, hls/layers/) and the calls that run them."""
 
 from collections.abc import Sequence
 from dataclasses import replace

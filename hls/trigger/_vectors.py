@@ -1,9 +1,9 @@
 """Golden vectors: the same events for Python, C++ and RTL, as text, as hexadecimal numbers of the ports, and as HDF5.
 
-inputs.txt, words.txt, scores.txt, accept.txt   integers, one event a line: input and output words, score, accept bits
+inputs.txt, words.txt, scores.txt, accept.txt   integers, one event per line: input and output words, score, accept bits
 towers.txt                          index:word of the towers of the first events, those above zero
 inputs.hex, words.hex               ports of the pipeline
-towers.hex, scores.hex, accept.hex  ports of the trigger; the first events alone, a line a slice or an event
+towers.hex, scores.hex, accept.hex  ports of the trigger; the first events only, one line per slice or event
 identity.txt, identity.hex          version and checksum of what they belong to
 vectors.h5                          inputs, words, scores, accept, towers; version, checksum, namespace
 """

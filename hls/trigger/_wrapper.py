@@ -1,12 +1,12 @@
 """The trigger in RTL: towers of one bunch crossing -> pooled words -> the network's pipeline -> score and accept bits.
 
 Modules (hls/cpp/*.v): <top>_trigger: handshake, thresholds, kill switch; <top>_pool: one row of cells; <top>_cell.
-Latency [clocks], from the edge that takes an event's last slice to the edge that puts its accept bits out:
-1 (pooling; 2 beyond 16 towers a cell, whose sums of rows are registered) + the pipeline's + 1 (thresholds).
-Interval: `slices` clocks an event.
+Latency [cycles], from the edge that takes an event's last slice to the edge that puts its accept bits out:
+1 (pooling; 2 beyond 16 towers per cell, whose sums of rows are registered) + the pipeline's + 1 (thresholds).
+Interval: `slices` cycles per event.
 
 A tower on the ports has one bit for "tracks" (track pT above zero) and count_bits + energy_shift bits for an energy, in
-TOWER_LSB_GEV. Larger energies saturate there before: that changes no word, since a cell with such a tower saturates.
+TOWER_LSB_GEV. Larger energies saturate before that; this changes no word, since a cell with such a tower saturates.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What the trigger wrapper adds to the network's pipeline: LUT and FF by Yosys, as `codae_l1.hls.cost.synthesis` maps.
 
-One row of cells is mapped alone and counted as often as it stands in the wrapper; the rest is mapped around it and the
-pipeline, both as black boxes. So the sum with the pipeline's own report is the whole.
+One row of cells is mapped separately and counted as often as it occurs in the wrapper; the rest is mapped with this row
+and the pipeline as black boxes. The sum with the pipeline's own report is therefore the whole.
 """
 
 import tempfile

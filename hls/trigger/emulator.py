@@ -1,8 +1,8 @@
-"""The emulator: the firmware network as C++17 that needs nothing but its own headers, and its compiled library.
+"""The emulator: the trigger network as C++17 that needs nothing but its own headers, and its compiled library.
 
-Folder (whole or not there): <namespace>.h and .cpp, the network; <namespace>_pooling.h and .cpp, from towers to its
-inputs; <namespace>_network.h, the trained words; <namespace>_layers.h, the arithmetic; emulator.json, what
-it is; lib<namespace>-<checksum>.so.
+The folder (written whole or not at all) has <namespace>.h and .cpp, the network; <namespace>_pooling.h and .cpp, from
+towers to its inputs; <namespace>_network.h, the trained words; <namespace>_layers.h, the arithmetic; emulator.json, its
+record; lib<namespace>-<checksum>.so.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """What an integrator takes away: emulator, golden vectors, Verilog with its testbenches, interface file, checksums.
 
-Folder (whole or not there):
+The folder, written whole or not at all:
 emulator/        C++17 sources (codae_l1.hls.trigger.emulator), thresholds and kill switch, and selftest.cpp
 vectors/         golden vectors (codae_l1.hls.trigger._vectors)
 rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.trigger._wrapper), a testbench of each

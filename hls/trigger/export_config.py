@@ -1,6 +1,6 @@
-"""What an export is asked for, checked before anything is computed: names, slices, the folder to write.
+"""The options of an export, checked before anything is computed: names, slices, and the folder to write.
 
-It imports no network library, so that a mistake is said at once.
+It imports no network library, so that a mistake is reported at once.
 """
 
 import re

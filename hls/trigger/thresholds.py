@@ -3,8 +3,8 @@
     score = sign * word[component]                     higher is more anomalous
     accept[k] = not kill and score >= threshold[k]     a tie fires
 
-Thresholds are words, so that Python, C++ and RTL decide alike to the bit. A working point that the events cannot carry
-(models/evaluation/rates.py says why) keeps its place and never fires: nothing is extrapolated.
+Thresholds are words, so that Python, C++ and RTL take the same decision to the bit. A working point that the events
+cannot support (models/evaluation/rates.py says why) keeps its place and never fires: nothing is extrapolated.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Reports of the vendors' HLS tools and of nextpnr: text in, typed record out, numbers as numbers.
 
-Nothing here opens a file: a `Source` says whose text it is, and the error of a figure that is not there names tool,
-file, figure and the tool's log, and whether the text looks cut off. `report` of a record gives hls4ml's keys.
+Nothing here opens a file: a `Source` says where the text comes from, and the error for a missing figure names the tool,
+the file, the figure and the tool's log, and whether the text looks cut off. `report` of a record gives hls4ml's keys.
 hls4ml's own reader leaves strings, calls DSP by two names, puts tiles of 36 kbit under BRAM_18K and leaves out what it
 does not find; here DSP and DSP48E are each where hls4ml has them and BRAM_18K always counts blocks of 18 kbit.
 Vivado's reports: `codae_l1.hls.vendor._vivado_reports`.

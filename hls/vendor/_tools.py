@@ -1,4 +1,4 @@
-"""A vendor tool run in a folder, its output in a log and followed line by line, stopped with all its children."""
+"""Runs a vendor tool in a folder, follows its output line by line into a log, and stops it with all its children."""
 
 import contextlib
 import os
@@ -25,8 +25,8 @@ def on_path(*names: str) -> tuple[str, str]:
     """(name, place) of the first of the programs that is on PATH; ToolError where none is.
 
     >>> on_path("no-such-tool")
-    Traceback (most recent call last):
-    codae_l1.data.base.errors.ToolError: no-such-tool not on PATH; expected the vendor's tools; source their settings64.sh
+    Traceback (most recent call last): codae_l1.data.base.errors.ToolError: no-such-tool not on PATH; expected the
+    vendor's tools; source their settings64.sh
     """
     for name in names:
         place = shutil.which(name)

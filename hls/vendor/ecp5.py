@@ -1,8 +1,8 @@
 """Place and route on an open FPGA family: the RTL on a Lattice ECP5 by Yosys and nextpnr, down to a bitstream.
 
-No figure of it is one of the trigger's FPGA: an ECP5 has LUTs of four inputs in an older process, and its clock is
-about a third. What it shows is that the design routes, how far logic grows when it is placed, and a file for a board.
-Yosys' synth_ecp5, nextpnr-ecp5 and ecppack (Project Trellis) come as wheels, the extra `place`.
+Its figures are not those of the trigger's FPGA: an ECP5 has LUTs with four inputs in an older process, and about a
+third of the clock. What it shows is that the design can be routed, and how much its logic grows; it also gives a
+bitstream. Yosys' synth_ecp5, nextpnr-ecp5 and ecppack (Project Trellis) come as wheels, the extra `place`.
 
 The pipeline's ports are wider than any package, so the board's design is a harness around it with four pins: bits are
 shifted in and the word is shifted out. Out of context there are no pins and no bitstream, only utilisation and clock.

@@ -1,10 +1,10 @@
 """The vendor's steps on an hls4ml project: csim, csynth, cosim, vsynth (Vivado on the HLS tool's RTL), export.
 
-hls4ml's build_prj.tcl does in one run what its options say; here each step is a run of its own on the same project.
-Vitis backend: the options are in build_opt.tcl, run by vitis-run or vitis_hls. Vivado backend: they are the argument of
-vivado_hls. Its testbench reads tb_data/tb_input_features.dat and tb_output_predictions.dat, one event a line; without
-them it simulates five events of zeros, which proves nothing. In the copy that runs it prints its results with as many
-digits as tell any two words apart (of itself six, which do not from 17 bits on).
+hls4ml's build_prj.tcl performs in one run whatever its options select; here each step is a separate run on the same
+project. Vitis backend: the options are in build_opt.tcl, run by vitis-run or vitis_hls. Vivado backend: they are the
+argument of vivado_hls. Its testbench reads tb_data/tb_input_features.dat and tb_output_predictions.dat, one event per
+line; without them it simulates five events of zeros, which proves nothing. The copy that runs prints its results with
+enough digits to distinguish any two words (by default six, too few from 17 bits on).
 """
 
 import re

@@ -1,8 +1,9 @@
-"""Vendor tools where they are on PATH, beside the open figures: HLS synthesis of the hls4ml project, Vivado on the RTL.
+"""Vendor tools, where they are on PATH, in addition to the open figures: HLS synthesis of the hls4ml project, Vivado on
+the RTL.
 
 The two synthesise different designs: hls4ml's C++ and da4ml's Verilog. The HLS tool estimates, Vivado synthesises.
-Their logs are kept; where no tool is on PATH the record says so, and nothing else depends on it. All steps, place and
-route among them: `codae_l1.hls.vendor.steps`, command scripts/vendor.py.
+Their logs are kept. If no tool is on PATH, the record says so, and nothing else depends on it. All steps, including
+place and route: `codae_l1.hls.vendor.steps`, command scripts/vendor.py.
 """
 
 import shutil

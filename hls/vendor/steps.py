@@ -1,12 +1,12 @@
-"""Steps of a vendor tool on one design, in order and resumable: what has to be run, left behind and read.
+"""Steps of a vendor tool on one design, in order and resumable: what is run, what it must leave, and what is read.
 
     WORK/project/    a copy of what the tools read, and what they make of it
     WORK/STEP.log    the tool's output
     WORK/STEP.json   a finished step: inputs, program, seconds, checksums of what it left, figures
 
-A step is done when its JSON is there, made from the same source files (of those that it reads), scripts and program and
-from the same results of the steps it needs, and its files are still what they were. A killed one left no JSON and is
-done again. While a step is done, of the copy only what changed is replaced.
+A step is done if its JSON exists and was made from the same source files (those that it reads), scripts and program and
+from the same results of the steps that it needs, and if its files have not changed. An interrupted step leaves no JSON
+and is repeated. When a step runs, only the changed files of the copy are replaced.
 """
 
 import hashlib

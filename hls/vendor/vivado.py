@@ -1,4 +1,4 @@
-"""Vivado where it is on PATH: the same RTL that Yosys maps, out of context, its reports as numbers.
+"""Vivado, where it is on PATH: the same RTL that Yosys maps, out of context, with its reports as numbers.
 
 Synthesis: the LUT count is before LUTs are combined and placed, the slack before anything is routed. Implementation:
 opt, place and route of the synthesised design; its figures are the ones to quote.
