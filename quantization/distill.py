@@ -20,13 +20,14 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.quantization.config import DistillConfig
 from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, without_ties
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, input_counts, saturated
 from codae_l1.quantization.f_m.pruning import prune
-from codae_l1.quantization.fitting import Progress, fit
+from codae_l1.quantization.fitting import fit
 
 # Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
 Teacher = Callable[[np.ndarray], np.ndarray]

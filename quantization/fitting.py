@@ -1,17 +1,16 @@
 """Least-squares training of small networks, reproducible by seed: Adam, a half-cosine rate, and its own shuffling."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 
 if TYPE_CHECKING:
     import keras
-
-Progress = Callable[[int, int, str], None]
 
 
 def fit(

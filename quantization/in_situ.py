@@ -19,6 +19,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.calorimeter import N_ETA
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE
@@ -29,7 +30,6 @@ from codae_l1.quantization.distill import Student, learn
 from codae_l1.quantization.f_m.calibration import without_ties
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
-from codae_l1.quantization.fitting import Progress
 
 # Of a component of z_m that does not vary: it is then learnt as a constant.
 SMALLEST_DEVIATION = 1e-3

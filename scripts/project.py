@@ -9,7 +9,6 @@ DIR/project.json (of RTL: design.json).
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import write_json
+from codae_l1.data.base.progress import Progress
 from codae_l1.scripts.run import cli, stage
 
 RTL = ("Verilog", "VHDL")
@@ -43,7 +43,7 @@ def command() -> None:
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
 
-    from codae_l1.data.base.folders import replaceable
+    from codae_l1.data.base.files import replaceable
     from codae_l1.hls.hls4ml.project import MARKS
 
     replaceable(arguments.out, MARKS)
@@ -142,7 +142,7 @@ def make(
     language: str,
     out: Path,
     inputs: np.ndarray,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the project, compile and compare it where that can be.
 

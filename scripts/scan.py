@@ -17,6 +17,7 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.progress import Progress
 from codae_l1.scripts.run import cli, stage
 
 # What the sampler is told of a design that was refused: as good as guessing.
@@ -73,7 +74,7 @@ def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
         yield client
 
 
-def evaluator(run: Any, data: Path, client: Any, progress: Callable[[int, int, str], None]) -> Evaluate:
+def evaluator(run: Any, data: Path, client: Any, progress: Progress) -> Evaluate:
     """A function that gives the results of requests: kept ones from scan/trials/, others by Dask."""
     from distributed import as_completed
 

@@ -1,8 +1,12 @@
-"""Files that are written whole or not at all: to a temporary file next to the target, which is flushed and renamed."""
+"""Files and folders that are whole or not there: written beside the target under another name, then renamed."""
 
+import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+
+# Ends of the names of a folder that is being written, and of the one that it takes the place of.
+_PARTIAL, _REPLACED = ".partial", ".replaced"
+_NOTHING_LEFT = "; nothing half-written was left"
+
+
+@contextmanager
+def writing(path: Path | str, left: str = "", passing: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Whatever the block cannot write (full disk, no permission) is an InputError that names `path`.
+
+    left: what is said of the files that the block leaves behind. passing: errors that are something else.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error})",
+            "a writable folder with free space",
+            f"free some space or choose another folder{left}",
+        ) from error
 
 
 @contextmanager
@@ -19,29 +45,102 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     Raises InputError where the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with writing(path, _NOTHING_LEFT, passing=(FileNotFoundError,)):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays, since Keras and NumPy choose the format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise InputError(
-            f"{path} could not be written ({error.strerror or error})",
-            "a writable folder with free space",
-            "free some space or choose another folder; nothing half-written was left",
-        ) from error
-    finally:
-        if temporary is not None:
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Give a temporary folder beside the target; it takes the target's place when the block ends well.
+
+    What a killed call left behind, the next one removes; a folder that was set aside and has no successor is put back.
+    ours: see `replaceable`, which is asked first. A full disk raises InputError and leaves nothing half-written.
+    """
+    with writing(path, _NOTHING_LEFT), contextlib.ExitStack() as stack:
+        path = replaceable(path, ours)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_PARTIAL))
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        stack.enter_context(_locked(temporary))
+        temporary.chmod(0o755)
+        yield temporary
+        aside = temporary.with_suffix(_REPLACED)
+        stack.callback(shutil.rmtree, aside, ignore_errors=True)
+        if path.is_dir():
+            path.rename(aside)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            if aside.is_dir():
+                aside.rename(path)
+            raise
+
+
+def _tidy(path: Path) -> None:
+    """Put back or remove what killed calls have left beside a folder; what somebody is writing is locked and stays."""
+    for end in (_REPLACED, _PARTIAL):
+        for left in map(Path, sorted(glob.glob(f"{glob.escape(f'{path.parent}/.{path.name}-')}????????{end}"))):
+            with _locked(left.with_suffix(_PARTIAL)) as free:
+                if free and end == _REPLACED and not path.exists():
+                    left.rename(path)
+                elif free:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder for the block, as far as it is there; whether nobody else holds it."""
+    handle, free = None, True
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # In use, or on a file system without locks: somebody may be writing.
+        free = isinstance(error, FileNotFoundError)
+    try:
+        yield free
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def replaceable(path: Path | str, ours: tuple[str, ...] = ()) -> Path:
+    """The path, resolved, of a folder that may be written anew; InputError where that would delete what is not ours.
+
+    ours: names of files of which each folder that the caller writes has one; a folder with other files is refused.
+    Always refused: a file, the current folder, and those that hold it or the home folder.
+    """
+    path, home = Path(path).resolve(), Path(os.path.expanduser("~")).resolve()
+    for kept, name in ((Path.cwd(), "the current folder"), (home, "the home folder")):
+        if path == kept or path in kept.parents:
+            raise InputError(
+                f"{path} is {'' if path == kept else 'above '}{name}, and would be replaced as a whole",
+                "a folder of its own",
+                "name a new folder in it",
+            )
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file", "a folder to write", "choose another folder")
+    names = sorted(entry.name for entry in path.iterdir()) if ours and path.is_dir() else []
+    if names and not set(ours) & set(names):
+        raise InputError(
+            f"{path} holds other files ({', '.join(names[:3])}), which would be deleted",
+            f"a new or empty folder, or one that this command made (with {' or '.join(ours)})",
+            "choose another folder, or remove it yourself",
+        )
+    return path
 
 
 def write_json(path: Path | str, content: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.errors import InputError, ToolError
 
 # TRN: towards minus infinity. RND: half up. RND_CONV: half to even (QKeras, and hls4ml's reading of it).
 Rounding = Literal["TRN", "RND", "RND_CONV"]
@@ -78,3 +78,25 @@ class WordType:
     def __str__(self) -> str:
         sign = "" if self.keep_negative else "u"
         return f"ap_{sign}fixed<{self.width},{self.integer + self.keep_negative},AP_{self.rounding},AP_{self.overflow}>"
+
+
+def exact_words(values: np.ndarray, word: WordType, executor: str) -> np.ndarray:
+    """Values of any shape -> int64 words, value / LSB; words out of the type's range stay as they are.
+
+    Nothing is rounded and nothing clipped: a comparison with == is worth only what reaches it, and `WordType.to_words`
+    would hide a value that lies 0.4 LSB off. Raises ToolError, which names the executor, where a value lies between two
+    words or is not finite.
+
+    >>> exact_words(np.array([0.5, -1.0, 9.5]), WordType(True, 2, 1), "hls").tolist()
+    [1, -2, 19]
+    """
+    scaled = np.asarray(values, np.float64) / word.lsb
+    off = ~np.isfinite(scaled) | (scaled != np.rint(scaled))
+    if off.any():
+        first = float(np.asarray(values, np.float64)[off].flat[0])
+        raise ToolError(
+            f"executor {executor} gave {int(off.sum())} of {off.size} outputs off the grid of {word} (first {first:g})",
+            f"multiples of {word.lsb:g}",
+            "make its folder again, and report it if that does not help: its last layer does not round as the model's",
+        )
+    return scaled.astype(np.int64)

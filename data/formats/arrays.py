@@ -13,8 +13,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.event_file import new_hdf5
-from codae_l1.data.formats.hdf5 import find, open_hdf5, read, slices
+from codae_l1.data.formats.hdf5 import find, new_hdf5, open_hdf5, read, slices
 
 FORMAT = "codae-l1 arrays"
 KIND = "arrays of codae-l1 (scripts/convert_events.py)"
@@ -25,7 +24,7 @@ _BLOCK_BYTES = 1 << 20
 def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: Mapping[str, Any]) -> int:
     """Write parts of name -> (n, ...) one after another, whole or not at all; gives the number of rows."""
     n = 0
-    with new_hdf5(path) as (file, refuse):
+    with new_hdf5(path) as file:
         for part in parts:
             rows = {len(column) for column in part.values()}
             if len(rows) != 1:
@@ -35,7 +34,6 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
                 dataset.resize(n + len(column), axis=0)
                 dataset[n:] = column
             n += rows.pop()
-            refuse()
         if not n:
             raise InputError(f"no rows for {path}", "at least one", "choose another file")
         file.attrs.update({"format": FORMAT, "provenance": json.dumps(dict(provenance), allow_nan=False)})

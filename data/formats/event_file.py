@@ -13,8 +13,7 @@ Energies are float16: a relative error up to 2^-11. An active pixel stays active
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
+from codae_l1.data.formats.hdf5 import new_hdf5
 
 FORMAT = "codae-l1 events"
 VERSION = 1
@@ -49,69 +48,8 @@ def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) 
     The provenance is the first part's. Raises InputError where the disk is full.
     """
     parts = [events] if isinstance(events, EventImages) else events
-    with new_hdf5(path) as (file, refuse):
-        _fill(file, parts, refuse)
-
-
-@contextmanager
-def new_hdf5(path: Path | str) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """A new HDF5 file, written whole or not at all; call the second now and then, to stop early on a full disk.
-
-    Raises InputError where the disk is full.
-    """
-    with whole_file(path) as temporary, _Target(temporary) as target:
-        try:
-            with h5py.File(target, "w") as file:
-                yield file, target.refuse
-        finally:
-            # Whatever HDF5 makes of it: a refused write is the cause.
-            target.refuse()
-
-
-class _Target:
-    """A file as HDF5 writes it: the first write that the system refuses is kept as `error`, and later ones are dropped.
-
-    HDF5 does not recover from a refused write: it would fail once more whenever it closes the file.
-    """
-
-    def __init__(self, path: Path):
-        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115  (closed by __exit__)
-        self.error: OSError | None = None
-        # What h5py asks of a file object, read only to know one.
-        self.seek, self.tell = self._file.seek, self._file.tell
-        self.read, self.readinto = self._file.read, self._file.readinto
-
-    def __enter__(self) -> "_Target":
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._file.close()
-
-    def write(self, content: memoryview) -> int:
-        """Write all of it, unless something was refused."""
-        rest = memoryview(content)
-        try:
-            while self.error is None and len(rest):
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self.error = error
-        return len(content)
-
-    def truncate(self, size: int) -> int:
-        """Set the length, unless something was refused."""
-        try:
-            return size if self.error else self._file.truncate(size)
-        except OSError as error:
-            self.error = error
-            return size
-
-    def flush(self) -> None:
-        """Nothing is held back here."""
-
-    def refuse(self) -> None:
-        """Raise the OSError of the first refused write."""
-        if self.error is not None:
-            raise self.error
+    with new_hdf5(path) as file:
+        _fill(file, parts)
 
 
 class EventFile:
@@ -275,7 +213,7 @@ def _datasets() -> list[str]:
     return [*COLUMNS, *(f"{channel}/{stream}" for channel in CHANNELS for stream in STREAMS)]
 
 
-def _fill(file: h5py.File, parts: Iterable[EventImages], refuse: Callable[[], None]) -> None:
+def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
     dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
     for name, dtype in dtypes.items():
         if name.endswith(("/gap", "/energy")):
@@ -293,7 +231,6 @@ def _fill(file: h5py.File, parts: Iterable[EventImages], refuse: Callable[[], No
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
-            refuse()
     file.attrs.update(
         {
             "format": FORMAT,

@@ -1,13 +1,16 @@
-"""What the readers of other people's HDF5 share: open, find, check and read, each failure one clear message."""
+"""What readers and writers of HDF5 share: open, find, check, read, and write; each failure is one clear message."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import whole_file
 
 # NumPy's kinds of real numbers: bool, integers, floats.
 _NUMBERS = "biuf"
@@ -25,6 +28,46 @@ def open_hdf5(path: Path | str, kind: str) -> Iterator[h5py.File]:
         raise _damaged(path, kind, error) from error
     with file:
         yield file
+
+
+@contextlib.contextmanager
+def new_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """A new file, written whole or not at all. Raises InputError where the disk is full."""
+    with whole_file(path) as temporary, _Target(temporary, "w+") as target:
+        try:
+            with h5py.File(target, "w") as file:
+                yield file
+        finally:
+            # Whatever HDF5 makes of it: a refused write is the cause.
+            if target.error is not None:
+                raise target.error
+
+
+class _Target(io.FileIO):
+    """A file that keeps the first refusal of the system as `error` and drops what is written afterwards.
+
+    HDF5 does not survive a refused write: it tries again while it closes the file, and crashes when the process ends.
+    """
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write all of it, unless something was refused."""
+        left = memoryview(content)
+        try:
+            while self.error is None and len(left):
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, unless something was refused."""
+        try:
+            return size or 0 if self.error else super().truncate(size)
+        except OSError as error:
+            self.error = error
+            return size or 0
 
 
 def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:

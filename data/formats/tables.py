@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from codae_l1.data.formats.event_file import new_hdf5
+from codae_l1.data.formats.hdf5 import new_hdf5
 
 # Constituents of a jet in the table.
 CONSTITUENTS = 200
@@ -33,7 +33,7 @@ def write_jets(
     path: Path | str, parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], provenance: dict[str, Any]
 ) -> None:
     """Write jets, part by part: constituents (n, 200, 4) E, px, py, pz [GeV], truth (n, 4) likewise, is_top (n,)."""
-    with new_hdf5(path) as (file, refuse):
+    with new_hdf5(path) as file:
         _write_texts(file, CLASS="GROUP", PYTABLES_FORMAT_VERSION="2.1", TITLE="", VERSION="1.0")
         file.attrs["provenance"] = json.dumps(provenance)
         group = file.create_group("table")
@@ -48,13 +48,12 @@ def write_jets(
             rows["values_block_1"] = np.column_stack([_TTV[rows["index"] % len(_TTV)], is_top])
             table.resize(first + number, axis=0)
             table[first:] = rows
-            refuse()
         _describe(group, table)
 
 
 def write_objects(path: Path | str, parts: Iterable[np.ndarray], provenance: dict[str, Any]) -> None:
     """Write events part by part: (n, 19, 4) pT [GeV], eta, phi, class."""
-    with new_hdf5(path) as (file, refuse):
+    with new_hdf5(path) as file:
         file.attrs["provenance"] = json.dumps(provenance)
         particles = file.create_dataset(
             "Particles",
@@ -68,7 +67,6 @@ def write_objects(path: Path | str, parts: Iterable[np.ndarray], provenance: dic
         for part in parts:
             particles.resize(len(particles) + len(part), axis=0)
             particles[len(particles) - len(part) :] = part
-            refuse()
         names = {"Names": ["Pt", "Eta", "Phi", "Class"]}
         names["Classes"] = ["MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4"]
         for name, words in names.items():

@@ -20,8 +20,8 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 # Changes when the same config would give other events.
 GENERATOR_VERSION = 2
 _STAMP = "config.json"

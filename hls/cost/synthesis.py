@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json
-from codae_l1.data.base.folders import tail, writing
+from codae_l1.data.base.files import read_json, writing
+from codae_l1.data.base.logs import tail
+from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost._estimates import estimates, period_ns
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.rtl.clocks import ClockCount
@@ -39,7 +39,7 @@ _LUT_RAMS = ("RAM32M", "RAM64M", "RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM256X1D
 def synthesize(
     folder: Path | str,
     config: HlsConfig,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
     clocks: ClockCount | None = None,
 ) -> dict[str, Any]:
     """Map the Verilog of a `build_rtl` folder; return the report, JSON-ready (see `report`).

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.data.base.folders import keep_log
+from codae_l1.data.base.logs import keep_log
 from codae_l1.hls.hls4ml.backends import Backend, plain_constants, write_stand_ins
 from codae_l1.hls.rtl.verilator import call_logged
 from codae_l1.hls.target.config import HlsConfig

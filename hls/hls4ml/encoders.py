@@ -8,13 +8,13 @@ array, fewer than the mask has pixels. `check_encoder` reports this with numbers
 converted.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.hls.hls4ml.project import HlsProject, convert_network
 from codae_l1.hls.layers import Interval, reader
 from codae_l1.hls.network.records import Network
@@ -69,7 +69,7 @@ def convert_encoder(
     config: HlsConfig,
     folder: Path | str,
     io_type: IoType = "io_stream",
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> HlsProject:
     """QuantizedEncoder -> hls4ml project, compiled; `predict_words` takes masks (N, 72, 58, 1) of 0 and 1, integers.
 

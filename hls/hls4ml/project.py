@@ -9,16 +9,16 @@ import json
 import math
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.folders import keep_log, output_to, whole_folder
-from codae_l1.data.base.words import WordType
+from codae_l1.data.base.files import whole_folder
+from codae_l1.data.base.logs import keep_log, output_to
+from codae_l1.data.base.progress import Progress
+from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.hls4ml._compile import LOG, TOP, compile_emulation
 from codae_l1.hls.hls4ml._qactivation import leaky_clip, leaky_word
 from codae_l1.hls.hls4ml.backends import BACKENDS, conversion_arguments
@@ -97,9 +97,7 @@ class _TraceData(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("data", ctypes.c_void_p))
 
 
-def convert(
-    firmware: Any, config: HlsConfig, folder: Path | str, progress: Callable[[int, int, str], None] | None = None
-) -> HlsProject:
+def convert(firmware: Any, config: HlsConfig, folder: Path | str, progress: Progress | None = None) -> HlsProject:
     """FirmwareModel -> hls4ml project, compiled; what stood in the folder is replaced when all went well.
 
     Raises ToolError where there is no compiler or hls4ml or the compiler fails.
@@ -114,7 +112,7 @@ def convert_network(
     output: WordType,
     config: HlsConfig,
     folder: Path | str,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> HlsProject:
     """QKeras model and its records -> hls4ml project, compiled."""
     project = write_project(model, network, output, config, folder, progress)
@@ -133,7 +131,7 @@ def write_project(
     output: WordType,
     config: HlsConfig,
     folder: Path | str,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the hls4ml project, compile its emulation where the backend can be; return project.json.
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.words import WordType
+from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.network.records import Network
 
 # Differing events shown, and traced layer by layer.

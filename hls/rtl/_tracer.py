@@ -1,10 +1,11 @@
 """A network's records -> da4ml's symbolic values, layer by layer (each kind's `trace`, hls/layers/)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.network.records import Network, check_chain
 
@@ -17,9 +18,7 @@ def symbolic_input(shape: Sequence[int], word: WordType, hwconf: Any, solver_opt
     return FixedVariableArray.from_kif(*kif, hwconf=hwconf, solver_options=solver_options)  # type: ignore[arg-type]
 
 
-def trace_layers(
-    network: Network, inputs: Any, progress: Callable[[int, int, str], None] | None = None
-) -> dict[str, Any]:
+def trace_layers(network: Network, inputs: Any, progress: Progress | None = None) -> dict[str, Any]:
     """Symbolic inputs of the network's shape -> {layer name: symbolic output}, in the order of the layers."""
     check_chain(network)
     traces, value = {}, inputs

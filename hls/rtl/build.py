@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.folders import whole_folder, writing
-from codae_l1.data.base.words import WordType
+from codae_l1.data.base.files import whole_folder, writing
+from codae_l1.data.base.progress import Progress
+from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
@@ -36,8 +36,6 @@ from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 from codae_l1.hls.target.config import HlsConfig
-
-Progress = Callable[[int, int, str], None]
 
 # Name of the top module.
 TOP = "codae"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.folders import keep_log, tail
+from codae_l1.data.base.logs import keep_log, tail
 from codae_l1.hls.target.config import HlsConfig
 
 # Where build_rtl's folder holds the compiled simulation.

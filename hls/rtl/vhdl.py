@@ -8,14 +8,14 @@ one event per cycle from a file of bits and writes what is on the output port af
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.files import whole_folder
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
@@ -126,7 +126,7 @@ def build_vhdl(
     output_word: WordType,
     config: HlsConfig,
     folder: Path | str,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> RtlDesign:
     """Records of a network -> its pipeline in VHDL with a testbench; return design.json. Needs no GHDL."""
     say = progress or (lambda done, total, text: None)

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.base.folders import writing
+from codae_l1.data.base.files import writing
 from codae_l1.hls.cost.synthesis import black_box, count_resources, map_module
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig

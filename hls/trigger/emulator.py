@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.files import whole_folder
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig

@@ -11,7 +11,7 @@ selftest.sh      compiles the emulator with g++ alone, checks the vectors and SH
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import sha256
-from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.files import sha256, whole_folder
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
@@ -57,7 +57,7 @@ def export(
     folder: Path | str,
     options: ExportConfig = _DEFAULTS,
     facts: dict[str, Any] | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the folder, run its self-test, return interface.json.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.folders import replaceable
+from codae_l1.data.base.files import replaceable
 from codae_l1.data.pooling import PoolingConfig
 
 NAMESPACE = "codae"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.folders import tail
+from codae_l1.data.base.logs import tail
 
 # Seconds between two looks at the log of a running tool that is followed.
 _LOOK_S = 0.2

@@ -13,11 +13,11 @@ import importlib.util
 import re
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost.synthesis import plain_tables
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
@@ -42,7 +42,7 @@ def place_and_route(
     bitstream: bool = True,
     timeout_s: float | None = None,
     follow: Follow | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Place and route a `build_rtl` folder (Verilog) in the folder `work`, resumable; the record, JSON-ready.
 

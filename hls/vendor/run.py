@@ -7,12 +7,13 @@ place and route: `codae_l1.hls.vendor.steps`, command scripts/vendor.py.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor.hls4ml_steps import hls4ml_steps
 from codae_l1.hls.vendor.steps import run_step
@@ -39,7 +40,7 @@ def vendor_tools() -> dict[str, str | None]:
 def run_vendor(
     project: Path | str,
     config: HlsConfig,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
     rtl: Path | str | None = None,
     opened: dict[str, Any] | None = None,
     strict: bool = True,

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, sha256, write_json
-from codae_l1.data.base.folders import writing
+from codae_l1.data.base.files import read_json, sha256, write_json, writing
+from codae_l1.data.base.progress import Progress
 from codae_l1.hls.vendor._reports import Source
 from codae_l1.hls.vendor._tools import locked, on_path, run_tool
 
@@ -88,7 +88,7 @@ def run_steps(
     selected: tuple[str, ...],
     timeout_s: float,
     follow: Follow | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
     limit: str = "hls.tool_timeout_s",
 ) -> dict[str, dict[str, Any]]:
     """Do what is not done of the `selected` steps and of those they need; {step: its JSON} of all that are done.
@@ -161,9 +161,7 @@ def _with_followers(steps: list[Step], todo: list[Step], wanted: set[str], done:
     return [step for step in steps if step.name in renewed & wanted]
 
 
-def _say_dropped(
-    steps: list[Step], todo: list[Step], work: Path, done: dict[str, Any], say: Callable[[int, int, str], None]
-) -> None:
+def _say_dropped(steps: list[Step], todo: list[Step], work: Path, done: dict[str, Any], say: Progress) -> None:
     left = [step.name for step in steps if step.name not in done and step not in todo]
     dropped = [name for name in left if (work / f"{name}.json").is_file()]
     if dropped:

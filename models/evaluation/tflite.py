@@ -19,6 +19,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.progress import Progress
 from codae_l1.models.codae.model import CoDAE
 
 Kind = Literal["float16", "int8", "int8_static"]
@@ -128,7 +129,7 @@ def compare(
     calibration_masks: np.ndarray,
     masks: np.ndarray,
     folder: Path | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Convert every part to every kind, and hold it against Keras on masks (N, 72, 58, 1); one row each.
 

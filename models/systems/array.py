@@ -13,12 +13,12 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.systems._observables import observables, tree_inputs
 from codae_l1.models.systems.base import Batch, System
 from codae_l1.models.systems.boosted_trees import Forest, grow, log_losses
 from codae_l1.models.systems.registry import BoostedTreesConfig
-from codae_l1.models.training.loop import Progress
 
 
 class ArraySystem(System):

@@ -20,12 +20,13 @@ import numpy as np
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.scores import orient, orientations
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.training import loop as training
 from codae_l1.models.training.config import TrainingConfig
-from codae_l1.models.training.loop import Arrays, Progress
+from codae_l1.models.training.loop import Arrays
 from codae_l1.models.training.saving import load_model
 
 # Member of a system's .keras file that holds the signs of its scores.

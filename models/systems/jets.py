@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.models.codae.layers import register
 from codae_l1.models.systems._jet_autoencoder import FnsAutoencoder, HandsOnAutoencoder, JetAutoencoder
 from codae_l1.models.systems.base import Batch, KerasSystem, System, qcd_only
 from codae_l1.models.systems.dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems.pca import PrincipalComponents
 from codae_l1.models.systems.registry import JetDirichletConfig, PcaConfig
-from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import in_slices
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
@@ -35,7 +36,6 @@ from codae_l1.models.systems.density import (
     load_density,
 )
 from codae_l1.models.systems.registry import IsolationConfig, MixtureConfig
-from codae_l1.models.training.loop import Progress
 
 LATENTS = ("z_m", "z_r")
 # Events a call; the last is filled up with empty ones.

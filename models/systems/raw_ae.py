@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.pooling import PoolingConfig, active_counts_float
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.layers import register
@@ -25,7 +26,6 @@ from codae_l1.models.systems.array import ArraySystem
 from codae_l1.models.systems.base import Batch, KerasSystem, qcd_only
 from codae_l1.models.systems.pca import PrincipalComponents
 from codae_l1.models.systems.registry import PcaEventsConfig, RawAEConfig, RawAESystemConfig
-from codae_l1.models.training.loop import Progress
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 SHAPE = PoolingConfig().shape

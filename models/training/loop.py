@@ -19,11 +19,11 @@ from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.calorimeter import N_PHI
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.saving import save_model
 
-Progress = Callable[[int, int, str], None]
 # Events (N, ...), or a tuple of such arrays: what the model reads, then what it is to find (labels).
 Arrays = np.ndarray | tuple[np.ndarray, ...]
 # Longest gradient of a variable; longer ones are shortened to it.

@@ -18,6 +18,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import codae_scores, orient
@@ -25,7 +26,7 @@ from codae_l1.models.evaluation.roc import auc, paired_auc_difference
 from codae_l1.quantization.config import InSituConfig
 from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
 from codae_l1.quantization.encoders.network import HEADS, EncoderConfig, Part, QuantizedEncoder, build_encoder
-from codae_l1.quantization.fitting import Progress, fit
+from codae_l1.quantization.fitting import fit
 from codae_l1.quantization.in_situ import SMALLEST_DEVIATION, batched, copied, fit_in_situ, mean_bce, rank_correlation
 
 

@@ -21,8 +21,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.exact import exact_words
-from codae_l1.data.base.words import WordType
+from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE, CoDAEConfig
 from codae_l1.quantization.f_m.precision import EXACT_LSBS, MOST_BITS, MOST_OUTPUT_BITS, LayerPrecision
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights

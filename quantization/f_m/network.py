@@ -17,7 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.exact import exact_words
+from codae_l1.data.base.words import exact_words
 from codae_l1.data.pooling import input_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
 from codae_l1.quantization.f_m.weights_file import read_weights, write_weights

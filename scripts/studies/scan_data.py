@@ -21,12 +21,12 @@ import numpy as np
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, whole_file, write_json
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
 from codae_l1.scripts.run.events import events_path, indices
 
-Progress = Callable[[int, int, str], None]
 # Events read and scored at a time.
 SLICE = 1024
 # Largest count that is stored; input words are narrower.

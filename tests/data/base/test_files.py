@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.folders import replaceable, whole_folder
+from codae_l1.data.base.files import replaceable, whole_folder
 
 OLD = {"kept.txt": "old"}
 # Writes a new folder and is killed right after the old one was put aside.
 KILLED = """import os, sys
 from pathlib import Path
-from codae_l1.data.base.folders import whole_folder
+from codae_l1.data.base.files import whole_folder
 rename = Path.rename
 Path.rename = lambda self, to: os._exit(9) if self.suffix == ".partial" else rename(self, to)
 with whole_folder(sys.argv[1]) as folder:
