@@ -35,7 +35,7 @@ class Backend:
     follow; hls4ml takes the first for any other. io_types: those that it writes. source: folder of its sources.
     includes: header folders of the emulation inside the project. needs: what its emulation needs beside a C++17
     compiler, empty where nothing. traced: io_types whose layers show their outputs. wrong: kinds of layers
-    (hls/layers/) whose words it computes wrong.
+    (hls/layers/) whose words it computes wrong. narrowest: bits of the narrowest word that it writes as asked.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Backend:
     needs: str = ""
     traced: tuple[str, ...] = ("io_parallel", "io_stream")
     wrong: tuple[str, ...] = ()
+    narrowest: int = 1
 
 
 _AMD = HlsConfig().part
@@ -78,9 +79,10 @@ BACKENDS = {
             # A mean is computed in the word of its inputs: its new fraction bits are lost, and the window's size may not
             # fit it.
             wrong=("average_pool",),
+            narrowest=2,
         ),
         # Its traced layers are written with a wrong type in io_parallel and with an unknown name in io_stream.
-        Backend("oneAPI", "icpx", OTHER_PARTS["oneAPI"], ("resource",), source="src", traced=()),
+        Backend("oneAPI", "icpx", OTHER_PARTS["oneAPI"], ("resource",), source="src", traced=(), narrowest=2),
         # Its structs of inputs and outputs cannot be written for streams.
         Backend(
             "Libero",

@@ -17,7 +17,7 @@ from codae_l1.hls.hls4ml.prediction import (
     products,
     right_reuse,
 )
-from codae_l1.hls.layers import KINDS
+from codae_l1.hls.layers import KINDS, Activation
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import PARTS, part
@@ -110,17 +110,18 @@ def _unknown_layers(network: Network, config: HlsConfig) -> list[Finding]:
 
 
 def _wrong_layers(network: Network, config: HlsConfig) -> list[Finding]:
-    wrong = BACKENDS[config.backend].wrong
-    return [
-        Finding(
-            f"backend {config.backend} with layer {layer.name} ({layer.kind}), whose words hls4ml 1.3 computes wrong",
-            f"no layer of {', '.join(wrong)}",
-            f"take hls.backend {' or '.join(n for n, row in BACKENDS.items() if not row.wrong and not row.needs)}",
-            True,
-        )
-        for layer in network.layers
-        if layer.kind in wrong
-    ]
+    backend, found = BACKENDS[config.backend], []
+    for layer in network.layers:
+        where = f"backend {config.backend} with layer {layer.name} ({layer.kind})"
+        if layer.kind in backend.wrong:
+            others = " or ".join(n for n, row in BACKENDS.items() if not row.wrong and not row.needs)
+            expected, remedy = f"no layer of {', '.join(backend.wrong)}", f"take hls.backend {others}"
+            found.append(Finding(f"{where}, whose words hls4ml 1.3 computes wrong", expected, remedy, True))
+        if isinstance(layer, Activation) and layer.word.width < backend.narrowest:
+            others = " or ".join(n for n, row in BACKENDS.items() if row.narrowest == 1 and not row.needs)
+            expected, remedy = f"{backend.narrowest} bits and more", f"take more bits, or hls.backend {others}"
+            found.append(Finding(f"{where}, a word of {layer.word.width} bit, which it widens", expected, remedy, True))
+    return found
 
 
 def _unrolled(row: Product, config: HlsConfig) -> list[Finding]:

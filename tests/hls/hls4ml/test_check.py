@@ -11,7 +11,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.backends import BACKENDS, reuse_taken
 from codae_l1.hls.hls4ml.check import check_project, findings
 from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
-from codae_l1.hls.layers import AveragePool, Conv, Dense, Interval
+from codae_l1.hls.layers import Activation, AveragePool, Conv, Dense, Interval, Quantizer
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import Part
@@ -131,6 +131,17 @@ def test_a_convolution_shared_beyond_its_kernel_is_refused(backend):
 def test_the_memory_of_yosys_refuses_no_hls_project(monkeypatch):
     monkeypatch.setattr("codae_l1.hls.target.size._memory_mb", lambda: 100)
     assert check_project(SMALL, HlsConfig()) == ()
+
+
+@pytest.mark.parametrize("backend", ["Catapult", "oneAPI"])
+def test_a_word_of_one_bit_is_refused_where_hls4ml_widens_it(backend):
+    quantizer = Quantizer(True, WordType(False, 1, 0, "RND_CONV", "SAT"))
+    act = Activation("act", (4, 4, 4), Interval(0.0, 1.0, 1.0), quantizer)
+    records = dataclasses.replace(SMALL, layers=(SMALL.layers[0], act))
+    words = r"with layer act \(activation\), a word of 1 bit, which it widens; expected 2 bits and more; take more bits, or "
+    with pytest.raises(InputError, match=words + "hls.backend Vitis or Vivado"):
+        check_project(records, asked(backend))
+    assert check_project(records, asked("Vivado")) == ()
 
 
 def test_catapult_with_an_average_pool_is_refused():
