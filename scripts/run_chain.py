@@ -7,20 +7,39 @@ convert      hls4ml: a C++ emulation of the firmware, compared with QKeras word 
 synthesize   da4ml: Verilog, cycle-accurate simulation, technology mapping; vendor tools where they are on PATH
 evaluate     all executors on all events: equal bits, AUC, rates
 report       report.json and report.html
+
+    python scripts/run_chain.py --config scripts/configs/demo.toml --seeds 1 2 3 --out runs/demo-seeds
+
+--seeds runs the config once per seed, in OUT/seed-N, and writes mean and spread over the seeds to OUT/seeds.md.
 """
 
 import importlib
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.options import Companions
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
 
 def command() -> None:
     """Parse the arguments and run each stage in order."""
     parser = cli.parser(__doc__)
     stage.add_run_arguments(parser)
+    parser.add_argument("--seeds", type=int, nargs="+", help="run the config once per seed; at least two seeds")
+    several = Companions(parser, "--seeds")
+    several.add("--out", "folder of the runs and of their table", type=Path)
     arguments = parser.parse_args()
+    several.settle(arguments)
+    if arguments.seeds is not None:
+        from codae_l1.scripts.report import COLUMNS
+        from codae_l1.scripts.studies.seeds import run_seeds
+
+        print(run_seeds(arguments, chain, COLUMNS))
+        return
     started = time.monotonic()
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     chain(run)
@@ -30,7 +49,7 @@ def command() -> None:
     print(f"{run.path('report', 'report.html')} ({minutes:.1f} min)")
 
 
-def chain(run: Any) -> None:
+def chain(run: "Run") -> None:
     """Do every stage of a run folder that is not done."""
     from codae_l1.hls.target.size import check_size
     from codae_l1.scripts.run.folder import STAGES
