@@ -20,7 +20,7 @@ class DistillConfig:
     steps, qat_steps: batches of the float training and of the quantization-aware one.
     margin, output_margin, quantile: head room and range of the calibration (quantization/f_m/calibration.py).
     input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
-    sparsity: share of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
+    sparsity: fraction of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
     """
 
     scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
@@ -84,13 +84,12 @@ class InSituConfig:
 class SpaceConfig:
     """Values to choose from, one list a question; a list of one value asks nothing.
 
-    pools, inputs, count_bits: the network's input (FirmwareConfig).
-    convs: number of convolutions; filters, kernels, strides: of each (sides of squares; stride 0: as the kernel).
-    dense: units of a hidden dense layer, 0 for none. tied: one weight a channel.
-    weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
-    sparsity: share of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess
-    over QCD of the same energies, where the inputs have some (DistillConfig).
-    training: "distilled", or "in situ" (reads tracks alone, gives two words; `scores` has no effect then).
+    pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
+    strides: of each (sides of squares; stride 0: as the kernel). dense: units of a hidden dense layer, 0 for none.
+    tied: one weight a channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
+    sparsity: fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its
+    excess over QCD of the same energies, where the inputs have some (DistillConfig). training: "distilled", or "in
+    situ" (reads tracks alone, gives two words; `scores` has no effect then).
     """
 
     pools: tuple[int, ...] = (4,)

@@ -31,7 +31,7 @@ from codae_l1.quantization.f_m.calibration import without_ties
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
 
-# Of a component of z_m that does not vary: it is then learnt as a constant.
+# Deviation of a component of z_m that does not vary: it is then learned as a constant.
 SMALLEST_DEVIATION = 1e-3
 
 

@@ -3,7 +3,8 @@
 Channel 0 is the pT of tracks where they meet the calorimeter (EtaOuter, PhiOuter), channels 1 and 2 are the transverse
 energies Eem / cosh(Eta) and Ehad / cosh(Eta) of towers. As in the public CoDAE sample (arXiv:2306.12955), tracks of
 pile-up are dropped where |DZ - z of the first vertex| exceeds a window, tracks and ECAL reach to |eta| = 2.49535, and
-HCAL towers of the outermost columns count with the share of their width inside. Needs uproot (pip install uproot).
+HCAL towers of the outermost columns count with the fraction of their width that lies inside. Needs uproot (pip install
+uproot).
 """
 
 import struct

@@ -26,9 +26,9 @@ KINDS = (QCD, TOP)
 # Pixels a side -> how the image is made.
 IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
 OBSERVABLES = ("mass", "multiplicity", "width")
-# Of each kind: trained with; the rest is the test.
+# Fraction of each kind that is used for training; the rest is the test set.
 TRAIN_SHARE = 0.8
-# Of the jets trained with: kept apart to choose the epoch by.
+# Fraction of the training jets that is set aside to choose the epoch.
 VALIDATION_SHARE = 0.1
 
 

@@ -1,4 +1,4 @@
-"""Any file of event images that the project knows, told apart by its content.
+"""Any file of event images that the project knows, recognised by its content.
 
 Our own HDF5, the public CoDAE sample's .npz, CoDAE's raw HDF5, ROOT files of Delphes. The last two do not say what
 their events are: that comes as `label`. A file without events is refused: there is nothing to score or to compare.

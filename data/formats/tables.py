@@ -17,7 +17,7 @@ from codae_l1.data.formats.hdf5 import new_hdf5
 
 # Constituents of a jet in the table.
 CONSTITUENTS = 200
-# Of five jets in a row, the share of training (0), test (1) and validation (2): column ttv.
+# Column ttv of five consecutive jets: training (0), test (1) or validation (2).
 _TTV = np.array([0, 0, 0, 1, 2])
 _FLOATS = [f"{axis}_{i}" for i in range(CONSTITUENTS) for axis in ("E", "PX", "PY", "PZ")]
 _FLOATS += ["truthE", "truthPX", "truthPY", "truthPZ"]

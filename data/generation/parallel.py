@@ -25,7 +25,7 @@ from codae_l1.data.base.progress import Progress
 # Changes when the same config would give other events.
 GENERATOR_VERSION = 2
 _STAMP = "config.json"
-# Of pieces.
+# Suffixes of the files of pieces.
 _SUFFIXES = (".h5", ".npz", ".npy")
 # seconds
 _PATIENCE_S = 10

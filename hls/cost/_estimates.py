@@ -63,7 +63,7 @@ DESIGNS = (
 JEDI_DESIGNS, JEDI_RATIOS = 20, (0.97, 1.13)
 JEDI_CUTOFF, JEDI_PERIODS_NS, JEDI_LARGEST_NS = 2.0, (2.6, 3.3), 4.9
 
-# Tools that were run beside the published figures.
+# Tools that were run on the published designs.
 CALIBRATED_WITH = {"da4ml": "da4ml 0.5.2", "Yosys": "Yosys 0.70"}
 # Vivado LUT / da4ml cost; of adders alone the mean of JEDI-linear's.
 ADDER_RATIO, LOOKUP_RATIO, RATIO_BAND = 1.05, 0.83, (-0.10, 0.10)

@@ -1,9 +1,11 @@
 """Technology mapping of one module by Yosys in a separate process, to which a crash or a time limit is confined.
 
-python -m codae_l1.hls.cost._yosys_job xcup TOP OUT.json LOG FILE... : maps TOP on UltraScale+ and writes its cell
-counts. The adders that da4ml made are kept: hierarchy first, flattened only after Yosys has found its own adders;
-default flattening fuses them, which follows Vivado's counts less well. python -m codae_l1.hls.cost._yosys_job ecp5 TOP
-OUT.json LOG FILE... : maps TOP on ECP5 and writes the netlist for nextpnr. LOG - is standard output.
+    python -m codae_l1.hls.cost._yosys_job xcup TOP OUT.json LOG FILE...
+    python -m codae_l1.hls.cost._yosys_job ecp5 TOP OUT.json LOG FILE...
+
+`xcup` maps TOP on UltraScale+ and writes its cell counts. The adders that da4ml made are kept: hierarchy first,
+flattened only after Yosys has found its own adders; default flattening fuses them, which follows Vivado's counts less
+well. `ecp5` maps TOP on ECP5 and writes the netlist for nextpnr. LOG may be -, for standard output.
 """
 
 import json

@@ -68,7 +68,7 @@ def effective_bits(config: FirmwareConfig, sparsity: float = 0.0) -> tuple[float
     """(effective bit operations of an event, bits of hidden words and tied sums), from the configuration alone.
 
     Bit operations (arXiv:2405.00645): sum over products of weight bits x value bits. A tied layer adds its window up
-    first and multiplies once a channel. sparsity: share of the weights that is pruned.
+    first and multiplies once per channel. sparsity: fraction of the weights that is pruned.
 
     >>> effective_bits(FirmwareConfig(conv=(), precision={}))  # 270 counts of 5 bits, added up; one weight of 5 bits
     (70.0, 1345.0)

@@ -27,7 +27,7 @@ from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
 
-# A stage of more than this share of the Verilog is mapped alone.
+# A stage of more than this fraction of the Verilog is mapped separately.
 LARGE_SHARE = 0.15
 
 _LUTS = tuple(f"LUT{n}" for n in range(1, 7))

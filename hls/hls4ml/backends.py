@@ -33,7 +33,7 @@ class Backend:
 
     tool: the vendor's program that synthesises its projects. strategies: those that its convolutions and dense layers
     follow; hls4ml takes the first for any other. io_types: those that it writes. source: folder of its sources.
-    includes: header folders of the emulation inside the project. needs: what its emulation needs beside a C++17
+    includes: header folders of the emulation inside the project. needs: what its emulation needs in addition to a C++17
     compiler, empty where nothing. traced: io_types whose layers show their outputs. wrong: kinds of layers
     (hls/layers/) whose words it computes wrong. narrowest: bits of the narrowest word that it writes as asked.
     """
@@ -76,8 +76,8 @@ BACKENDS = {
             _AMD,
             ("latency", "resource"),
             includes=(*_AC, "firmware/nnet_utils", "."),
-            # A mean is computed in the word of its inputs: its new fraction bits are lost, and the window's size may not
-            # fit it.
+            # A mean is computed in the word of its inputs: its new fraction bits are lost, and it may be too narrow for
+            # the size of the window.
             wrong=("average_pool",),
             narrowest=2,
         ),

@@ -29,7 +29,7 @@ from codae_l1.hls.target.size import SHARED, PredictedSize
 LARGEST_PRODUCT = 4096
 # One 18-kbit block RAM of the 7 series and UltraScale+ as simple dual port: words, bits of a word (AMD UG573).
 _BRAM_DEPTH, _BRAM_WIDTH = 512, 36
-# Backends whose loops the clocks are of.
+# Backends to whose loops the cycles apply.
 TIMED = ("Vitis", "Vivado", "Catapult")
 # Length of one shift register in a LUT (AMD UG574).
 _SHIFT_REGISTER = 32

@@ -236,7 +236,7 @@ def _convert_graph(
         output_dir=str(folder),
         project_name=TOP,
         allow_da_fallback=False,
-        # Small weights inside the code: the library then needs no file beside it.
+        # Small weights inside the code: the library then needs no other file.
         **conversion_arguments(config, embed),
     )
     graph.config.trace_output = traced
@@ -254,7 +254,7 @@ def _write(graph: Any, folder: Path) -> None:
         writer.write_nnet_utils(graph)
         writer.write_generated_code(graph)
         writer.write_yml(graph)
-    # Catapult's writer packs the project beside its folder, asked or not.
+    # Catapult's writer always packs the project next to its folder.
     Path(f"{folder}.tar.gz").unlink(missing_ok=True)
 
 

@@ -53,7 +53,7 @@ class Layer(ABC):
 
     kind: its name in records and messages. keras_names: the Keras classes that it reads. inputs: how many layers it
     reads. hls4ml_class: the class that hls4ml makes of it, None where it is wiring that needs no code. own_word:
-    whether hls4ml is told the word of its result. passing: whether it only passes on, chooses or averages what it is
+    whether hls4ml is given the word of its result. passing: whether it only passes on, selects or averages what it is
     given, so that it cannot overflow by itself. pixelwise: whether hls4ml computes it pixel after pixel.
     """
 

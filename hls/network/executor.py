@@ -48,7 +48,7 @@ class Design:
     def read(cls: type[D], path: Path | str, remedy: str) -> D:
         """The record in a JSON file; InputError with the remedy where the file is not such a record.
 
-        Keys that this class does not have are passed over: reports keep more beside the record.
+        Keys that this class does not have are ignored: reports keep more next to the record.
         """
         content = read_json(Path(path))
         names = {item.name for item in dataclasses.fields(cls)}

@@ -123,7 +123,7 @@ def profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, n
 def profile_firmware(firmware: Any, float_model: Any, counts: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     """FirmwareModel, its FloatModel, counts (N, 18, 15, inputs) -> records of both: {"qkeras": ..., "float": ...}.
 
-    The float model's values are held against the QKeras model's words: what they would have lost.
+    The float model's values are compared with the QKeras model's words: this shows what they would have lost.
     """
     from codae_l1.quantization.f_m.config import input_word
     from codae_l1.quantization.f_m.network import BATCH, saturated

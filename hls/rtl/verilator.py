@@ -167,7 +167,7 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
 
 
 def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:
-    """Compile `folder`/`top`.v with the Verilog beside it and run it there; the line "PASS: ..." that it prints.
+    """Compile `folder`/`top`.v with the Verilog next to it and run it there; the line "PASS: ..." that it prints.
 
     Raises ToolError with the tail of the log where Verilator or the compiler fails, or the testbench does.
     """

@@ -10,7 +10,7 @@ BackendName = Literal["Vitis", "Vivado", "Catapult", "oneAPI", "Libero"]
 IoType = Literal["io_parallel", "io_stream"]
 Strategy = Literal["latency", "resource", "distributed_arithmetic"]
 
-# Backends whose default part hls4ml names itself; it is no row of hls/target/parts.py, and no size is held against it.
+# Backends whose default part hls4ml chooses; it is not in hls/target/parts.py, and no size is compared with it.
 OTHER_PARTS = {"oneAPI": "Agilex7", "Libero": "MPF300"}
 
 

@@ -75,7 +75,7 @@ class LayerCost:
 
 
 def add_up(layers: Sequence[LayerCost], arrays: Sequence[int]) -> PredictedSize:
-    """Layers of one network -> its predicted size; arrays: elements of its arrays beside those of the weights."""
+    """Layers of one network -> its predicted size; arrays: elements of its arrays other than the weights."""
     lut = 0.0
     for row in layers:
         lut += row.products * (row.weight_bits + 1) / 3 * (row.input_bits + 2) * SHARED

@@ -33,7 +33,7 @@ FILES = {f"{TOP}_{name}.v": f"{name}.v" for name in ("trigger", "pool", "cell")}
 class TriggerRtl:
     """What the wrapper is made from.
 
-    design: of the pipeline. slices: clocks an event; it divides the rows of cells (18 for pool 4).
+    design: of the pipeline. slices: cycles per event; it divides the rows of cells (18 for pool 4).
     identity: version and checksum, of emulator.json.
     """
 

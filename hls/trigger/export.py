@@ -103,7 +103,7 @@ def export(
 
 
 def _design(rtl: Path) -> RtlDesign:
-    """design.json; InputError where the Verilog beside it is not the one that it was written for."""
+    """design.json; InputError if the Verilog next to it is not the one for which it was written."""
     design = RtlDesign.read(rtl / "design.json", _AGAIN)
     found = source_digest(rtl)
     if found != design.source_sha256:
@@ -185,7 +185,7 @@ def _elements(number: int, word: WordType) -> dict[str, Any]:
 
 
 def _resources(pipeline: dict[str, Any] | None, wrapper: dict[str, Any] | None) -> dict[str, Any]:
-    """Of the pipeline, of what is around it, and their sum; what was not measured is None."""
+    """Resources of the pipeline, of the wrapper around it, and their sum; None where nothing was measured."""
     whole = None
     if pipeline and wrapper:
         whole = {key: pipeline[key] + wrapper["wrapper"][key] for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")}

@@ -127,14 +127,15 @@ def _rate_point(row: dict[str, Any], luminosity: float, total: float | None) -> 
 
 
 def _of_total(rate_khz: float | None, total: float | None) -> dict[str, float | None]:
-    """Rate of all QCD that the sample holds, and the share of it that passes, by weight."""
+    """Rate of all QCD that the sample holds, and the fraction of it that passes, by weight."""
     return {"total_khz": total, "passing_share": rate_khz / total if rate_khz is not None and total else None}
 
 
 def _share_point(
     fpr: float, scores: np.ndarray, signal: np.ndarray, weight: np.ndarray, section: float | str, luminosity: float
 ) -> WorkingPoint:
-    """Threshold at a share of the QCD events, each counted once; section: accepted cross section [pb], or why none."""
+    """Threshold at a fraction of the QCD events, each counted once; section: accepted cross section [pb], or why
+    none."""
     qcd = scores[signal == QCD]
     own = tpr_at_fpr(qcd, qcd, fpr)
     # Binomial: of two bootstraps of the same events the threshold's would count twice.

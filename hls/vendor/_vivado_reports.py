@@ -58,7 +58,7 @@ class Utilization:
 
     @property
     def implementation(self) -> dict[str, Number]:
-        """hls4ml's keys of ImplementationReport: counts, and their share of the part in %."""
+        """hls4ml's keys of ImplementationReport: counts, and their fraction of the part in %."""
         found: dict[str, Number] = {}
         for key, (used, available) in _IMPLEMENTATION.items():
             found[key] = math.ceil(self.used[used])

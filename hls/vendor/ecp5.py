@@ -88,7 +88,7 @@ def nextpnr_version() -> str:
 
 
 def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
-    """Path -> content of the Verilog that is placed: the pipeline, its tables beside the netlist, and the harness."""
+    """Path -> content of the Verilog that is placed: the pipeline, its tables next to the netlist, and the harness."""
     source = rtl_source(rtl)
     top = source.get(f"src/{TOP}.v")
     if top is None:

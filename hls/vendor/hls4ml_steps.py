@@ -117,7 +117,8 @@ def vectors(counts: np.ndarray, words: np.ndarray, word: WordType) -> dict[str, 
 
 
 def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> list[Step]:
-    """The five steps of a project; expected: what the testbench has to give, counted beside whether it passes."""
+    """The five steps of a project; expected: what the testbench has to give, which is counted in addition to whether it
+    passes."""
     top, backend, part = project_facts(project)
     solution, has_uram = f"{top}_prj/solution1", find_part(part).uram > 0
 

@@ -23,7 +23,7 @@ from codae_l1.hls.vendor.vivado import synthesize_with_vivado
 _LOG = "vendor.log"
 # Programs that synthesise C++, of which a project takes those of its backend; and the one that synthesises RTL.
 _HLS = ("vitis-run", "vitis_hls", "vivado_hls")
-# Rows shown beside the open figures, and their key in both reports.
+# Rows that are shown next to the open figures, and their key in both reports.
 _SHOWN = {
     **{key: key for key in ("LUT", "FF", "DSP", "BRAM_18K", "URAM")},
     "latency [cycles]": "WorstLatency",
@@ -47,7 +47,7 @@ def run_vendor(
 ) -> dict[str, Any]:
     """Synthesise with the vendor tools on PATH: the hls4ml project `project` (Vitis HLS), the folder `rtl` (Vivado).
 
-    opened: the report of `codae_l1.hls.cost.synthesis.synthesize`, shown beside; Vivado runs where rtl is given.
+    opened: the report of `codae_l1.hls.cost.synthesis.synthesize`, shown next to them; Vivado runs if rtl is given.
     Returns {tools, ran, tool, kind, sentence, records: rows {name, open, vendor, tool, kind}, CSynthesisReport,
     VivadoSynthReport, TimingReport (hls4ml's keys, numbers; None where not run)}.
     strict: raise ToolError where a tool fails (no licence, too slow) or ends without its report; where it is False, the
@@ -123,7 +123,7 @@ def _summary(found: list[tuple[str, str, str]], failed: list[str], missing: list
 
 
 def _rows(report: dict[str, float | int], opened: dict[str, Any] | None, tool: str) -> list[dict[str, Any]]:
-    """The HLS tool beside the open figures: rows {name, open, vendor, tool, kind}."""
+    """The HLS tool next to the open figures: rows {name, open, vendor, tool, kind}."""
     ours = opened["CSynthesisReport"] if opened else {}
     return [
         {"name": name, "open": ours.get(key), "vendor": report[key], "tool": tool, "kind": "estimate"}

@@ -24,7 +24,7 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.hls.vendor._reports import Source
 from codae_l1.hls.vendor._tools import locked, on_path, run_tool
 
-# What the JSON of a finished step holds, beside its name.
+# What the JSON of a finished step holds, apart from its name.
 _SHAPE = {"inputs": str, "program": str, "seconds": (int, float), "log": str, "reports": dict, "found": dict}
 # Takes (step, line) of a running tool.
 Follow = Callable[[str, str], None]

@@ -16,7 +16,7 @@ from codae_l1.hls.vendor._vivado_reports import Timing, Utilization, parse_timin
 from codae_l1.hls.vendor.steps import Step, run_step
 
 STEPS = ("synthesis", "implementation")
-# The folder of the scripts and reports, beside src/ of the RTL.
+# The folder of the scripts and reports, next to src/ of the RTL.
 FOLDER = "vivado"
 _LOG = "vivado.log"
 _CHECKPOINT = "synthesis.dcp"

@@ -26,7 +26,7 @@ SCORES = (
     *("z0", "z1", "z_sum", "z_difference", "z_norm", "z0_over_norm", "z1_over_norm"),
     *("z_r_norm", "mse", "bce", "dice", "missed", "invented", "block_power"),
 )
-# Names that a CoDVAE has beside them.
+# Additional scores of a CoDVAE.
 CODVAE_SCORES = ("kl", "elbo", "entropy", "temperature")
 
 
@@ -129,7 +129,7 @@ class CoDAEConfig:
 
 # As published: 270,594 + 612,032 + 763,841 parameters.
 PAPER = CoDAEConfig()
-# For two cores: 247,155 parameters, about 3.2 ms of CPU time an event and training step.
+# For two cores: 247,155 parameters, about 3.2 ms of CPU time per event and training step.
 COMPACT = CoDAEConfig(
     f_m_filters=(4, 8, 8, 16),
     f_m_groups=(1, 1, 1, 1),

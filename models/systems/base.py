@@ -119,7 +119,7 @@ class KerasSystem(System):
     random = True
     file = "model.keras"
     reference: ClassVar[str] = "mse"
-    # Of AdamW, and whether events are flipped and rolled (models/training/loop.py).
+    # Settings of AdamW, and whether events are flipped and rolled (models/training/loop.py).
     weight_decay: ClassVar[float] = 1e-4
     beta_2: ClassVar[float] = 0.999
     augment: ClassVar[bool] = True

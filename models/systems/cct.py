@@ -33,7 +33,7 @@ from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # GeV; energies are cut there and divided by it (public CoDAE implementation).
 LARGEST_ENERGY_GEV = 2000.0
-# Of the norms (public CoDAE implementation).
+# Epsilon of the norms (public CoDAE implementation).
 _EPSILON = 1e-5
 BINARY, THREE_CLASS = ("qcd", "signal"), ("qcd", "suep", "svj")
 # As published: dropout of the MLP and of the attention's weights, the largest drop probability of stochastic depth,
@@ -229,7 +229,7 @@ class CctSystem(KerasSystem):
         return in_slices(lambda x: self.model(x), energy_images(images)).astype(np.float64)
 
     def classification(self, batch: Batch) -> dict[str, float]:
-        """How well the classes are told apart: accuracy, and the AUC of `one_hot_auc`."""
+        """How well the classes are separated: accuracy, and the AUC of `one_hot_auc`."""
         p, index = self.probabilities(batch.images), class_index(batch.label, self.classes)
         return {"accuracy": float(np.mean(p.argmax(axis=1) == index)), "auc": one_hot_auc(p, index)}
 

@@ -11,8 +11,9 @@ Loss of an event: KL(x | p) = sum x log(x / p), plus latent_weight x KL(q(z | x)
 is used as it is, ones and zeros, as in the published code: the sum over n active pixels of -log p, which counts them.
 
 Scores:
-    kl           KL(x | p) latent_kl    KL(q(z | x) | prior) mixture      r_0, the fraction of the first component,
-    which is the most common one of QCD if the concentration falls
+    kl           KL(x | p)
+    latent_kl    KL(q(z | x) | prior)
+    mixture      r_0, the fraction of the first component, the most common one of QCD if the concentration falls
 """
 
 from collections.abc import Sequence

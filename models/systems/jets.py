@@ -168,7 +168,7 @@ class PcaSystem(System):
 
     @property
     def macs(self) -> int:
-        """Of encoding and decoding: 2 k a pixel."""
+        """MACs of encoding and decoding: 2 k per pixel."""
         return 2 * self.pca.components.size
 
     def predict_function(self, images: np.ndarray) -> tuple[Callable, list[np.ndarray]] | None:

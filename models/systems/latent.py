@@ -116,13 +116,13 @@ class LatentSystem(ArraySystem):
 
     @property
     def parameters(self) -> int:
-        """Of f_m and of the density of z_m."""
+        """Parameters of f_m and of the density of z_m."""
         own = self.densities[self.main_score].parameters if self.densities else 0
         return int(self._encoder().f_m.count_params()) + own
 
     @property
     def macs(self) -> int:
-        """Of f_m; those of a density in two dimensions are a few dozen."""
+        """MACs of f_m; a density in two dimensions adds a few dozen."""
         return count_macs(self._encoder().f_m)
 
     def predict_function(self, images: np.ndarray) -> tuple[Callable, list[np.ndarray]] | None:
@@ -231,7 +231,7 @@ class UntrainedSystem(LatentSystem):
 
     @property
     def macs(self) -> int:
-        """Of the whole CoDAE."""
+        """MACs of the whole CoDAE."""
         model = self._encoder()
         return sum(count_macs(part) for part in (model.f_m, model.f_r, model.decoder))
 

@@ -1,8 +1,8 @@
 """Systems that read the firmware's input and need no deep network: what a learned score has to beat.
 
-    x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py) pca_events          score mse = sum
-    over cells (x - x')^2, x' from k principal components of QCD (models/systems/pca.py) raw_ae              h = (x - m)
-    / s, m and s the mean and the standard deviation of each cell over QCD;
+    x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py)
+    pca_events          score mse = sum over cells (x - x')^2, x' from k principal components of QCD (pca.py)
+    raw_ae              h = (x - m) / s, m and s the mean and the standard deviation of each cell over QCD;
                         h -> [Dense, ReLU] per unit -> z -> [Dense, ReLU] mirrored -> Dense h'
                         loss and score mse = sum over cells (h - h')^2
 
@@ -81,7 +81,7 @@ class PcaEventsSystem(ArraySystem):
 
     @property
     def macs(self) -> int:
-        """Of encoding and decoding: 2 k a cell."""
+        """MACs of encoding and decoding: 2 k per cell."""
         return 2 * self.config.components * SHAPE[0] * SHAPE[1]
 
 

@@ -33,7 +33,7 @@ def _require_sizes(what: str, **sizes: int) -> None:
 class SystemTraining:
     """epochs of batches of `batch_size` events; learning_rate falls by a half cosine to final_rate times its value.
 
-    The optimizer is AdamW; what it has beside these is fixed by each system's class.
+    The optimizer is AdamW; its other settings are fixed by the class of each system.
     """
 
     epochs: int = 10

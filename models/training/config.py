@@ -42,7 +42,7 @@ class TrainingConfig:
             raise InputError(f"training.{name} = {getattr(self, name)}", expected, "correct it")
 
 
-# For COMPACT on two cores and about 6,000 events.
+# For the compact model on two cores and about 6,000 events.
 COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
 
 TrainingConfig.PRESETS = {"paper": TrainingConfig(), "compact": COMPACT_TRAINING}

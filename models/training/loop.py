@@ -32,7 +32,7 @@ CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "histor
 
 
 class Trainable(Protocol):
-    """What the loop asks of a model, which is a keras.Model beside.
+    """What the loop requires of a model, which is also a keras.Model.
 
     config: frozen dataclass of its sizes. seed: of order, augmentation and what the loss draws. event_shape: of the
     array that it reads, without N. objective(*arrays, training, seed): terms of the loss, which is their sum, name ->

@@ -59,7 +59,7 @@ class SeededLayers:
         return layer(*arguments, kernel_initializer=(initializer or self.initializer)(self.next_seed()), **options)
 
     def next_seed(self) -> int:
-        """Another seed, for what is drawn beside kernels."""
+        """Another seed, for random numbers other than the kernels."""
         self.made += 1
         return self.seed * _SEED_STEP + self.made
 
