@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any, ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.codae.config import CODVAE_SCORES, SCORES
 
@@ -18,9 +19,9 @@ class DistillConfig:
     given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
     energies. copies: flipped and rolled copies of each QCD event.
     steps, qat_steps: batches of the float training and of the quantization-aware one.
-    margin, output_margin, quantile: head room and range of the calibration (quantization/f_m/calibration.py).
+    margin, output_margin, quantile: head room and range of the calibration (quantization/_calibration.py).
     input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
-    sparsity: fraction of each layer's weights that are zero during QAT and after it (quantization/f_m/pruning.py).
+    sparsity: fraction of each layer's weights that are zero during QAT and after it (quantization/_pruning.py).
     """
 
     scores: dict[str, float] = field(default_factory=lambda: {"block_power": 1.0})
@@ -78,6 +79,25 @@ class InSituConfig:
         for name in ("epochs", "events", "batch_size", "learning_rate", "warm_up_copies"):
             if getattr(self, name) <= 0:
                 raise InputError(f"in_situ.{name} = {getattr(self, name)}", "a number above zero", "raise it")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a firmware network.
+
+    distill: steps, rates and calibration; in situ, those of the float student that it starts from. in_situ: QAT through
+    the decoder. progress: told what is done.
+    """
+
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    in_situ: InSituConfig = field(default_factory=InSituConfig)
+    seed: int = 0
+    progress: Progress | None = None
+
+    def part(self, name: str) -> Progress | None:
+        """The callback of a part of the training, whose name it writes before each text."""
+        progress = self.progress
+        return None if progress is None else lambda done, total, text: progress(done, total, f"{name}: {text}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Distillation: the trigger network learns a score of the full model, from QCD events alone.
 
 score = sum over names of weight x oriented score / its standard deviation on QCD
-    target = (score - mean) / deviation over the QCD training events
+    target = (score - mean) / deviation over the QCD training events          (quantization/_target.py)
 
 The squared error on the unchanged score gives weight to the tail, which is where the trigger cuts; a logarithm or
 square root would flatten it. The student sees only QCD: each event, flipped in eta and rolled in phi. The teacher
@@ -12,25 +12,27 @@ training follows.
 docs/log.md describes the scores that were tried, and the baseline without learning that every report quotes next to it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.progress import Progress
-from codae_l1.quantization.config import DistillConfig
-from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, without_ties
+from codae_l1.models.codae.scores import codae_scores, track_mask
+from codae_l1.quantization._calibration import calibrate, calibrate_input, without_ties
+from codae_l1.quantization._fitting import Schedule, fit
+from codae_l1.quantization._pruning import prune
+from codae_l1.quantization._target import Target, Teacher, training_set
+from codae_l1.quantization.config import Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, input_counts, saturated
-from codae_l1.quantization.f_m.pruning import prune
-from codae_l1.quantization.fitting import fit
 
-# Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
-Teacher = Callable[[np.ndarray], np.ndarray]
+if TYPE_CHECKING:
+    import keras
+
+    from codae_l1.models.codae.model import CoDAE
 
 
 @dataclass
@@ -46,10 +48,8 @@ def distill(
     teacher: Teacher,
     train_images: np.ndarray,
     calibration_images: np.ndarray,
-    config: DistillConfig,
     firmware: FirmwareConfig,
-    seed: int = 0,
-    progress: Progress | None = None,
+    training: Training,
 ) -> Student:
     """Teach the firmware network the teacher's score on QCD images (N, 72, 58, 3); calibration images fix the words.
 
@@ -57,12 +57,12 @@ def distill(
     """
     if firmware.outputs != 1:
         raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
-    counts, scores = training_set(teacher, train_images, config, firmware, seed, _part(progress, 0))
-    target = Target(counts, scores, config, firmware, seed)
+    counts, scores = training_set(teacher, train_images, firmware, training)
+    target = Target(counts, scores, firmware, training)
     calibration = input_counts(calibration_images, firmware)
-    student = learn(counts, target(counts, scores), calibration, config, firmware, seed, progress)
+    student = learn(counts, target(counts, scores), calibration, firmware, training)
     student.history |= {"mean": target.mean, "deviation": target.deviation, "events": len(counts)}
-    check = target(calibration, teacher(_masks(calibration_images)))[:, 0]
+    check = target(calibration, teacher(track_mask(calibration_images)))[:, 0]
     answers = {
         "float": student.float_model.predict_scores(calibration),
         "qkeras": student.firmware.firmware_score(student.firmware.predict_words(calibration)),
@@ -72,94 +72,40 @@ def distill(
     return student
 
 
-class Target:
-    """The standardised target of the module's formula; what it needs is taken from QCD: counts (N, 18, 15, inputs) and
-    their scores (N,). Called with counts and scores of other events, it gives (M, 1) float32."""
-
-    def __init__(
-        self, counts: np.ndarray, scores: np.ndarray, config: DistillConfig, firmware: FirmwareConfig, seed: int
-    ):
-        self._expected = expected_score(counts, scores, firmware, seed) if config.given_energies else None
-        values = self._values(counts, scores)
-        self.mean, self.deviation = float(values.mean()), float(values.std())
-        if not self.deviation > 0:
-            given = f"a teacher with the score {self.mean} on every event"
-            raise InputError(given, "scores that differ", "train it longer")
-
-    def __call__(self, counts: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Targets of these events."""
-        return ((self._values(counts, scores) - self.mean) / self.deviation).astype(np.float32)[:, None]
-
-    def _values(self, counts: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        return scores - self._expected(counts) if self._expected else scores
-
-
-def energies(counts: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
-    """Sum of each energy input's words: counts (N, 18, 15, inputs) -> (N, energy inputs) float64."""
-    which = [i for i, name in enumerate(firmware.inputs) if name != "tracks"]
-    if not which:
-        raise InputError(
-            f"distill.given_energies with firmware.inputs = {list(firmware.inputs)}",
-            "an energy among them (track_pt, ecal, hcal)",
-            "add one",
-        )
-    return saturated(counts, firmware)[..., which].sum(axis=(1, 2)).astype(np.float64)
-
-
-def expected_score(
-    counts: np.ndarray, scores: np.ndarray, firmware: FirmwareConfig, seed: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Mean score of QCD of the same energies, by boosted trees: a function of counts (N, 18, 15, inputs) -> (N,)."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    trees = HistGradientBoostingRegressor(max_leaf_nodes=8, early_stopping=False, random_state=seed)
-    trees.fit(energies(counts, firmware), scores)
-    return lambda counts: trees.predict(energies(counts, firmware))
+def learn_scores(
+    counts: np.ndarray, scores: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig, training: Training
+) -> Student:
+    """`learn`, of the target that follows from the scores (N,) of QCD counts (N, 18, 15, inputs)."""
+    return learn(counts, Target(counts, scores, firmware, training)(counts, scores), calibration, firmware, training)
 
 
 def learn(
-    counts: np.ndarray,
-    targets: np.ndarray,
-    calibration: np.ndarray,
-    config: DistillConfig,
-    firmware: FirmwareConfig,
-    seed: int = 0,
-    progress: Progress | None = None,
+    counts: np.ndarray, targets: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig, training: Training
 ) -> Student:
     """Counts (N, 18, 15, inputs) integers -> targets (N, outputs) float32: float training, calibration, QAT."""
+    config, seed = training.distill, training.seed
     if config.input_margin:
         firmware = calibrate_input(firmware, calibration, config.input_margin, config.quantile)
-    inputs, size = saturated(counts, firmware), config.batch_size
-    model = build_float(firmware, seed)
-    first = fit(model, inputs, targets, config.steps, config.learning_rate, size, seed, _part(progress, 1))
+    inputs, model = saturated(counts, firmware), build_float(firmware, seed)
+    first = Schedule(config.steps, config.learning_rate, config.batch_size, seed)
+    second = Schedule(config.qat_steps, config.qat_learning_rate, config.batch_size, seed + 1)
+    history: dict[str, Any] = {"float": fit(model, inputs, targets, first, training.part("float"))}
     calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin, config.quantile)
-    quantized = build_qkeras(calibrated, seed)
-    quantized.set_weights(model.get_weights())
+    quantized = _quantized(model, calibrated, seed)
     pruned = prune(quantized, calibrated.layers, config.sparsity)
-    rate = config.qat_learning_rate
-    second = fit(quantized, inputs, targets, config.qat_steps, rate, size, seed + 1, _part(progress, 2))
-    free = without_ties(quantized, calibrated)
-    history = {"float": first, "qat": second, "layers_without_ties": free, "pruned": pruned}
-    return Student(FloatModel(model, calibrated), FirmwareModel(quantized, calibrated), history)
+    history["qat"] = fit(quantized, inputs, targets, second, training.part("QAT"))
+    history |= {"layers_without_ties": without_ties(quantized, calibrated), "pruned": pruned}
+    return Student(FloatModel(model, calibrated), FirmwareModel.rounded(quantized, calibrated), history)
 
 
-def training_set(
-    teacher: Teacher,
-    images: np.ndarray,
-    config: DistillConfig,
-    firmware: FirmwareConfig,
-    seed: int,
-    progress: Progress | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (M, 18, 15, inputs) int64 and teacher scores (M,) of flipped and rolled copies of QCD images."""
-    rng = np.random.default_rng(seed)
-    augmented = np.concatenate([flip_and_roll(images, rng) for _ in range(config.copies)])
-    if progress:
-        progress(0, 1, f"the teacher scores {len(augmented)} augmented QCD masks")
-    scores = teacher(_masks(augmented))
-    if progress:
-        progress(1, 1, f"the teacher scored {len(augmented)} augmented QCD masks")
-    return input_counts(augmented, firmware), np.asarray(scores, np.float64)
+def untrained(firmware: FirmwareConfig, calibration: np.ndarray, sparsity: float = 0.0, seed: int = 0) -> FirmwareModel:
+    """The network with its first weights; calibration counts (N, 18, 15, inputs) of QCD fix its words."""
+    model = build_float(firmware, seed)
+    calibrated = calibrate(firmware, model, calibration)
+    quantized = _quantized(model, calibrated, seed)
+    prune(quantized, calibrated.layers, sparsity)
+    without_ties(quantized, calibrated)
+    return FirmwareModel.rounded(quantized, calibrated)
 
 
 def teacher_coefficients(
@@ -181,10 +127,8 @@ def teacher_coefficients(
     return found
 
 
-def codae_teacher(model: Any, coefficients: Mapping[str, float], batch_size: int = 128) -> Teacher:
+def codae_teacher(model: "CoDAE", coefficients: Mapping[str, float], batch_size: int = 128) -> Teacher:
     """The sum of coefficient x score of a full model (models.scores) as a teacher."""
-    from codae_l1.models.codae.scores import codae_scores
-
     return lambda masks: combined(coefficients, codae_scores(model, masks, batch_size))
 
 
@@ -193,14 +137,8 @@ def combined(coefficients: Mapping[str, float], scores: Mapping[str, np.ndarray]
     return np.sum([c * scores[name] for name, c in coefficients.items()], axis=0)
 
 
-def _masks(images: np.ndarray) -> np.ndarray:
-    """Images (N, 72, 58, C) -> masks (N, 72, 58, 1) uint8, what the full model sees."""
-    return (images[..., :1] > 0).astype(np.uint8)
-
-
-def _part(progress: Progress | None, part: int) -> Progress | None:
-    """The callback with the part's name before its text."""
-    if progress is None:
-        return None
-    name = ("labels", "float", "QAT")[part]
-    return lambda done, total, text: progress(done, total, f"{name}: {text}")
+def _quantized(model: "keras.Model", config: FirmwareConfig, seed: int) -> "keras.Model":
+    """The QKeras model with the weights of the float one."""
+    quantized = build_qkeras(config, seed)
+    quantized.set_weights(model.get_weights())
+    return quantized

@@ -52,8 +52,9 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     from codae_l1.hls.hls4ml.encoders import predict_encoder
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+    from codae_l1.quantization.config import Training
+    from codae_l1.quantization.encoders.config import EncoderConfig
     from codae_l1.quantization.encoders.in_situ import train_encoders, validate
-    from codae_l1.quantization.encoders.network import EncoderConfig
     from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.folder import stamp
 
@@ -64,9 +65,8 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     masks = {s: read_each(run, s, track_mask)[0] for s in ("train", "validation", "calibration")}
     test, signal = read_each(run, "test", track_mask, qcd_only=False)
     with cli.Progress("encoders") as progress:
-        trained = train_encoders(
-            codae, masks["train"], masks["calibration"], in_situ, config, run.config.seed, progress
-        )
+        training = Training(in_situ=in_situ, seed=run.config.seed, progress=progress)
+        trained = train_encoders(codae, masks["train"], masks["calibration"], config, training)
     for part, encoder in trained.encoders.items():
         encoder.save(out / f"{part}.npz")
     signs = orientations(codae_scores(codae, masks["validation"]))

@@ -102,16 +102,12 @@ def sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
 def untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, masks: np.ndarray) -> Any:
     """QuantizedEncoder of f_m of an untrained CoDAE; words calibrated on masks (N, 72, 58, 1)."""
     from codae_l1.models.codae.model import CoDAE
-    from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
-    from codae_l1.quantization.encoders.network import EncoderConfig, QuantizedEncoder, build_encoder
+    from codae_l1.quantization.encoders import in_situ
+    from codae_l1.quantization.encoders.config import EncoderConfig
 
     codae = CoDAE(sizes()[size], seed=seed)
     config = EncoderConfig(encoders=("f_m",), weight_bits=weight_bits, word_bits=word_bits)
-    started = float_twin("f_m", codae, config, masks)
-    precision = calibrate_encoder(started, config, masks)
-    model = build_encoder("f_m", codae.config, config, precision)
-    model.set_weights(started.get_weights())
-    return QuantizedEncoder("f_m", codae.config, config, precision, model)
+    return in_situ.untrained_encoder("f_m", codae, config, masks)
 
 
 def sizes() -> dict[str, Any]:

@@ -18,6 +18,7 @@ def work(run: Any) -> dict[str, Any]:
     from codae_l1.models.codae.config import Z_M_SIZE
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores, track_mask
+    from codae_l1.quantization.config import Training
     from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
     from codae_l1.scripts.run.cli import Progress
@@ -31,18 +32,15 @@ def work(run: Any) -> dict[str, Any]:
         inputs = {split: read_split(run, split).images for split in masks}
     signs = run.read("train")["orientation"]
     coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
+    training = functools.partial(Training, config.distill, config.in_situ, config.seed)
     with Progress("quantize, distilled") as progress:
         teacher = codae_teacher(codae, coefficients)
-        student = distill(
-            teacher, inputs["train"], inputs["calibration"], config.distill, config.firmware, config.seed, progress
-        )
+        student = distill(teacher, inputs["train"], inputs["calibration"], config.firmware, training(progress))
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
     two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=Z_M_SIZE)
     with Progress("quantize, in situ") as progress:
-        in_situ = train_in_situ(
-            codae, masks["train"], masks["calibration"], config.in_situ, two, config.distill, config.seed, progress
-        )
+        in_situ = train_in_situ(codae, masks["train"], masks["calibration"], two, training(progress))
     in_situ.firmware.save(run.path("quantize", "f_m_in_situ.npz"))
     parameters = student.firmware.model.count_params()
     correlation = student.history["calibration_correlation"]["qkeras"]

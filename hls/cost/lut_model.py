@@ -24,10 +24,9 @@ from codae_l1.data.base.files import read_json
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import trace_here
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.calibration import calibrate, without_ties
+from codae_l1.quantization.distill import untrained
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes
-from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
-from codae_l1.quantization.f_m.pruning import prune
+from codae_l1.quantization.f_m.network import FirmwareModel
 
 Method = Literal["effective_bits", "untrained", "trained"]
 METHODS: tuple[Method, ...] = ("effective_bits", "untrained", "trained")
@@ -102,13 +101,7 @@ def untrained_cost(
     config: FirmwareConfig, calibration: np.ndarray, hls: HlsConfig, sparsity: float = 0.0, seed: int = 0
 ) -> NetworkCost:
     """Cost of the network with its first weights; calibration counts (N, 18, 15, inputs) of QCD fix its words."""
-    first = build_float(config, seed)
-    calibrated = calibrate(config, first, calibration)
-    model = build_qkeras(calibrated, seed)
-    model.set_weights(first.get_weights())
-    prune(model, calibrated.layers, sparsity)
-    without_ties(model, calibrated)
-    return network_cost(FirmwareModel(model, calibrated).model, calibrated, hls)
+    return trained_cost(untrained(config, calibration, sparsity, seed), hls)
 
 
 def trained_cost(firmware: FirmwareModel, hls: HlsConfig) -> NetworkCost:

@@ -20,7 +20,8 @@ from codae_l1.hls.layers import Interval, reader
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig, IoType
 from codae_l1.hls.target.size import LayerCost, PredictedSize, add_up, check_part
-from codae_l1.quantization.encoders.network import MASK_WORD, EncoderConfig, Part, QuantizedEncoder, build_encoder
+from codae_l1.quantization.encoders.config import MASK_WORD, EncoderConfig, Part
+from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encoder
 
 
 def predict_encoder(part: Part, codae: Any, encoders: EncoderConfig, io_type: IoType = "io_stream") -> PredictedSize:

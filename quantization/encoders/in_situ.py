@@ -3,7 +3,7 @@
     mask -> QKeras f_R -> z_R -> decoder([z_R, z_m]) -> BCE (+ KL of a CoDVAE)
          -> QKeras f_m -> z_m ---^
 
-Float versions start from the trained encoders (quantization/encoders/folding.py) and are fitted by least squares to the
+Float versions start from the trained encoders (quantization/encoders/_folding.py) and are fitted by least squares to the
 outputs of these on QCD, each component in units of its deviation. Their ranges fix all word types, and
 quantization-aware training through the decoder follows. Without the first step the encoder settles on a different z_m:
 this hardly changes the BCE, but it changes scores such as z0.
@@ -18,16 +18,16 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import codae_scores, orient
 from codae_l1.models.evaluation.roc import auc, paired_auc_difference
-from codae_l1.quantization.config import InSituConfig
-from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
-from codae_l1.quantization.encoders.network import HEADS, EncoderConfig, Part, QuantizedEncoder, build_encoder
-from codae_l1.quantization.fitting import fit
-from codae_l1.quantization.in_situ import SMALLEST_DEVIATION, batched, copied, fit_in_situ, mean_bce, rank_correlation
+from codae_l1.quantization._fitting import Schedule, fit
+from codae_l1.quantization._qat import SMALLEST_DEVIATION, batched, copied, fit_in_situ, mean_bce, rank_correlation
+from codae_l1.quantization.config import Training
+from codae_l1.quantization.encoders._folding import calibrate_encoder, float_twin
+from codae_l1.quantization.encoders.config import HEADS, EncoderConfig, Part
+from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encoder
 
 
 @dataclass
@@ -46,18 +46,16 @@ def train_encoders(
     codae: CoDAE,
     train_masks: np.ndarray,
     calibration_masks: np.ndarray,
-    config: InSituConfig,
     encoders: EncoderConfig,
-    seed: int = 0,
-    progress: Progress | None = None,
+    training: Training,
 ) -> QuantizedModel:
     """Quantize encoders of a trained model on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
 
-    config: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on the
+    training.in_situ: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on the
     calibration masks of the model as it was, with the float twins as started and as trained, and after QAT.
     """
     parts: tuple[Part, ...] = encoders.encoders
-    rng = np.random.default_rng(seed)
+    rng, config = np.random.default_rng(training.seed), training.in_situ
     base = copied(codae) if config.train_decoder else codae
     floats: dict[Part, Any] = {part: float_twin(part, codae, encoders, calibration_masks) for part in parts}
     whole = _inside(base, floats)
@@ -65,7 +63,7 @@ def train_encoders(
     history["bce_started"] = mean_bce(whole, calibration_masks)
     augmented = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(config.warm_up_copies)])
     history["warm_up"] = {
-        part: _warm_up(part, codae, twin, augmented, encoders, seed, progress) for part, twin in floats.items()
+        part: _warm_up(part, codae, twin, augmented, encoders, training) for part, twin in floats.items()
     }
     history["bce_float"] = mean_bce(whole, calibration_masks)
     precision: dict[Part, Any] = {
@@ -75,12 +73,22 @@ def train_encoders(
     for part, twin in twins.items():
         twin.set_weights(floats[part].get_weights())
     whole = _inside(base, twins)
-    history["qat"] = fit_in_situ(whole, parts, train_masks, config, config.epochs, rng, progress)
+    history["qat"] = fit_in_situ(whole, parts, train_masks, training, rng)
     quantized: dict[Part, QuantizedEncoder] = {
-        part: QuantizedEncoder(part, codae.config, encoders, precision[part], twin) for part, twin in twins.items()
+        part: QuantizedEncoder.rounded(part, codae.config, encoders, precision[part], twin)
+        for part, twin in twins.items()
     }
     history["bce_after"] = mean_bce(whole, calibration_masks)
     return QuantizedModel(quantized, whole, history)
+
+
+def untrained_encoder(part: Part, codae: CoDAE, config: EncoderConfig, masks: np.ndarray) -> QuantizedEncoder:
+    """The twin of an encoder as it is, without training; QCD masks (N, 72, 58, 1) fix its words."""
+    started = float_twin(part, codae, config, masks)
+    precision = calibrate_encoder(started, config, masks)
+    model = build_encoder(part, codae.config, config, precision)
+    model.set_weights(started.get_weights())
+    return QuantizedEncoder.rounded(part, codae.config, config, precision, model)
 
 
 def _warm_up(
@@ -89,8 +97,7 @@ def _warm_up(
     twin: keras.Model,
     masks: np.ndarray,
     config: EncoderConfig,
-    seed: int,
-    progress: Progress | None,
+    training: Training,
 ) -> list[float]:
     """Least squares of the twin on the encoder's outputs, standardised component by component; mean loss of each tenth.
 
@@ -107,7 +114,8 @@ def _warm_up(
     standard = keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist())(output)
     model, inputs = keras.Model(twin.input, standard), masks.astype(np.float32)
     target = ((target - mean) / deviation).astype(np.float32)
-    return fit(model, inputs, target, config.warm_up_steps, config.warm_up_rate, seed=seed, progress=progress)
+    schedule = Schedule(config.warm_up_steps, config.warm_up_rate, seed=training.seed)
+    return fit(model, inputs, target, schedule, training.progress)
 
 
 def _linear_outputs(encoder: keras.Model) -> list[keras.Model]:

@@ -12,10 +12,10 @@ All sums are exact in float32 (checked on the trained weights), so the QKeras mo
 stable: level0, level0_word, pool0, ..., residual3_0_first, ..., z_m, z_m_word, z_r, z_r_word, softplus, softplus_word.
 """
 
-from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,67 +23,17 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE, CoDAEConfig
-from codae_l1.quantization.f_m.precision import EXACT_LSBS, MOST_BITS, MOST_OUTPUT_BITS, LayerPrecision
-from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
+from codae_l1.quantization._weights import read_weights, write_weights
+from codae_l1.quantization.encoders._words import check_masks, input_name, weighted, words_of
+from codae_l1.quantization.encoders.config import BATCH, HEADS, EncoderConfig, Part
+from codae_l1.quantization.f_m.precision import EXACT_LSBS, LayerPrecision
 
 if TYPE_CHECKING:
     import keras
 
-Part = Literal["f_m", "f_r"]
-PARTS: tuple[Part, ...] = ("f_m", "f_r")
-# The word of a mask's pixel.
-MASK_WORD = WordType(False, 1, 0)
-# Last layer of each output; its word is signed.
-HEADS = ("z_m", "z_r", "softplus")
-# Events a call of a twin; paper-size activations of one event take 4 MB.
-BATCH = 128
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """How the twins are made.
-
-    encoders: which encoders are quantized. weight_bits: of every kernel. word_bits: of what leaves a hidden layer.
-    output_bits: of z_m, z_R. slope: of the ReLU below zero, 0 or a power of two. pooling: how f_m halves its grid.
-    margin, output_margin: head room over the largest value on QCD calibration events (quantization/f_m/calibration.py).
-    warm_up_steps, warm_up_rate: batches of 128 and rate of the float twin's least-squares training, which makes up for
-    the swaps; 0 steps where the float model has them all.
-    """
-
-    encoders: tuple[Part, ...] = PARTS
-    weight_bits: int = 8
-    word_bits: int = 8
-    output_bits: int = 12
-    slope: float = 0.0
-    pooling: Literal["strided", "2x2"] = "strided"
-    margin: float = 1.5
-    output_margin: float = 2.0
-    warm_up_steps: int = 1000
-    warm_up_rate: float = 0.005
-
-    def __post_init__(self):
-        if not self.encoders or len(set(self.encoders)) < len(self.encoders):
-            raise InputError(f"encoders.encoders = {list(self.encoders)}", "f_m, f_r or both", "name one")
-        for name, most in (("weight_bits", MOST_BITS), ("word_bits", MOST_BITS), ("output_bits", MOST_OUTPUT_BITS)):
-            if not 2 <= getattr(self, name) <= most:
-                raise InputError(f"encoders.{name} = {getattr(self, name)}", f"2 to {most} bits", "correct it")
-        if self.slope and (not 0 < self.slope < 1 or np.log2(self.slope) % 1):
-            raise InputError(
-                f"encoders.slope = {self.slope}", "0 or a power of two below 1", "take 0.25, the nearest to 0.2"
-            )
-        for name in ("margin", "output_margin"):
-            if not 1 <= getattr(self, name) < float("inf"):
-                raise InputError(f"encoders.{name} = {getattr(self, name)}", "a finite number >= 1", "raise it")
-        if self.warm_up_steps < 0 or not 0 < self.warm_up_rate < float("inf"):
-            raise InputError(
-                f"encoders.warm_up_steps = {self.warm_up_steps}, warm_up_rate = {self.warm_up_rate}",
-                "steps >= 0, a finite rate above 0",
-                "correct them",
-            )
-
 
 def build_encoder(
-    part: Part, model: "CoDAEConfig", config: EncoderConfig, precision: dict[str, LayerPrecision] | None = None
+    part: Part, model: CoDAEConfig, config: EncoderConfig, precision: dict[str, LayerPrecision] | None = None
 ) -> "keras.Model":
     """The twin of f_m or f_R of a model: in float without `precision`, else in QKeras.
 
@@ -112,51 +62,38 @@ def build_encoder(
     return keras.Model(mask, outputs, name=part)
 
 
-def weighted(model: "keras.Model") -> dict[str, tuple[int, ...]]:
-    """Name -> kernel shape of the layers with weights, in order.
-
-    >>> from codae_l1.models.codae.config import TINY
-    >>> weighted(build_encoder("f_m", TINY, EncoderConfig()))["z_m"]
-    (40, 2)
-    """
-    return {layer.name: tuple(layer.weights[0].shape) for layer in model.layers if layer.weights}
-
-
-def words_of(model: "keras.Model", config: EncoderConfig, precision: dict[str, LayerPrecision]) -> dict[str, WordType]:
-    """Name -> word type of every layer whose output is quantized, the mask first."""
-    found = {"mask": MASK_WORD}
-    for layer in model.layers:
-        name = layer.name.removesuffix("_word")
-        if layer.name.endswith("_word"):
-            found[layer.name] = output_word(config, name, precision[name])
-    return found
-
-
-def output_word(config: EncoderConfig, name: str, precision: LayerPrecision) -> WordType:
-    """Word that leaves a layer: signed at the end and behind a leaky ReLU, else unsigned."""
-    if name in HEADS or config.slope:
-        return precision.output_word
-    return precision.relu_word
-
-
-@dataclass
+@dataclass(frozen=True, eq=False)
 class QuantizedEncoder:
     """A trained twin with all that is needed to use it: its words are exact integers.
 
-    codae: config of the full model it belongs to. model: the QKeras model; the constructor puts its weights on their
-    words' grids and refuses weights whose sums float32 could not add exactly.
+    codae: config of the full model it belongs to. model: the QKeras model; its weights lie on the grids of their words
+    (`rounded` puts them there and refuses weights whose sums float32 could not add exactly).
     """
 
     part: Part
-    codae: "CoDAEConfig"
+    codae: CoDAEConfig
     config: EncoderConfig
     precision: dict[str, LayerPrecision]
     model: "keras.Model"
-    words: dict[str, WordType] = field(init=False)
 
-    def __post_init__(self):
-        self.words = words_of(self.model, self.config, self.precision)
-        self.set_weight_words(self.weight_words())
+    @classmethod
+    def rounded(
+        cls,
+        part: Part,
+        codae: CoDAEConfig,
+        config: EncoderConfig,
+        precision: dict[str, LayerPrecision],
+        model: "keras.Model",
+    ) -> "QuantizedEncoder":
+        """The twin of a QKeras model, whose weights are set to the words that they stand for."""
+        encoder = cls(part, codae, config, precision, model)
+        encoder.set_weight_words(encoder.weight_words())
+        return encoder
+
+    @cached_property
+    def words(self) -> dict[str, WordType]:
+        """Name -> word type of every quantized output, the mask first."""
+        return words_of(self.model, self.config, self.precision)
 
     def predict_layers(self, masks: np.ndarray) -> dict[str, np.ndarray]:
         """Masks (N, 72, 58, 1) of 0 and 1 -> {name: words (N, ...) int64} of every quantized output.
@@ -222,25 +159,6 @@ class QuantizedEncoder:
         return encoder
 
 
-def input_name(model: "keras.Model", name: str, words: Container[str]) -> str:
-    """Name, out of `words`, of the quantized layer (or the mask) that a layer reads; pools and flatten in between."""
-    layer = model.get_layer(name)
-    while True:
-        layer = layer.input._keras_history.operation
-        if layer.name in words:
-            return layer.name
-
-
-def check_masks(masks: np.ndarray) -> np.ndarray:
-    """Masks as float32; InputError unless they are (N, 72, 58, 1) of 0 and 1."""
-    masks = np.asarray(masks)
-    if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE or not np.isin(masks, (0, 1)).all():
-        raise InputError(
-            f"masks {masks.shape} of {masks.dtype}", "(N, 72, 58, 1) of 0 and 1", "use models.scores.track_mask"
-        )
-    return masks.astype(np.float32)
-
-
 class _Layers:
     """Makes one layer after the other, in float or in QKeras."""
 
@@ -297,13 +215,13 @@ def _check_sums(name: str, kernel: np.ndarray, bias: np.ndarray, source: WordTyp
         )
 
 
-def _shapes(part: Part, codae: "CoDAEConfig", config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+def _shapes(part: Part, codae: CoDAEConfig, config: EncoderConfig) -> dict[str, tuple[int, ...]]:
     kernels = weighted(build_encoder(part, codae, config))
     pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in kernels.items())
     return {key: shape for pair in pairs for key, shape in pair.items()}
 
 
-def _parsed(meta: dict[str, Any]) -> tuple[Part, "CoDAEConfig", EncoderConfig, dict[str, LayerPrecision]]:
+def _parsed(meta: dict[str, Any]) -> tuple[Part, CoDAEConfig, EncoderConfig, dict[str, LayerPrecision]]:
     codae = parse(CoDAEConfig, meta["codae"], "codae")
     config = parse(EncoderConfig, meta["config"], "encoders")
     precision = {name: parse(LayerPrecision, p, f"precision.{name}") for name, p in meta["precision"].items()}

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.base.config import dump, parse
+from codae_l1.quantization._weights import read_weights, weight_shapes, write_weights
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import BATCH, build_float, saturated, weight_shapes
-from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
+from codae_l1.quantization.f_m.network import BATCH, build_float, saturated
 
 if TYPE_CHECKING:
     import keras
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class FloatModel:
     """Float model, its config, and the sign and component that make its score: higher = more anomalous."""
 

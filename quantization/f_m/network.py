@@ -19,8 +19,14 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import exact_words
 from codae_l1.data.pooling import input_words
+from codae_l1.quantization._weights import (
+    read_weights,
+    set_weight_words,
+    weight_shapes,
+    weight_words,
+    write_weights,
+)
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
-from codae_l1.quantization.f_m.weights_file import read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras
@@ -67,11 +73,11 @@ def build_qkeras(config: FirmwareConfig, seed: int) -> "keras.Model":
     return _build(config, seed, weights, activation, "f_m")
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class FirmwareModel:
     """A trained f_m with all that is needed to score: which component, with which sign.
 
-    model: the QKeras model, its weights on their words' grids (the constructor puts them there).
+    model: the QKeras model; its weights lie on the grids of their words (`rounded` puts them there).
     sign: +1 or -1, so that a higher firmware word means more anomalous. component: column of the output.
     """
 
@@ -87,7 +93,21 @@ class FirmwareModel:
                 f"sign 1 or -1, component 0 to {self.config.outputs - 1}",
                 "correct them",
             )
-        set_weight_words(self.model, self.config, weight_words(self.model, self.config))
+        for name in self.config.layers:
+            precision = self.config.layer_precision(name)
+            for values, word in zip(
+                self.model.get_layer(name).get_weights(), (precision.weight_word, precision.bias_word), strict=True
+            ):
+                if not np.array_equal(values, word.from_words(word.to_words(values)).astype(np.float32)):
+                    raise InputError(f"weights of {name} off the grid of {word}", "weights on it", "take rounded()")
+
+    @classmethod
+    def rounded(
+        cls, model: "keras.Model", config: FirmwareConfig, sign: int = 1, component: int = 0
+    ) -> "FirmwareModel":
+        """The firmware of a QKeras model, whose weights are set to the words that they stand for."""
+        set_weight_words(model, config, weight_words(model, config))
+        return cls(model, config, sign, component)
 
     @property
     def name(self) -> str:
@@ -124,35 +144,6 @@ class FirmwareModel:
         return cls(model, config, meta["sign"], meta["component"])
 
 
-def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of all weights, keys "conv1.kernel", "conv1.bias", ..."""
-    kernels = {name: size.kernel for name, size in layer_sizes(config).items()}
-    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in kernels.items())
-    return {key: shape for pair in pairs for key, shape in pair.items()}
-
-
-def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:
-    """Kernels and biases of a QKeras (or float) model as int64 words, keys "conv1.kernel", "conv1.bias", ..."""
-    found = {}
-    for name in config.layers:
-        kernel, bias = model.get_layer(name).get_weights()
-        found[f"{name}.kernel"] = config.layer_precision(name).weight_word.to_words(kernel)
-        found[f"{name}.bias"] = config.layer_precision(name).bias_word.to_words(bias)
-    return found
-
-
-def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[str, np.ndarray]) -> None:
-    """Put integer words into the model; its weights are then exactly on their grids.
-
-    Needed once after training: QKeras computes x + (q - x), which differs from q in the last bit where x is off-grid.
-    """
-    for name in config.layers:
-        precision = config.layer_precision(name)
-        kernel = precision.weight_word.from_words(words[f"{name}.kernel"]).astype(np.float32)
-        bias = precision.bias_word.from_words(words[f"{name}.bias"]).astype(np.float32)
-        model.get_layer(name).set_weights([kernel, bias])
-
-
 def input_counts(images: np.ndarray, config: FirmwareConfig) -> np.ndarray:
     """Images (N, 72, 58, 3) GeV -> counts (N, 18, 15, inputs) int64; masks (N, 72, 58, 1) do for tracks alone."""
     if images.shape[-1] < (1 if config.inputs == ("tracks",) else 3):
@@ -165,10 +156,10 @@ def input_counts(images: np.ndarray, config: FirmwareConfig) -> np.ndarray:
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
     """Counts (N, 18, 15, inputs) integers -> what the input words hold of them, float32."""
-    return input_word(config).to_words(check_counts(counts, config)).astype(np.float32)
+    return input_word(config).to_words(_check_counts(counts, config)).astype(np.float32)
 
 
-def check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
+def _check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
     """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, inputs)."""
     counts = np.asarray(counts)
     if counts.ndim != 4 or counts.shape[1:] != config.input_shape or counts.dtype.kind not in "iu":

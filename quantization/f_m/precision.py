@@ -29,7 +29,7 @@ class LayerPrecision:
     output_bits, output_integer: what leaves the layer: unsigned after a hidden layer's ReLU, signed after the last one.
 
     A training (distill, in situ) takes weight_bits and output_bits from here; it sets the integer bits and bias_bits
-    itself, from the float model on QCD events (quantization/f_m/calibration.py). Their values in a run's config have no
+    itself, from the float model on QCD events (quantization/_calibration.py). Their values in a run's config have no
     effect; those that were used stand with the trained model, and in quantize.json of a run.
 
     >>> str(LayerPrecision(weight_bits=4, weight_integer=-1).weight_word)

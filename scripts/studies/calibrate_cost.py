@@ -108,7 +108,7 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
     from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
     from codae_l1.models.codae.scores import block_power, track_mask
-    from codae_l1.quantization.config import DistillConfig
+    from codae_l1.quantization.config import DistillConfig, Training
     from codae_l1.quantization.distill import learn
     from codae_l1.quantization.f_m.network import input_counts
 
@@ -116,7 +116,7 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
     targets = ((power - power.mean()) / power.std()).astype(np.float32)[:, None]
     config = DistillConfig(steps=STEPS, qat_steps=QAT_STEPS, sparsity=sparsity)
     before = untrained_cost(firmware, counts, hls, sparsity, SEED)
-    student = learn(counts, targets, counts, config, firmware, SEED).firmware
+    student = learn(counts, targets, counts, firmware, Training(config, seed=SEED)).firmware
     after = trained_cost(student, hls)
     with tempfile.TemporaryDirectory() as scratch:
         build_rtl(*firmware_network(student), hls, Path(scratch) / "rtl", simulate=False, compiled=True)

@@ -95,26 +95,26 @@ def mean_auc(table: dict[str, dict[str, float]]) -> float:
 
 def _train(request: dict[str, Any], firmware: Any, distill: Any, events: Any, calibration: np.ndarray) -> Any:
     """The Student of a request."""
-    from codae_l1.quantization.distill import Target, combined, learn, teacher_coefficients
+    from codae_l1.quantization.config import Training
+    from codae_l1.quantization.distill import combined, learn_scores, teacher_coefficients
 
     if request["training"] == "in situ":
         return _train_in_situ(request, firmware, distill, events)
     coefficients = teacher_coefficients(distill.scores, events.scores("calibration"), events.signs)
     scores, counts = combined(coefficients, events.scores("train")), events.counts("train", firmware.pooling)
-    targets = Target(counts, scores, distill, firmware, request["seed"])(counts, scores)
-    return learn(counts, targets, calibration, distill, firmware, request["seed"])
+    return learn_scores(counts, scores, calibration, firmware, Training(distill, seed=request["seed"]))
 
 
 def _train_in_situ(request: dict[str, Any], firmware: Any, distill: Any, events: Any) -> Any:
     from codae_l1.data.base.config import parse
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.quantization.config import InSituConfig
+    from codae_l1.quantization.config import InSituConfig, Training
     from codae_l1.quantization.in_situ import train_in_situ
 
     masks = events.masks("train"), events.masks("calibration")
     config = parse(InSituConfig, request["in_situ"], "in_situ")
     codae = load_codae(Path(request["codae"]))
-    return train_in_situ(codae, *masks, config, firmware, distill, request["seed"])
+    return train_in_situ(codae, *masks, firmware, Training(distill, config, request["seed"]))
 
 
 def _measure(student: Any, events: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def random_firmware(config, seed=3, scale=0.7):
     """Untrained firmware with weights so large that words overflow."""
     model, rng = build_qkeras(config, seed), np.random.default_rng(seed)
     model.set_weights([rng.normal(0, scale, w.shape) for w in model.get_weights()])
-    return FirmwareModel(model, config)
+    return FirmwareModel.rounded(model, config)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.config import DistillConfig
-from codae_l1.quantization.distill import combined, distill, expected_score, teacher_coefficients, training_set
+from codae_l1.quantization._target import expected_score, training_set
+from codae_l1.quantization.config import DistillConfig, Training
+from codae_l1.quantization.distill import combined, distill, teacher_coefficients
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import input_counts
 
@@ -33,7 +34,7 @@ def teacher(masks: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def student(masks):
-    return distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=1)
+    return distill(teacher, masks[:500], masks[500:], FirmwareConfig(), Training(CONFIG, seed=1))
 
 
 def test_student_follows_its_teacher(student, masks):
@@ -50,11 +51,11 @@ def test_no_tie_can_occur_in_the_student(student):
 
 
 def test_same_seed_same_student(student, masks):
-    again = distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=1)
+    again = distill(teacher, masks[:500], masks[500:], FirmwareConfig(), Training(CONFIG, seed=1))
     assert again.history == student.history
     for a, b in zip(student.firmware.model.get_weights(), again.firmware.model.get_weights(), strict=True):
         assert a.tobytes() == b.tobytes()
-    other = distill(teacher, masks[:500], masks[500:], CONFIG, FirmwareConfig(), seed=2)
+    other = distill(teacher, masks[:500], masks[500:], FirmwareConfig(), Training(CONFIG, seed=2))
     assert other.history["qat"] != student.history["qat"]
 
 
@@ -66,7 +67,7 @@ def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
         seen.append(batch)
         return teacher(batch)
 
-    counts, scores = training_set(recording, masks[:20], config, FirmwareConfig(), seed=3)
+    counts, scores = training_set(recording, masks[:20], FirmwareConfig(), Training(config, seed=3))
     assert len(counts) == len(scores) == 20 * 2
     assert np.array_equal(counts, input_counts(np.concatenate(seen), FirmwareConfig()))
     assert np.array_equal(scores, teacher(np.concatenate(seen)))
@@ -78,15 +79,16 @@ def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
 def test_energies_reach_the_counts_and_the_teacher_sees_masks(masks):
     images = np.repeat(masks[:20], 3, axis=3).astype(np.float32) * np.array([1.5, 8, 9], np.float32)
     firmware = FirmwareConfig(inputs=("tracks", "ecal"))
-    counts, scores = training_set(teacher, images, DistillConfig(copies=1), firmware, seed=3)
-    alone, same = training_set(teacher, masks[:20], DistillConfig(copies=1), FirmwareConfig(), seed=3)
+    training = Training(DistillConfig(copies=1), seed=3)
+    counts, scores = training_set(teacher, images, firmware, training)
+    alone, same = training_set(teacher, masks[:20], FirmwareConfig(), training)
     assert np.array_equal(counts[..., :1], alone)
     assert np.array_equal(counts[..., 1:], alone * 2)  # 8 GeV a pixel in steps of 4
     assert np.array_equal(scores, same)
     with pytest.raises(
         InputError, match=r"images of shape \(20, 72, 58, 1\); expected \(N, 72, 58, 3\) for tracks, ecal"
     ):
-        training_set(teacher, masks[:20], DistillConfig(copies=1), firmware, seed=3)
+        training_set(teacher, masks[:20], firmware, training)
 
 
 def test_given_energies_the_student_learns_what_they_do_not_explain(masks):
@@ -101,11 +103,11 @@ def test_given_energies_the_student_learns_what_they_do_not_explain(masks):
     assert np.std(scores[1::2] - expected(counts[1::2])) < 0.3 * np.std(scores)
     noise = expected_score(counts[::2], scores[::2], firmware, seed=0)
     assert np.std(scores[::2] - noise(counts[::2])) > 0.5 * np.std(scores)
-    config = dataclasses.replace(CONFIG, given_energies=True)
-    student = distill(teacher, images[:500], images[500:], config, firmware, seed=1)
+    training = Training(dataclasses.replace(CONFIG, given_energies=True), seed=1)
+    student = distill(teacher, images[:500], images[500:], firmware, training)
     assert student.history["calibration_correlation"]["float"] > 0.5
     with pytest.raises(InputError, match=r"given_energies with firmware.inputs = \['tracks'\]; expected an energy"):
-        distill(teacher, masks[:50], masks[50:60], config, FirmwareConfig(), seed=1)
+        distill(teacher, masks[:50], masks[50:60], FirmwareConfig(), training)
 
 
 def test_combined_scores_are_oriented_and_standardised():
@@ -141,15 +143,15 @@ def test_wrong_config_names_its_path(table, words):
 
 def test_wrong_teachers_are_refused(masks):
     with pytest.raises(InputError, match=r"a teacher with the score 1.0 on every event"):
-        distill(lambda m: np.ones(len(m)), masks[:9], masks[9:12], CONFIG, FirmwareConfig())
+        distill(lambda m: np.ones(len(m)), masks[:9], masks[9:12], FirmwareConfig(), Training(CONFIG))
     with pytest.raises(InputError, match=r"firmware.outputs = 2; expected 1 for distillation"):
-        distill(teacher, masks, masks, CONFIG, FirmwareConfig(outputs=2))
+        distill(teacher, masks, masks, FirmwareConfig(outputs=2), Training(CONFIG))
 
 
 def test_progress_is_told(masks):
     told = []
-    config = DistillConfig(copies=1, steps=20, qat_steps=10)
-    distill(teacher, masks[:50], masks[50:60], config, FirmwareConfig(), progress=lambda *a: told.append(a))
+    training = Training(DistillConfig(copies=1, steps=20, qat_steps=10), progress=lambda *a: told.append(a))
+    distill(teacher, masks[:50], masks[50:60], FirmwareConfig(), training)
     parts = [text.split(":")[0] for *_, text in told]
     assert [p for i, p in enumerate(parts) if p not in parts[:i]] == ["labels", "float", "QAT"]
     assert told[-1][:2] == (10, 10)

@@ -5,10 +5,11 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import input_words
 from codae_l1.models.codae.config import CoDAEConfig
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.quantization.config import DistillConfig, InSituConfig
+from codae_l1.quantization._qat import PooledCounts, choose_component
+from codae_l1.quantization.config import DistillConfig, InSituConfig, Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
-from codae_l1.quantization.in_situ import PooledCounts, choose_component, train_in_situ
+from codae_l1.quantization.in_situ import train_in_situ
 
 ONES = (1, 1, 1, 1)
 TINY = CoDAEConfig(
@@ -35,7 +36,7 @@ def masks() -> np.ndarray:
 def run(masks: np.ndarray, config: InSituConfig = CONFIG):
     codae = CoDAE(TINY, seed=3)
     before = [w.copy() for w in codae.get_weights()]
-    student = train_in_situ(codae, masks[:64], masks[64:], config, FirmwareConfig(outputs=2), WARM_UP, seed=5)
+    student = train_in_situ(codae, masks[:64], masks[64:], FirmwareConfig(outputs=2), Training(WARM_UP, config, seed=5))
     unchanged = all(np.array_equal(a, b) for a, b in zip(before, codae.get_weights(), strict=True))
     return student, unchanged
 
@@ -98,6 +99,6 @@ def test_component_and_sign_come_from_ranks():
 
 def test_wrong_input_is_refused(masks):
     with pytest.raises(InputError, match=r"firmware.outputs = 1; expected 2, as z_m"):
-        train_in_situ(CoDAE(TINY), masks, masks, CONFIG, FirmwareConfig())
+        train_in_situ(CoDAE(TINY), masks, masks, FirmwareConfig(), Training(in_situ=CONFIG))
     with pytest.raises(InputError, match=r"in_situ.epochs = 0; expected a number above zero"):
         InSituConfig(epochs=0)

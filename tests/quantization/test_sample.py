@@ -4,7 +4,7 @@ import pytest
 from codae_l1.data.formats.reading import read_events
 from codae_l1.models.codae.scores import active_pixels, track_mask
 from codae_l1.models.evaluation.roc import auc
-from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import learn
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import input_counts
@@ -35,7 +35,7 @@ def test_student_of_the_published_model_beats_counting_pixels(codae_sample):
     counts = input_counts(masks, config)
     # Here alone the score of an event is taken for its mirror image's, too: the published model itself is not at hand.
     both = np.concatenate([counts, counts[:, :, ::-1]])
-    firmware = learn(both, np.tile(target, (2, 1)), counts, DistillConfig(), config, seed=1).firmware
+    firmware = learn(both, np.tile(target, (2, 1)), counts, config, Training(seed=1)).firmware
 
     def score(masks: np.ndarray) -> np.ndarray:
         return firmware.firmware_score(firmware.predict_words(input_counts(masks, config)))

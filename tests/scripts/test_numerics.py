@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     RunFolder(folder, RunConfig())
     config = FirmwareConfig()
     (folder / "quantize").mkdir()
-    FirmwareModel(build_qkeras(config, 1), config).save(folder / "quantize" / "f_m.npz")
+    FirmwareModel.rounded(build_qkeras(config, 1), config).save(folder / "quantize" / "f_m.npz")
     FloatModel(build_float(config, 1), config).save(folder / "quantize" / "f_m_float.npz")
     write_json(folder / "quantize.json", {"stamp": {}})
     return folder

@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     made = RunFolder(folder, RunConfig(seed=3, firmware=CONFIG))
     model, rng = build_qkeras(CONFIG, 3), np.random.default_rng(3)
     model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
-    FirmwareModel(model, CONFIG).save(made.path("quantize", "f_m.npz"))
+    FirmwareModel.rounded(model, CONFIG).save(made.path("quantize", "f_m.npz"))
     write_json(folder / "quantize.json", {})
     return folder
 

@@ -10,10 +10,10 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.hls.cost.lut_model import CALIBRATION, METHODS, effective_bits, estimate_lut, row_features
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization._weights import weight_words
+from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distill import learn
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
-from codae_l1.quantization.f_m.network import weight_words
 from codae_l1.scripts.run import folder as run_folder
 from codae_l1.scripts.studies import calibrate_cost
 
@@ -56,7 +56,7 @@ def test_pruned_weights_stay_zero(tied):
     counts = rng.integers(0, 6, (200, *firmware.input_shape))
     targets = (counts.sum(axis=(1, 2)) - counts.sum(axis=(1, 2)).mean()).astype(np.float32)
     config = DistillConfig(steps=20, qat_steps=20, sparsity=0.5)
-    student = learn(counts, targets, counts, config, firmware, seed=1)
+    student = learn(counts, targets, counts, firmware, Training(config, seed=1))
     assert student.history["pruned"] == {"conv1": 0.5, "output": 0.5}
     words = weight_words(student.firmware.model, student.firmware.config)
     for name in firmware.layers:

@@ -39,7 +39,7 @@ COUNTS = adversarial_counts(CONFIG, seed=5, n_random=60)
 def random_firmware(config=CONFIG, seed=3):
     model, rng = build_qkeras(config, seed), np.random.default_rng(seed)
     model.set_weights([rng.normal(0, 0.7, w.shape) for w in model.get_weights()])
-    return FirmwareModel(model, config)
+    return FirmwareModel.rounded(model, config)
 
 
 def asked(backend, **given):

@@ -12,8 +12,9 @@ from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import COMPACT, PAPER, TINY
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin
-from codae_l1.quantization.encoders.network import EncoderConfig, Part, QuantizedEncoder, build_encoder
+from codae_l1.quantization.encoders._folding import calibrate_encoder, float_twin
+from codae_l1.quantization.encoders.config import EncoderConfig, Part
+from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encoder
 
 MASKS = (np.random.default_rng(0).random((40, 72, 58, 1)) < 0.02).astype(np.uint8)
 
@@ -23,7 +24,7 @@ def twin(part: Part, model: CoDAE, config: EncoderConfig) -> QuantizedEncoder:
     precision = calibrate_encoder(started, config, MASKS)
     quantized = build_encoder(part, model.config, config, precision)
     quantized.set_weights(started.get_weights())
-    return QuantizedEncoder(part, model.config, config, precision, quantized)
+    return QuantizedEncoder.rounded(part, model.config, config, precision, quantized)
 
 
 def test_hls4ml_streams_f_m_word_for_word(tmp_path):

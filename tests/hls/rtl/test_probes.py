@@ -26,7 +26,7 @@ CONFIG = FirmwareConfig(
 def firmware():
     model, rng = build_qkeras(CONFIG, 3), np.random.default_rng(3)
     model.set_weights([rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
-    return FirmwareModel(model, CONFIG)
+    return FirmwareModel.rounded(model, CONFIG)
 
 
 def test_every_layer_of_a_pipeline_of_stages_is_qkeras(firmware, tmp_path):

@@ -30,7 +30,7 @@ needs_ghdl = pytest.mark.skipif(shutil.which("ghdl") is None, reason="needs GHDL
 def firmware():
     model, rng = build_qkeras(CONFIG, 3), np.random.default_rng(3)
     model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
-    return FirmwareModel(model, CONFIG)
+    return FirmwareModel.rounded(model, CONFIG)
 
 
 @pytest.fixture(scope="module")

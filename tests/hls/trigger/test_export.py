@@ -45,7 +45,7 @@ def made(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("export"), np.random.default_rng(6)
     model = build_qkeras(CONFIG, seed=6)
     model.set_weights([rng.normal(0, 0.7, w.shape) for w in model.get_weights()])
-    firmware = FirmwareModel(model, CONFIG, sign=-1, component=1)
+    firmware = FirmwareModel.rounded(model, CONFIG, sign=-1, component=1)
     images = rng.exponential(3.0, (20, *IMAGE_SHAPE)).astype(np.float32) * (rng.random((20, *IMAGE_SHAPE)) < 0.1)
     build_rtl(*firmware_network(firmware), HlsConfig(part="xcvu13p-flga2577-2-e"), folder / "rtl")
     counts = adversarial_counts(CONFIG, 1, 100)
@@ -207,7 +207,7 @@ def test_an_export_that_does_not_pass_is_not_left(made, tmp_path, monkeypatch):
 
 def test_the_rtl_of_another_firmware_is_refused(made, tmp_path):
     _, images, folder, _ = made
-    other = FirmwareModel(build_qkeras(CONFIG, seed=7), CONFIG)
+    other = FirmwareModel.rounded(build_qkeras(CONFIG, seed=7), CONFIG)
     with pytest.raises(InputError, match=r"gives other words than the firmware on \d+ of 88 vectors; expected the RTL"):
         export(*again(other, folder, images, tmp_path))
 

@@ -41,7 +41,7 @@ def made(tmp_path_factory):
     """(folder of the export, interface.json): shipped events of every process through a small network, all at once."""
     folder = tmp_path_factory.mktemp("trigger")
     model = build_qkeras(CONFIG, seed=3)
-    firmware = FirmwareModel(model, CONFIG)
+    firmware = FirmwareModel.rounded(model, CONFIG)
     with EventFile(SAMPLE) as file:
         images = file.read_where(np.linspace(0, len(file) - 1, EVENTS).astype(int)).images
     words = firmware.firmware_word(firmware.predict_words(input_counts(images, CONFIG)))

@@ -10,9 +10,10 @@ from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import TINY, SwapConfig
 from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.codae.scores import codae_scores, orientations
-from codae_l1.quantization.config import InSituConfig
+from codae_l1.quantization.config import InSituConfig, Training
+from codae_l1.quantization.encoders.config import EncoderConfig
 from codae_l1.quantization.encoders.in_situ import train_encoders, validate, with_quantized
-from codae_l1.quantization.encoders.network import EncoderConfig, QuantizedEncoder
+from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.in_situ import train_in_situ
 
@@ -35,7 +36,7 @@ def run(name: str, masks: np.ndarray, **changes):
     model = create_model(config, seed=3)
     before = [w.copy() for w in model.get_weights()]
     options = dataclasses.replace(CONFIG, **changes)
-    trained = train_encoders(model, masks[:64], masks[64:], options, encoders, seed=5)
+    trained = train_encoders(model, masks[:64], masks[64:], encoders, Training(in_situ=options, seed=5))
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     return model, trained
 
@@ -109,4 +110,4 @@ def test_same_seed_same_words_and_the_decoder_may_move(masks):
 def test_the_pooled_f_m_sees_tracks_alone(masks):
     firmware = FirmwareConfig(outputs=2, inputs=("tracks", "ecal"))
     with pytest.raises(InputError, match=r"firmware.inputs = \['tracks', 'ecal'\]; expected tracks, all that a CoDAE"):
-        train_in_situ(CoDAE(TINY), masks, masks, CONFIG, firmware)
+        train_in_situ(CoDAE(TINY), masks, masks, firmware, Training(in_situ=CONFIG))

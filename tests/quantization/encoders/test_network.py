@@ -10,15 +10,10 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import PAPER, TINY, SwapConfig
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.quantization.encoders.folding import calibrate_encoder, float_twin, fold, one_group_kernel
-from codae_l1.quantization.encoders.network import (
-    HEADS,
-    EncoderConfig,
-    QuantizedEncoder,
-    build_encoder,
-    input_name,
-    weighted,
-)
+from codae_l1.quantization.encoders._folding import calibrate_encoder, float_twin, fold, one_group_kernel
+from codae_l1.quantization.encoders._words import input_name, weighted
+from codae_l1.quantization.encoders.config import HEADS, EncoderConfig
+from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encoder
 
 MASKS = (np.random.default_rng(0).random((40, 72, 58, 1)) < 0.02).astype(np.uint8)
 GROUPED = dataclasses.replace(
@@ -64,7 +59,7 @@ def twin(request) -> QuantizedEncoder:
     precision = calibrate_encoder(started, config, MASKS)
     quantized = build_encoder(part, model.config, config, precision)
     quantized.set_weights(started.get_weights())
-    return QuantizedEncoder(part, model.config, config, precision, quantized)
+    return QuantizedEncoder.rounded(part, model.config, config, precision, quantized)
 
 
 def test_batch_norm_folds_to_the_bit_where_its_factors_are_powers_of_two():

@@ -1,14 +1,16 @@
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.f_m.calibration import calibrate, without_ties
+from codae_l1.quantization._calibration import calibrate, without_ties
+from codae_l1.quantization._weights import weight_words
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, accumulator_words, input_word, output_word
 from codae_l1.quantization.f_m.float_model import FloatModel
-from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, weight_words
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 PRECISION = {"conv1": LayerPrecision(5, 1), "output": LayerPrecision(5, 0, output_bits=9, output_integer=4)}
@@ -42,7 +44,7 @@ def scrambled(config: FirmwareConfig, seed: int = 3) -> FirmwareModel:
     for name in config.layers:
         old = model.get_layer(name).get_weights()
         model.get_layer(name).set_weights([rng.normal(0, 0.5, w.shape).astype(np.float32) for w in old])
-    return FirmwareModel(model, config)
+    return FirmwareModel.rounded(model, config)
 
 
 def integer_reference(firmware: FirmwareModel, counts: np.ndarray) -> np.ndarray:
@@ -83,8 +85,7 @@ def test_qkeras_is_the_integer_machine(config, counts):
 
 
 def test_saved_model_is_the_same_to_the_bit(config, counts, tmp_path):
-    firmware = scrambled(config)
-    firmware.sign, firmware.component = -1, config.outputs - 1
+    firmware = replace(scrambled(config), sign=-1, component=config.outputs - 1)
     firmware.save(tmp_path / "f_m.npz")
     loaded = FirmwareModel.load(tmp_path / "f_m.npz")
     assert (loaded.config, loaded.sign, loaded.component) == (config, -1, config.outputs - 1)
@@ -189,9 +190,9 @@ def test_wrong_counts_are_refused():
 def test_sign_and_component_are_checked():
     model = build_qkeras(FirmwareConfig(), 0)
     with pytest.raises(InputError, match="sign 2, component 0; expected sign 1 or -1"):
-        FirmwareModel(model, FirmwareConfig(), sign=2)
+        FirmwareModel.rounded(model, FirmwareConfig(), sign=2)
     with pytest.raises(InputError, match=r"component 1; expected .* component 0 to 0"):
-        FirmwareModel(model, FirmwareConfig(), component=1)
+        FirmwareModel.rounded(model, FirmwareConfig(), component=1)
 
 
 @pytest.mark.parametrize("kind", [FirmwareModel, FloatModel])
@@ -220,7 +221,10 @@ def test_model_of_other_shapes_is_refused(tmp_path):
 def test_off_grid_weights_are_put_on_their_words():
     config, model = FirmwareConfig(), build_qkeras(FirmwareConfig(), 0)
     model.get_layer("output").set_weights([np.full((360, 1), 5.3, np.float32), np.array([0.3], np.float32)])
-    FirmwareModel(model, config)
+    with pytest.raises(InputError, match=r"weights of conv1 off the grid of ap_fixed<7,1,.*; take rounded\(\)"):
+        FirmwareModel(model, config)
+    assert model.get_layer("output").get_weights()[0][0] == np.float32(5.3)
+    FirmwareModel.rounded(model, config)
     kernel, bias = model.get_layer("output").get_weights()
     precision = config.layer_precision("output")
     assert np.array_equal(kernel, precision.weight_word.quantize(kernel))

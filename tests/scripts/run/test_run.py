@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("run") / "run", np.random.default_rng(4)
     model = build_qkeras(CONFIG, seed=4)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
-    firmware = FirmwareModel(model, CONFIG, sign=-1)
+    firmware = FirmwareModel.rounded(model, CONFIG, sign=-1)
     run = RunFolder(folder, RunConfig(firmware=CONFIG))
     firmware.save(run.path("quantize", "f_m.npz"))
     network, word = firmware_network(firmware)

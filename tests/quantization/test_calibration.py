@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.config import DistillConfig
+from codae_l1.quantization._calibration import calibrate, calibrate_input, ranges
+from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distill import learn
-from codae_l1.quantization.f_m.calibration import calibrate, calibrate_input, ranges
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import build_float
 
@@ -65,7 +65,7 @@ def test_energies_may_take_more_bits_than_a_cell_has_pixels(counts):
 def test_distillation_fits_the_input_first_where_asked(counts):
     targets = counts.sum(axis=(1, 2, 3)).astype(np.float32)[:, None] / 100
     config = DistillConfig(steps=1, qat_steps=1, batch_size=10, input_margin=1.0, quantile=0.99)
-    student = learn(counts, targets, counts, config, CONFIG)
+    student = learn(counts, targets, counts, CONFIG, Training(config))
     assert student.firmware.config.count_bits == student.float_model.config.count_bits == 2
 
 

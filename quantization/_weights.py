@@ -1,4 +1,4 @@
-"""One .npz file for a small network: how it was made (JSON) and its weights, written whole or not at all.
+"""Weights of a small network as integer words, and one .npz file of them with how it was made (JSON).
 
 It holds no pickles and no Keras objects: the network is built from its config, so any version that builds it can read
 it.
@@ -7,15 +7,48 @@ it.
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.quantization.f_m.config import FirmwareConfig, layer_sizes
+
+if TYPE_CHECKING:
+    import keras
 
 # Version of the file.
 FORMAT = 1
+
+
+def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights, keys "conv1.kernel", "conv1.bias", ..."""
+    kernels = {name: size.kernel for name, size in layer_sizes(config).items()}
+    pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in kernels.items())
+    return {key: shape for pair in pairs for key, shape in pair.items()}
+
+
+def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:
+    """Kernels and biases of a QKeras (or float) model as int64 words, keys "conv1.kernel", "conv1.bias", ..."""
+    found = {}
+    for name in config.layers:
+        kernel, bias = model.get_layer(name).get_weights()
+        found[f"{name}.kernel"] = config.layer_precision(name).weight_word.to_words(kernel)
+        found[f"{name}.bias"] = config.layer_precision(name).bias_word.to_words(bias)
+    return found
+
+
+def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[str, np.ndarray]) -> None:
+    """Put integer words into the model; its weights are then exactly on their grids.
+
+    Needed once after training: QKeras computes x + (q - x), which differs from q in the last bit where x is off-grid.
+    """
+    for name in config.layers:
+        precision = config.layer_precision(name)
+        kernel = precision.weight_word.from_words(words[f"{name}.kernel"]).astype(np.float32)
+        bias = precision.bias_word.from_words(words[f"{name}.bias"]).astype(np.float32)
+        model.get_layer(name).set_weights([kernel, bias])
 
 
 def write_weights(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

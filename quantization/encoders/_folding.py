@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization.encoders.network import (
-    BATCH,
-    HEADS,
-    EncoderConfig,
-    Part,
-    build_encoder,
-    check_masks,
-    input_name,
-    output_word,
-    weighted,
-)
-from codae_l1.quantization.f_m.calibration import WEIGHT_MARGIN, integer_bits
+from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits
+from codae_l1.quantization.encoders._words import check_masks, input_name, output_word, weighted
+from codae_l1.quantization.encoders.config import BATCH, HEADS, EncoderConfig, Part
+from codae_l1.quantization.encoders.network import build_encoder
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 if TYPE_CHECKING:

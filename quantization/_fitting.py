@@ -1,6 +1,7 @@
 """Least-squares training of small networks, reproducible by seed: Adam, a half-cosine rate, and its own shuffling."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,21 @@ if TYPE_CHECKING:
     import keras
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """steps: batches of `batch_size` events. learning_rate: of the first. seed: of the order of the events."""
+
+    steps: int
+    learning_rate: float
+    batch_size: int = 128
+    seed: int = 0
+
+
 def fit(
     model: "keras.Model",
     inputs: np.ndarray,
     targets: np.ndarray,
-    steps: int,
-    learning_rate: float,
-    batch_size: int = 128,
-    seed: int = 0,
+    schedule: Schedule,
     progress: Progress | None = None,
 ) -> list[float]:
     """Train by mean squared error; the rate falls to zero as half a cosine. Returns the mean loss of each tenth.
@@ -30,9 +38,8 @@ def fit(
     import keras
     import tensorflow as tf
 
-    batch_size = min(batch_size, len(inputs))
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    optimizer = keras.optimizers.Adam(schedule)
+    steps, batch_size = schedule.steps, min(schedule.batch_size, len(inputs))
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(schedule.learning_rate, steps))
     variables = model.trainable_variables
     optimizer.build(variables)
 
@@ -44,7 +51,7 @@ def fit(
         return loss
 
     history, tenth = [], -(-steps // 10)
-    batches = _batches(len(inputs), batch_size, np.random.default_rng(seed))
+    batches = _batches(len(inputs), batch_size, np.random.default_rng(schedule.seed))
     for start in range(0, steps, tenth):
         part = [float(step(inputs[i], targets[i])) for i in islice(batches, min(tenth, steps - start))]
         history.append(float(np.mean(part)))

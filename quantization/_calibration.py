@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.quantization._weights import set_weight_words, weight_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
-from codae_l1.quantization.f_m.network import BATCH, saturated, set_weight_words, weight_words
+from codae_l1.quantization.f_m.network import BATCH, saturated
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 if TYPE_CHECKING:
