@@ -7,6 +7,11 @@ Trains what is missing as scripts/train.py --model does (RUN/systems/), scores t
 the same command goes on where it stopped, and a changed config, events or code redoes what it touches. Writes
 comparison/comparison.json, comparison.md and figures (SVG); --page the results page with its figures beside it and the
 numbers that it is made of, all but the ROC curves, in results/ below it.
+
+    python scripts/compare.py --run runs/demo --tflite
+
+--tflite converts the run's full model to TF-Lite instead (float16, int8), compares it with Keras and times both. Writes
+RUN/tflite/<part>_<kind>.tflite and table.json.
 """
 
 import shlex
@@ -18,22 +23,36 @@ from typing import Any
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems.registry import SYSTEMS, system_class
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.options import Companions
+from codae_l1.scripts.studies.tflite import compare_tflite
+
+# Events that the TF-Lite versions are checked on unless another number is asked for.
+TFLITE_EVENTS = 256
 
 
 def command() -> None:
     """Parse the arguments, train and score what is missing, write."""
     parser = cli.parser(__doc__)
     stage.add_run_arguments(parser)
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="systems to compare (default: all of events)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="trainings of each random system")
     parser.add_argument(
-        "--events", type=Path, nargs="+", metavar="FILE", help="events of any format with QCD and signals"
+        "--tflite",
+        type=int,
+        nargs="?",
+        const=TFLITE_EVENTS,
+        metavar="N",
+        help=f"compare the full model with its TF-Lite versions instead, on N QCD events ({TFLITE_EVENTS})",
     )
-    parser.add_argument(
-        "--out", type=Path, help="folder to write (default: RUN/comparison, with --events RUN/comparison-events)"
-    )
-    parser.add_argument("--page", type=Path, help="Markdown page to make, figures beside it")
+    table = Companions(parser, "--tflite", present=False)
+    table.add("--models", "systems to compare (default: all of events)", nargs="+", metavar="NAME")
+    table.add("--seeds", "trainings of each random system", [1, 2, 3], type=int, nargs="+")
+    table.add("--events", "events of any format with QCD and signals", type=Path, nargs="+", metavar="FILE")
+    table.add("--out", "folder to write (default: RUN/comparison, with --events RUN/comparison-events)", type=Path)
+    table.add("--page", "Markdown page to make, figures beside it", type=Path)
     arguments = parser.parse_args()
+    table.settle(arguments)
+    if arguments.tflite is not None:
+        print(compare_tflite(stage.open_run(arguments.run, arguments.config, arguments.update), arguments.tflite))
+        return
     for file in arguments.events or ():
         cli.existing(str(file))
     stage.check_config(arguments.config)

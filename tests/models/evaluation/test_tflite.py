@@ -1,7 +1,5 @@
-"""TF-Lite versions against Keras: float16 is Keras of rounded weights, int8 is close; the script's example."""
+"""TF-Lite versions against Keras: float16 is Keras of rounded weights, int8 is close."""
 
-import json
-import sys
 from dataclasses import replace
 
 import keras
@@ -9,10 +7,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import write_json
 from codae_l1.models.codae.codvae import TINY_CODVAE, CoDVAE
 from codae_l1.models.codae.config import COMPACT, TINY
-from codae_l1.models.codae.model import CoDAE, save_codae
+from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.evaluation import tflite
 from codae_l1.models.evaluation.tflite import LiteModel, compare, convert, keras_parts, time_one
 
@@ -92,23 +89,3 @@ def test_unknown_kind_is_named():
     function, inputs = keras_parts(CoDAE(TINY), MASKS[:1])["f_m"]
     with pytest.raises(InputError, match="kind 'int4'; expected one of float16, int8, int8_static"):
         convert(function, inputs, "int4")
-
-
-def test_script_on_a_run(tmp_path, monkeypatch, capsys):
-    from codae_l1.scripts import tflite as script
-
-    monkeypatch.setattr(tflite, "TIMED_SECONDS", 0.0)
-    config = tmp_path / "tiny.toml"
-    sizes = {name: value for name, value in vars(TINY).items() if isinstance(value, tuple)}
-    lines = [f"{name} = {list(value)}" for name, value in sizes.items()]
-    config.write_text("\n".join(["[model]", *lines, "residual_groups = 1", "latent_channels = 2"]))
-    run = tmp_path / "run"
-    save_codae(CoDAE(TINY, seed=1), run / "train" / "codae.keras")
-    write_json(run / "train.json", {})
-    monkeypatch.setattr(sys, "argv", ["tflite.py", "--run", str(run), "--config", str(config), "--events", "16"])
-    script.command()
-    printed = capsys.readouterr().out
-    table = json.loads((run / "tflite" / "table.json").read_text())
-    assert len(table["rows"]) == 12
-    assert printed.count("| decoder |") == 4
-    assert (run / "tflite" / "f_m_int8_static.tflite").stat().st_size > 0
