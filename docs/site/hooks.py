@@ -25,7 +25,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 def on_config(config):
     """Append the API reference to the navigation: one section per package, one page per public module."""
-    sections = [{package: [{_dotted(m): _api_page(m)} for m in _modules(package)]} for package in PACKAGES]
+    sections = [{package: [{_title(m): _api_page(m)} for m in _modules(package)]} for package in PACKAGES]
     config.nav = [*config.nav, {"API": [{"codae_l1": "api/index.md"}, *sections]}]
     return config
 
@@ -80,6 +80,11 @@ def _has_names(path):
 def _dotted(module):
     parts = module.with_suffix("").parts
     return ".".join(("codae_l1", *(p for p in parts if p != "__init__")))
+
+
+def _title(module):
+    """The module's name within its package."""
+    return ".".join(_dotted(module).split(".")[2:]) or module.parts[0]
 
 
 def _api_page(module):
