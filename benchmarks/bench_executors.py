@@ -1,4 +1,4 @@
-"""Events a second and core: each executor of the demo's firmware against hls4ml's compiled model, in one run.
+"""Events per second and core: each executor of the demo's firmware against hls4ml's compiled model, in one run.
 
     python scripts/run_chain.py --config scripts/configs/demo.toml   # makes runs/demo
     python benchmarks/bench_executors.py [--run runs/demo]
@@ -17,8 +17,7 @@ from pathlib import Path
 EVENTS = 20_000
 LEAST_SECONDS = 1.0
 PEER = "hls"
-# What the emulator has to reach (issue "Firmware that a trigger group can take"): scores a second and core, and times
-# the peer in the same run.
+# What the emulator has to reach: scores per second and core, and the ratio to the peer in the same run.
 MEASURED, LEAST_RATE, LEAST_RATIO = "emulator", 1_000_000, 10.0
 
 
@@ -30,7 +29,7 @@ def cpu_seconds() -> float:
 def shortfalls(rates: dict[str, float]) -> list[str]:
     """What the emulator lacks; rates: executor -> events a CPU second."""
     rate, ratio = rates[MEASURED], rates[MEASURED] / rates[PEER]
-    said = [f"{MEASURED}: {rate:,.0f} scores a second and core, fewer than {LEAST_RATE:,}"] * (rate < LEAST_RATE)
+    said = [f"{MEASURED}: {rate:,.0f} scores per second and core, fewer than {LEAST_RATE:,}"] * (rate < LEAST_RATE)
     return said + [f"{MEASURED}: {ratio:.1f} times {PEER}, less than {LEAST_RATIO:g}"] * (ratio < LEAST_RATIO)
 
 

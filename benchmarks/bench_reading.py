@@ -3,7 +3,7 @@
     python benchmarks/bench_reading.py ["$CODAE_SAMPLE"/train/*.npz]
 
 Without files the first 2,000 shipped events are written in the public form. The peer is np.load of the four arrays,
-nothing checked; ours verifies its checksum. CPU microseconds an event, the best of ten passes, taken in turn.
+nothing checked; ours verifies its checksum. CPU microseconds per event, the best of ten passes, taken in turn.
 Prints one JSON object.
 """
 

@@ -65,7 +65,7 @@ def plain_model(model):
 
 
 def measure(step: Callable, steps: int, batch: int) -> dict[str, float]:
-    """Milliseconds an event of steps after the first, which compiles."""
+    """Milliseconds per event of steps after the first, which compiles."""
     first = float(step())
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(steps):
@@ -91,7 +91,7 @@ def main() -> None:
     from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=4, help="events a step")
+    parser.add_argument("--batch", type=int, default=4, help="events per step")
     parser.add_argument("--steps", type=int, default=2, help="steps that are timed")
     arguments = parser.parse_args()
     n = arguments.batch

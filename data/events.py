@@ -50,7 +50,7 @@ class EventImages:
             if len(getattr(self, f.name)) != len(self.images):
                 raise InputError(
                     f"{len(getattr(self, f.name))} entries of {f.name} for {len(self.images)} images",
-                    "one entry an event",
+                    "one entry per event",
                     "correct the file",
                 )
 

@@ -112,7 +112,7 @@ def copied(codae: CoDAE) -> CoDAE:
 
 
 def mean_bce(model: CoDAE, masks: np.ndarray) -> float:
-    """BCE an event, mean over masks (N, 72, 58, 1)."""
+    """BCE per event, mean over masks (N, 72, 58, 1)."""
     return float(codae_scores(model, masks)["bce"].mean())
 
 

@@ -106,7 +106,7 @@ class SpaceConfig:
 
     pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
     strides: of each (sides of squares; stride 0: as the kernel). dense: units of a hidden dense layer, 0 for none.
-    tied: one weight a channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
+    tied: one weight per channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
     sparsity: fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its
     excess over QCD of the same energies, where the inputs have some (DistillConfig). training: "distilled", or "in
     situ" (reads tracks alone, gives two words; `scores` has no effect then).

@@ -12,13 +12,13 @@ _FILE = Path(__file__).parents[1] / "benchmarks" / "bench_executors.py"
     ("emulator", "peer", "said"),
     [
         (1_000_000, 100_000, []),
-        (999_999, 50_000, ["emulator: 999,999 scores a second and core, fewer than 1,000,000"]),
+        (999_999, 50_000, ["emulator: 999,999 scores per second and core, fewer than 1,000,000"]),
         (1_500_000, 160_000, ["emulator: 9.4 times hls, less than 10"]),
         (
             800_000,
             100_000,
             [
-                "emulator: 800,000 scores a second and core, fewer than 1,000,000",
+                "emulator: 800,000 scores per second and core, fewer than 1,000,000",
                 "emulator: 8.0 times hls, less than 10",
             ],
         ),

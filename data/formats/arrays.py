@@ -1,4 +1,4 @@
-"""Jets and other objects in a file: named arrays with one row an event, HDF5, written and read in slices.
+"""Jets and other objects in a file: named arrays with one row per event, HDF5, written and read in slices.
 
 Event images have a form of their own (codae_l1.data.formats.event_file). Fletcher-32 guards each block; the attribute
 `provenance` says as JSON where the rows come from.

@@ -17,7 +17,7 @@ from codae_l1.data.formats.public import integers
 IMAGES = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
 N_TRACKS = "NTrk_PUcorr"
 KIND = f"CoDAE's raw HDF5: {', '.join((*IMAGES, N_TRACKS))}"
-# Cells of a raw image in eta and phi, and cells a tower along each axis.
+# Cells of a raw image in eta and phi, and cells per tower along each axis.
 RAW_SHAPE = (286, 360)
 CELLS = 5
 # Events read at a time: 1.2 MB each as float32.

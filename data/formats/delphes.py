@@ -25,7 +25,7 @@ from codae_l1.data.formats.hdf5 import require_finite, slices
 
 TREE = "Delphes"
 KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
-# Events read at a time; with pile-up 50 an event has about a thousand tracks and towers.
+# Events that are read at a time; with 50 pile-up collisions an event has about a thousand tracks and towers.
 SLICE = 512
 
 
@@ -79,7 +79,7 @@ class _Columns:
         with _readable(self._path):
             column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
         if column.ndim != 2:
-            raise InputError(f"{self._path}: {name} with {column.type}", "a list of numbers an event", "see Delphes")
+            raise InputError(f"{self._path}: {name} with {column.type}", "a list of numbers per event", "see Delphes")
         event = np.repeat(np.arange(self.n), awkward.to_numpy(awkward.num(column)))
         values = awkward.to_numpy(awkward.flatten(column)).astype(np.float64)
         require_finite(values, f"{self._path}: {name}", self.start, least, event)

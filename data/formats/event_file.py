@@ -2,8 +2,8 @@
 
 Nine of ten pixels are empty, so each channel is three columns: `count`, entries of each event; `gap`, uint8, step from
 one entry to the next in the flattened (72, 58) image, starting at -1; `energy`, float16. An entry is an active pixel,
-or a filler of energy 0 where the next active pixel is further away than 255. This takes about 1.2 kB an event. Gaps and
-energies are not compressed, since their digits hardly can be and unpacking them would take most of the reading.
+or a filler of energy 0 where the next active pixel is further away than 255. This takes about 1.2 kB per event. Gaps
+and energies are not compressed, since their digits hardly can be and unpacking them would take most of the reading.
 Fletcher-32 guards each block as it is read, SHA-256 the content. (Files with gaps of uint16, compressed, read as well.)
 
 Energies are float16: a relative error up to 2^-11. An active pixel stays active (at least 2^-24 GeV) and none overflows
@@ -33,7 +33,7 @@ COLUMNS = {"signal": "S8", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4
 STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
 # Largest gap of one entry, what uint8 holds.
 GAP_MAX = 255
-# Pixels and events a block, the unit of reading and of the Fletcher-32 sum.
+# Pixels and events per block, the unit of reading and of the Fletcher-32 sum.
 _BLOCK, _EVENT_BLOCK = 1 << 14, 1 << 12
 _SLICE = 1024
 # Events decoded at a time.

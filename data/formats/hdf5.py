@@ -106,7 +106,7 @@ def require_finite(
 ) -> None:
     """Raise InputError unless all values (N, ...) are finite and at least `least`.
 
-    start: index of the first event. event: (N,) event of each value after `start`, where it is not one a row.
+    start: index of the first event. event: (N,) event of each value after `start`, where it is not one per row.
 
     >>> require_finite(np.array([[1.0], [-2.0]]), "x.h5: energy", 100, 0.0)
     Traceback (most recent call last):

@@ -23,7 +23,7 @@ from codae_l1.data.formats.top_tagging import COARSE, FINE, KIND, jet_images, je
 
 QCD, TOP = "qcd", "top"
 KINDS = (QCD, TOP)
-# Pixels a side -> how the image is made.
+# Pixels per side -> how the image is made.
 IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
 OBSERVABLES = ("mass", "multiplicity", "width")
 # Fraction of each kind that is used for training; the rest is the test set.
@@ -34,7 +34,7 @@ VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True)
 class JetSample:
-    """N jets. images: pixels a side -> (N, side, side, 1) float32 of sum 1. observables: name -> (N,) float64.
+    """N jets. images: pixels per side -> (N, side, side, 1) float32 of sum 1. observables: name -> (N,) float64.
     kind: (N,) "qcd" or "top"."""
 
     images: dict[int, np.ndarray]
@@ -46,7 +46,7 @@ class JetSample:
 
 
 def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: int | None = None) -> JetSample:
-    """The jets of a top-tagging file in order, as images of these pixels a side; at most the first `most` a kind."""
+    """The jets of a top-tagging file in order, as images of these pixels per side; at most the first `most` a kind."""
     images: dict[int, list[np.ndarray]] = {side: [] for side in sides}
     observables: dict[str, list[np.ndarray]] = {name: [] for name in OBSERVABLES}
     kinds: list[np.ndarray] = []

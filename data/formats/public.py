@@ -49,7 +49,7 @@ def integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
     if column.shape not in ((n,), (n, 1)):
         raise InputError(
             f"{path}: {len(column) if column.ndim else 0} entries of {key} for {n} images, shape {column.shape}",
-            f"one entry an event, shape ({n},) or ({n}, 1)",
+            f"one entry per event, shape ({n},) or ({n}, 1)",
             "correct the file; a class is a number, not a one-hot row",
         )
     values = column.reshape(-1)

@@ -44,7 +44,7 @@ class Jets:
 
 @dataclass(frozen=True)
 class JetImageConfig:
-    """bins: pixels a side. pixel_eta, pixel_phi: their size. aligned: centred on the pT-weighted mean, the principal
+    """bins: pixels per side. pixel_eta, pixel_phi: their size. aligned: centred on the pT-weighted mean, the principal
     axis turned to phi, and flipped so that the harder halves are at positive eta and phi."""
 
     bins: int = 16

@@ -16,7 +16,7 @@ class GenerationConfig:
     n_signal: events of each signal in the blocks of the test split; n_signal_validation: in the validation split.
     processes: which to generate.
     seed: base of all random numbers; a chunk's numbers follow from it and the chunk's number, never from the class.
-    pileup_mean: mean of the Poisson number of pile-up interactions an event.
+    pileup_mean: mean of the Poisson number of pile-up interactions per event.
     pileup_energy_gev: collision energy of the pile-up; the public sample's is 13 TeV, its hard collisions' 13.6 TeV.
     pileup_blocks, pileup_block_size: the pool; an event takes all its pile-up from one block.
     minimum_ht_gev: selection, scalar sum of jet transverse momenta.

@@ -15,7 +15,7 @@ from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAP
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 
-# ECAL cells a tower, along each axis.
+# ECAL cells per tower, along each axis.
 CELLS = 5
 # GeV
 ECAL_THRESHOLD, HCAL_THRESHOLD = 0.5, 1.0

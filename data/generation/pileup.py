@@ -62,7 +62,7 @@ def overlay(
 ) -> tuple[Hits, np.ndarray]:
     """Hits of the hard collisions and of Poisson(mean) soft ones of the event's block, each turned by a random angle.
 
-    z_hard: (events,) mm. blocks: one an event. Also (n,) bool: tracks kept as the hard collision's.
+    z_hard: (events,) mm. blocks: one per event. Also (n,) bool: tracks kept as the hard collision's.
     """
     parts, kept = [hard], [np.ones(len(hard.eta), bool)]
     for event, block in enumerate(blocks):

@@ -26,7 +26,7 @@ _SPLITTING = ("Vitis", "Vivado", "Catapult")
 
 
 def layer_rows(graph: Any, config: HlsConfig) -> list[dict[str, Any]]:
-    """hls4ml's ModelGraph -> one JSON-ready row a layer.
+    """hls4ml's ModelGraph -> one JSON-ready row per layer.
 
     result, weight, bias, accum: number types. strategy, reuse_factor: of layers with weights. interval: clocks that a
     layer is busy with one event at least, reuse factor x pixels that come one after the other; only in io_parallel and

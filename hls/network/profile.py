@@ -93,7 +93,7 @@ class WordCount:
 
 
 def profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> list[dict[str, Any]]:
-    """Batches of (counts (N, ...) integers as pooled, {layer: values (N, ...)}) -> one record a layer, input first.
+    """Batches of (counts (N, ...) integers as pooled, {layer: values (N, ...)}) -> one record per layer, input first.
 
     The layers' values may be those of QKeras (`hls.mismatch.keras_layers`), of any executor that shows all layers, or
     of the float model of the same topology. Records: see WordCount and the head of this module.
@@ -156,7 +156,7 @@ def _asked(layer: Layer, before: np.ndarray, value: np.ndarray) -> tuple[np.ndar
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Records of `profile` as aligned text, one line a layer."""
+    """Records of `profile` as aligned text, one line per layer."""
     head = ("layer", "word", "lowest", "highest", "used bits", "head, tail", "zeros %", "saturated", "wrapped")
     rows: list[tuple[str, ...]] = [head]
     for row in records:

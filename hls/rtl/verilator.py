@@ -37,7 +37,7 @@ _VERILATOR_FLAGS = (
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
 # Code that is compiled in one piece [bytes]: less than this takes longer to read Verilator's headers than to compile.
 _ONE_UNIT = 1 << 18
-# Appended to da4ml's binder, which gives one word an event: the output after each rising edge, nothing skipped.
+# Appended to da4ml's binder, which gives one word per event: the output after each rising edge, nothing skipped.
 _CLOCKS = """
 extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
     using config = {top}_wrapper_config;

@@ -151,7 +151,7 @@ def build_vhdl(
 
 
 def _bits(words: np.ndarray, design: RtlDesign) -> list[str]:
-    """Input words (N, inputs) -> one string of bits an event, the first input in the lowest bits."""
+    """Input words (N, inputs) -> one string of bits per event, the first input in the lowest bits."""
     width = design.input_word.width
     bits = (words[:, :, None].astype(np.int64) >> np.arange(width)) & 1
     flat = bits.reshape(len(words), -1)[:, ::-1].astype(np.uint8) + ord("0")

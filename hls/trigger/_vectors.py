@@ -81,7 +81,7 @@ def _lines(rows: np.ndarray) -> str:
 
 
 def packed(rows: np.ndarray, width: int) -> str:
-    """Words (N, elements) -> a hexadecimal number a row, element i at bits [i * width +: width].
+    """Words (N, elements) -> a hexadecimal number per row, element i at bits [i * width +: width].
 
     >>> packed(np.array([[1, -1], [2, 0]]), 4)
     'f1\\n02\\n'

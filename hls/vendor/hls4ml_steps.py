@@ -94,7 +94,7 @@ def check_digits(source: dict[str, bytes], word: WordType) -> None:
     """Raise InputError where the testbench of `project_source` prints too few digits to tell output words apart."""
     precise = any(_PRECISION.encode() in content for name, content in source.items() if name.endswith("_test.cpp"))
     digits = _DIGITS if precise else _OWN_DIGITS
-    # Rounded to that many digits a word may be off by half of this share of it.
+    # Rounded to that many digits, a word may be off by half of this fraction of it.
     if 2**word.width * 10 ** (1 - digits) >= 1:
         raise InputError(
             f"output words of {word.width} bits, of which the project's testbench prints {digits} digits",

@@ -36,7 +36,7 @@ TINY_CODVAE = replace(TINY, categorical=CategoricalConfig(components=2, samples=
 BASE_TEMPERATURE = 1.0
 # Fixed temperatures of the prior's components are uniform between these (published code).
 PRIOR_TEMPERATURES = (0.1, 1.0)
-# The prior's initial logits are N(0, 1) plus a shift between -this and this, one a component (published code). All
+# The prior's initial logits are N(0, 1) plus a shift between -this and this, one per component (published code). All
 # classes of a component shift alike, which changes no density.
 PRIOR_SHIFT = 3.0
 
@@ -68,7 +68,7 @@ def log_density(y: Any, logits: Any, temperature: Any) -> Any:
 
 @register
 class MixturePrior(keras.layers.Layer):
-    """Mixture of relaxed one-hots, one mixture a cell: y (..., 5, 4, K) -> log p(y) (..., 5, 4).
+    """Mixture of relaxed one-hots, one mixture per cell: y (..., 5, 4, K) -> log p(y) (..., 5, 4).
 
     log p = log 1/J sum_j exp log_density(y; logits_j, temperature_j). Logits are learned; temperatures (J,) are not and
     follow from the seed.

@@ -19,7 +19,7 @@ MASK_SHAPE = (N_PHI, N_ETA, 1)
 Z_M_SIZE = 2
 # Rows and columns of z_R: four halvings of 72 x 58, rounded up.
 LATENT_GRID = (5, 4)
-# Pixels a side of a block of the score block_power: 60 degrees in phi, 1.05 in eta, about the size of a jet of R = 0.5.
+# Pixels per side of a block of the score block_power: 60 degrees in phi, 1.05 in eta, about the size of a jet of R = 0.5.
 BLOCK = 12
 # Names of the scores of a CoDAE (models/codae/scores.py), in their order.
 SCORES = (
@@ -71,11 +71,11 @@ class SwapConfig:
 
 @dataclass(frozen=True)
 class CoDAEConfig:
-    """Sizes of a CoDAE, one entry a level; a level halves (encoders) or doubles (decoder) the grid.
+    """Sizes of a CoDAE, one entry per level; a level halves (encoders) or doubles (decoder) the grid.
 
-    *_filters: channels a level. *_groups: groups of its first convolution. *_residuals: number of residual blocks after
-    it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R.
-    swaps: layers of both encoders. categorical: given, the model is a CoDVAE.
+    *_filters: channels per level. *_groups: groups of its first convolution. *_residuals: number of residual blocks
+    after it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. swaps: layers of both
+    encoders. categorical: given, the model is a CoDVAE.
     """
 
     PRESETS: ClassVar[Mapping[str, "CoDAEConfig"]] = {}

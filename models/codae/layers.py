@@ -36,7 +36,7 @@ class InstanceNorm(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple) -> None:
-        """One scale and one shift a channel."""
+        """One scale and one shift per channel."""
         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
         self.shift = self.add_weight(name="shift", shape=(input_shape[-1],), initializer="zeros")
 
@@ -238,7 +238,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 
 def make_norm(kind: Norm) -> keras.layers.Layer | None:
-    """The layer behind a convolution, or None; scale and shift a channel are learned either way."""
+    """The layer behind a convolution, or None; scale and shift per channel are learned either way."""
     if kind == "instance":
         return InstanceNorm(name="norm")
     if kind == "batch":

@@ -47,7 +47,7 @@ def track_mask(images: np.ndarray) -> np.ndarray:
 
 
 def active_pixels(masks: np.ndarray) -> np.ndarray:
-    """The baseline to beat: active pixels an event, (N, 72, 58, 1) -> (N,) float64."""
+    """The baseline to beat: active pixels per event, (N, 72, 58, 1) -> (N,) float64."""
     return np.count_nonzero(masks, axis=(1, 2, 3)).astype(np.float64)
 
 

@@ -12,7 +12,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve
 
-# Points a curve keeps and events a process shows: enough to draw, small enough to store.
+# Points of a curve and events of a process that are kept: enough to draw, few enough to store.
 CURVE_POINTS = 200
 SCATTER_EVENTS = 500
 

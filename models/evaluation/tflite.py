@@ -134,7 +134,7 @@ def compare(
     """Convert every part to every kind, and hold it against Keras on masks (N, 72, 58, 1); one row each.
 
     A row: part, kind ("keras" too), bytes, largest difference of an output number from Keras and the correlation of all
-    numbers with Keras's, CPU milliseconds an event in calls of each of BATCHES. folder: where to write the files.
+    numbers with Keras's, CPU milliseconds per event in calls of each of BATCHES. folder: where to write the files.
     """
     calibration = keras_parts(model, calibration_masks)
     rows = []
@@ -158,7 +158,7 @@ def compare(
 
 
 def _speeds(function: Callable, inputs: list[np.ndarray], sizes: tuple[int, ...]) -> dict[str, float]:
-    """CPU milliseconds an event, all threads together, in calls of each batch size."""
+    """CPU milliseconds per event, all threads together, in calls of each batch size."""
     speeds = {}
     for size in sizes:
         batch = [np.resize(x, (size, *x.shape[1:])) for x in inputs]

@@ -74,7 +74,7 @@ def two_sample_test(
         return None
     if a.shape[1:] != b.shape[1:] or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise InputError(
-            f"summaries of shape {a.shape} and {b.shape}", "finite numbers, as many an event", "correct the summaries"
+            f"summaries of shape {a.shape} and {b.shape}", "finite numbers, as many per event", "correct the summaries"
         )
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold

@@ -66,7 +66,7 @@ class JetAutoencoder(Network):
 
 @register
 class HandsOnAutoencoder(JetAutoencoder):
-    """That of the top-tagging hands-on."""
+    """The small auto-encoder: two convolutions and two numbers."""
 
     side = 16
 

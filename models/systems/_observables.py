@@ -23,7 +23,7 @@ OBSERVABLES = ("active_pixels", "block_power", "total_energy", "missing_energy")
 # forward pixels are the complement of the central ones) and those that rarely differ (the median energy of soft pixels,
 # and the single hardest pixel).
 _LEFT_OUT = ("active_forward", "median", "hardest")
-# What the trees read: nine numbers a channel, and the three observables that are no sums of these.
+# What the trees read: nine numbers per channel, and the three observables that are no sums of these.
 TREE_INPUTS = (
     *(n for n in SUMMARIES if n.startswith(tuple(f"{c}_" for c in CHANNELS)) and not n.endswith(_LEFT_OUT)),
     *OBSERVABLES[1:],

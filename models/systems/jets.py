@@ -24,9 +24,8 @@ from codae_l1.models.training.network import in_slices
 class JetAESystem(KerasSystem):
     """Jet-image auto-encoder; score: mse, the squared error summed over pixels.
 
-    Trained as the hands-on, jets as they are and no decay of weights. Unlike there, a gradient longer than clipnorm is
-    cut to it, as for all networks here: the loss is summed over pixels where the hands-on's is their mean. Few are: of
-    one or two steps in the first epochs.
+    It is trained on jets as they are, without weight decay. A gradient longer than clipnorm is cut to this length, as
+    for all networks here, because the loss is a sum over pixels; this happens in one or two steps of the first epochs.
     """
 
     name = "jet_ae"
@@ -38,7 +37,7 @@ class JetAESystem(KerasSystem):
 
     @property
     def side(self) -> int:
-        """Pixels a side of its images."""
+        """Pixels per side of its images."""
         return self.network.side
 
     def create_model(self) -> Any:
@@ -87,7 +86,7 @@ class JetDirichletSystem(DirichletSystem):
 
     @property
     def side(self) -> int:
-        """Pixels a side of its images."""
+        """Pixels per side of its images."""
         return self.config.model.side
 
     def create_model(self) -> DirichletVae:
@@ -124,7 +123,7 @@ class PcaSystem(System):
 
     @property
     def side(self) -> int:
-        """Pixels a side of its images."""
+        """Pixels per side of its images."""
         return self.config.side
 
     @property

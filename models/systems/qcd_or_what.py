@@ -5,7 +5,7 @@
     z -> Dense 100 -> Dense 400 -> 20 x 20 x 1 -> twice [transposed convolution 5, stride 2 -> convolution 5] -> 80 x 80
          -> centre crop -> 1x1 convolution -> logits (N, 72, 58, 1); p = sigmoid(logits)
 
-Convolutions are 3x3 'same'; all layers but z and the last have a PReLU (in maps one slope a channel). Loss: bce, sum
+Convolutions are 3x3 'same'; all layers but z and the last have a PReLU (in maps one slope per channel). Loss: bce, sum
 -x log p - (1 - x) log(1 - p), as the CoDAE's. The paper's squared error is for jet images: of masks, two pixels in a
 hundred active, it is driven to p = 0, where its gradient vanishes (docs/training.md).
 
@@ -90,7 +90,7 @@ def _decoder(config: QcdOrWhatConfig, make: SeededLayers) -> keras.Model:
 
 
 def _convolution(layer: Any, x: Any) -> Any:
-    """The layer, then a PReLU with one slope a channel."""
+    """The layer, then a PReLU with one slope per channel."""
     return keras.layers.PReLU(shared_axes=[1, 2])(layer(x))
 
 

@@ -222,7 +222,7 @@ class IsolationConfig:
 
 @dataclass(frozen=True)
 class JetAEConfig:
-    """filters: channels of every convolution. bottleneck: size of z. The defaults are those of the hands-on."""
+    """filters: channels of every convolution. bottleneck: size of z."""
 
     filters: int = 128
     bottleneck: int = 2
@@ -233,7 +233,7 @@ class JetAEConfig:
 
 @dataclass(frozen=True)
 class JetAESystemConfig:
-    """The hands-on's auto-encoder and its training: 10 epochs of Adam at a constant rate, batch 32."""
+    """The small auto-encoder and its training: 10 epochs of Adam at a constant rate, batch 32."""
 
     model: JetAEConfig = JetAEConfig()
     training: SystemTraining = SystemTraining(10, 32, 1e-3, 1.0)

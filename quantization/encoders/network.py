@@ -112,7 +112,7 @@ class QuantizedEncoder:
         return {n: exact_words(v, self.words[n], "qkeras") for n, v in zip(names, columns, strict=True)}
 
     def predict_words(self, masks: np.ndarray) -> list[np.ndarray]:
-        """Masks (N, 72, 58, 1) of 0 and 1 -> output words int64, one array an output."""
+        """Masks (N, 72, 58, 1) of 0 and 1 -> output words int64, one array per output."""
         batches = (check_masks(masks[i : i + BATCH]) for i in range(0, len(masks), BATCH))
         parts = [self.model.predict_on_batch(batch) for batch in batches]
         parts = [part if isinstance(part, list) else [part] for part in parts]

@@ -26,7 +26,7 @@ class FirmwareConfig:
 
     pool: side of the pooled square [pixels]. inputs: what is pooled, names in data.pooling.INPUTS. energy_lsb_gev: step
     of energy words. count_bits: width of the unsigned input word; larger counts saturate.
-    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight a channel, the same
+    conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight per channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
     and output_bits; calibration sets the others.

@@ -84,7 +84,7 @@ def cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str])
         ax.annotate(text, (row["macs"], mean), (1.2 * row["macs"], name_at), fontsize=7, va="center")
     for mean, row in flat:
         ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle=NO_NETWORK[row["score"]], label=row["score"])
-    ax.set(xscale="log", xlabel="MACs an event", ylabel="mean AUC over the signals")
+    ax.set(xscale="log", xlabel="MACs per event", ylabel="mean AUC over the signals")
     ax.margins(x=0.25, y=0.12)
 
 
@@ -93,7 +93,7 @@ def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:
 
 
 def auc_figure(content: dict[str, Any]) -> Figure:
-    """AUC of every system, one panel a signal."""
+    """AUC of every system, one panel per signal."""
     rows, signals = [r for r in content["rows"] if is_shown(r)], list(content["events"]["signals"])
     columns = min(3, len(signals))
     lines = -(-len(signals) // columns)

@@ -16,7 +16,8 @@ from codae_l1.scripts.reports.figures import TITLES, cms_style, new_figure
 CHANNEL_TITLES = {"tracks": "track pT [GeV]", "ecal": "ECAL ET [GeV]", "hcal": "HCAL ET [GeV]"}
 CHANNEL_COLOURS = {"tracks": "#5790fc", "ecal": "#f89c20", "hcal": "#e42536"}
 SAMPLE_COLOURS = {"a": "#5790fc", "b": "#e42536"}
-# AUC of the two-sample test up to which samples count as alike (issue "Collision events", reference AUC 0.51 to 0.59).
+# AUC of the two-sample test up to which samples count as alike; QCD and SUEP of the shipped sample reach 0.51 to 0.58
+# against the public one (data/sample/README.md).
 ALIKE = 0.62
 # GeV, colour range of an event's pixels, and of the mean over many events.
 _EVENT_RANGE, _MEAN_RANGE = (0.2, 200.0), (1e-2, 10.0)

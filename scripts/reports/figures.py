@@ -63,7 +63,7 @@ _style, _figure = cms_style, new_figure
 
 
 def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
-    """ROC of float against fixed-point, one panel a signal, with both baselines; x logarithmic.
+    """ROC of float against fixed-point, one panel per signal, with both baselines; x logarithmic.
 
     It starts where ten of the n_background QCD events pass: below, the sample says nothing.
     """
@@ -98,7 +98,7 @@ def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
 
 
 def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
-    """Float score against the firmware's, one colour a class, and the histogram of their difference."""
+    """Float score against the firmware's, one colour per class, and the histogram of their difference."""
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 2, 9.6, 3.8)
         shown = dict(zip(LATENT_COLOURS, (p for p in scatter if p in LATENT_PROCESSES), strict=False))
@@ -115,13 +115,13 @@ def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
 
 
 def history_figure(history: dict[str, list[float]]) -> Figure:
-    """Training and validation loss an epoch."""
+    """Training and validation loss per epoch."""
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 1, 6.0, 3.4)
         epochs = np.arange(1, len(history["loss"]) + 1)
         axes[0, 0].plot(epochs, history["loss"], color="#5790fc", label="training")
         axes[0, 0].plot(epochs, history["validation_loss"], color="#e42536", label="validation")
-        axes[0, 0].set(xlabel="epoch", ylabel="loss an event")
+        axes[0, 0].set(xlabel="epoch", ylabel="loss per event")
         axes[0, 0].legend(frameon=False)
         return figure
 

@@ -83,7 +83,7 @@ def test_energies_reach_the_counts_and_the_teacher_sees_masks(masks):
     counts, scores = training_set(teacher, images, firmware, training)
     alone, same = training_set(teacher, masks[:20], FirmwareConfig(), training)
     assert np.array_equal(counts[..., :1], alone)
-    assert np.array_equal(counts[..., 1:], alone * 2)  # 8 GeV a pixel in steps of 4
+    assert np.array_equal(counts[..., 1:], alone * 2)  # 8 GeV per pixel in steps of 4
     assert np.array_equal(scores, same)
     with pytest.raises(
         InputError, match=r"images of shape \(20, 72, 58, 1\); expected \(N, 72, 58, 3\) for tracks, ecal"

@@ -38,7 +38,7 @@ def command(monkeypatch, capsys):
 
 
 def make_events(classes, seed=0, energy=1.0):
-    """Events with about 60 active pixels a channel; a class's number adds tracks."""
+    """Events with about 60 active pixels per channel; a class's number adds tracks."""
     rng = np.random.default_rng(seed)
     signal = np.repeat(list(classes), list(classes.values()))
     images = np.where(

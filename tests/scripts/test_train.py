@@ -37,7 +37,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """A run's config: sixty QCD events a split, signals in the test split alone."""
+    """A run's config: sixty QCD events per split, signals in the test split alone."""
     folder = tmp_path_factory.mktemp("events")
     images = np.zeros((250, *IMAGE_SHAPE), "float32")
     images[np.random.default_rng(0).random(images.shape) < 0.02] = 1.0

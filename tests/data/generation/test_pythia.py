@@ -199,7 +199,7 @@ def test_pile_up_from_none_to_two_hundred(tiny, tmp_path, mean, cluster):
         sums = file.read().images[..., 1].sum(axis=(1, 2))
         assert file.pileup_block.tolist() == [0, 1]
     assert (tmp_path / "events.work" / "pileup-00000.npz").exists() == (mean > 0)
-    # Two soft collisions a block: 200 of them leave the same energy a hundred times.
+    # Two soft collisions per block: 200 of them leave the same energy a hundred times.
     assert (sums < 700).all() if mean == 0 else (sums > 700).all()
 
 

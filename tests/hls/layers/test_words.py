@@ -14,7 +14,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.layers import Activation
 from codae_l1.hls.network.mismatch import compare
 
-# Words that QKeras does not have: (rounding, overflow, signed), of which one network takes one a layer.
+# Words that QKeras does not have: (rounding, overflow, signed), of which one network takes one per layer.
 MODES = [
     ("TRN", "WRAP", True),
     ("RND", "SAT", False),

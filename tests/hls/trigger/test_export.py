@@ -291,7 +291,7 @@ def test_the_testbench_of_the_network_passes_and_finds_a_changed_word(made, tmp_
 
 
 def test_the_testbench_of_the_trigger_passes_and_finds_what_is_changed(made, tmp_path):
-    """Energies and tracks in three slices an event, towers beyond every word, a pooling of two stages."""
+    """Energies and tracks in three slices per event, towers beyond every word, a pooling of two stages."""
     folder = shutil.copytree(made[2], tmp_path / "out")
     assert made[3]["trigger"]["latency_cycles"] == 2 + made[3]["pipeline"]["latency_cycles"] + 1
     assert made[3]["trigger"]["initiation_interval"] == 3
