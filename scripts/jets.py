@@ -150,13 +150,14 @@ def _trained(
     plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
-    from codae_l1.scripts.run.folder import LAYERS, clear_unless, code_of, stamp, versions
-    from codae_l1.scripts.studies.scan_data import digest
+    from codae_l1.data.base.keep import claim, digest
+    from codae_l1.scripts.run.folder import stamp, versions
+    from codae_l1.scripts.run.stages import code_of
 
     folder = out / "models" / plan.title / f"seed-{seed}"
     system: Any = create_system(plan.system, plan.config, seed)
     done, asked = folder / "trial.json", dump(plan.config)
-    inputs = digest([plan.system, seed, asked, versions(), code_of(LAYERS[:2])])
+    inputs = digest([plan.system, seed, asked, versions(), code_of(type(system).__module__)])
     if done.exists():
         trial = read_json(done)
         if trial.pop("config") != asked:
@@ -169,7 +170,7 @@ def _trained(
             system.load(folder / system.file)
             return system, trial
         shutil.rmtree(folder)
-    clear_unless(folder, inputs)
+    claim(folder, inputs)
     batches = [_batch(sample, system.side, (part == p) & (sample.kind == train_on)) for p in ("train", "validation")]
     started = time.process_time()
     with cli.Progress(f"{plan.title}, seed {seed}") as progress:

@@ -1,4 +1,4 @@
-"""Profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every layer.
+"""Stage numerics: profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every layer.
 
 The run's test events, or events of any format given by --events; of QCD and of all of them, for the QKeras model and
 for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
@@ -24,7 +24,7 @@ def command() -> None:
         cli.existing(str(file))
     run = stage.open_run(arguments.run, None)
     cli.import_tensorflow()
-    out = arguments.out or run.folder / "numerics"
+    out = arguments.out or run.path("numerics")
 
     from codae_l1.data.base.files import write_json
     from codae_l1.hls.network.profile import table
@@ -36,10 +36,13 @@ def command() -> None:
     for events, models in found["profiles"].items():
         for model, records in models.items():
             print(f"{model} on {events}, {found['events'][events]:,} events\n{table(records)}\n")
-    write_json(out / "numerics.json", {**found, "stamp": stamp(run.config.seed)})
+    if arguments.events or arguments.out:
+        write_json(out / "numerics.json", {**found, "stamp": stamp(run.config.seed)})
+    else:
+        run.do("numerics", lambda run: {**found, "rows": []})
     last = list(found["profiles"])[-1]
     save_svg(numerics_figure(found["profiles"][last]), out / "numerics.svg")
-    print(out / "numerics.json")
+    print(out / "numerics.json" if arguments.events or arguments.out else run.folder / "numerics.json")
 
 
 def read_events(run: Any, files: list[Path] | None, label: str | None) -> tuple[Any, Any]:

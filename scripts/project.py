@@ -66,7 +66,7 @@ def command() -> None:
 
 def outside_stages(run: Any, out: Path) -> None:
     """Refuse a folder below those of the run's stages: what they made would be replaced."""
-    from codae_l1.scripts.run.folder import STAGES
+    from codae_l1.scripts.run.stages import STAGES
 
     for name in STAGES:
         folder = run.path(name).resolve()

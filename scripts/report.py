@@ -6,7 +6,6 @@ Writes report/report.json, report/report.html, report/report.md and report.json 
 from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts.run import later as further
 from codae_l1.scripts.run import stage
 
 TEMPLATE = Path(__file__).parent / "reports" / "report.html.j2"
@@ -73,7 +72,7 @@ def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
         "hls_project": {key: stages["convert"]["project"][key] for key in HLS_PROJECT},
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
-        "further": further.rows(run),
+        "further": run.rows(),
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
         "training": {k: stages["train"]["history"][k] for k in ("best_validation_loss", "best_epoch")},
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},

@@ -52,12 +52,12 @@ def command() -> None:
 def chain(run: "Run") -> None:
     """Do every stage of a run folder that is not done."""
     from codae_l1.hls.target.size import check_size
-    from codae_l1.scripts.run.folder import STAGES
+    from codae_l1.scripts.run.stages import CHAIN, STAGES
 
     # A network that cannot fit is refused before anything is trained.
     check_size(run.config.firmware, run.config.hls)
-    for name in STAGES:
-        stage.do(run, name, importlib.import_module(f"codae_l1.scripts.{name}").work)
+    for name in CHAIN:
+        stage.do(run, name, importlib.import_module(STAGES[name].module).work)
 
 
 def main() -> None:

@@ -102,12 +102,14 @@ def evaluator(run: Any, data: Path, client: Any, progress: Progress) -> Evaluate
 
 def request_key(run: Any, request: dict[str, Any]) -> str:
     """Name that a request's result is kept under: hash of it and of all else that decides its numbers."""
-    from codae_l1.scripts.run.folder import code_of, versions
-    from codae_l1.scripts.studies.scan_data import digest, identity
+    from codae_l1.data.base.keep import digest, without_speed
+    from codae_l1.scripts.run.folder import versions
+    from codae_l1.scripts.run.stages import code_of
+    from codae_l1.scripts.studies.scan_data import identity
 
     plain = {name: value for name, value in request.items() if name != "codae"}
-    plain["hls"] = {k: v for k, v in request["hls"].items() if k not in ("jobs", "tool_timeout_s")}
-    return digest([plain, identity(run), code_of(("quantization", "hls")), versions()])[:24]
+    plain["hls"] = without_speed(request["hls"])
+    return digest([plain, identity(run), code_of("codae_l1.scripts.studies.scan_trial"), versions()])[:24]
 
 
 def make_request(run: Any, firmware: Any, distill: Any, training: str, seed: int, mapped: bool) -> dict[str, Any]:

@@ -91,11 +91,12 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     A training that was killed goes on. The run's full model is not trained twice.
     """
     from codae_l1.data.base.files import read_json, write_json
+    from codae_l1.data.base.keep import claim
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.systems.base import Batch
     from codae_l1.models.training.loop import BEST, CHECKPOINT
     from codae_l1.scripts.run.events import read_split
-    from codae_l1.scripts.run.folder import clear_unless, stamp
+    from codae_l1.scripts.run.folder import stamp
 
     check_model(name)
     folder, inputs = system_folder(run, name, seed), system_inputs(run, name, seed)
@@ -105,7 +106,7 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
         system.load(file)
         return system, read_json(record)["stamp"]["seconds"]
     record.unlink(missing_ok=True)
-    clear_unless(folder, inputs)
+    claim(folder, inputs)
     encoder = getattr(system, "encoder_of", None)
     if encoder:
         system.use_encoder(train_system(run, encoder, seed)[0].model)
@@ -171,15 +172,18 @@ def system_config(run: Any, name: str) -> Any:
 def system_inputs(run: Any, name: str, seed: int) -> str:
     """SHA-256 of all that a system's training depends on: events, config, seed, code, versions."""
     from codae_l1.data.base.config import dump
+    from codae_l1.data.base.keep import digest
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.scripts.run.events import events_path
-    from codae_l1.scripts.run.folder import LAYERS, code_of, versions
-    from codae_l1.scripts.studies.scan_data import digest
+    from codae_l1.scripts.run.folder import versions
+    from codae_l1.scripts.run.stages import code_of
 
     config = system_config(run, name)
     encoder = getattr(system_class(name), "encoder_of", None)
     before = system_inputs(run, encoder, seed) if encoder else EventFile(events_path(run)).checksum
-    return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(LAYERS[:2])])
+    return digest(
+        [name, seed, dump(config) if config else {}, before, versions(), code_of(system_class(name).__module__)]
+    )
 
 
 def system_events(run: Any, system: Any) -> tuple[Any, Any]:

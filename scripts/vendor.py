@@ -1,12 +1,15 @@
-"""Run the vendor's tools on a run's designs, step by step: Vitis HLS on the hls4ml project, Vivado on the RTL.
+"""Stages vendor and place: other tools on a run's designs. Vitis HLS, Vivado, and an open flow up to a bitstream.
 
     python scripts/vendor.py --run runs/demo
     python scripts/vendor.py --run runs/demo --steps synthesis implementation
+    python scripts/vendor.py --run runs/demo --steps ecp5
 
-hls4ml project: csim, csynth, cosim, vsynth, export. RTL: synthesis and, where asked for, implementation (place and
-route). A finished step is not done again unless its inputs changed. Writes vendor/vendor.json with hls4ml's keys, and
-each step's log beside it; the run's next report shows it. Another project (--project) has a folder, a record and rows
-of its own, which say what it is. docs/vendor.md has more.
+hls4ml project (Vitis HLS or Vivado HLS): csim, csynth, cosim, vsynth, export. RTL (Vivado): synthesis and, where asked
+for, implementation (place and route). RTL on an open FPGA family (Lattice ECP5, extra `place`): ecp5; Yosys maps it,
+nextpnr places and routes it, ecppack writes the bitstream; its figures are those of that chip. A finished step is not
+done again unless its inputs changed. Writes vendor.json with hls4ml's keys and place.json into the run folder, each
+step's log beside them in vendor/ and place/; the run's next report shows them. Another project (--project) has a folder,
+a record and rows of its own, which say what it is. docs/vendor.md and docs/estimates.md have more.
 """
 
 import hashlib
@@ -17,9 +20,9 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.scripts.run import cli, stage
-from codae_l1.scripts.run import later as further
+from codae_l1.scripts.run.folder import RunFolder
 
-OWN, RTL = "hls4ml", "rtl"
+OWN, RTL, ECP5 = "hls4ml", "rtl", "ecp5"
 HLS_STEPS, RTL_STEPS = ("csim", "csynth", "cosim", "vsynth", "export"), ("synthesis", "implementation")
 # What each step's figures are.
 KINDS = {
@@ -39,34 +42,95 @@ class Design(NamedTuple):
 
 
 def command() -> None:
-    """Parse the arguments, run the steps, write the record."""
+    """Parse the arguments, run the steps, write the records."""
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
-    parser.add_argument("--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS])
+    parser.add_argument("--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS, ECP5])
     parser.add_argument("--project", type=Path, help="another hls4ml project of the run's network (Vitis, Vivado)")
     parser.add_argument("--events", type=int, help=f"test events in the testbench (default: as before, or {EVENTS})")
+    parser.add_argument("--out-of-context", action="store_true", help="ecp5: the pipeline alone, no bitstream")
+    parser.add_argument("--seed", type=int, default=1, help="ecp5: of the placer")
     parser.add_argument("--timeout-s", type=float, default=14_400.0, help="longest run of one step [s]")
     parser.add_argument("--quiet", action="store_true", help="do not follow the tools' output")
     arguments = parser.parse_args()
     for name, value in (("--events", arguments.events), ("--timeout-s", arguments.timeout_s)):
         if value is not None and not value > 0:
             raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
+    if arguments.out_of_context and ECP5 not in arguments.steps:
+        raise InputError("--out-of-context without --steps ecp5", "both, or neither", "add ecp5 to --steps")
     run = stage.open_run(arguments.run, None)
-
     run.require("synthesize")
-    before = further.read(run, further.VENDOR) or {}
+    if set(arguments.steps) != {ECP5}:
+        made = run.do("vendor", lambda run: work(run, arguments))
+        print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in made["rows"]))
+        print(run.folder / "vendor.json")
+        check_words({name: made[name] for name in (*made["projects"], RTL) if name in made}, run.path("vendor"))
+    if ECP5 in arguments.steps:
+        placed = run.do("place", lambda run: place(run, arguments))[_variant(arguments)]
+        sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
+        print(f"{placed['design']}: {sites}")
+        print(f"clock {placed['achieved_mhz']:g} MHz of the asked {placed['asked_mhz']:g} MHz; {placed['how']}")
+        print(f"bitstream: {placed['bitstream'] or 'none out of context'}")
+        print(run.folder / "place.json")
+
+
+def work(run: RunFolder, arguments: Any) -> dict[str, Any]:
+    """Run the vendor steps; {design: {step: its record}}, with "projects", "events" and "rows" beside the designs."""
+    before = run.stored("vendor") or {}
     events = arguments.events or before.get("events", EVENTS)
     record, projects = {}, {}
     for name, design, chosen in designs(run, arguments, before, events):
         record[name] = run_design(run, name, design, chosen, arguments)
         projects |= {name: design.project} if design.project else {}
-    rows = rows_of(record, projects)
-    print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in rows))
-    print(further.write(run, further.VENDOR, {**record, "projects": projects, "events": events}, rows))
-    check_words(record, run.path("vendor"))
+    return {**record, "projects": projects, "events": events, "rows": rows_of(record, projects)}
 
 
-def designs(run: Any, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
+def place(run: RunFolder, arguments: Any) -> dict[str, Any]:
+    """Place and route on ECP5; {"board" or "out_of_context": its record, "rows"}, what was done before included."""
+    from codae_l1.hls.vendor.ecp5 import place_and_route
+
+    def progress(done: int, total: int, text: str) -> None:
+        print(f"[{done}/{total}] {text}", flush=True)
+
+    variant, heard = _variant(arguments), None if arguments.quiet else follow
+    options = {"seed": arguments.seed, "bitstream": not arguments.out_of_context, "timeout_s": arguments.timeout_s}
+    rtl, folder = run.path("synthesize", "rtl"), run.path("place", variant)
+    placed = place_and_route(rtl, run.config.hls, folder, follow=heard, progress=progress, **options)
+    before = run.stored("place") or {}
+    found = {key: before[key] for key in ("board", "out_of_context") if key in before} | {variant: placed}
+    rows = [
+        {
+            "name": f"{record['design']}, on another chip",
+            "kind": "post-route",
+            "tool": record["tool"],
+            "figures": f"{figures(record['used'])}, {record['achieved_mhz']:g} MHz; {record['how']}",
+        }
+        for record in found.values()
+    ]
+    return {**found, "rows": rows}
+
+
+def _variant(arguments: Any) -> str:
+    return "out_of_context" if arguments.out_of_context else "board"
+
+
+def follow(step: str, line: str) -> None:
+    """Print a line of a running tool."""
+    print(f"{step} | {line}", flush=True)
+
+
+def figures(report: dict[str, Any]) -> str:
+    """A report's numbers on one line, what is available of a part left out.
+
+    >>> figures({"LUT": 45321, "AvailableLUT": 1728000, "WNS": -0.5, "IntervalMax": None})
+    'LUT 45,321, WNS -0.5, IntervalMax -'
+    """
+    shown = {key: value for key, value in report.items() if not key.startswith("Available")}
+    words = {k: f"{v:,}" if isinstance(v, int | float) else "-" if v is None else str(v) for k, v in shown.items()}
+    return ", ".join(f"{key} {word}" for key, word in words.items())
+
+
+def designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
     """(name, design, steps asked for) of what is asked for, or was done before. before: the record of then."""
     asked, found = set(arguments.steps), []
     own, other = run.path("convert", "hls4ml").resolve(), arguments.project and arguments.project.resolve()
@@ -98,7 +162,7 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
                 raise ToolError(received, "0", f"compare the results in {place} and report it")
 
 
-def testbench(run: Any, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
+def testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.quantization.f_m.config import output_word
@@ -132,7 +196,7 @@ def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) 
     return Design(steps, source | vectors(counts, words, word), known)
 
 
-def rtl_design(run: Any) -> Design:
+def rtl_design(run: RunFolder) -> Design:
     """The steps of the RTL and its files."""
     from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
 
@@ -140,7 +204,7 @@ def rtl_design(run: Any) -> Design:
     return Design(rtl_steps(list(source), run.config.hls), source)
 
 
-def run_design(run: Any, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
+def run_design(run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
     """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
     from codae_l1.hls.vendor.steps import run_steps
 
@@ -149,7 +213,7 @@ def run_design(run: Any, name: str, design: Design, asked: set[str], arguments: 
     def progress(done: int, total: int, text: str) -> None:
         print(f"{name} [{done}/{total}] {text}", flush=True)
 
-    heard, work = None if arguments.quiet else further.follow, run.path("vendor", name)
+    heard, work = None if arguments.quiet else follow, run.path("vendor", name)
     found = run_steps(design.steps, design.source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
     kept = ("program", "seconds", "log")
     return {
@@ -172,7 +236,7 @@ def rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> list
             "name": title(design, step),
             "kind": row["kind"],
             "tool": " ".join([Path(row["program"]).name, row.get("version", "")]).strip(),
-            "figures": "; ".join(further.figures(report) for report in row.values() if isinstance(report, dict)),
+            "figures": "; ".join(figures(report) for report in row.values() if isinstance(report, dict)),
         }
         for design, steps in record.items()
         for step, row in steps.items()

@@ -18,17 +18,6 @@ from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import DistillConfig, InSituConfig, ScanConfig
 from codae_l1.quantization.f_m.config import FirmwareConfig
 
-# Stage -> sections of the config that it reads; the stages in order.
-STAGE_SECTIONS: dict[str, tuple[str, ...]] = {
-    "make_data": ("data",),
-    "train": ("model", "training"),
-    "quantize": ("firmware", "distill", "in_situ"),
-    "convert": ("hls",),
-    "synthesize": ("hls",),
-    "evaluate": ("evaluation",),
-    "report": (),
-}
-
 
 @dataclass(frozen=True)
 class DataConfig:

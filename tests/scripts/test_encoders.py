@@ -112,6 +112,7 @@ def quantize(monkeypatch, events, tmp_path):
     def call(model, *arguments):
         folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=model.config))
         save_codae(model, folder.path("train", "codae.keras"))
+        write_json(folder.folder / "make_data.json", {})
         write_json(folder.folder / "train.json", {})
         short = ["--warm-up-steps", 10, "--epochs", 1, "--events", 32]
         words = ["--run", folder.folder, *arguments, *short]

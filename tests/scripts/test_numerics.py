@@ -26,7 +26,8 @@ def run(tmp_path_factory):
     (folder / "quantize").mkdir()
     FirmwareModel.rounded(build_qkeras(config, 1), config).save(folder / "quantize" / "f_m.npz")
     FloatModel(build_float(config, 1), config).save(folder / "quantize" / "f_m_float.npz")
-    write_json(folder / "quantize.json", {"stamp": {}})
+    for stage in ("make_data", "train", "quantize"):
+        write_json(folder / f"{stage}.json", {"stamp": {}})
     return folder
 
 

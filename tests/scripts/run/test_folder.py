@@ -10,7 +10,7 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.training.config import COMPACT_TRAINING
 from codae_l1.quantization.config import InSituConfig
-from codae_l1.scripts import compare, encoders, place, score, vendor
+from codae_l1.scripts import compare, encoders, score, vendor
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder, made_from
@@ -93,7 +93,6 @@ def test_a_stage_file_without_a_table_is_refused(folder, text):
     ("command", "arguments"),
     [
         (vendor.command, ()),
-        (place.command, ()),
         (score.command, ("--events", "{file}", "--out", "scores.h5", "--executor", "rtl")),
         (compare.command, ("--tflite",)),
         (encoders.command, ()),

@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=False)
     with EventFile(SAMPLE) as file:
         write_json(folder / "make_data.json", {"events": {"checksum": file.checksum}})
-    for stage in ("quantize", "convert", "synthesize"):
+    for stage in ("train", "quantize", "convert", "synthesize"):
         write_json(folder / f"{stage}.json", {"summary": "made"})
     return folder
 
