@@ -111,10 +111,19 @@ def one(
 
 def made_from(config: Any, language: str, firmware: Any, inputs: np.ndarray) -> str:
     """SHA-256 of all that a project and its comparison depend on."""
-    from codae_l1.scripts.run.folder import LAYERS, SPEED_KEYS, code_of, versions
+    from codae_l1.data.base.keep import without_speed
+    from codae_l1.scripts.run.folder import versions
+    from codae_l1.scripts.run.stages import code_of
 
-    asked = {key: value for key, value in dump(config).items() if key not in SPEED_KEYS}
-    parts = [asked, language, dump(firmware.config), versions(), code_of(LAYERS[:4]), list(inputs.shape)]
+    asked = without_speed(dump(config))
+    parts = [
+        asked,
+        language,
+        dump(firmware.config),
+        versions(),
+        code_of("codae_l1.scripts.project"),
+        list(inputs.shape),
+    ]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for array in (*firmware.model.get_weights(), inputs):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -18,8 +18,7 @@ from codae_l1.data.generation.jets import JetConfig
 from codae_l1.models.training import loop as training
 from codae_l1.scripts import jets
 from codae_l1.scripts.reports import jet_report
-from codae_l1.scripts.run import cli
-from codae_l1.scripts.run import folder as run_folder
+from codae_l1.scripts.run import cli, stages
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -214,7 +213,7 @@ def test_what_another_code_trained_is_trained_anew(toys, tmp_path, monkeypatch):
     monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
     stamps = []
     for code in ("of now", "of now", "of later"):
-        monkeypatch.setattr(run_folder, "code_of", lambda layers, code=code: code)
+        monkeypatch.setattr(stages, "code_of", lambda module, code=code: code)
         assert call(*asked) == 0
         stamps.append((read_json(folder / "trial.json")["stamp"], (folder / "components.npz").stat().st_mtime_ns))
     assert stamps[0] == stamps[1]

@@ -138,7 +138,7 @@ def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, t
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
     firmware.model.set_weights([w + 1 for w in firmware.model.get_weights()])
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
-    monkeypatch.setattr("codae_l1.scripts.run.folder.code_of", lambda layers: "another code")
+    monkeypatch.setattr("codae_l1.scripts.run.stages.code_of", lambda module: "another code")
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
     assert made == [(5.0, 3), (4.0, 3), (4.0, 4), (4.0, 4), (4.0, 4), (4.0, 4)]
 
