@@ -117,7 +117,7 @@ def place(row: dict[str, Any]) -> int:
 
 def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
-    from codae_l1.models.systems.base import Batch
+    from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.studies.comparison import Part, timing
     from codae_l1.scripts.studies.scan_data import digest
     from codae_l1.scripts.train import system_inputs, train_system, untrained_scores
@@ -131,15 +131,12 @@ def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     system, seconds = train_system(run, name, seed)
     started = time.time()
     scores = system.scores(events.images)
-    if name == "observables":
-        scores = {"n_tracks": events.n_tracks.astype(float), **scores}
+    scores = {column: getattr(events, column).astype(float) for column in system.record_scores} | scores
     spent = time.time() - started
-    cls = system_class(name)
-    learning = "signals" if cls.supervised else "none" if name in ("observables", "untrained") else "qcd"
-    record = {"key": key, "main_score": cls.main_score, "learning": learning, "seconds": seconds + spent}
+    record = {"key": key, "main_score": system.main_score, "learning": system.learning, "seconds": seconds + spent}
     record |= {"parameters": system.parameters, "macs": system.macs, **timing(system, events.images)}
-    if hasattr(system, "classification"):
-        record["classification"] = system.classification(Batch(events.images, events.signal))
+    if measures := system.classification(LabelledEvents(events.images, events.signal)):
+        record["classification"] = measures
     part = Part(scores, record, untrained_scores(run, system, events.images))
     part.save(file)
     print(f"{name}, seed {seed}: trained in {seconds:.0f} s, scored in {spent:.0f} s", flush=True)

@@ -15,7 +15,7 @@ import dataclasses
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,8 +23,11 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
-from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, create_system, system_class
+from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, create_system, system_class
 from codae_l1.scripts.run import cli, stage
+
+if TYPE_CHECKING:
+    from codae_l1.models.systems.base import JetSystem, LabelledEvents
 
 # Fewest jets to train on, and of the other kind in the test, so that a number means something.
 LEAST_TRAINED, LEAST_TESTED = 100, 10
@@ -50,6 +53,10 @@ class Plan:
     config: Any
     seeds: tuple[int, ...]
 
+    def create(self, seed: int = 0) -> "JetSystem":
+        """The system, untrained."""
+        return cast("JetSystem", create_system(self.system, self.config, seed))
+
 
 def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
@@ -61,7 +68,7 @@ def command() -> None:
     plans = make_plans(arguments)
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
-    sides = {create_system(p.system, p.config).side for p in plans}  # type: ignore[attr-defined]
+    sides = {p.create().side for p in plans}
     sample = read_jets(path, tuple(sorted(sides)), arguments.most)
     write_json(arguments.out / "settings.json", settings)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
@@ -86,7 +93,7 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
             )
         config = getattr(systems, name)
         seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
-        if name == "pca":
+        if isinstance(config, PcaConfig):
             for k in dict.fromkeys(arguments.components):
                 plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
         else:
@@ -134,13 +141,15 @@ def _model(
         system, trial = _trained(plan, seed, sample, part, content["train_on"], out)
         images = sample.images[system.side][part == "test"]
         scores = system.scores(images)
-        before = _untrained(system, sample, part, content["train_on"], images)
+        fresh = system.before_training(*_split(sample, system.side, part, content["train_on"]))
+        before = fresh.scores(images) if fresh else {}
         trials[seed] = trial | {
             "scores": {name: _measure(score, drawn["kind"], content) for name, score in scores.items()},
             "untrained": {name: _measure(score, drawn["kind"], content) for name, score in before.items()},
         }
         if seed == plan.seeds[0]:
-            row |= {name: getattr(system, name) for name in ("main_score", "side", "parameters", "macs")}
+            row |= {"main_score": system.main_score, "side": system.side}
+            row |= {"parameters": system.parameters, "macs": system.macs}
             _draw(plan.title, system, images, scores[system.main_score], drawn)
     row["seeds"] = trials
     return row if "no_auc" in content else {**row, "summary": _over_seeds(list(trials.values()))}
@@ -155,7 +164,7 @@ def _trained(
     from codae_l1.scripts.run.stages import code_of
 
     folder = out / "models" / plan.title / f"seed-{seed}"
-    system: Any = create_system(plan.system, plan.config, seed)
+    system = plan.create(seed)
     done, asked = folder / "trial.json", dump(plan.config)
     inputs = digest([plan.system, seed, asked, versions(), code_of(type(system).__module__)])
     if done.exists():
@@ -171,19 +180,19 @@ def _trained(
             return system, trial
         shutil.rmtree(folder)
     claim(folder, inputs)
-    batches = [_batch(sample, system.side, (part == p) & (sample.kind == train_on)) for p in ("train", "validation")]
+    train, validation = _split(sample, system.side, part, train_on)
     started = time.process_time()
     with cli.Progress(f"{plan.title}, seed {seed}") as progress:
-        history = system.fit(*batches, folder, progress)
+        history = system.fit(train, validation, folder, progress)
     trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
-    trial["tflite"] = _timing(system, batches[1].images)
+    trial["tflite"] = _timing(system, validation.images)
     system.save(folder / system.file)
     write_json(done, {**trial, "config": asked, "stamp": {"inputs": inputs, **stamp(seed)}})
     return system, trial
 
 
 def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
-    """A network jet by jet as TF-Lite float16 in one thread (models/evaluation/tflite.py); nothing where there is no network."""
+    """A network jet by jet as TF-Lite float16 in one thread (models/evaluation/tflite.py); {} without a network."""
     from codae_l1.models.evaluation.tflite import time_one
 
     made = system.predict_function(images[:TIMED_JETS])
@@ -193,22 +202,13 @@ def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
         return time_one(*made)
 
 
-def _batch(sample: JetSample, side: int, chosen: np.ndarray) -> Any:
-    """The chosen jets as a batch; those trained on are the background, called "qcd" also where they are tops."""
-    from codae_l1.models.systems.base import Batch
+def _split(sample: JetSample, side: int, part: np.ndarray, train_on: str) -> "tuple[LabelledEvents, LabelledEvents]":
+    """Jets to train on and to choose the epoch by; they are the background, called "qcd" also where they are tops."""
+    from codae_l1.models.systems.base import LabelledEvents
 
-    return Batch(sample.images[side][chosen], np.full(np.count_nonzero(chosen), QCD))
-
-
-def _untrained(
-    system: Any, sample: JetSample, part: np.ndarray, train_on: str, images: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Scores of the same system before training; none where nothing is random (PCA: take 0 components)."""
-    if not system.random:
-        return {}
-    fresh = type(system)(system.config, system.seed)
-    fresh.orient_by(sample.images[system.side][(part == "validation") & (sample.kind == train_on)])
-    return fresh.scores(images)
+    chosen = [(part == p) & (sample.kind == train_on) for p in ("train", "validation")]
+    train, validation = (LabelledEvents(sample.images[side][c], np.full(np.count_nonzero(c), QCD)) for c in chosen)
+    return train, validation
 
 
 def _draw(title: str, system: Any, images: np.ndarray, score: np.ndarray, drawn: dict[str, Any]) -> None:

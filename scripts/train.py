@@ -20,8 +20,6 @@ from codae_l1.scripts.run import cli, stage
 
 # Of each class, one event in so many is kept apart from a supervised training, to choose the epoch.
 KEPT_APART = 5
-# Systems that take the run's [model] and [training] in place of a table of their own.
-FULL_MODELS = ("codae", "codvae", "untrained")
 
 
 def command() -> None:
@@ -93,39 +91,42 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     from codae_l1.data.base.files import read_json, write_json
     from codae_l1.data.base.keep import claim
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.models.systems.base import Batch
+    from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.models.training.loop import BEST, CHECKPOINT
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.folder import stamp
 
     check_model(name)
     folder, inputs = system_folder(run, name, seed), system_inputs(run, name, seed)
-    system: Any = create_system(name, system_config(run, name), seed)
+    system: Any = create_system(name, system_class(name).configured_by(run.config), seed)
     record, file = folder / "system.json", folder / system.file
     if record.exists() and file.exists() and read_json(record)["stamp"]["inputs"] == inputs:
         system.load(file)
         return system, read_json(record)["stamp"]["seconds"]
     record.unlink(missing_ok=True)
     claim(folder, inputs)
-    encoder = getattr(system, "encoder_of", None)
-    if encoder:
-        system.use_encoder(train_system(run, encoder, seed)[0].model)
-    batches, started, before = system_events(run, type(system)), time.time(), 0.0
+    if system.encoder_of:
+        system.use_encoder(train_system(run, system.encoder_of, seed)[0].model)
+    events, started, before = system_events(run, type(system)), time.time(), 0.0
     if is_full_model(run, name, seed):
         history, before = run.read("train")["history"], run.read("train")["stamp"]["seconds"]
-        system.model = load_codae(run.path("train", "codae.keras"))
-        system.orient_by(batches[1].images)
+        system.adopt(load_codae(run.path("train", "codae.keras")), events[1])
     else:
         with cli.Progress(f"{name}, seed {seed}") as progress:
-            history = system.fit(*batches, folder, progress)
+            history = system.fit(*events, folder, progress)
     system.save(file)
     seconds = round(before + time.time() - started, 1)
-    content: dict[str, Any] = {"name": name, "supervised": system.supervised, "main_score": system.main_score}
-    content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(b) for b in batches]}
-    content |= {"orientation": getattr(system, "signs", {}), "history": history}
-    if hasattr(system, "classification"):
+    content: dict[str, Any] = {
+        "name": name,
+        "supervised": system.learning == "signals",
+        "main_score": system.main_score,
+    }
+    content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(part) for part in events]}
+    content |= {"orientation": system.signs, "history": history}
+    if system.learning == "signals":
         test = read_split(run, "test", qcd_only=False)
-        content["test"] = system.classification(Batch(test.images, test.signal))
+        if measures := system.classification(LabelledEvents(test.images, test.signal)):
+            content["test"] = measures
     write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
     for of_training in (CHECKPOINT, BEST):
         (folder / of_training).unlink(missing_ok=True)
@@ -137,36 +138,19 @@ def untrained_scores(run: Any, system: Any, images: np.ndarray) -> dict[str, np.
 
     None of a system that is not a random network of its own: those on the CoDAE's latents have the system `untrained`.
     """
-    from codae_l1.data.events import QCD
-    from codae_l1.models.systems.base import KerasSystem
-
-    if not isinstance(system, KerasSystem):
-        return {}
-    fresh: Any = type(system)(system.config, system.seed)
-    train, validation = system_events(run, type(system))
-    fresh.prepare(train)
-    fresh.orient_by(validation.images[validation.label == QCD])
-    return fresh.scores(images)
+    fresh = system.before_training(*system_events(run, type(system)))
+    return fresh.scores(images) if fresh else {}
 
 
 def is_full_model(run: Any, name: str, seed: int) -> bool:
     """Whether a system is the run's own full model, which the stage `train` has trained already."""
-    own = "codvae" if run.config.model.categorical else "codae"
-    return (name, seed) == (own, run.config.seed) and run.is_done("train")
+    is_its_model = system_class(name).is_stage_train(run.config) and seed == run.config.seed
+    return is_its_model and run.is_done("train")
 
 
 def system_folder(run: Any, name: str, seed: int) -> Path:
     """Where a trained system lies: systems/NAME/seed-N of the run folder."""
     return run.path("systems", name, f"seed-{seed}")
-
-
-def system_config(run: Any, name: str) -> Any:
-    """The config of a system: its table `[systems.<name>]`, or the run's `[model]` and `[training]`."""
-    from codae_l1.models.systems.codae import FullModelConfig
-
-    if name in FULL_MODELS:
-        return FullModelConfig(run.config.model, run.config.training)
-    return getattr(run.config.systems, name, None)
 
 
 def system_inputs(run: Any, name: str, seed: int) -> str:
@@ -178,12 +162,10 @@ def system_inputs(run: Any, name: str, seed: int) -> str:
     from codae_l1.scripts.run.folder import versions
     from codae_l1.scripts.run.stages import code_of
 
-    config = system_config(run, name)
-    encoder = getattr(system_class(name), "encoder_of", None)
-    before = system_inputs(run, encoder, seed) if encoder else EventFile(events_path(run)).checksum
-    return digest(
-        [name, seed, dump(config) if config else {}, before, versions(), code_of(system_class(name).__module__)]
-    )
+    cls = system_class(name)
+    config = cls.configured_by(run.config)
+    before = system_inputs(run, cls.encoder_of, seed) if cls.encoder_of else EventFile(events_path(run)).checksum
+    return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(cls.__module__)])
 
 
 def system_events(run: Any, system: Any) -> tuple[Any, Any]:
@@ -192,17 +174,17 @@ def system_events(run: Any, system: Any) -> tuple[Any, Any]:
     Unsupervised: QCD of the training and the validation split. Supervised: both classes from the validation split, so
     that no pool of pile-up tells them apart, every fifth event of each process kept apart.
     """
-    from codae_l1.models.systems.base import Batch
+    from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.run.events import read_split
 
-    if not system.supervised:
+    if system.learning != "signals":
         train, validation = (read_split(run, split) for split in ("train", "validation"))
-        return Batch(train.images, train.signal), Batch(validation.images, validation.signal)
+        return LabelledEvents(train.images, train.signal), LabelledEvents(validation.images, validation.signal)
     events = read_split(run, "validation", qcd_only=False)
     apart = np.zeros(len(events), bool)
     for process in np.unique(events.signal):
         apart[np.flatnonzero(events.signal == process)[KEPT_APART - 1 :: KEPT_APART]] = True
-    return Batch(events.images[~apart], events.signal[~apart]), Batch(events.images[apart], events.signal[apart])
+    return tuple(LabelledEvents(events.images[part], events.signal[part]) for part in (~apart, apart))
 
 
 def check_model(name: str) -> None:

@@ -4,15 +4,20 @@ The registry is models/systems/registry.py. All systems see the same splits. An 
 and refuses signals. A supervised one needs them; both of its classes come from one split, so that pile-up does not
 identify a class. The orientation of a score (higher = more anomalous) is fixed without labels: reconstruction errors
 count as defined, and the other scores follow their rank correlation with one on QCD (models/scores.orientations).
+
+A training is, in this order: `prepare`, `learn`, `finish`, `orient_by`. A subclass gives the steps that it has.
 """
 
+# ruff: noqa: B027 (a step that a system may have, or not)
+
+import io
 import json
 import zipfile
-from abc import abstractmethod
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -24,17 +29,18 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.scores import orient, orientations
 from codae_l1.models.evaluation.macs import count_macs
+from codae_l1.models.systems.registry import SystemsConfig
 from codae_l1.models.training import loop as training
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.loop import Arrays
 from codae_l1.models.training.saving import load_model
 
-# Member of a system's .keras file that holds the signs of its scores.
-SIGNS = "orientation.json"
+# Member of a system's .keras file that holds its state: the signs of its scores, and its arrays.
+STATE = "system.npz"
 
 
 @dataclass(frozen=True)
-class Batch:
+class LabelledEvents:
     """N events. images: (N, 72, 58, 3) float32 GeV, or jet images (N, side, side, 1). label: (N,) str, "qcd" or the
     signal's name."""
 
@@ -44,150 +50,239 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def qcd(self) -> np.ndarray:
+        """The images of QCD."""
+        return self.images[self.label == QCD]
 
-class System(Protocol):
-    """A system: `cls(config, seed)` makes it, untrained.
 
-    name: in the registry, the config (`[systems.<name>]`) and the run folder. inputs: calorimeter "events" or "jets".
-    supervised: learns from signal labels. random: training depends on the seed, so several seeds say more than one.
-    main_score: the score that is quoted. file: name of the file that `save` writes, in a folder of its own.
+class System(ABC):
+    """A system: `cls(config, seed)` makes it, untrained. A subclass gives `raw_scores`, and what it does otherwise.
+
+    This class keeps a system as named arrays in one .npz: no pickle, equal to the bit.
     """
 
+    # Name in the registry, the config (`[systems.<name>]`) and the run folder.
     name: ClassVar[str]
-    inputs: ClassVar[Literal["events", "jets"]]
-    supervised: ClassVar[bool]
-    random: ClassVar[bool]
+    # The score that is quoted.
     main_score: ClassVar[str]
-    file: ClassVar[str]
-    config: Any
-    seed: int
+    # What it reads: images of the calorimeter, or of jets.
+    inputs: ClassVar[Literal["events", "jets"]] = "events"
+    # What it learns from.
+    learning: ClassVar[Literal["none", "qcd", "signals"]] = "qcd"
+    # Whether training depends on the seed, so that several seeds say more than one.
+    random: ClassVar[bool] = False
+    # Name of the file that `save` writes, in a folder of its own.
+    file: ClassVar[str] = "model.npz"
+    # Raw score whose growth means "worse reconstructed", which orients the others; None: all grow with the anomaly.
+    reference: ClassVar[str | None] = None
+    # Columns of an event's record (data.events.EventImages) that count as scores beside those of its image.
+    record_scores: ClassVar[tuple[str, ...]] = ()
+    # Name of the system whose trained model is this one's encoder (`use_encoder`).
+    encoder_of: ClassVar[str | None] = None
+    # What of a score's work predict_function, and so its CPU time, holds; None: all of it.
+    timed: ClassVar[str | None] = None
 
-    def __init__(self, config: Any, seed: int = 0): ...
+    def __init__(self, config: Any = None, seed: int = 0):
+        self.config, self.seed = config, seed
+        # Score -> +1 or -1; empty until it is trained.
+        self.signs: dict[str, int] = {}
 
-    def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Train, going on from what `folder` holds, and orient the scores; the history of the training."""
-        ...
+    @classmethod
+    def configured_by(cls, run_config: Any) -> Any:
+        """Its config in that of a run: its table `[systems.<name>]`, None where it has none."""
+        return getattr(run_config.systems, cls.name)
+
+    @classmethod
+    def small(cls) -> Any:
+        """A config with which it trains in about a second: what tests and first tries take. By default its own."""
+        return getattr(SystemsConfig(), cls.name)
+
+    @classmethod
+    def is_stage_train(cls, run_config: Any) -> bool:
+        """Whether it is the run's own full model, which the stage `train` trains."""
+        return False
+
+    @abstractmethod
+    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores as they are defined, not yet oriented: name -> (N,) float64."""
+
+    def prepare(self, train: LabelledEvents) -> None:
+        """Fix by the training events what training does not move (means, scales)."""
+
+    def learn(
+        self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Train, going on from what `folder` holds; the history of the training."""
+        return {}
+
+    def finish(self, train: LabelledEvents) -> None:
+        """Fit to the training events what needs the trained model (a density of its latents)."""
+
+    def orient_by(self, qcd_images: np.ndarray) -> None:
+        """Fix the scores' signs by QCD images, with the weights as they are."""
+        if self.reference is None:
+            self.signs = dict.fromkeys(self.raw_scores(qcd_images[:1]), 1)
+        else:
+            self.signs = orientations(self.raw_scores(qcd_images), self.reference)
+
+    def fit(
+        self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Train, and orient the scores by QCD of the validation events; the history of the training."""
+        if self.learning != "signals":
+            _require_qcd(self.name, train, validation)
+        self.prepare(train)
+        history = self.learn(train, validation, folder, progress)
+        self.finish(train)
+        self.orient_by(validation.qcd)
+        return history
 
     def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> (N,) float64 of images, higher = more anomalous."""
-        ...
+        if not self.signs:
+            raise InputError(f"{self.name} that is not trained", "a trained one", "call fit or load first")
+        return orient(self.raw_scores(images), self.signs)
+
+    def before_training(self, train: LabelledEvents, validation: LabelledEvents) -> "System | None":
+        """The same system untrained, oriented as this one: what training adds to. None where nothing is random."""
+        return None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that scores need beside the signs (and a Keras model), by name."""
+        return {}
+
+    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Become the system whose `arrays` these are."""
 
     def save(self, path: Path) -> None:
         """Write everything that `scores` needs to one file, whole or not at all."""
-        ...
+        with whole_file(path) as temporary:
+            temporary.write_bytes(self._state())
 
     def load(self, path: Path) -> None:
         """Take up what save wrote; scores are equal to the bit."""
-        ...
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror})", "a saved system", "train it first") from error
+        self._take_state(path, content)
 
     @property
     def parameters(self) -> int:
         """Numbers that training moves (and the moments of a batch normalization)."""
-        ...
+        return 0
 
     @property
     def macs(self) -> int:
-        """Multiplications and additions of one event's scores (models/evaluation/macs.py)."""
-        ...
+        """Multiply-accumulates of one event's scores (models/evaluation/macs.py)."""
+        return 0
 
     def predict_function(self, images: np.ndarray) -> tuple[Callable, list[np.ndarray]] | None:
         """(tf.function of arrays, its arrays for these images, float32), to time and convert; None without network."""
-        ...
+        return None
 
+    def use_encoder(self, model: Any) -> None:
+        """The trained model of the system `encoder_of`, where it names one; comes before `fit`."""
 
-def qcd_only(name: str, *batches: Batch) -> None:
-    """Raise InputError where an unsupervised system would be trained on signals."""
-    for batch in batches:
-        others = np.unique(batch.label[batch.label != QCD]).tolist()
-        if others:
-            raise InputError(
-                f"{int(np.sum(batch.label != QCD))} events of {', '.join(others)} for the training of {name}",
-                "QCD alone, as it is unsupervised",
-                'select label == "qcd"',
-            )
+    def classification(self, events: LabelledEvents) -> dict[str, float]:
+        """How well a classifier tells its classes apart: name of a measure -> value; empty for other systems."""
+        return {}
+
+    def _state(self) -> bytes:
+        buffer = io.BytesIO()
+        named: dict[str, Any] = {"system": self.name, "signs": json.dumps(self.signs), **self.arrays()}
+        np.savez(buffer, allow_pickle=False, **named)
+        return buffer.getvalue()
+
+    def _take_state(self, path: Path, content: bytes) -> None:
+        expected = f"arrays of the system {self.name}"
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read ({error})", expected, "train the system again") from error
+        name = str(arrays.pop("system", "something else"))
+        if name != self.name:
+            raise InputError(f"{path} holds {name}", expected, "choose another file")
+        self.signs = json.loads(str(arrays.pop("signs")))
+        self.take(arrays)
 
 
 class KerasSystem(System):
     """A system of one Keras model, trained by models/training/loop.py.
 
-    A subclass gives create_model, network_inputs and raw_scores; `reference` names the raw score whose growth means
-    "worse reconstructed". config has a SystemTraining as `training`.
+    A subclass gives create_model, network_inputs and raw_scores. config has a SystemTraining as `training`.
     """
 
-    inputs = "events"
-    supervised = False
     random = True
     file = "model.keras"
-    reference: ClassVar[str] = "mse"
-    # Settings of AdamW, and whether events are flipped and rolled (models/training/loop.py).
+    reference = "mse"
+    # Of AdamW, and whether events are flipped and rolled (models/training/config.py).
     weight_decay: ClassVar[float] = 1e-4
     beta_2: ClassVar[float] = 0.999
     augment: ClassVar[bool] = True
 
     def __init__(self, config: Any, seed: int = 0):
-        self.config, self.seed = config, seed
+        super().__init__(config, seed)
         self.model = self.create_model()
-        self.signs: dict[str, int] = {}
 
     @abstractmethod
     def create_model(self) -> Any:
         """The Keras model of config and seed, a Trainable."""
-        ...
 
     @abstractmethod
     def network_inputs(self, images: np.ndarray) -> np.ndarray:
         """Images -> what the network reads."""
-        ...
 
-    @abstractmethod
-    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores as they are defined, not yet oriented: name -> (N,) float64."""
-        ...
-
-    def training_events(self, batch: Batch) -> Arrays:
+    def training_events(self, events: LabelledEvents) -> Arrays:
         """What the model's objective takes: the network's input; with labels where the system is supervised."""
-        return self.network_inputs(batch.images)
+        return self.network_inputs(events.images)
 
     def training_config(self) -> TrainingConfig:
-        """How the loop trains the model: the system's table, and what its class fixes."""
+        """How the loop trains the model: the system's table, and what is fixed with it."""
         fixed = {"augment": self.augment, "weight_decay": self.weight_decay, "beta_2": self.beta_2}
         return TrainingConfig(**dump(self.config.training), **fixed)
 
-    def prepare(self, train: Batch) -> None:
-        """Fix by the training events what training does not move (means, scales): nothing, unless a subclass has it."""
+    def view(
+        self, arrays: tuple[np.ndarray, ...], generator: np.random.Generator, trains: bool
+    ) -> tuple[np.ndarray, ...]:
+        """A batch as the objective is to see it, by default flipped and rolled in training where `augment` says so.
 
-    def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Train and leave the model at its best epoch; orient the scores by QCD of the validation events."""
-        if not self.supervised:
-            qcd_only(self.name, train, validation)
-        self.prepare(train)
+        arrays: those of training_events, of one batch. What is returned are the objective's arguments: two views of
+        each event, for example. In training the generator differs from epoch to epoch, else it is always the same.
+        """
+        return training.default_view(self.training_config())(arrays, generator, trains)
+
+    def learn(
+        self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Train and leave the model at its best epoch."""
         arrays = self.training_events(train), self.training_events(validation)
-        history = training.train(self.model, *arrays, self.training_config(), folder, progress)
-        self.orient_by(validation.images[validation.label == QCD])
-        return history
+        return training.train(self.model, *arrays, self.training_config(), folder, progress, view=self.view)
 
-    def orient_by(self, qcd_images: np.ndarray) -> None:
-        """Fix the scores' signs by QCD images, with the weights as they are."""
-        self.signs = orientations(self.raw_scores(qcd_images), self.reference)
-
-    def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Name -> (N,) float64, higher = more anomalous."""
-        if not self.signs:
-            raise InputError(f"{self.name} that is not trained", "a trained one", "call fit or load first")
-        return orient(self.raw_scores(images), self.signs)
+    def before_training(self, train: LabelledEvents, validation: LabelledEvents) -> System | None:
+        """The same network with its initial weights."""
+        fresh = type(self)(self.config, self.seed)
+        fresh.prepare(train)
+        fresh.finish(train)
+        fresh.orient_by(validation.qcd)
+        return fresh
 
     def save(self, path: Path) -> None:
-        """Write the model and the signs of its scores to one .keras file."""
+        """Write the model, and the state beside it, to one .keras file."""
         with whole_file(path) as temporary:
             self.model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(SIGNS, json.dumps(self.signs))
+                archive.writestr(STATE, self._state())
 
     def load(self, path: Path) -> None:
         """Take up what save wrote."""
         self.model = load_model(path, type(self.model))
         with zipfile.ZipFile(path) as archive:
-            self.signs = json.loads(archive.read(SIGNS)) if SIGNS in archive.namelist() else {}
+            if STATE not in archive.namelist():
+                raise InputError(f"{path} without {STATE}", f"a saved {self.name}", "train the system again")
+            self._take_state(path, archive.read(STATE))
 
     @property
     def parameters(self) -> int:
@@ -205,3 +300,44 @@ class KerasSystem(System):
 
         model = self.model
         return tf.function(lambda x: model(x)), [self.network_inputs(images).astype(np.float32)]
+
+
+class JetSystem(System):
+    """What a system of jet images has beside: the pixels per side of its images, a latent and a reconstruction."""
+
+    inputs = "jets"
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Pixels per side of its images."""
+
+    def checked(self, images: np.ndarray) -> np.ndarray:
+        """The images, if they are what the system reads; else InputError."""
+        if images.ndim != 4 or images.shape[1:] != (self.side, self.side, 1):
+            raise InputError(
+                f"images of shape {images.shape} for {self.name}",
+                f"jet images (N, {self.side}, {self.side}, 1)",
+                "read a jets file",
+            )
+        return images
+
+    @abstractmethod
+    def latent(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, side, side, 1) -> latents (N, k)."""
+
+    @abstractmethod
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, side, side, 1) -> their reconstructions, same shape."""
+
+
+def _require_qcd(name: str, *samples: LabelledEvents) -> None:
+    """Raise InputError where a system that learns from QCD alone would be given signals."""
+    for events in samples:
+        others = np.unique(events.label[events.label != QCD]).tolist()
+        if others:
+            raise InputError(
+                f"{int(np.sum(events.label != QCD))} events of {', '.join(others)} for the training of {name}",
+                "QCD alone, as it is unsupervised",
+                'select label == "qcd"',
+            )

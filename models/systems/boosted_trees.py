@@ -1,104 +1,100 @@
 """Boosted decision trees on 30 summaries of an image: the supervised upper bound.
 
-scikit-learn grows the trees (HistGradientBoostingClassifier, QCD against all signals together); the model is then the
-arrays of a `Forest`, which NumPy walks and `.npz` holds: no pickle, and nothing of scikit-learn is needed to score.
+scikit-learn grows the trees (HistGradientBoostingClassifier, QCD against all signals together) and evaluates them.
 
     score = baseline + sum over trees of the value of the leaf that the event falls into      (log odds, signal = 1)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
+from codae_l1.data.events import QCD
+from codae_l1.models.systems import _estimators
+from codae_l1.models.systems.base import LabelledEvents, System
+from codae_l1.models.systems.observables import tree_inputs
 from codae_l1.models.systems.registry import BoostedTreesConfig
 
 
-@dataclass(frozen=True)
-class Forest:
-    """Binary trees, all nodes in one row: go left where x[feature] <= threshold. A leaf's children are itself.
+class BoostedTreesSystem(System):
+    """Boosted trees on the inputs observables.TREE_INPUTS, QCD against all signals together; score: log_odds.
 
-    feature, left, right: (nodes,) int64. threshold, value: (nodes,) float64. root: (trees,) int64, first node of each.
-
-    >>> tree = (np.array([-1.0, 0, 0]), np.array([0, 0, 0]), np.array([1, -1, -1]), np.array([2, -1, -1]))
-    >>> forest = join_trees([(*tree, np.array([0.0, 3.0, 4.0]))])
-    >>> forest.leaf_values(np.array([[-2.0], [0.5]])).tolist()
-    [[3.0], [4.0]]
+    The number of trees is the one of the lowest log loss on the validation events. Nothing in it is random.
     """
 
-    feature: np.ndarray
-    threshold: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    value: np.ndarray
-    root: np.ndarray
-
-    def leaf_values(self, x: np.ndarray) -> np.ndarray:
-        """x (N, features) -> (N, trees) float64, the value of the leaf that each event falls into."""
-        node = np.broadcast_to(self.root, (len(x), len(self.root)))
-        event = np.arange(len(x))[:, None]
-        while True:
-            goes_left = x[event, self.feature[node]] <= self.threshold[node]
-            following = np.where(goes_left, self.left[node], self.right[node])
-            if np.array_equal(following, node):
-                return self.value[node]
-            node = following
-
-    def first(self, trees: int) -> "Forest":
-        """The first trees of it."""
-        end = self.root[trees] if trees < len(self.root) else len(self.feature)
-        return Forest(**{name: a[: trees if name == "root" else end] for name, a in self.arrays().items()})
-
-    def arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """Its arrays by name, for an .npz file."""
-        return {prefix + f.name: getattr(self, f.name) for f in fields(self)}
+    name = "bdt"
+    learning = "signals"
+    main_score = "log_odds"
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> "Forest":
-        """The forest whose arrays these are."""
-        return cls(*(arrays[prefix + f.name] for f in fields(cls)))
+    def small(cls) -> Any:
+        """Five trees."""
+        return BoostedTreesConfig(trees=5, leaf_events=2)
+
+    def __init__(self, config: BoostedTreesConfig, seed: int = 0):
+        super().__init__(config, seed)
+        self.model: Any = None
+
+    def learn(
+        self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Grow the trees on train, keep as many as validation asks for; history: log loss after each tree."""
+        labels = [events.label != QCD for events in (train, validation)]
+        for name, is_signal in zip(("training", "validation"), labels, strict=True):
+            if is_signal.all() or not is_signal.any():
+                raise InputError(
+                    f"{int(is_signal.sum())} signal and {int((~is_signal).sum())} QCD events for the {name} of "
+                    f"{self.name}",
+                    "some of both, as it is supervised",
+                    "take both classes from one split",
+                )
+        inputs = [tree_inputs(events.images) for events in (train, validation)]
+        model = grow(inputs[0], labels[0], self.config, self.config.trees)
+        losses = [log_losses(model.staged_decision_function(x), y) for x, y in zip(inputs, labels, strict=True)]
+        best = int(np.argmin(losses[1])) + 1
+        # A tree follows from those before it: the first ones are the same again.
+        self.model = grow(inputs[0], labels[0], self.config, best)
+        history = dict(zip(("loss", "validation_loss"), losses, strict=True))
+        return {**history, "best_epoch": best, "best_validation_loss": losses[1][best - 1]}
+
+    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """log_odds (N,) of being a signal."""
+        return {"log_odds": self.model.decision_function(tree_inputs(images))}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The trees."""
+        return {} if self.model is None else {"trees": _estimators.to_array(self.model)}
+
+    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Become the system whose arrays these are."""
+        self.model = _estimators.from_array(arrays["trees"]) if "trees" in arrays else None
 
     @property
     def parameters(self) -> int:
-        """Numbers that were learnt: feature and threshold of each split, value of each leaf."""
-        leaves = int(np.sum(self.left == np.arange(len(self.left))))
-        return 2 * (len(self.left) - leaves) + leaves
+        """Feature and threshold of each split and value of each leaf, of trees that have all their leaves."""
+        return 0 if self.model is None else self.model.n_iter_ * (2 * (self.config.leaves - 1) + self.config.leaves)
 
 
-def join_trees(trees: list[tuple[np.ndarray, ...]]) -> Forest:
-    """One forest of (threshold, feature, left, right, value) of each tree; children count within a tree, leaves: -1."""
-    columns, roots, start = [], [], 0
-    for threshold, feature, left, right, value in trees:
-        own = np.arange(len(feature))
-        leaf = np.asarray(left, np.int64) < 0
-        children = [start + np.where(leaf, own, side) for side in (left, right)]
-        columns.append((np.where(leaf, 0, feature), np.where(leaf, 0.0, threshold), *children, value))
-        roots.append(start)
-        start += len(own)
-    kinds = (np.int64, np.float64, np.int64, np.int64, np.float64)
-    joined = [np.concatenate(c).astype(k) for c, k in zip(zip(*columns, strict=True), kinds, strict=True)]
-    return Forest(*joined, root=np.array(roots, np.int64))
-
-
-def grow(x: np.ndarray, is_signal: np.ndarray, config: BoostedTreesConfig) -> tuple[Forest, float]:
-    """All trees and the baseline from x (N, features) and labels (N,) bool. Nothing in it is random."""
+def grow(x: np.ndarray, is_signal: np.ndarray, config: BoostedTreesConfig, trees: int) -> Any:
+    """The trees of x (N, features) and labels (N,) bool, a fitted estimator. Nothing in it is random."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
-    options: dict[str, Any] = {"max_iter": config.trees, "max_leaf_nodes": config.leaves, "early_stopping": False}
+    options: dict[str, Any] = {"max_iter": trees, "max_leaf_nodes": config.leaves, "early_stopping": False}
     options |= {"learning_rate": config.learning_rate, "min_samples_leaf": config.leaf_events, "random_state": 0}
     # One thread: the same numbers on every machine, and faster for so few events.
     with threadpool_limits(1):
-        model = HistGradientBoostingClassifier(**options).fit(x, is_signal)
-    trees = []
-    for (predictor,) in model._predictors:
-        nodes = predictor.nodes
-        sides = [np.where(nodes["is_leaf"], -1, nodes[side].astype(np.int64)) for side in ("left", "right")]
-        trees.append((nodes["num_threshold"], nodes["feature_idx"], *sides, nodes["value"]))
-    return join_trees(trees), float(model._baseline_prediction[0, 0])
+        return HistGradientBoostingClassifier(**options).fit(x, is_signal)
 
 
-def log_losses(margins: np.ndarray, is_signal: np.ndarray) -> np.ndarray:
-    """Mean log loss after each number of trees: margins (N, trees) log odds, labels (N,) bool -> (trees,)."""
-    return np.logaddexp(0, np.where(is_signal[:, None], -margins, margins)).mean(axis=0)
+def log_losses(stages: Any, is_signal: np.ndarray) -> list[float]:
+    """Mean log loss of each stage's log odds (N,), labels (N,) bool.
+
+    >>> log_losses([np.zeros(2)], np.array([True, False]))
+    [0.6931471805599453]
+    """
+    return [float(np.logaddexp(0, np.where(is_signal, -margin, margin)).mean()) for margin in stages]

@@ -27,8 +27,8 @@ from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.models.codae.layers import register
 from codae_l1.models.evaluation.macs import layer_macs
 from codae_l1.models.evaluation.roc import auc
-from codae_l1.models.systems.base import Batch, KerasSystem
-from codae_l1.models.systems.registry import CctConfig
+from codae_l1.models.systems.base import KerasSystem, LabelledEvents
+from codae_l1.models.systems.registry import BRIEF, CctConfig, CctSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # GeV; energies are cut there and divided by it (public CoDAE implementation).
@@ -193,12 +193,18 @@ def _depth(x: Any, rate: float, make: SeededLayers) -> Any:
 
 
 class CctSystem(KerasSystem):
-    """CCT that tells QCD from signals, of any kind; supervised."""
+    """CCT that tells QCD from signals, of any kind; supervised. Each score is the probability of a signal."""
 
     name = "cct"
-    supervised = True
+    learning = "signals"
+    reference = None
     main_score = "signal"
     classes = BINARY
+
+    @classmethod
+    def small(cls) -> Any:
+        """Few units, two epochs."""
+        return CctSystemConfig(CctConfig((2, 4), layers=1, heads=1, key=2, mlp=(4,)), BRIEF)
 
     def create_model(self) -> Cct:
         """The CCT of the configured sizes; published: PAPER_CCT."""
@@ -208,29 +214,25 @@ class CctSystem(KerasSystem):
         """(N, 72, 58, 3) GeV -> energy (N, 72, 58, 1) float32."""
         return energy_images(images)
 
-    def training_events(self, batch: Batch) -> tuple[np.ndarray, ...]:
+    def training_events(self, events: LabelledEvents) -> tuple[np.ndarray, ...]:
         """Energies, and the index of each event's class."""
-        index = class_index(batch.label, self.classes)
+        index = class_index(events.label, self.classes)
         missing = [name for i, name in enumerate(self.classes) if i not in index]
         if missing:
             raise InputError(
-                f"no {' and no '.join(missing)} events among {len(batch)} for the training of {self.name}",
+                f"no {' and no '.join(missing)} events among {len(events)} for the training of {self.name}",
                 f"all of {', '.join(self.classes)}, as it is supervised",
                 "take events whose validation split holds signals (scripts/make_data.py --n-signal-validation)",
             )
-        return energy_images(batch.images), index
-
-    def orient_by(self, qcd_images: np.ndarray) -> None:
-        """Nothing to fix: each score is the probability of a signal."""
-        self.signs = dict.fromkeys(self.raw_scores(qcd_images[:1]), 1)
+        return energy_images(events.images), index
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probability of each class, (N, C) float64."""
         return in_slices(lambda x: self.model(x), energy_images(images)).astype(np.float64)
 
-    def classification(self, batch: Batch) -> dict[str, float]:
+    def classification(self, events: LabelledEvents) -> dict[str, float]:
         """How well the classes are separated: accuracy, and the AUC of `one_hot_auc`."""
-        p, index = self.probabilities(batch.images), class_index(batch.label, self.classes)
+        p, index = self.probabilities(events.images), class_index(events.label, self.classes)
         return {"accuracy": float(np.mean(p.argmax(axis=1) == index)), "auc": one_hot_auc(p, index)}
 
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:

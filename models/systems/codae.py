@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from codae_l1.models.codae.codvae import create_model
-from codae_l1.models.codae.config import COMPACT, CategoricalConfig, CoDAEConfig
+from codae_l1.models.codae.config import COMPACT, TINY, CategoricalConfig, CoDAEConfig
 from codae_l1.models.codae.scores import codae_scores, track_mask
-from codae_l1.models.systems.base import KerasSystem
+from codae_l1.models.systems.base import KerasSystem, LabelledEvents
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 
 
@@ -20,6 +20,11 @@ class FullModelConfig:
     training: TrainingConfig = field(default_factory=lambda: COMPACT_TRAINING)
 
 
+def full_model_config(run_config: Any) -> FullModelConfig:
+    """The full model's config in that of a run."""
+    return FullModelConfig(run_config.model, run_config.training)
+
+
 class CodaeSystem(KerasSystem):
     """The CoDAE; its `[model.categorical]`, if it has one, does not count. Scores: models/codae/scores.py."""
 
@@ -29,6 +34,26 @@ class CodaeSystem(KerasSystem):
     def create_model(self) -> Any:
         """CoDAE of the run's sizes."""
         return create_model(replace(self.config.model, categorical=None), self.seed)
+
+    @classmethod
+    def configured_by(cls, run_config: Any) -> FullModelConfig:
+        """The run's `[model]` and `[training]`."""
+        return full_model_config(run_config)
+
+    @classmethod
+    def is_stage_train(cls, run_config: Any) -> bool:
+        """Where the run's model has no `[model.categorical]`."""
+        return not run_config.model.categorical
+
+    @classmethod
+    def small(cls) -> FullModelConfig:
+        """The model of tests, two epochs."""
+        return FullModelConfig(TINY, replace(COMPACT_TRAINING, epochs=2, batch_size=8))
+
+    def adopt(self, model: Any, validation: LabelledEvents) -> None:
+        """Take a model that the stage `train` has trained, and orient the scores."""
+        self.model = model
+        self.orient_by(validation.qcd)
 
     def training_config(self) -> TrainingConfig:
         """The run's `[training]`."""
@@ -47,6 +72,11 @@ class CodvaeSystem(CodaeSystem):
     """The categorical CoDVAE of the same sizes; scores as the CoDAE, and kl, elbo, entropy, temperature."""
 
     name = "codvae"
+
+    @classmethod
+    def is_stage_train(cls, run_config: Any) -> bool:
+        """Where the run's model has a `[model.categorical]`."""
+        return bool(run_config.model.categorical)
 
     def create_model(self) -> Any:
         """CoDVAE of the run's sizes; its own table where the run's model has none."""

@@ -1,23 +1,22 @@
-"""How rare a point is in QCD: densities and distances of latent vectors, fitted on QCD alone, as plain arrays.
+"""How rare a point is in QCD: densities and distances of latent vectors, fitted on QCD alone.
 
     norm               |z|
     Mahalanobis        sqrt((z - m)^T C^-1 (z - m)), m and C the mean and covariance of QCD
     Gaussian mixture   -log sum over k of w_k N(z; m_k, C_k)
-    isolation forest   2^(-<path length> / c(events a tree)), c(n) = 2 (ln(n - 1) + 0.5772) - 2 (n - 1) / n
+    isolation forest   2^(-<path length> / c(events per tree)), c(n) = 2 (ln(n - 1) + 0.5772) - 2 (n - 1) / n
 
-scikit-learn fits mixture and forest; what is kept are means, covariances and trees, which NumPy evaluates and `.npz`
-holds. Orientation: each is low where QCD is dense (the norm: at zero) by its definition, so all grow with rarity: fixed
-without signal and label.
+scikit-learn fits mixture and forest; of the mixture, means and covariances are kept. Orientation: each is low where QCD
+is dense (the norm: at zero) by its definition, so all grow with rarity: fixed without signal and label.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.systems.boosted_trees import Forest, join_trees
+from codae_l1.models.systems import _estimators
 
 # Added to the diagonal of a covariance, as a share of its mean diagonal: a latent number that never moves cannot make
 # it singular.
@@ -114,25 +113,23 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class Isolation:
-    """An isolation forest: its trees, a leaf's value the path length to it; events that a tree has learnt from."""
+    """An isolation forest of scikit-learn."""
 
-    forest: Forest
-    tree_events: int
+    forest: Any
 
     def rarity(self, z: np.ndarray) -> np.ndarray:
         """(N, d) -> (N,) float64 in (0, 1)."""
-        # scikit-learn compares in float32; so do we, that a split falls on the same side.
-        paths = self.forest.leaf_values(z.astype(np.float32)).mean(axis=1)
-        return 2.0 ** (-paths / average_path(np.array([self.tree_events]))[0])
+        return -self.forest.score_samples(z)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Its numbers by name."""
-        return {**self.forest.arrays(), "tree_events": np.array(self.tree_events)}
+        """The forest as bytes."""
+        return {"forest": _estimators.to_array(self.forest)}
 
     @property
     def parameters(self) -> int:
-        """Splits and leaves."""
-        return self.forest.parameters
+        """Feature and threshold of each split, value of each leaf."""
+        trees = [estimator.tree_ for estimator in self.forest.estimators_]
+        return sum(2 * (tree.node_count - tree.n_leaves) + tree.n_leaves for tree in trees)
 
 
 def fit_mahalanobis(z: np.ndarray) -> Gaussians:
@@ -159,19 +156,8 @@ def fit_isolation(z: np.ndarray, trees: int, tree_events: int, seed: int) -> Iso
     from sklearn.ensemble import IsolationForest
 
     _check(z)
-    events = min(tree_events, len(z))
-    model = IsolationForest(n_estimators=trees, max_samples=events, random_state=seed).fit(z)
-    parts = []
-    for estimator in model.estimators_:
-        tree = estimator.tree_
-        depth = np.zeros(tree.node_count)
-        for node in range(tree.node_count):  # a child comes after its parent
-            for side in (tree.children_left[node], tree.children_right[node]):
-                if side >= 0:
-                    depth[side] = depth[node] + 1
-        path = depth + average_path(tree.n_node_samples)
-        parts.append((tree.threshold, tree.feature, tree.children_left, tree.children_right, path))
-    return Isolation(join_trees(parts), events)
+    forest = IsolationForest(n_estimators=trees, max_samples=min(tree_events, len(z)), random_state=seed)
+    return Isolation(forest.fit(z))
 
 
 def load_density(arrays: Mapping[str, np.ndarray]) -> Density:
@@ -180,19 +166,7 @@ def load_density(arrays: Mapping[str, np.ndarray]) -> Density:
         return Norm()
     if "means" in arrays:
         return Gaussians(**arrays)
-    return Isolation(Forest.of(arrays), int(arrays["tree_events"]))
-
-
-def average_path(n: np.ndarray) -> np.ndarray:
-    """Mean path length to a leaf in a random tree of n events (K,), 0 for one: (K,) float64.
-
-    >>> average_path(np.array([1, 2, 256])).round(4).tolist()
-    [0.0, 1.0, 10.2448]
-    """
-    n = np.asarray(n, np.float64)
-    many = np.maximum(n, 3)
-    long = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
-    return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, long))
+    return Isolation(_estimators.from_array(arrays["forest"]))
 
 
 def _check(z: np.ndarray) -> None:

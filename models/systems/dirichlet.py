@@ -29,7 +29,7 @@ from codae_l1.models.codae.layers import BATCH_MOMENTUM, register
 from codae_l1.models.codae.losses import PIXELS
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.systems.registry import DirichletConfig
+from codae_l1.models.systems.registry import BRIEF, DirichletConfig, DirichletSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # log variances are kept within these, so that no variance overflows (published code: -20 and 2).
@@ -134,6 +134,11 @@ class DirichletSystem(KerasSystem):
     name = "dirichlet"
     main_score = reference = "kl"
     beta_2 = 0.99
+
+    @classmethod
+    def small(cls) -> Any:
+        """Few units, two epochs."""
+        return DirichletSystemConfig(DirichletConfig(hidden=4), BRIEF)
 
     def create_model(self) -> DirichletVae:
         """The VAE of the configured sizes."""

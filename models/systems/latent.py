@@ -10,6 +10,7 @@ and their orientation, fixed by definition without signals, are in models/system
 the norm and Mahalanobis distance of its latents. Whatever a trained encoder does not do better was not learned.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +20,12 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.progress import Progress
-from codae_l1.data.events import QCD
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
-from codae_l1.models.codae.scores import codae_scores, orient, orientations, track_mask
+from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
 from codae_l1.models.evaluation.macs import count_macs
-from codae_l1.models.systems.array import ArraySystem
-from codae_l1.models.systems.base import Batch, qcd_only
+from codae_l1.models.systems.base import LabelledEvents, System
+from codae_l1.models.systems.codae import CodaeSystem, FullModelConfig, full_model_config
 from codae_l1.models.systems.density import (
     Density,
     Norm,
@@ -35,37 +34,35 @@ from codae_l1.models.systems.density import (
     fit_mixture,
     load_density,
 )
-from codae_l1.models.systems.registry import IsolationConfig, MixtureConfig
 
 LATENTS = ("z_m", "z_r")
-# Events a call; the last is filled up with empty ones.
+# Events per call; the last is filled up with empty ones, so that a score does not depend on how many there are.
 _BATCH = 128
 # Name that the encoder's file is kept under among the arrays.
 _ENCODER = "encoder"
+# Scores of the untrained CoDAE that follow its reconstruction error.
+_ORIENTED = ("mse", "block_power")
 
 
 def encode(model: CoDAE, images: np.ndarray) -> dict[str, np.ndarray]:
     """Images (N, 72, 58, 3) -> z_m (N, 2) and z_r (N, C), the mean of z_R over its cells; float64."""
     masks = track_mask(images)
-    size = min(_BATCH, max(len(masks), 1))
-    masks = np.concatenate([masks, np.zeros((-len(masks) % size, *MASK_SHAPE), masks.dtype)]).astype(np.float32)
+    masks = np.concatenate([masks, np.zeros((-len(masks) % _BATCH, *MASK_SHAPE), masks.dtype)]).astype(np.float32)
     parts = []
-    for start in range(0, len(masks), size):
-        batch = masks[start : start + size]
+    for start in range(0, len(masks), _BATCH):
+        batch = masks[start : start + _BATCH]
         z_m, z_r = model.f_m.predict_on_batch(batch), np.asarray(model.latent(batch))
         parts.append((z_m, z_r.astype(np.float64).mean(axis=(1, 2))))
     z_m, z_r = (np.concatenate(column)[: len(images)] for column in zip(*parts, strict=True))
     return {"z_m": z_m.astype(np.float64), "z_r": z_r}
 
 
-class LatentSystem(ArraySystem):
+class LatentSystem(System):
     """Rarity of the latents of a trained CoDAE. A subclass gives `density`; `use_encoder` comes before `fit`."""
 
     main_score = "z_m"
     random = True
-    # System whose model is the encoder.
     encoder_of = "codae"
-    # What of a score's work predict_function, and so its CPU time, holds.
     timed = "f_m only"
 
     def __init__(self, config: Any = None, seed: int = 0):
@@ -73,26 +70,22 @@ class LatentSystem(ArraySystem):
         self.encoder: CoDAE | None = None
         self.densities: dict[str, Density] = {}
 
+    @abstractmethod
     def density(self, z: np.ndarray) -> Density:
         """The density of QCD latents z (N, d)."""
-        raise AssertionError(f"{type(self).__name__} gives no density")
 
     def use_encoder(self, model: CoDAE) -> None:
         """The CoDAE whose encoders to use."""
         self.encoder = model
 
-    def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Fit a density to each latent of the training events; validation events are not needed."""
-        qcd_only(self.name, train, validation)
+    def finish(self, train: LabelledEvents) -> None:
+        """Fit a density to each latent of the training events."""
         latents = encode(self._encoder(), train.images)
         self.densities = {name: self.density(latents[name]) for name in LATENTS}
-        return {}
 
-    def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """z_m, z_r: rarity of each latent, (N,) float64, higher = rarer."""
         latents = encode(self._encoder(), images)
-        if not self.densities:
-            raise self.untrained()
         return {name: density.rarity(latents[name]) for name, density in self.densities.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -116,9 +109,9 @@ class LatentSystem(ArraySystem):
 
     @property
     def parameters(self) -> int:
-        """Parameters of f_m and of the density of z_m."""
-        own = self.densities[self.main_score].parameters if self.densities else 0
-        return int(self._encoder().f_m.count_params()) + own
+        """Of f_m and of the density of z_m."""
+        fitted = self.densities[self.main_score].parameters if self.densities else 0
+        return int(self._encoder().f_m.count_params()) + fitted
 
     @property
     def macs(self) -> int:
@@ -163,9 +156,6 @@ class MixtureSystem(LatentSystem):
 
     name = "gaussian_mixture"
 
-    def __init__(self, config: MixtureConfig | None = None, seed: int = 0):
-        super().__init__(config or MixtureConfig(), seed)
-
     def density(self, z: np.ndarray) -> Density:
         """As many Gaussians as the config says."""
         return fit_mixture(z, self.config.components, self.seed)
@@ -176,18 +166,16 @@ class IsolationSystem(LatentSystem):
 
     name = "isolation_forest"
 
-    def __init__(self, config: IsolationConfig | None = None, seed: int = 0):
-        super().__init__(config or IsolationConfig(), seed)
-
     def density(self, z: np.ndarray) -> Density:
         """Trees as the config says."""
         return fit_isolation(z, self.config.trees, self.config.tree_events, self.seed)
 
 
 class UntrainedSystem(LatentSystem):
-    """A CoDAE of the run's sizes with random weights; config: full.FullModelConfig."""
+    """A CoDAE of the run's sizes with random weights; config: FullModelConfig."""
 
     name = "untrained"
+    learning = "none"
     main_score = "mse"
     encoder_of = None
     timed = "networks only"
@@ -195,34 +183,32 @@ class UntrainedSystem(LatentSystem):
     def __init__(self, config: Any, seed: int = 0):
         super().__init__(config, seed)
         self.use_encoder(CoDAE(replace(config.model, categorical=None), seed))
-        self.signs: dict[str, int] = {}
+
+    @classmethod
+    def small(cls) -> FullModelConfig:
+        """The model of tests."""
+        return CodaeSystem.small()
+
+    @classmethod
+    def configured_by(cls, run_config: Any) -> FullModelConfig:
+        """The run's `[model]` and `[training]`."""
+        return full_model_config(run_config)
 
     def density(self, z: np.ndarray) -> Density:
         """Mean and covariance."""
         return fit_mahalanobis(z)
 
-    def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """No training: distances by the training events' latents, signs by the validation events' mse, as codae."""
-        super().fit(train, validation, folder, progress)
-        raw = codae_scores(self._encoder(), track_mask(validation.images[validation.label == QCD]))
-        self.signs = {name: orientations(raw)[name] for name in ("mse", "block_power")}
-        return {}
+    def orient_by(self, qcd_images: np.ndarray) -> None:
+        """mse and block_power as those of codae; norms and distances grow with rarity by definition."""
+        raw = orientations(codae_scores(self._encoder(), track_mask(qcd_images)))
+        self.signs = dict.fromkeys(self.raw_scores(qcd_images[:1]), 1) | {name: raw[name] for name in _ORIENTED}
 
-    def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """mse, block_power; z_m_norm, z_r_norm, z_m_mahalanobis, z_r_mahalanobis."""
-        distances = {f"{name}_mahalanobis": values for name, values in super().scores(images).items()}
+        distances = {f"{name}_mahalanobis": values for name, values in super().raw_scores(images).items()}
         norms = {f"{name}_norm": Norm().rarity(z) for name, z in encode(self._encoder(), images).items()}
         raw = codae_scores(self._encoder(), track_mask(images))
-        return {**orient({name: raw[name] for name in self.signs}, self.signs), **norms, **distances}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """As the others, and the signs."""
-        return {**super().arrays(), **{f"sign/{name}": np.array(sign) for name, sign in self.signs.items()}}
-
-    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the system whose arrays these are."""
-        super().take(arrays)
-        self.signs = {k.split("/")[1]: int(v) for k, v in arrays.items() if k.startswith("sign/")}
+        return {**{name: raw[name] for name in _ORIENTED}, **norms, **distances}
 
     @property
     def parameters(self) -> int:

@@ -23,7 +23,7 @@ from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import register
 from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.systems.registry import QcdOrWhatConfig
+from codae_l1.models.systems.registry import BRIEF, QcdOrWhatConfig, QcdOrWhatSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # Rows and columns of the map that the decoder begins with; twice doubled, it covers the image.
@@ -99,6 +99,11 @@ class QcdOrWhatSystem(KerasSystem):
 
     name = "qcd_or_what"
     main_score = "mse"
+
+    @classmethod
+    def small(cls) -> Any:
+        """Few units, two epochs."""
+        return QcdOrWhatSystemConfig(QcdOrWhatConfig((2, 2), (400, 4), 2), BRIEF)
 
     def create_model(self) -> QcdOrWhat:
         """The AE of the configured sizes."""

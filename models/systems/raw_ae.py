@@ -1,88 +1,29 @@
-"""Systems that read the firmware's input and need no deep network: what a learned score has to beat.
+"""The dense auto-encoder of the firmware's input: what a score that a network has learned has to beat.
 
     x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py)
-    pca_events          score mse = sum over cells (x - x')^2, x' from k principal components of QCD (pca.py)
-    raw_ae              h = (x - m) / s, m and s the mean and the standard deviation of each cell over QCD;
-                        h -> [Dense, ReLU] per unit -> z -> [Dense, ReLU] mirrored -> Dense h'
-                        loss and score mse = sum over cells (h - h')^2
+    h = (x - m) / s     m and s the mean and the standard deviation of each cell over QCD
+    h -> [Dense, ReLU] per entry of units -> z -> [Dense, ReLU] mirrored -> Dense h'
 
-Both learn from QCD alone. Reconstruction errors count as defined: higher = more anomalous.
+Loss and score: mse = sum over cells (h - h')^2. It learns from QCD alone.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from codae_l1.data.base.progress import Progress
-from codae_l1.data.pooling import PoolingConfig, active_counts_float
+from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.layers import register
-from codae_l1.models.codae.scores import track_mask
-from codae_l1.models.systems.array import ArraySystem
-from codae_l1.models.systems.base import Batch, KerasSystem, qcd_only
-from codae_l1.models.systems.pca import PrincipalComponents
-from codae_l1.models.systems.registry import PcaEventsConfig, RawAEConfig, RawAESystemConfig
+from codae_l1.models.systems.base import KerasSystem, LabelledEvents
+from codae_l1.models.systems.pca import pooled_counts
+from codae_l1.models.systems.registry import BRIEF, RawAEConfig, RawAESystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 SHAPE = PoolingConfig().shape
 # Counts; the least s, that of a cell which one event in a hundred hits: no cell makes a rare hit an outlier of many s.
 LEAST_SCALE = 0.1
-
-
-def pooled_counts(images: np.ndarray) -> np.ndarray:
-    """Images (N, 72, 58, 3) GeV -> active pixels of each cell, (N, 18, 15, 1) float32."""
-    return active_counts_float(track_mask(images))
-
-
-class PcaEventsSystem(ArraySystem):
-    """Principal components of QCD's pooled counts, the linear auto-encoder; nothing in it is random."""
-
-    name = "pca_events"
-    main_score = "mse"
-
-    def __init__(self, config: PcaEventsConfig | None = None, seed: int = 0):
-        super().__init__(config or PcaEventsConfig(), seed)
-        self.fitted: PrincipalComponents | None = None
-
-    def fit(self, train: Batch, validation: Batch, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Fit to the training events; nothing is chosen by validation, whose mean score is in the history."""
-        qcd_only(self.name, train, validation)
-        self.fitted = PrincipalComponents.fit(pooled_counts(train.images), self.config.components)
-        errors = [float(np.mean(self.scores(batch.images)["mse"])) for batch in (train, validation)]
-        return dict(zip(("loss", "validation_loss"), ([error] for error in errors), strict=True))
-
-    def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """{"mse": (N,) float64}."""
-        return {"mse": self.pca.score(pooled_counts(images))}
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Mean, components and their variance."""
-        return dict(vars(self.pca))
-
-    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the system whose arrays these are."""
-        self.fitted = PrincipalComponents(**arrays)
-
-    @property
-    def pca(self) -> PrincipalComponents:
-        """The fitted components."""
-        if self.fitted is None:
-            raise self.untrained()
-        return self.fitted
-
-    @property
-    def parameters(self) -> int:
-        """Numbers of mean and components."""
-        return 0 if self.fitted is None else self.fitted.parameters
-
-    @property
-    def macs(self) -> int:
-        """MACs of encoding and decoding: 2 k per cell."""
-        return 2 * self.config.components * SHAPE[0] * SHAPE[1]
 
 
 @register
@@ -140,8 +81,10 @@ class RawAESystem(KerasSystem):
     # Counts have no 72 rows to roll.
     augment = False
 
-    def __init__(self, config: RawAESystemConfig | None = None, seed: int = 0):
-        super().__init__(config or RawAESystemConfig(), seed)
+    @classmethod
+    def small(cls) -> Any:
+        """Few units, two epochs."""
+        return RawAESystemConfig(RawAEConfig((8,), 2), BRIEF)
 
     def create_model(self) -> RawAutoencoder:
         """The auto-encoder of the configured sizes."""
@@ -151,7 +94,7 @@ class RawAESystem(KerasSystem):
         """(N, 72, 58, 3) -> counts (N, 18, 15, 1) float32."""
         return pooled_counts(images)
 
-    def prepare(self, train: Batch) -> None:
+    def prepare(self, train: LabelledEvents) -> None:
         """m and s of the training events."""
         self.model.standardise_by(pooled_counts(train.images))
 

@@ -52,6 +52,10 @@ class SystemTraining:
             raise InputError(f"training.{name} = {getattr(self, name)}", expected, f"correct {name}")
 
 
+# Two epochs of small batches: a first try, and what tests take.
+BRIEF = SystemTraining(2, 8, 1e-2)
+
+
 @dataclass(frozen=True)
 class DirichletConfig:
     """hidden: units. concentration: a of the prior, one entry per component (R of them). latent_weight: of the latent
@@ -295,9 +299,9 @@ class SystemsConfig:
     raw_ae: RawAESystemConfig = _system("raw_ae.RawAESystem", RawAESystemConfig())
     cct: CctSystemConfig = _system("cct.CctSystem", CctSystemConfig())
     cct_three_class: CctSystemConfig = _system("cct.CctThreeClassSystem", CctSystemConfig())
-    observables: None = _system("array.ObservablesSystem")
-    pca_events: PcaEventsConfig = _system("raw_ae.PcaEventsSystem", PcaEventsConfig())
-    bdt: BoostedTreesConfig = _system("array.BoostedTreesSystem", BoostedTreesConfig())
+    observables: None = _system("observables.ObservablesSystem")
+    pca_events: PcaEventsConfig = _system("pca.PcaEventsSystem", PcaEventsConfig())
+    bdt: BoostedTreesConfig = _system("boosted_trees.BoostedTreesSystem", BoostedTreesConfig())
     latent_norm: None = _system("latent.LatentNormSystem")
     mahalanobis: None = _system("latent.MahalanobisSystem")
     gaussian_mixture: MixtureConfig = _system("latent.MixtureSystem", MixtureConfig())
@@ -305,7 +309,7 @@ class SystemsConfig:
     untrained: None = _system("latent.UntrainedSystem")
     jet_ae: JetAESystemConfig = _system("jets.JetAESystem", JetAESystemConfig())
     fns_ae: JetAESystemConfig = _system("jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
-    pca: PcaConfig = _system("jets.PcaSystem", PcaConfig())
+    pca: PcaConfig = _system("pca.PcaSystem", PcaConfig())
     jet_dirichlet: JetDirichletSystemConfig = _system("jets.JetDirichletSystem", JetDirichletSystemConfig())
 
 

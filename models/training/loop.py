@@ -26,9 +26,13 @@ from codae_l1.models.training.saving import save_model
 
 # Events (N, ...), or a tuple of such arrays: what the model reads, then what it is to find (labels).
 Arrays = np.ndarray | tuple[np.ndarray, ...]
+# A batch as the objective is to see it: its arrays, a generator, whether it is trained on -> the objective's arguments.
+View = Callable[[tuple[np.ndarray, ...], np.random.Generator, bool], tuple[np.ndarray, ...]]
 # Longest gradient of a variable; longer ones are shortened to it.
 CLIP_NORM = 1.0
 CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "history.json", "tensorboard"
+# In the place of an epoch, of the generator of evaluation: no epoch has this number.
+_EVALUATION = 2**32 - 1
 
 
 class Trainable(Protocol):
@@ -54,27 +58,31 @@ def train(
     config: TrainingConfig,
     folder: Path | str,
     progress: Progress | None = None,
+    view: View | None = None,
 ) -> dict[str, Any]:
     """Train and leave the model at its best validation loss; return the history (also in history.json).
 
     Events: (N, *model.event_shape), for a CoDAE masks (N, 72, 58, 1) uint8 or bool; with labels, a tuple of both.
-    Only the model's trainable variables move. History: `loss`, `validation_loss` and `learning_rate`, one entry an
-    epoch (losses are means over that epoch's events), the same of each term of the loss where it has several (`bce`,
-    `validation_bce`, `kl`, ...), `best_epoch` (from 1), `best_validation_loss`.
+    view: what the objective is given of a batch; by default training events are flipped and rolled where
+    config.augment is true. Only the model's trainable variables move.
+
+    History: `loss`, `validation_loss` and `learning_rate`, one entry per epoch (losses are means over that epoch's
+    events), the same of each term of the loss where it has several (`bce`, `validation_bce`, `kl`, ...), `best_epoch`
+    (from 1), `best_validation_loss`.
     """
     train_arrays, validation_arrays = (
         _arrays(model, config, name, events)
         for name, events in (("train", train_events), ("validation", validation_events))
     )
-    size = min(config.batch_size, len(train_arrays[0]))
+    size, view = min(config.batch_size, len(train_arrays[0])), view or default_view(config)
     state = _State(model, config, Path(folder), _fingerprint(model, config, train_arrays, validation_arrays))
     state.resume()
     step, evaluate = create_steps(model, state.optimizer, config)
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
-        terms = _mean(step, _batches(train_arrays, size, config.augment, model.seed, epoch))
-        validation = _mean(evaluate, _slices(validation_arrays, size))
+        terms = _mean(step, _batches(train_arrays, size, view, model.seed, epoch))
+        validation = _mean(evaluate, _slices(validation_arrays, size, view, model.seed))
         terms.update({f"validation_{name}": value for name, value in validation.items()})
         if not np.isfinite(list(terms.values())).all():
             raise InputError(
@@ -88,6 +96,15 @@ def train(
             progress(epoch + 1, config.epochs, text)
     state.restore_best()
     return state.history
+
+
+def default_view(config: TrainingConfig) -> View:
+    """Training events flipped and rolled where config.augment is true; all others as they are."""
+
+    def view(arrays: tuple[np.ndarray, ...], generator: np.random.Generator, training: bool) -> tuple[np.ndarray, ...]:
+        return (flip_and_roll(arrays[0], generator), *arrays[1:]) if training and config.augment else arrays
+
+    return view
 
 
 class _State:
@@ -240,20 +257,21 @@ def _mean(function: Callable, batches: Iterator[tuple[np.ndarray, ...]]) -> dict
 
 
 def _batches(
-    arrays: tuple[np.ndarray, ...], size: int, augment: bool, seed: int, epoch: int
+    arrays: tuple[np.ndarray, ...], size: int, view: View, seed: int, epoch: int
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Shuffled batches of an epoch, the first array augmented, then weights 1; the seed and the epoch decide all."""
+    """Views of shuffled batches of an epoch, then weights 1; the seed and the epoch decide all."""
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(arrays[0]))
     for start in range(0, len(order) - size + 1, size):
-        events, *rest = (array[np.sort(order[start : start + size])] for array in arrays)
-        yield (flip_and_roll(events, generator) if augment else events), *rest, np.ones(size)
+        batch = tuple(array[np.sort(order[start : start + size])] for array in arrays)
+        yield *view(batch, generator, True), np.ones(size)
 
 
-def _slices(arrays: tuple[np.ndarray, ...], size: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Events in order and weights 1, the last slice filled with empty events of weight 0."""
+def _slices(arrays: tuple[np.ndarray, ...], size: int, view: View, seed: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Views of events in order, always the same, and weights 1; the last is filled with empty events of weight 0."""
+    generator = np.random.default_rng((seed, _EVALUATION))
     for start in range(0, len(arrays[0]), size):
-        batch = [array[start : start + size] for array in arrays]
+        batch = view(tuple(array[start : start + size] for array in arrays), generator, False)
         missing = size - len(batch[0])
         weight = (np.arange(size) < size - missing).astype(np.float64)
         yield *(np.pad(a, ((0, missing), *[(0, 0)] * (a.ndim - 1))) for a in batch), weight

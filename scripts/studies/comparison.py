@@ -149,7 +149,7 @@ def timing(system: Any, images: np.ndarray) -> dict[str, Any]:
     made = system.predict_function(images[:TIMED_EVENTS])
     if made is not None:
         with cli.silent_stderr():
-            part = f", {system.timed}" if hasattr(system, "timed") else ""
+            part = f", {system.timed}" if system.timed else ""
             return {**time_one(*made), "how": f"TF-Lite float16{part}"}
     from threadpoolctl import threadpool_limits
 
@@ -234,8 +234,7 @@ def complexity_bias(run: Any, events: ComparedEvents) -> dict[str, Any]:
     its own training class the more anomalous one.
     """
     from codae_l1.models.evaluation.roc import auc_with_error
-    from codae_l1.models.systems.pca import PrincipalComponents
-    from codae_l1.models.systems.raw_ae import pooled_counts
+    from codae_l1.models.systems.pca import PrincipalComponents, pooled_counts
     from codae_l1.scripts.run.events import read_split
 
     learned = read_split(run, "validation", qcd_only=False)

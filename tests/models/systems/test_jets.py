@@ -1,8 +1,9 @@
-"""Jet systems: sizes, images of sum one, files read back to the bit, PCA against a singular value decomposition."""
+"""Jet systems: sizes, images of sum one, PCA against a singular value decomposition."""
 
 import numpy as np
 import pytest
 
+from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.jet_images import read_jets
 from codae_l1.data.generation.jets import JetConfig, generate_jets
@@ -10,35 +11,21 @@ from codae_l1.data.generation.parallel import Work
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems._jet_autoencoder import FNS, HANDS_ON, FnsAutoencoder, HandsOnAutoencoder
-from codae_l1.models.systems.base import Batch
-from codae_l1.models.systems.jets import FnsSystem, JetAESystem, JetDirichletSystem, PcaSystem, squared_error
-from codae_l1.models.systems.pca import PrincipalComponents
+from codae_l1.models.systems.base import LabelledEvents
+from codae_l1.models.systems.jets import FnsSystem, JetAESystem, JetDirichletSystem, squared_error
+from codae_l1.models.systems.pca import PcaSystem, PrincipalComponents
 from codae_l1.models.systems.registry import (
     JetAEConfig,
     JetAESystemConfig,
     JetDirichletConfig,
     JetDirichletSystemConfig,
     PcaConfig,
+    SystemsConfig,
     SystemTraining,
 )
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
-BRIEF = SystemTraining(2, 8, 1e-3, 1.0)
-BRIEF_VAE = SystemTraining(2, 8, 5e-3, 1.0)
-SYSTEMS = {
-    "jet_ae": (JetAESystem, JetAESystemConfig(JetAEConfig(3), BRIEF)),
-    "fns_ae": (FnsSystem, JetAESystemConfig(JetAEConfig(2, 6), BRIEF)),
-    "jet_dirichlet": (JetDirichletSystem, JetDirichletSystemConfig(JetDirichletConfig(5, side=16), BRIEF_VAE)),
-    "pca": (PcaSystem, PcaConfig(3)),
-}
-
-
-@pytest.fixture(params=SYSTEMS)
-def system(request):
-    """Each system, small and untrained."""
-    made, config = SYSTEMS[request.param]
-    return made(config, 4)
 
 
 def make_images(n, side=16, seed=0):
@@ -50,7 +37,7 @@ def make_images(n, side=16, seed=0):
 
 
 def qcd(images):
-    return Batch(images, np.full(len(images), "qcd"))
+    return LabelledEvents(images, np.full(len(images), "qcd"))
 
 
 def test_sizes_of_the_published_networks():
@@ -89,35 +76,16 @@ def test_the_seed_decides_the_initial_weights():
     assert len({a.ravel()[0] for a, _ in kernels}) == len(kernels)
 
 
-def test_a_system_trains_scores_and_is_read_back_to_the_bit(system, tmp_path):
-    images = make_images(40, system.side)
-    history = system.fit(qcd(images[:24]), qcd(images[24:32]), tmp_path, None)
-    assert history["best_validation_loss"] == min(history["validation_loss"])
-    scores = system.scores(images)
-    assert all(values.shape == (40,) and values.dtype == np.float64 for values in scores.values())
-    assert system.main_score in scores
-    if "mse" in scores:
-        assert np.array_equal(scores["mse"], squared_error(images, system.reconstruct(images)))
-    system.save(tmp_path / system.file)
-    read = type(system)(system.config, system.seed + 1)
-    read.load(tmp_path / system.file)
-    again = read.scores(images)
-    assert again.keys() == scores.keys()
-    assert all(np.array_equal(again[name], scores[name]) for name in scores)
-    assert np.array_equal(read.latent(images), system.latent(images))
-    assert read.parameters == system.parameters
-    assert read.macs == system.macs > 0
-
-
-def test_what_a_system_refuses(system, tmp_path):
-    images = make_images(10, system.side)
-    signal = Batch(images, np.array(["qcd"] * 9 + ["top"]))
-    with pytest.raises(InputError, match=f"1 events of top for the training of {system.name}; expected QCD alone"):
-        system.fit(signal, qcd(images), tmp_path, None)
+@pytest.mark.parametrize("cls", [JetAESystem, FnsSystem, JetDirichletSystem, PcaSystem])
+def test_images_of_another_size_are_refused(cls, tmp_path):
+    system = cls(cls.small())
     with pytest.raises(InputError, match=r"images of shape \(2, 8, 8, 1\) for .*expected jet images \(N, \d+, "):
-        system.fit(qcd(make_images(2, 8)), qcd(images), tmp_path, None)
-    with pytest.raises(InputError, match=f"{system.name} that is not trained; expected a trained one"):
-        type(system)(system.config).scores(images)
+        system.fit(qcd(make_images(2, 8)), qcd(make_images(2, system.side)), tmp_path)
+
+
+def test_the_score_is_the_squared_error_of_the_reconstruction():
+    system, images = JetAESystem(JetAESystem.small()), make_images(5)
+    assert np.array_equal(system.raw_scores(images)["mse"], squared_error(images, system.reconstruct(images)))
 
 
 def test_sizes_that_no_image_has_are_refused():
@@ -127,6 +95,13 @@ def test_sizes_that_no_image_has_are_refused():
         JetDirichletConfig(side=20)
     with pytest.raises(InputError, match="pca of 2 components, side 20; expected 0 or more, 16 or 40"):
         PcaConfig(side=20)
+
+
+def test_a_table_keeps_the_systems_own_defaults():
+    tables = {"fns_ae": {"model": {"filters": 3}}, "jet_dirichlet": {"training": {"epochs": 2}}}
+    config = parse(SystemsConfig, tables, "systems")
+    assert config.fns_ae.model == JetAEConfig(3, 6)
+    assert config.jet_dirichlet.training == SystemTraining(2, 100, 5e-3, 1.0)
 
 
 def test_pca_is_the_singular_value_decomposition():
@@ -150,14 +125,9 @@ def test_all_components_leave_nothing_and_none_the_mean_image():
     assert none.encode(images).shape == (300, 0)
 
 
-def test_pca_refuses_more_components_than_there_are(tmp_path):
+def test_pca_refuses_more_components_than_there_are():
     with pytest.raises(InputError, match="9 components of 8 images of 256 pixels; expected 0 to the smaller"):
         PrincipalComponents.fit(make_images(8), 9)
-    (tmp_path / "broken.npz").write_bytes(b"no zip")
-    with pytest.raises(InputError, match=r"broken.npz cannot be read .*fit them anew"):
-        PrincipalComponents.load(tmp_path / "broken.npz")
-    with pytest.raises(InputError, match=r"none.npz does not exist; expected components"):
-        PrincipalComponents.load(tmp_path / "none.npz")
 
 
 @pytest.mark.generate

@@ -17,6 +17,7 @@ from codae_l1.data.calorimeter import CHANNELS, N_PHI, PHI_STEP, phi_edges
 from codae_l1.data.events import check_images
 from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
 from codae_l1.models.evaluation.two_sample import SUMMARIES, image_summaries
+from codae_l1.models.systems.base import System
 
 OBSERVABLES = ("active_pixels", "block_power", "total_energy", "missing_energy")
 # Left out of the twelve summaries per channel of models/evaluation/two_sample.py: those that follow from others (the
@@ -55,3 +56,16 @@ def tree_inputs(images: np.ndarray) -> np.ndarray:
     """Images (N, 72, 58, 3) GeV -> (N, 30) float64 in the order of TREE_INPUTS."""
     columns = dict(zip(SUMMARIES, image_summaries(images, np.zeros(len(images))).T, strict=True)) | observables(images)
     return np.column_stack([columns[name] for name in TREE_INPUTS])
+
+
+class ObservablesSystem(System):
+    """What is read off an image without learning, and the number of tracks in the event's record."""
+
+    name = "observables"
+    main_score = "active_pixels"
+    learning = "none"
+    record_scores = ("n_tracks",)
+
+    def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Name -> (N,) float64, higher = more anomalous by decision, not by data."""
+        return observables(images)
