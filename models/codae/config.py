@@ -19,7 +19,7 @@ MASK_SHAPE = (N_PHI, N_ETA, 1)
 Z_M_SIZE = 2
 # Rows and columns of z_R: four halvings of 72 x 58, rounded up.
 LATENT_GRID = (5, 4)
-# Pixels per side of a block of the score block_power: 60 degrees in phi, 1.05 in eta, about the size of a jet of R = 0.5.
+# Pixels per side of a block of the score block_power: 60 degrees in phi, 1.05 in eta, about the size of an R = 0.5 jet.
 BLOCK = 12
 # Names of the scores of a CoDAE (models/codae/scores.py), in their order.
 SCORES = (

@@ -3,8 +3,8 @@
     mask -> QKeras f_R -> z_R -> decoder([z_R, z_m]) -> BCE (+ KL of a CoDVAE)
          -> QKeras f_m -> z_m ---^
 
-Float versions start from the trained encoders (quantization/encoders/_folding.py) and are fitted by least squares to the
-outputs of these on QCD, each component in units of its deviation. Their ranges fix all word types, and
+Float versions start from the trained encoders (quantization/encoders/_folding.py) and are fitted by least squares to
+the outputs of these on QCD, each component in units of its deviation. Their ranges fix all word types, and
 quantization-aware training through the decoder follows. Without the first step the encoder settles on a different z_m:
 this hardly changes the BCE, but it changes scores such as z0.
 """
@@ -51,8 +51,8 @@ def train_encoders(
 ) -> QuantizedModel:
     """Quantize encoders of a trained model on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
 
-    training.in_situ: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on the
-    calibration masks of the model as it was, with the float twins as started and as trained, and after QAT.
+    training.in_situ: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on
+    the calibration masks of the model as it was, with the float twins as started and as trained, and after QAT.
     """
     parts: tuple[Part, ...] = encoders.encoders
     rng, config = np.random.default_rng(training.seed), training.in_situ

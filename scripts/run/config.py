@@ -71,8 +71,8 @@ class EvaluationConfig:
 class RunConfig:
     """Everything that decides a run's numbers; the defaults are one compact run, as the demo.
 
-    seed: the one seed that all others follow. A table of a TOML file changes the keys that it names and keeps the others
-    of the compact run; `preset = "paper"` in `[model]` or `[training]` starts from the published ones instead.
+    seed: the one seed that all others follow. A table of a TOML file changes the keys that it names and keeps the
+    others of the compact run; `preset = "paper"` in `[model]` or `[training]` starts from the published ones instead.
     """
 
     seed: int = 1

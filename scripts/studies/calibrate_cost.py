@@ -2,8 +2,8 @@
 
     python scripts/studies/calibrate_cost.py --out hls/cost_calibration.json
 
-Each learns the squared counts of blocks (models/codae/scores.py, block_power) of the shipped QCD events: no full model is
-needed. A design that the file holds already, of the same versions, is not measured again. 20 minutes on two cores.
+Each learns the squared counts of blocks (models/codae/scores.py, block_power) of the shipped QCD events: no full model
+is needed. A design that the file holds already, of the same versions, is not measured again. 20 minutes on two cores.
 """
 
 import dataclasses
