@@ -26,14 +26,14 @@ class GenerationConfig:
         one in fifty passes the selection; 0 switches it off.
     masses_gev: masses of scalars and Z' other than those of their names, such as "h125=150"; the name stays.
     meson_mass_gev, temperature_gev, dark_photon_mass_gev: SUEP's dark meson, its temperature, what it decays to.
-    dark_hadron_mass_gev: semi-visible jets' dark pions and vectors; their quarks have half of it. invisible_fraction:
-    r_inv, fraction of dark hadrons of semi-visible jets that decay invisibly. invisible_in_hcal: fraction of the
-    invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5 matches
-        the public sample's SVJ sums and is probably a flaw of it.
+    dark_hadron_mass_gev: semi-visible jets' dark pions and vectors; their quarks have half of it.
+    invisible_fraction: r_inv, fraction of dark hadrons of semi-visible jets that decay invisibly.
+    invisible_in_hcal: fraction of the invisible particles that deposit their energy in the HCAL. 0 is physics; 0.5
+        matches the public sample's SVJ sums and is probably a flaw of it.
     ecal_scale, hcal_scale: measured / true energy of a calorimeter, before its thresholds.
     resolution_scale: factor on the resolution of both calorimeters.
     efficiency_scale: factor on the tracking efficiency, which stays at most 1.
-    chunk_events: events a chunk, the unit of parallel work and of resume.
+    chunk_events: events per chunk, the unit of parallel work and of resume.
     """
 
     n_qcd: int = 9600
