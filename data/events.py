@@ -79,14 +79,14 @@ class EventImages:
 
 
 def unweighted(images: np.ndarray, signal: np.ndarray, n_tracks: np.ndarray, provenance: dict) -> EventImages:
-    """Events of which no more is known: weights 1, pile-up blocks unknown (-1)."""
+    """Events without further information: weights 1, pile-up blocks unknown (-1)."""
     n = len(images)
     names, tracks = signal.astype("U8"), n_tracks.astype(np.int32)
     return EventImages(images, names, tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
 
 
 def concatenate(parts: Sequence[EventImages]) -> EventImages:
-    """One EventImages of several; the provenance of the first."""
+    """One EventImages made of several, with the provenance of the first."""
     columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventImages)[:5]]
     return EventImages(*columns, provenance=parts[0].provenance)
 
@@ -111,7 +111,7 @@ def check_images(images: np.ndarray, where: str = "images") -> None:
 
 
 def check_signals(names: np.ndarray) -> None:
-    """Raise InputError where a name is not a known process."""
+    """Raise InputError if a name is not a known process."""
     unknown = sorted(set(np.unique(names).tolist()) - set(PROCESSES))
     if unknown:
         raise InputError(

@@ -51,7 +51,7 @@ class PoolingConfig:
 
     @property
     def padding(self) -> int:
-        """Empty columns added in all, half on each side."""
+        """Number of empty columns that are added, half of them on each side."""
         return -N_ETA % self.pool
 
     @property
@@ -65,7 +65,7 @@ class PoolingConfig:
 
     @property
     def energy_shift(self) -> int:
-        """Bits that a cell's sum of tower words is shifted right.
+        """Bits by which a cell's sum of tower words is shifted right.
 
         >>> PoolingConfig(energy_lsb_gev=4.0).energy_shift
         3
@@ -74,7 +74,7 @@ class PoolingConfig:
 
     @property
     def shifts(self) -> tuple[int, ...]:
-        """Bits that the sums of each input are shifted right: none for counts.
+        """Bits by which the sums of each input are shifted right: none for counts.
 
         >>> PoolingConfig(inputs=("tracks", "hcal")).shifts
         (0, 3)
@@ -93,7 +93,7 @@ def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> 
 
 
 def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """The integer twin: images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
+    """Images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
     return pool_towers(tower_words(images, config), config)
 
 
@@ -103,7 +103,8 @@ def pool_towers(towers: np.ndarray, config: PoolingConfig = PoolingConfig()) -> 
 
 
 def active_counts_float(masks: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """The float twin of "tracks": masks (N, 72, 58, 1) of 0 and 1 -> (N, 18, 15, 1) float32, equal to input_words."""
+    """The counts of "tracks" in floats: masks (N, 72, 58, 1) of 0 and 1 -> (N, 18, 15, 1) float32, equal to
+    input_words."""
     return _sum_cells(masks.astype(np.float32), config)
 
 

@@ -31,7 +31,7 @@ PRESET = "preset"
 def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
     """Fill the dataclass `cls` from a table; unknown keys and wrong types raise InputError with the dotted path.
 
-    base: the instance that gives the keys which the table does not name; without it, the defaults of `cls` do.
+    base: the instance that provides the keys that the table does not name; without it, they are the defaults of `cls`.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Clock:

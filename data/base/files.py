@@ -40,7 +40,7 @@ def writing(path: Path | str, left: str = "", passing: tuple[type[OSError], ...]
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path in the target's folder; rename it to `path` when the block ends well, else remove it.
+    """Give a temporary path in the target's folder; rename it to `path` if the block succeeds, else remove it.
 
     Raises InputError where the disk is full or the folder cannot be written.
     """
@@ -63,10 +63,11 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Give a temporary folder beside the target; it takes the target's place when the block ends well.
+    """Give a temporary folder next to the target; it replaces the target if the block succeeds.
 
-    What a killed call left behind, the next one removes; a folder that was set aside and has no successor is put back.
-    ours: see `replaceable`, which is asked first. A full disk raises InputError and leaves nothing half-written.
+    The next call removes what an interrupted one left behind, and puts back a folder that was set aside and not
+    replaced. ours: see `replaceable`, which is asked first. A full disk raises InputError and leaves nothing
+    half-written.
     """
     with writing(path, _NOTHING_LEFT), contextlib.ExitStack() as stack:
         path = replaceable(path, ours)
@@ -90,7 +91,8 @@ def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]
 
 
 def _tidy(path: Path) -> None:
-    """Put back or remove what killed calls have left beside a folder; what somebody is writing is locked and stays."""
+    """Put back or remove what interrupted calls have left next to a folder; what is being written is locked and
+    stays."""
     for end in (_REPLACED, _PARTIAL):
         for left in map(Path, sorted(glob.glob(f"{glob.escape(f'{path.parent}/.{path.name}-')}????????{end}"))):
             with _locked(left.with_suffix(_PARTIAL)) as free:
@@ -102,7 +104,7 @@ def _tidy(path: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder for the block, as far as it is there; whether nobody else holds it."""
+    """Lock a folder for the block, if it exists; gives whether nobody else holds it."""
     handle, free = None, True
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -118,7 +120,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def replaceable(path: Path | str, ours: tuple[str, ...] = ()) -> Path:
-    """The path, resolved, of a folder that may be written anew; InputError where that would delete what is not ours.
+    """The resolved path of a folder that may be replaced; InputError if that would delete files that are not ours.
 
     ours: names of files of which each folder that the caller writes has one; a folder with other files is refused.
     Always refused: a file, the current folder, and those that hold it or the home folder.
@@ -144,7 +146,7 @@ def replaceable(path: Path | str, ours: tuple[str, ...] = ()) -> Path:
 
 
 def write_json(path: Path | str, content: Any) -> None:
-    """Write JSON whole or not at all; NaN is refused, since JSON has none."""
+    """Write JSON whole or not at all; NaN is refused, because JSON does not have it."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
-    """Send all that the block prints, from Python and from C, to the end of the file `log`."""
+    """Append everything that the block prints, from Python and from C, to the file `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
     with open(log, "a") as handle, contextlib.ExitStack() as stack:
@@ -25,7 +25,7 @@ def output_to(log: Path) -> Iterator[None]:
 
 
 def tail(log: Path, lines: int = 3) -> str:
-    """The last lines of a log that say something, on one line.
+    """The last non-empty lines of a log, on one line.
 
     >>> tail(Path("/nowhere/log"))
     'no log'
@@ -37,7 +37,7 @@ def tail(log: Path, lines: int = 3) -> str:
 
 
 def keep_log(log: Path) -> Path:
-    """Copy a log out of the temporary folder it will vanish with, beside the folder; its new path."""
+    """Copy a log out of a temporary folder, which will vanish, to a path next to it; gives the new path."""
     project = log.parent.parent if log.parent.name == "sim" else log.parent
     name = project.name.lstrip(".").rsplit("-", 1)[0]
     kept = project.parent / f"{name}-{log.name}"

@@ -40,7 +40,7 @@ class WordType:
 
     @property
     def width(self) -> int:
-        """All bits, the sign counted."""
+        """Number of bits, including the sign."""
         return self.keep_negative + self.integer + self.fraction
 
     @property
@@ -54,7 +54,7 @@ class WordType:
         return -(1 << (self.width - 1)) * self.keep_negative, (1 << (self.width - self.keep_negative)) - 1
 
     def to_words(self, values: np.ndarray) -> np.ndarray:
-        """Values of any shape -> int64 words, rounded and kept in range by the type's rules."""
+        """Values of any shape -> int64 words, rounded and kept in range by the rules of the type."""
         scaled = np.asarray(values, np.float64) * 2.0**self.fraction
         if self.rounding == "TRN":
             rounded = np.floor(scaled)
@@ -83,9 +83,9 @@ class WordType:
 def exact_words(values: np.ndarray, word: WordType, executor: str) -> np.ndarray:
     """Values of any shape -> int64 words, value / LSB; words out of the type's range stay as they are.
 
-    Nothing is rounded and nothing clipped: a comparison with == is worth only what reaches it, and `WordType.to_words`
-    would hide a value that lies 0.4 LSB off. Raises ToolError, which names the executor, where a value lies between two
-    words or is not finite.
+    Nothing is rounded and nothing is clipped: a comparison with == is only as good as its input, and
+    `WordType.to_words` would hide a value that is off by 0.4 LSB. Raises ToolError, which names the executor, if a
+    value lies between two words or is not finite.
 
     >>> exact_words(np.array([0.5, -1.0, 9.5]), WordType(True, 2, 1), "hls").tolist()
     [1, -2, 19]

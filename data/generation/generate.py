@@ -43,7 +43,7 @@ def generate(config: GenerationConfig, out: Path | str, work: Work = DEFAULT) ->
 
 
 def _stages(config: GenerationConfig, tasks: list[Task]) -> list[list[Piece]]:
-    """The pile-up pool, then the chunks."""
+    """The pieces of the pile-up pool, then those of the chunks."""
     pool = []
     for chunk in pool_chunks(config):
         files = tuple(pool_file(block) for block in pool_blocks(config, chunk))

@@ -33,7 +33,7 @@ _PATIENCE_S = 10
 
 @dataclass(frozen=True)
 class Work:
-    """How a sample is made; nothing of it changes the events.
+    """How a sample is made. None of this changes the events.
 
     workers: local processes, default all cores. folder: where pieces are kept, default the output file with suffix
     .work; it may be removed afterwards. progress: called with events done, events in all and what is being made.
@@ -52,7 +52,7 @@ class Work:
         return self.folder or out.with_suffix(".work")
 
     def report(self, done: int, total: int, text: str) -> None:
-        """Tell the progress, where somebody listens."""
+        """Report the progress, if a callback was given."""
         if self.progress is not None:
             self.progress(done, total, text)
 
@@ -62,8 +62,8 @@ DEFAULT = Work()
 
 @dataclass(frozen=True)
 class Piece:
-    """files: what it makes in the work folder. events: how many of the sample. text: for the progress. make: called
-    with the folder; it is sent to a worker, so a function of a module with its arguments bound."""
+    """files: what it makes in the work folder. events: its number of events. text: for the progress. make: called with
+    the folder; it is sent to a worker, and is therefore a function of a module with its arguments bound."""
 
     files: tuple[str, ...]
     events: int
@@ -71,12 +71,13 @@ class Piece:
     make: Callable[[Path], None]
 
     def is_there(self, folder: Path) -> bool:
-        """Whether nothing is left to make."""
+        """Whether all pieces exist."""
         return all((folder / name).exists() for name in self.files)
 
 
 def prepare(folder: Path, config: dict[str, Any]) -> None:
-    """A work folder for this config: new, or left by the same one; half-written files of a killed run are removed."""
+    """A work folder for this config: new, or left by the same one; half-written files of an interrupted run are
+    removed."""
     require_pythia()
     stamp = {"config": config, "versions": versions()}
     if (folder / _STAMP).exists():
@@ -94,7 +95,7 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
 
 
 def make_all(stages: Sequence[Sequence[Piece]], folder: Path, work: Work) -> None:
-    """Make the pieces that are not in the folder; a later stage's need those of the stages before."""
+    """Make the pieces that are not in the folder; pieces of a stage need those of the stages before."""
     total = sum(piece.events for stage in stages for piece in stage)
     missing = [[piece for piece in stage if not piece.is_there(folder)] for stage in stages]
     done = total - sum(piece.events for stage in missing for piece in stage)
@@ -132,7 +133,7 @@ def versions() -> dict[str, Any]:
 
 
 def require_pythia() -> None:
-    """Raise InputError where the packages of generation are not installed."""
+    """Raise InputError if the packages for generation are not installed."""
     for package in ("pythia8mc", "awkward"):
         try:
             importlib.metadata.version(package)
@@ -145,7 +146,7 @@ def require_pythia() -> None:
 
 
 def make_piece(piece: Piece, folder: Path, expected: dict[str, Any]) -> None:
-    """On a worker: make a piece, where this is the same generator and the same folder."""
+    """Make a piece on a worker, if it has the same generator and the same folder."""
     require_pythia()
     if versions() != expected:
         raise InputError(f"a worker with {versions()}", f"{expected}", "install the same versions on all workers")
