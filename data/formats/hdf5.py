@@ -108,11 +108,10 @@ def require_finite(
 
     start: index of the first event. event: (N,) event of each value after `start`, where it is not one per row.
 
-    >>> require_finite(np.array([[1.0], [-2.0]]), "x.h5: energy", 100, 0.0)
+    >>> require_finite(np.array([[1.0], [-2.0]]), "x: energy", 100, 0.0)
     Traceback (most recent call last):
         ...
-    codae_l1.data.base.errors.InputError: x.h5: energy with -2 in event 101; expected finite numbers >= 0; correct the
-    file
+    codae_l1.data.base.errors.InputError: x: energy with -2 in event 101; expected finite numbers >= 0; correct the file
     """
     # The minimum of an array with NaN is NaN, and no comparison with NaN holds: two passes find all.
     if not values.size or (values.min() >= least and values.max() < np.inf and values.min() > -np.inf):
