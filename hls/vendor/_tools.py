@@ -24,9 +24,10 @@ _ERROR = re.compile(r"^\s*(@E|ERROR|FATAL)\b.*", re.MULTILINE)
 def on_path(*names: str) -> tuple[str, str]:
     """(name, place) of the first of the programs that is on PATH; ToolError where none is.
 
-    >>> on_path("no-such-tool")
-    Traceback (most recent call last): codae_l1.data.base.errors.ToolError: no-such-tool not on PATH; expected the
-    vendor's tools; source their settings64.sh
+    >>> on_path("none")
+    Traceback (most recent call last):
+        ...
+    codae_l1.data.base.errors.ToolError: none not on PATH; expected the vendor's tools; source their settings64.sh
     """
     for name in names:
         place = shutil.which(name)
