@@ -2,11 +2,11 @@
 
     python scripts/compare.py --run runs/demo --seeds 1 2 3 --page docs/comparison.md
 
-Trains what is missing as scripts/train.py --model does (RUN/systems/), scores the run's test events, or those of
---events, and the firmware where the run has it. Each system and seed is kept in comparison/parts/ when it is scored:
-the same command goes on where it stopped, and a changed config, events or code redoes what it touches. Writes
-comparison/comparison.json, comparison.md and figures (SVG); --page the results page with its figures beside it and the
-numbers that it is made of, all but the ROC curves, in results/ below it.
+Trains what is missing, as scripts/train.py --model does (RUN/systems/), and scores the run's test events, or those of
+--events, with every system and with the firmware if the run has it. Each system and seed is kept in comparison/parts/
+once it is scored: an interrupted command resumes, and a changed config, events or code repeats only what it affects.
+Writes comparison/comparison.json, comparison.md and figures (SVG). --page writes the results page with its figures next
+to it, and its numbers without the ROC curves in results/ below it.
 
     python scripts/compare.py --run runs/demo --tflite
 

@@ -1,9 +1,10 @@
-"""QKeras f_m and f_R of a run's full model: trained in situ, held against the float model, sized for hls4ml.
+"""Train f_m and f_R of a run's full model in QKeras, in situ; compare them with the float model, size them for hls4ml.
 
     python scripts/encoders.py --run runs/demo --encoders f_m f_r --pooling strided
 
 Reads the run's events and train/codae.keras. Writes f_m.npz and f_r.npz (QKeras, weights as integer words),
-encoders.json and encoders.md into --out, runs/demo/encoders here. --hls converts what hls4ml takes and compares words.
+encoders.json and encoders.md into --out, here runs/demo/encoders. --hls converts what hls4ml can take and compares
+words.
 """
 
 import dataclasses
@@ -26,14 +27,18 @@ def command() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="run folder whose full model is trained")
     parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
-    parser.add_argument("--encoders", nargs="+", choices=("f_m", "f_r"), default=["f_m", "f_r"])
-    parser.add_argument("--weight-bits", type=int, default=8)
-    parser.add_argument("--word-bits", type=int, default=8)
-    parser.add_argument("--slope", type=float, default=0.0, help="of the ReLU below zero: 0 or a power of two")
+    parser.add_argument(
+        "--encoders", nargs="+", choices=("f_m", "f_r"), default=["f_m", "f_r"], help="which of the two"
+    )
+    parser.add_argument("--weight-bits", type=int, default=8, help="width of the weights")
+    parser.add_argument("--word-bits", type=int, default=8, help="width of the layers' results")
+    parser.add_argument("--slope", type=float, default=0.0, help="slope of the ReLU below zero: 0 or a power of two")
     parser.add_argument("--pooling", choices=("strided", "2x2"), default="strided", help="how f_m halves its grid")
-    parser.add_argument("--warm-up-steps", type=int, default=1000, help="of the float twin, before quantization")
-    parser.add_argument("--epochs", type=int, default=2, help="of quantization-aware training in situ")
-    parser.add_argument("--events", type=int, default=2048, help="QCD events an epoch")
+    parser.add_argument(
+        "--warm-up-steps", type=int, default=1000, help="steps of the float version, before quantization"
+    )
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of quantization-aware training in situ")
+    parser.add_argument("--events", type=int, default=2048, help="QCD events per epoch")
     parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
     arguments = parser.parse_args()
     if arguments.hls:

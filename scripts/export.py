@@ -4,8 +4,8 @@
     sh exports/f_m_v1/selftest.sh
 
 The first vectors are events of the run's test split, with their towers; the others make towers or words overflow. The
-words are QKeras's. Thresholds: of the run's working points (evaluation.rates_khz, evaluation.fprs), or of --rates, from
-weighted QCD of the test split; what it cannot carry is said and never fires.
+words are those of QKeras. Thresholds are those of the run's working points (evaluation.rates_khz, evaluation.fprs) or
+of --rates, from weighted QCD of the test split; a point that it cannot support is reported and never fires.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.trigger.export_config import ExportConfig, check_namespace, check_slices, check_target
 from codae_l1.scripts.run import cli, stage
 
-# Random inputs beside the events, single cells and full images.
+# Random inputs in addition to the events, single cells and full images.
 RANDOM_EVENTS = 200
 
 
@@ -29,10 +29,12 @@ def command() -> None:
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
     parser.add_argument("--out", type=Path, required=True, help="folder to write: a new one, or an older export")
     parser.add_argument("--namespace", default="codae", help="C++ namespace and name of the emulator's files")
-    parser.add_argument("--events", type=int, default=200, help="events of the test split among the vectors")
-    parser.add_argument("--slices", type=int, default=1, help="clocks in which the towers of an event come in")
-    parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="rates instead of the run's points")
-    parser.add_argument("--simulate", action="store_true", help="run both testbenches with Verilator, too")
+    parser.add_argument("--events", type=int, default=200, help="number of test events among the vectors")
+    parser.add_argument("--slices", type=int, default=1, help="cycles over which the towers of an event arrive")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", metavar="KHZ", help="rates of the working points (default: the run's points)"
+    )
+    parser.add_argument("--simulate", action="store_true", help="also run both testbenches with Verilator")
     arguments = parser.parse_args()
     check(arguments)
     run = stage.open_run(arguments.run, None)

@@ -1,12 +1,13 @@
-"""Jet-image auto-encoders and PCA, trained on QCD jets, against top jets: the hands-on, on any top-tagging file.
+"""Train auto-encoders and PCA on images of QCD jets, and see how well they find top jets, for any top-tagging file.
 
     python scripts/jets.py --jets train.h5 --out runs/jets                  # a file of the top-tagging reference set
     python scripts/jets.py --out runs/jets --generate 12000                 # or generated jets (extra `generate`)
-    python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: learn tops, look for QCD
+    python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: train on tops, look for
+    QCD
 
 Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
-jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. Interrupted, the same command goes on where
-it stopped; what older code or other package versions trained is trained anew. --config takes the tables
+jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. An interrupted command
+resumes; what older code or other package versions trained is trained again. --config takes the tables
 [systems.jet_ae], ... of a run's TOML. docs/jets.md explains the results.
 """
 
@@ -318,14 +319,18 @@ def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--jets", type=Path, help="HDF5 of the top-tagging layout; without it jets are generated")
     parser.add_argument("--generate", type=int, default=12000, help="jets of each kind to generate without --jets")
-    parser.add_argument("--generation-seed", type=int, default=20260)
+    parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated jets")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read jets")
-    parser.add_argument("--components", type=int, nargs="+", default=[0, 2, 6], help="of PCA, one system for each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the trainings")
+    parser.add_argument(
+        "--components", type=int, nargs="+", default=[0, 2, 6], help="numbers of components of PCA, one system for each"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
     parser.add_argument("--train-on", choices=KINDS, default=QCD, help="the other kind is the anomaly")
     parser.add_argument("--most", type=int, default=20000, help="jets of each kind to read from the file")
-    parser.add_argument("--split-seed", type=int, default=42, help="of 80 %% training, 20 %% test of each kind")
+    parser.add_argument(
+        "--split-seed", type=int, default=42, help="seed of the split: 80 %% training, 20 %% test of each kind"
+    )
     parser.add_argument("--config", type=Path, help="TOML with [systems.jet_ae], ...: sizes, training")
     arguments = parser.parse_args()
     for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):

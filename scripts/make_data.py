@@ -8,8 +8,8 @@
     python scripts/make_data.py --layout adc2021 --out background.h5 --kind background --n-events 10000
 
 With --out it generates: a TOML file gives the table [generation], whose keys are those of the layout's config
-(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects); each is also a flag
-and wins over the file. Interrupted, the same command goes on where it stopped.
+(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects); each is also an
+option that takes precedence over the file. An interrupted command resumes.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def _layout() -> str:
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--layout", choices=LAYOUTS, default="codae", help="of the file; --help with it lists its flags"
+        "--layout", choices=LAYOUTS, default="codae", help="layout of the file; --help with it lists its options"
     )
 
 
@@ -154,7 +154,9 @@ def _parser(kind: type[Any]) -> argparse.ArgumentParser:
     # A flag's own default is None, "not given"; the help names the config's.
     parser.formatter_class = argparse.HelpFormatter
     stage.add_run_arguments(parser)
-    parser.add_argument("--out", type=Path, help="generate into this events file (.h5); --config gives [generation]")
+    parser.add_argument(
+        "--out", type=Path, help="generate into this events file (.h5); --config has the table [generation]"
+    )
     _add_layout(parser)
     parser.add_argument("--workers", type=int, help="local processes (default: all cores)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers are used instead")

@@ -1,4 +1,5 @@
-"""Stage numerics: profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every layer.
+"""Stage numerics: profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every
+layer.
 
 The run's test events, or events of any format given by --events; of QCD and of all of them, for the QKeras model and
 for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
@@ -16,8 +17,10 @@ def command() -> None:
     """Parse the arguments, profile, print, write."""
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder whose stage quantize is done")
-    parser.add_argument("--events", type=Path, nargs="+", metavar="FILE", help="events of any format, not the run's")
-    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
+    parser.add_argument(
+        "--events", type=Path, nargs="+", metavar="FILE", help="events of any format (default: the run's test events)"
+    )
+    parser.add_argument("--label", help="class of the events, for files that do not say (CoDAE raw HDF5, Delphes)")
     parser.add_argument("--out", type=Path, help="folder to write to (default: numerics/ of the run)")
     arguments = parser.parse_args()
     for file in arguments.events or ():

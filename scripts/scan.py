@@ -30,7 +30,7 @@ def command() -> None:
     """Parse the arguments, make data and full model, search, finish the front, write."""
     parser = cli.parser(__doc__)
     stage.add_run_arguments(parser)
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each on one core of this machine")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel trainings, each on one core of this machine")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:port, instead of --jobs")
     arguments = parser.parse_args()
     if arguments.jobs < 1:

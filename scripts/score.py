@@ -1,4 +1,4 @@
-"""Score events with the trigger network of a run, by any executor, and say which events fire.
+"""Score events with the trigger network of a run, by any executor, and decide which events fire.
 
     python scripts/score.py --run runs/demo --events my.h5 --executor emulator --out scores.h5
 
@@ -10,8 +10,8 @@ a group with
     accept/<point>   (N,) bool for each working point of the run (integer executors); its attribute `threshold_word` is
                      the lowest word that fires, or `reason` says why the point never fires
 
-Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. Only the executors
-float and qkeras need TensorFlow.
+Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. Only the
+executors float and qkeras need TensorFlow.
 """
 
 from pathlib import Path
@@ -33,8 +33,8 @@ def command() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a finished run folder")
     parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="events of any format")
-    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
-    parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="who computes the score")
+    parser.add_argument("--label", help="class of the events, for files that do not say (CoDAE raw HDF5, Delphes)")
+    parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="what computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
     arguments = parser.parse_args()
     names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)

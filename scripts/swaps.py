@@ -1,10 +1,10 @@
-"""What each swap of the encoders' layers costs: the full model trained once a swap, AUC per signal.
+"""Measure what each swap of the encoders' layers costs: the full model is trained once per swap; AUC per signal.
 
     python scripts/swaps.py --out runs/swaps --model compact --events data/sample/events.h5 --seeds 1 2
 
 Every row has the same budget: events, epochs, optimizer, seeds. Writes swaps.json and swaps.md into --out after each
-seed; a killed command goes on where it stopped, and trials that are done are not done twice. Rows:
-codae_l1.models.codae.swaps.
+seed. An interrupted command resumes, and finished trials are not repeated. codae_l1.models.codae.swaps defines the
+rows.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ def command() -> None:
     parser.add_argument("--model", choices=MODELS, default="compact", help="sizes; the layers are the published ones")
     parser.add_argument("--events", type=Path, default=Path(SAMPLE), help="HDF5 file of events")
     parser.add_argument("--train-events", type=int, default=3000, help="QCD events to train on")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of each training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="seeds of the trainings")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the table (default: all)")
     arguments = parser.parse_args()
     if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:

@@ -3,9 +3,8 @@
     python scripts/train.py --run runs/demo                                # the run's full model
     python scripts/train.py --run runs/demo --model dirichlet --seed 2     # a system that it is compared with
 
-Reads the run's events. Writes train/codae.keras, train/history.json, train.json; with --model the same below
-systems/NAME/seed-N/. docs/training.md says how to choose the model and its config, and where it
-runs.
+Reads the run's events. Writes train/codae.keras, train/history.json and train.json; with --model, the same into
+systems/NAME/seed-N/. docs/training.md says how to choose the model and its config.
 """
 
 import time
@@ -27,7 +26,7 @@ def command() -> None:
     parser = cli.parser(__doc__)
     stage.add_run_arguments(parser)
     parser.add_argument("--model", metavar="NAME", help="a system to train (default: the run's full model, as a stage)")
-    parser.add_argument("--seed", type=int, help="of the system's training (default: the run's)")
+    parser.add_argument("--seed", type=int, help="seed of the system's training (default: the run's)")
     arguments = parser.parse_args()
     if arguments.model is None:
         if arguments.seed is not None:
