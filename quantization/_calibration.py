@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization._weights import set_weight_words, weight_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
 from codae_l1.quantization.f_m.network import BATCH, saturated
 from codae_l1.quantization.f_m.precision import LayerPrecision
+from codae_l1.quantization.f_m.weights import set_weight_words, weight_words
 
 if TYPE_CHECKING:
     import keras

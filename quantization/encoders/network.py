@@ -23,10 +23,10 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE, CoDAEConfig
-from codae_l1.quantization._weights import read_weights, write_weights
 from codae_l1.quantization.encoders._words import check_masks, input_name, weighted, words_of
 from codae_l1.quantization.encoders.config import BATCH, HEADS, EncoderConfig, Part
 from codae_l1.quantization.f_m.precision import EXACT_LSBS, LayerPrecision
+from codae_l1.quantization.f_m.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     import keras

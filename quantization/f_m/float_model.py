@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codae_l1.data.base.config import dump, parse
-from codae_l1.quantization._weights import read_weights, weight_shapes, write_weights
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import BATCH, build_float, saturated
+from codae_l1.quantization.f_m.weights import read_weights, weight_shapes, write_weights
 
 if TYPE_CHECKING:
     import keras

@@ -19,14 +19,14 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import exact_words
 from codae_l1.data.pooling import input_words
-from codae_l1.quantization._weights import (
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
+from codae_l1.quantization.f_m.weights import (
     read_weights,
     set_weight_words,
     weight_shapes,
     weight_words,
     write_weights,
 )
-from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
 
 if TYPE_CHECKING:
     import keras

@@ -10,10 +10,10 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.hls.cost.lut_model import CALIBRATION, METHODS, effective_bits, estimate_lut, row_features
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization._weights import weight_words
 from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distill import learn
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.weights import weight_words
 from codae_l1.scripts.run import folder as run_folder
 from codae_l1.scripts.studies import calibrate_cost
 

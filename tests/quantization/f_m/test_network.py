@@ -7,11 +7,11 @@ import pytest
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.quantization._calibration import calibrate, without_ties
-from codae_l1.quantization._weights import weight_words
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, accumulator_words, input_word, output_word
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
+from codae_l1.quantization.f_m.weights import weight_words
 
 PRECISION = {"conv1": LayerPrecision(5, 1), "output": LayerPrecision(5, 0, output_bits=9, output_integer=4)}
 # Topologies: default, in situ, untied with hidden dense layers, two convolutions, saturating input word.
