@@ -35,3 +35,22 @@ def eta_edges() -> np.ndarray:
 def phi_edges() -> np.ndarray:
     """Tower edges in phi: (73,) float64, radian, from -pi to pi."""
     return -np.pi + PHI_STEP * np.arange(N_PHI + 1)
+
+
+def grid_cells(
+    phi: np.ndarray, eta: np.ndarray, n_phi: int = N_PHI, n_eta: int = N_ETA, eta_max: float = ETA_MAX
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column, int64, of positions on a grid of n_phi x n_eta cells that ends at |eta| = eta_max.
+
+    >>> [place.tolist() for place in grid_cells(np.array([0.01, 3.1]), np.array([0.01, -2.5]))]
+    [[36, 71], [29, 0]]
+    """
+    row = np.floor((phi + np.pi) * (n_phi / (2 * np.pi))).astype(np.int64) % n_phi
+    column = np.floor((eta + eta_max) * (n_eta / (2 * eta_max))).astype(np.int64).clip(0, n_eta - 1)
+    return row, column
+
+
+def fill_towers(events: int, event: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums of values (n,) per tower: (events, 72, 58) float64."""
+    place = (event * np.int64(N_PHI) + row) * N_ETA + column
+    return np.bincount(place, values, events * N_PHI * N_ETA).reshape(events, N_PHI, N_ETA)

@@ -68,7 +68,7 @@ class EventImages:
 
     def select(self, which: np.ndarray) -> "EventImages":
         """The events at an index array or mask, in its order."""
-        return EventImages(
+        return EventImages.of_good_energies(
             self.images[which],
             self.signal[which],
             self.n_tracks[which],
@@ -87,8 +87,10 @@ def unweighted(images: np.ndarray, signal: np.ndarray, n_tracks: np.ndarray, pro
 
 def concatenate(parts: Sequence[EventImages]) -> EventImages:
     """One EventImages made of several, with the provenance of the first."""
+    if len(parts) == 1:
+        return parts[0]
     columns = [np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(EventImages)[:5]]
-    return EventImages(*columns, provenance=parts[0].provenance)
+    return EventImages.of_good_energies(*columns, parts[0].provenance)
 
 
 def check_images(images: np.ndarray, where: str = "images") -> None:

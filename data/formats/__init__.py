@@ -1,1 +1,76 @@
-"""Readers of other people's events: each yields slices, in bounded memory, and names what is wrong with a file."""
+"""Input formats, one class each: FORMATS is the registry. A file is recognised by its suffix and its content.
+
+All of them are read in slices, in bounded memory, and name what is wrong with a file. A file without events is refused:
+there is nothing to score or to compare.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import EventImages, concatenate
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats.adc2021 import Adc2021
+from codae_l1.data.formats.codae_raw import CodaeRaw
+from codae_l1.data.formats.delphes import Delphes
+from codae_l1.data.formats.event_file import Events
+from codae_l1.data.formats.public import Public
+from codae_l1.data.formats.top_tagging import TopTagging
+
+FORMATS: tuple[Format, ...] = (Events(), Public(), CodaeRaw(), Delphes(), TopTagging(), Adc2021())
+SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
+
+
+def format_of(path: Path | str) -> Format:
+    """The format of a file, by its suffix and its content."""
+    path = Path(path)
+    possible = [known for known in FORMATS if path.suffix in known.suffixes]
+    if not possible:
+        raise InputError(f"{path} with suffix {path.suffix!r}", ", ".join(SUFFIXES), "convert or rename the file")
+    for known in possible:
+        if known.recognises(path):
+            return known
+    raise InputError(
+        f"{path} is HDF5 of another kind",
+        ", or ".join(known.kind for known in possible),
+        "convert it to one of these; scripts/make_data.py generates events",
+    )
+
+
+def slices(
+    path: Path | str, size: int = 1024, label: str | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
+    """The events of a file of any format in order, at most `size` at a time: EventImages, or name -> array (n, ...).
+
+    label: "qcd" or a signal's name, for the formats that do not say what their events are. options: name of a format ->
+    its Options, where they are not the defaults.
+    """
+    path, n = Path(path), 0
+    known = format_of(path)
+    chosen = (options or {}).get(known.name) or known.Options()
+    for part in known.slices(path, chosen, size, known.checked_label(path, label)):
+        n += len(part) if known.images else len(next(iter(part.values())))
+        yield part
+    if not n:
+        raise InputError(f"no events in {path}", "at least one event", "choose another file")
+
+
+def event_slices(
+    path: Path | str, size: int = 1024, label: str | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[EventImages]:
+    """`slices` of a file of event images; InputError for another one.
+
+    Our own HDF5 is verified on the way: InputError in place of the last slice where its checksum does not hold. A file
+    is not loaded as a whole, except for .npz, which does not allow anything else.
+    """
+    known = format_of(path)
+    if not known.images:
+        raise InputError(f"{path} of the format {known.name}", "event images", f"see docs/events.md for {known.name}")
+    yield from slices(path, size, label, options)
+
+
+def read_events(path: Path | str, label: str | None = None, options: Mapping[str, Any] | None = None) -> EventImages:
+    """All events of a file of event images, as `event_slices` gives them."""
+    return concatenate(list(event_slices(path, sys.maxsize, label, options)))

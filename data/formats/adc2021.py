@@ -6,11 +6,13 @@ muons (3), 9-18 jets (4), each kind falling in pT, zero-padded.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, require_shape, slices
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
 
 PARTICLES = "Particles"
 KIND = "ADC2021's HDF5: Particles (N, 19, 4)"
@@ -21,12 +23,31 @@ SHAPE = (len(ROW_CLASS), 4)
 SLICE = 16384
 
 
+class Adc2021(Format):
+    """Objects of the anomaly-detection challenge."""
+
+    name = "adc2021"
+    kind = KIND
+    suffixes = SUFFIXES
+    images = False
+    labelled = False
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it has particles."""
+        return holds(path, PARTICLES)
+
+    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[dict[str, np.ndarray]]:
+        """particles (n, 19, 4), label (n,)."""
+        for particles in object_slices(path, size):
+            yield {"particles": particles, "label": np.full(len(particles), label.encode())}
+
+
 def object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
     """Objects (n, 19, 4) float64 of a file in order, at most `size` events at a time."""
     with open_hdf5(path, KIND) as file:
         particles = find(file, PARTICLES, KIND)
         require_shape(particles, PARTICLES, (None, *SHAPE))
-        for start, stop in slices(len(particles), size):
+        for start, stop in bounds(len(particles), size):
             objects = read(particles, KIND, start, stop).astype(np.float64, copy=False)
             require_finite(objects, f"{path}: {PARTICLES}", start)
             require_finite(objects[..., 0], f"{path}: pT in {PARTICLES}", start, 0.0)

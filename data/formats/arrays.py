@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.hdf5 import find, new_hdf5, open_hdf5, read, slices
+from codae_l1.data.formats._hdf5 import bounds, find, new_hdf5, open_hdf5, read
 
 FORMAT = "codae-l1 arrays"
 KIND = "arrays of codae-l1 (scripts/convert_events.py)"
@@ -49,7 +49,7 @@ def array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.nd
         lengths = {len(dataset) for dataset in datasets.values()}
         if len(lengths) != 1:
             raise InputError(f"{path} with columns of {sorted(lengths)} rows", KIND, "make it again")
-        for start, stop in slices(lengths.pop(), size):
+        for start, stop in bounds(lengths.pop(), size):
             yield {name: read(dataset, KIND, start, stop) for name, dataset in datasets.items()}
 
 

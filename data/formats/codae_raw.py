@@ -6,12 +6,14 @@ Cells are 0.01745 x 1 degree out to |eta| = 2.49535. "same" padding puts two emp
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages, check_signals, unweighted
-from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, require_shape, slices
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
 from codae_l1.data.formats.public import integers
 
 IMAGES = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
@@ -25,25 +27,36 @@ SLICE = 32
 _PADDING = (N_ETA * CELLS - RAW_SHAPE[0]) // 2
 
 
-def raw_slices(path: Path | str, signal: str, size: int = SLICE) -> Iterator[EventImages]:
-    """The events of a file in order, at most `size` (and 32) at a time; signal: what they are, "qcd" or a signal."""
-    check_signals(np.array([signal]))
-    with open_hdf5(path, KIND) as file:
-        datasets = [find(file, name, KIND) for name in IMAGES]
-        tracks = find(file, N_TRACKS, KIND)
-        n = len(datasets[0])
-        for name, dataset in zip(IMAGES, datasets, strict=True):
-            require_shape(dataset, name, (n, *RAW_SHAPE))
-        counts = integers(Path(path), N_TRACKS, read(tracks, KIND, 0, len(tracks)), n)
-        provenance = {"source": "CoDAE raw HDF5, arXiv:2306.12955", "file": Path(path).name, "label": signal}
-        for start, stop in slices(n, min(size, SLICE)):
-            images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
-            for channel, (name, dataset) in enumerate(zip(IMAGES, datasets, strict=True)):
-                raw = read(dataset, KIND, start, stop)
-                require_finite(raw, f"{path}: {name}", start, 0.0)
-                images[..., channel] = sum_cells(raw)
-            names = np.full(stop - start, signal)
-            yield unweighted(images, names, counts[start:stop], provenance)
+class CodaeRaw(Format):
+    """HDF5 as the authors of CoDAE wrote it."""
+
+    name = "codae-raw"
+    kind = KIND
+    suffixes = SUFFIXES
+    labelled = False
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it has images of tracks."""
+        return holds(path, IMAGES[0])
+
+    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+        """At most 32 events at a time."""
+        check_signals(np.array([label]))
+        with open_hdf5(path, KIND) as file:
+            datasets = [find(file, name, KIND) for name in IMAGES]
+            tracks = find(file, N_TRACKS, KIND)
+            n = len(datasets[0])
+            for name, dataset in zip(IMAGES, datasets, strict=True):
+                require_shape(dataset, name, (n, *RAW_SHAPE))
+            counts = integers(path, N_TRACKS, read(tracks, KIND, 0, len(tracks)), n)
+            provenance = {"source": "CoDAE raw HDF5, arXiv:2306.12955", "file": path.name, "label": label}
+            for start, stop in bounds(n, min(size, SLICE)):
+                images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
+                for channel, (name, dataset) in enumerate(zip(IMAGES, datasets, strict=True)):
+                    raw = read(dataset, KIND, start, stop)
+                    require_finite(raw, f"{path}: {name}", start, 0.0)
+                    images[..., channel] = sum_cells(raw)
+                yield unweighted(images, np.full(stop - start, label), counts[start:stop], provenance)
 
 
 def sum_cells(raw: np.ndarray) -> np.ndarray:

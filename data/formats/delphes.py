@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI, OUTER_SHARE, PHI_STEP
+from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, OUTER_SHARE, fill_towers, grid_cells
 from codae_l1.data.events import EventImages, check_signals, unweighted
-from codae_l1.data.formats.hdf5 import require_finite, slices
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._hdf5 import bounds, require_finite
 
 TREE = "Delphes"
 KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
@@ -30,40 +31,51 @@ SLICE = 512
 
 
 @dataclass(frozen=True)
-class DelphesConfig:
-    """tracks, towers, vertices: names of the branches. vertex_window_mm: tracks further than this from the first vertex
-    are pile-up; without effect where the file has no vertices, or where `tracks` is EFlowTrack, which Delphes has
-    cleaned already."""
+class DelphesOptions:
+    """What differs between ROOT files of Delphes: names of branches, and the window around the first vertex.
 
-    tracks: str = "Track"
-    towers: str = "Tower"
-    vertices: str = "Vertex"
-    vertex_window_mm: float = 0.1
+    The window has no effect where the file has no vertices, or where `tracks` is EFlowTrack, which Delphes has cleaned
+    of pile-up already.
+    """
+
+    tracks: str = field(default="Track", metadata={"help": "branch of the tracks, such as EFlowTrack"})
+    towers: str = field(default="Tower", metadata={"help": "branch of the towers"})
+    vertices: str = field(default="Vertex", metadata={"help": "branch of the vertices"})
+    vertex_window_mm: float = field(
+        default=0.1, metadata={"help": "tracks further than this from the first vertex are pile-up"}
+    )
 
 
-def delphes_slices(
-    path: Path | str, signal: str, size: int = SLICE, config: DelphesConfig = DelphesConfig()
-) -> Iterator[EventImages]:
-    """The events of a file in order, at most `size` (and 512) at a time; signal: what they are, "qcd" or a signal."""
-    check_signals(np.array([signal]))
-    with _open(Path(path)) as tree:
-        names = set(tree.keys(recursive=True, full_paths=False))
-        tracks = [f"{config.tracks}.{name}" for name in ("PT", "EtaOuter", "PhiOuter")]
-        towers = [f"{config.towers}.{name}" for name in ("Eta", "Phi", "Eem", "Ehad")]
-        missing = [name for name in (*tracks, *towers) if name not in names]
-        if missing:
-            raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
-        track_z, vertex_z = f"{config.tracks}.DZ", f"{config.vertices}.Z"
-        cut = config.tracks != "EFlowTrack" and {track_z, vertex_z} <= names
-        provenance = {"source": "Delphes ROOT", "file": Path(path).name, "label": signal, "config": dump(config)}
-        provenance["pileup_tracks_cut"] = cut
-        for start, stop in slices(tree.num_entries, min(size, SLICE)):
-            columns = _Columns(tree, str(path), start, stop)
-            images, n_tracks = np.zeros((stop - start, *IMAGE_SHAPE), np.float32), np.zeros(stop - start)
-            kept = columns.near_vertex(tracks[0], track_z, vertex_z, config.vertex_window_mm) if cut else None
-            images[..., 0], n_tracks = _track_image(columns, tracks, kept)
-            images[..., 1], images[..., 2] = _tower_images(columns, towers)
-            yield unweighted(images, np.full(stop - start, signal), n_tracks, provenance)
+class Delphes(Format):
+    """ROOT files of Delphes."""
+
+    name = "delphes"
+    kind = KIND
+    suffixes = (".root",)
+    labelled = False
+    Options = DelphesOptions
+
+    def slices(self, path: Path, options: DelphesOptions, size: int, label: str) -> Iterator[EventImages]:
+        """At most 512 events at a time."""
+        check_signals(np.array([label]))
+        with _open(path) as tree:
+            names = set(tree.keys(recursive=True, full_paths=False))
+            tracks = [f"{options.tracks}.{name}" for name in ("PT", "EtaOuter", "PhiOuter")]
+            towers = [f"{options.towers}.{name}" for name in ("Eta", "Phi", "Eem", "Ehad")]
+            missing = [name for name in (*tracks, *towers) if name not in names]
+            if missing:
+                raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
+            track_z, vertex_z = f"{options.tracks}.DZ", f"{options.vertices}.Z"
+            cut = options.tracks != "EFlowTrack" and {track_z, vertex_z} <= names
+            provenance = {"source": "Delphes ROOT", "file": path.name, "label": label, "config": dump(options)}
+            provenance["pileup_tracks_cut"] = cut
+            for start, stop in bounds(tree.num_entries, min(size, SLICE)):
+                columns = _Columns(tree, str(path), start, stop)
+                kept = columns.near_vertex(tracks[0], track_z, vertex_z, options.vertex_window_mm) if cut else None
+                images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
+                images[..., 0], n_tracks = _track_image(columns, tracks, kept)
+                images[..., 1], images[..., 2] = _tower_images(columns, towers)
+                yield unweighted(images, np.full(stop - start, label), n_tracks, provenance)
 
 
 class _Columns:
@@ -124,11 +136,7 @@ def _tower_images(columns: _Columns, names: list[str]) -> list[np.ndarray]:
 
 
 def _fill(n: int, event: np.ndarray, eta: np.ndarray, phi: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Sums (n, 72, 58) of values (m,) in towers; |eta| is inside the grid."""
-    row = np.floor((phi + np.pi) / PHI_STEP).astype(np.int64) % N_PHI
-    column = np.floor((eta + ETA_MAX) / ETA_STEP).astype(np.int64).clip(0, N_ETA - 1)
-    cells = np.bincount((event * N_PHI + row) * N_ETA + column, value, n * N_PHI * N_ETA)
-    return cells.reshape(n, N_PHI, N_ETA)
+    return fill_towers(n, event, *grid_cells(phi, eta), value)
 
 
 @contextmanager

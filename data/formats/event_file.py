@@ -23,7 +23,8 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
-from codae_l1.data.formats.hdf5 import new_hdf5
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
 
 FORMAT = "codae-l1 events"
 VERSION = 1
@@ -52,6 +53,24 @@ def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) 
         _fill(file, parts)
 
 
+class Events(Format):
+    """Our own HDF5."""
+
+    name = "codae-l1"
+    kind = "events of codae-l1"
+    suffixes = SUFFIXES
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the attribute `format` says so."""
+        with _open_file(path) as file:
+            return file.attrs.get("format") == FORMAT
+
+    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+        """Verified against the checksum on the way."""
+        with EventFile(path) as file:
+            yield from file.slices(size, verify=True)
+
+
 class EventFile:
     """An open events file.
 
@@ -64,7 +83,7 @@ class EventFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self._file = open_file(self.path)
+        self._file = _open_file(self.path)
         try:
             self._read_header()
         except BaseException:
@@ -122,7 +141,8 @@ class EventFile:
             part = self.read(number * _SLICE, (number + 1) * _SLICE)
             images[here] = part.images[indices[here] - number * _SLICE]
         columns = [getattr(self, name)[indices] for name in COLUMNS]
-        return EventImages(images, *columns, provenance=self.provenance)
+        # What `read` gives has been checked.
+        return EventImages.of_good_energies(images, *columns, self.provenance)
 
     def verify(self) -> None:
         """Raise InputError unless the whole content has the checksum that was written with it."""
@@ -287,7 +307,7 @@ def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> np.ndarray:
     return steps + np.repeat(np.arange(len(count)) * _PIXELS - 1 - before, count)
 
 
-def open_file(path: Path) -> h5py.File:
+def _open_file(path: Path) -> h5py.File:
     """An HDF5 file, open for reading."""
     if not path.is_file():
         raise InputError(f"{path} does not exist", "an HDF5 file of events", "make one with scripts/make_data.py")

@@ -2,12 +2,15 @@
 
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
+from codae_l1.data.formats._format import Format
 
 # (label, mass code) of the files -> name: SUEP masses are numbered from 1, SVJ's from 5.
 PUBLIC_CLASSES = {(0, 0): QCD}
@@ -18,6 +21,23 @@ _KEYS = ("images", "labels", "masses", "n_tracks")
 _NUMBERS = "biuf"
 # What int32 holds.
 _LARGEST = np.iinfo(np.int32).max
+
+
+class Public(Format):
+    """NumPy archives of the public CoDAE sample."""
+
+    name = "public"
+    kind = ".npz of the public CoDAE sample"
+    suffixes = (".npz",)
+
+    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+        """The file is read as a whole."""
+        events = read_public(path)
+        if len(events) <= size:
+            yield events
+            return
+        for start in range(0, len(events), size):
+            yield events.select(np.arange(start, min(start + size, len(events))))
 
 
 def read_public(path: Path | str) -> EventImages:

@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from codae_l1.data.formats.hdf5 import new_hdf5
+from codae_l1.data.formats._hdf5 import new_hdf5
 
 # Constituents of a jet in the table.
 CONSTITUENTS = 200

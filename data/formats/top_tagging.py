@@ -10,14 +10,15 @@ An image is the sum of pT in pixels, axis 0 eta, axis 1 phi, divided by the whol
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.hdf5 import find, open_hdf5, read, require_finite, slices
+from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite
 
 TABLE = "table/table"
 KIND = "the top-tagging reference's HDF5: a pandas table of 200 constituents (E, px, py, pz), ttv and is_signal_new"
@@ -58,12 +59,42 @@ COARSE = JetImageConfig()
 FINE = JetImageConfig(40, 0.029, 0.035, aligned=True)
 
 
+@dataclass(frozen=True)
+class JetOptions:
+    """How jets are turned into images."""
+
+    jet_images: int = field(
+        default=COARSE.bins, metadata={"help": "pixels per side", "choices": (COARSE.bins, FINE.bins)}
+    )
+
+
+class TopTagging(Format):
+    """Jets of the top-tagging reference set."""
+
+    name = "top-tagging"
+    kind = KIND
+    suffixes = SUFFIXES
+    images = False
+    Options = JetOptions
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it has the table."""
+        return holds(path, TABLE)
+
+    def slices(self, path: Path, options: JetOptions, size: int, label: str) -> Iterator[dict[str, np.ndarray]]:
+        """relative (n, 200, 3), image (n, bins, bins), is_signal (n,)."""
+        config = {c.bins: c for c in (COARSE, FINE)}[options.jet_images]
+        for jets in jet_slices(path, size):
+            coordinates = relative(jets.constituents)
+            yield {"relative": coordinates, "image": jet_images(coordinates, config), "is_signal": jets.is_signal}
+
+
 def jet_slices(path: Path | str, size: int = SLICE) -> Iterator[Jets]:
     """The jets of a file in order, at most `size` at a time."""
     with open_hdf5(path, KIND) as file:
         table = find(file, TABLE, KIND)
         floats, integers = _fields(table, path)
-        for start, stop in slices(len(table), size):
+        for start, stop in bounds(len(table), size):
             block = read(table, KIND, start, stop, floats)
             require_finite(block, f"{path}: constituents", start)
             constituents = block[:, :-EXTRA].reshape(stop - start, -1, 4).astype(np.float32, copy=False)

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, N_ETA, N_PHI, OUTER_SHARE
+from codae_l1.data.calorimeter import (
+    ETA_COVERED,
+    ETA_MAX,
+    ETA_STEP,
+    IMAGE_SHAPE,
+    N_ETA,
+    N_PHI,
+    OUTER_SHARE,
+    fill_towers,
+    grid_cells,
+)
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 
@@ -66,8 +76,8 @@ def read_out(
     tracks = np.flatnonzero(kept_tracks & (hits.pt > 0))
     shown = tracks[np.abs(hits.eta[tracks]) < ETA_COVERED]
     images = np.zeros((events, *IMAGE_SHAPE), np.float32)
-    row, column = _place(hits.phi[shown], hits.eta[shown], N_PHI, N_ETA, ETA_MAX)
-    images[..., 0] = _image(hits.event[shown], row, column, hits.pt[shown], events)
+    row, column = grid_cells(hits.phi[shown], hits.eta[shown])
+    images[..., 0] = fill_towers(events, hits.event[shown], row, column, hits.pt[shown])
     images[..., 1], photons = _ecal(hits, events, rng, config)
     images[..., 2], neutral = _hcal(hits, events, rng, config)
     charged = np.column_stack([hits.event[tracks], hits.pt[tracks], hits.track_eta[tracks], hits.track_phi[tracks]])
@@ -110,7 +120,7 @@ def _ecal(hits: Hits, events: int, rng: np.random.Generator, config: GenerationC
     energy = lognormal(true, ecal_sigma(true, eta) * config.resolution_scale, rng)
     sigma = ecal_sigma(energy, eta)
     energy = np.where((energy > ECAL_THRESHOLD) & (energy > SIGNIFICANCE * sigma), energy, 0)
-    image = _image(cells.event, cells.row // CELLS, cells.column // CELLS, energy / np.cosh(eta), events)
+    image = fill_towers(events, cells.event, cells.row // CELLS, cells.column // CELLS, energy / np.cosh(eta))
     excess = energy - cells.tracked
     found = (excess > ECAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma)
     return image, _candidates(cells.event, excess, eta, phi, found)
@@ -130,7 +140,7 @@ def _hcal(hits: Hits, events: int, rng: np.random.Generator, config: GenerationC
     seen_eta = np.abs(eta + rng.uniform(-ETA_STEP / 2, ETA_STEP / 2, len(eta)))
     outer = (towers.column == 0) | (towers.column == N_ETA - 1)
     shown = energy / np.cosh(seen_eta) * np.where(outer, OUTER_SHARE * (seen_eta < ETA_COVERED), 1)
-    image = _image(towers.event, towers.row, towers.column, shown, events)
+    image = fill_towers(events, towers.event, towers.row, towers.column, shown)
     excess = energy - towers.tracked
     found = (excess > HCAL_THRESHOLD) & (excess > SIGNIFICANCE * sigma)
     return image, _candidates(towers.event, excess, eta, phi, found)
@@ -159,16 +169,9 @@ def _candidates(
     return np.column_stack([event[which], energy[which] / np.cosh(eta[which]), eta[which], phi[which]])
 
 
-def _place(phi: np.ndarray, eta: np.ndarray, n_phi: int, n_eta: int, eta_max: float) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of positions on a grid of n_phi x n_eta cells that ends at eta_max."""
-    row = ((phi + np.pi) * (n_phi / (2 * np.pi))).astype(np.int64) % n_phi
-    column = ((eta + eta_max) * (n_eta / (2 * eta_max))).astype(np.int64).clip(0, n_eta - 1)
-    return row, column
-
-
 def _cells(hits: Hits, which: np.ndarray, n_phi: int, n_eta: int, eta_max: float) -> _Cells:
     """The cells of a grid that some of the hits fall into."""
-    row, column = _place(hits.phi[which], hits.eta[which], n_phi, n_eta, eta_max)
+    row, column = grid_cells(hits.phi[which], hits.eta[which], n_phi, n_eta, eta_max)
     key = (hits.event[which] * np.int64(n_phi) + row) * n_eta + column
     order = np.argsort(key, kind="stable")
     key, energy = key[order], hits.energy[which][order].astype(np.float64)
@@ -180,9 +183,3 @@ def _cells(hits: Hits, which: np.ndarray, n_phi: int, n_eta: int, eta_max: float
     return _Cells(
         place // (n_phi * n_eta), place // n_eta % n_phi, place % n_eta, np.add.reduceat(energy, first), tracked
     )
-
-
-def _image(event: np.ndarray, row: np.ndarray, column: np.ndarray, values: np.ndarray, events: int) -> np.ndarray:
-    """Sums of values (n,) per tower: (events, 72, 58) float64."""
-    place = (event * np.int64(N_PHI) + row) * N_ETA + column
-    return np.bincount(place, values, events * N_PHI * N_ETA).reshape(events, N_PHI, N_ETA)

@@ -12,6 +12,8 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
 
+# Of HDF5 files, whoever wrote them.
+SUFFIXES = (".h5", ".hdf5")
 # NumPy's kinds of real numbers: bool, integers, floats.
 _NUMBERS = "biuf"
 
@@ -28,6 +30,12 @@ def open_hdf5(path: Path | str, kind: str) -> Iterator[h5py.File]:
         raise _damaged(path, kind, error) from error
     with file:
         yield file
+
+
+def holds(path: Path, member: str) -> bool:
+    """Whether an HDF5 file has a group or dataset of that name."""
+    with open_hdf5(path, f"HDF5 with {member}") as file:
+        return member in file
 
 
 @contextlib.contextmanager
@@ -123,10 +131,10 @@ def require_finite(
     raise InputError(f"{what} with {values[bad][0]:g} in event {where}", expected, "correct the file")
 
 
-def slices(n: int, size: int) -> Iterator[tuple[int, int]]:
+def bounds(n: int, size: int) -> Iterator[tuple[int, int]]:
     """Bounds of slices of at most `size`.
 
-    >>> list(slices(5, 2))
+    >>> list(bounds(5, 2))
     [(0, 2), (2, 4), (4, 5)]
     """
     return ((start, min(start + size, n)) for start in range(0, n, size))
