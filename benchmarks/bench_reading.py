@@ -63,8 +63,8 @@ def main() -> None:
     from codae_l1.scripts.run import cli
 
     cli.import_tensorflow()
+    from codae_l1.data.formats import event_slices, read_events
     from codae_l1.data.formats.event_file import write_events
-    from codae_l1.data.formats.reading import event_slices, read_events
     from codae_l1.scripts.run.folder import stamp
 
     with tempfile.TemporaryDirectory() as folder:

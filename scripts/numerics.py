@@ -10,7 +10,7 @@ of Python's own module.)
 from pathlib import Path
 from typing import Any
 
-from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run import cli, reading, stage
 
 
 def command() -> None:
@@ -20,8 +20,8 @@ def command() -> None:
     parser.add_argument(
         "--events", type=Path, nargs="+", metavar="FILE", help="events of any format (default: the run's test events)"
     )
-    parser.add_argument("--label", help="class of the events, for files that do not say (CoDAE raw HDF5, Delphes)")
     parser.add_argument("--out", type=Path, help="folder to write to (default: numerics/ of the run)")
+    reading.add_arguments(parser)
     arguments = parser.parse_args()
     for file in arguments.events or ():
         cli.existing(str(file))
@@ -34,7 +34,7 @@ def command() -> None:
     from codae_l1.scripts.reports.figures import numerics_figure, save_svg
     from codae_l1.scripts.run.folder import stamp
 
-    counts, signal = read_events(run, arguments.events, arguments.label)
+    counts, signal = read_events(run, arguments.events, **reading.chosen(arguments))
     found = numerics(run, counts, signal)
     for events, models in found["profiles"].items():
         for model, records in models.items():
@@ -48,14 +48,17 @@ def command() -> None:
     print(out / "numerics.json" if arguments.events or arguments.out else run.folder / "numerics.json")
 
 
-def read_events(run: Any, files: list[Path] | None, label: str | None) -> tuple[Any, Any]:
-    """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events."""
+def read_events(run: Any, files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
+    """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events.
+
+    how: label and options of formats, as for event_slices.
+    """
     from codae_l1.scripts.run.executors import open_firmware
 
     if files:
         from codae_l1.scripts.score import read_counts
 
-        return read_counts(files, open_firmware(run).config, label)[:2]
+        return read_counts(files, open_firmware(run).config, **how)[:2]
     from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
 

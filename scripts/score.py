@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run import cli, reading, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ def command() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a finished run folder")
     parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="events of any format")
-    parser.add_argument("--label", help="class of the events, for files that do not say (CoDAE raw HDF5, Delphes)")
     parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="what computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
+    reading.add_arguments(parser)
     arguments = parser.parse_args()
     names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)
     run = stage.open_run(arguments.run, None)
     for file in arguments.events:
         cli.existing(str(file))
-    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, arguments.label)
+    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **reading.chosen(arguments))
     scored, trained = {}, run.trained
     for name in names:
         executor = run.executor(name)
@@ -61,16 +61,19 @@ def command() -> None:
 
 
 def read_counts(
-    paths: list[Path], firmware: Any, label: str | None = None
+    paths: list[Path], firmware: Any, **how: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time."""
-    from codae_l1.data.formats.reading import event_slices
+    """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time.
+
+    how: label and options of formats, as for event_slices.
+    """
+    from codae_l1.data.formats import event_slices
     from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
     from codae_l1.quantization.f_m.network import input_counts
 
     counts, signal, file, pixels, power = [], [], [], [], []
     for path in paths:
-        for events in event_slices(path, label=label):
+        for events in event_slices(path, **how):
             counts.append(input_counts(events.images, firmware))
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))

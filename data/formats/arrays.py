@@ -16,7 +16,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._hdf5 import bounds, find, new_hdf5, open_hdf5, read
 
 FORMAT = "codae-l1 arrays"
-KIND = "arrays of codae-l1 (scripts/convert_events.py)"
+KIND = "arrays of codae-l1 (scripts/events.py convert)"
 # Bytes of an array's block, about.
 _BLOCK_BYTES = 1 << 20
 
@@ -44,7 +44,7 @@ def array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.nd
     """The rows of a file in order, at most `size` at a time: name -> (n, ...)."""
     with open_hdf5(path, KIND) as file:
         if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path} is HDF5 of another kind", KIND, "convert it with scripts/convert_events.py")
+            raise InputError(f"{path} is HDF5 of another kind", KIND, "convert it with scripts/events.py convert")
         datasets = {name: find(file, name, KIND) for name in file}
         lengths = {len(dataset) for dataset in datasets.values()}
         if len(lengths) != 1:

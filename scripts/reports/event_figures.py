@@ -51,7 +51,7 @@ def average_figure(averages: dict[str, np.ndarray], events: dict[str, int]) -> F
 
 
 def validation_figure(content: dict[str, Any]) -> Figure:
-    """One page of scripts/validate_events.py's content: n_tracks, occupancy, energies, profiles, AUCs, the test."""
+    """One page of what `events.py validate` finds: n_tracks, occupancy, energies, profiles, AUCs, the test."""
     common = [name for name in PROCESSES if name in content["a"] and name in content["b"]]
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(3, 3, 12.0, 10.5)

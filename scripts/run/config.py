@@ -8,7 +8,7 @@ from typing import Any
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
-from codae_l1.data.formats.reading import HDF5_SUFFIXES
+from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.config import COMPACT, CoDAEConfig
@@ -31,10 +31,10 @@ class DataConfig:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
 
     def __post_init__(self):
-        if self.events not in ("sample", "generate") and Path(self.events).suffix not in HDF5_SUFFIXES:
+        if self.events not in ("sample", "generate") and Path(self.events).suffix not in Events.suffixes:
             raise InputError(
                 f"data.events = {self.events!r} with suffix {Path(self.events).suffix!r}",
-                f'"sample", "generate" or an HDF5 file of our form ({", ".join(HDF5_SUFFIXES)})',
+                f'"sample", "generate" or an HDF5 file of our form ({", ".join(Events.suffixes)})',
                 "make one with scripts/make_data.py --out; scripts/score.py takes .npz, too",
             )
 

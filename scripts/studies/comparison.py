@@ -114,7 +114,7 @@ def file_events(paths: Sequence[Path]) -> ComparedEvents:
     """All events of some files; those of the public sample come with the published models' scores."""
     from codae_l1.data.base.files import sha256
     from codae_l1.data.events import concatenate
-    from codae_l1.data.formats.reading import read_events
+    from codae_l1.data.formats import read_events
 
     parts = [read_events(path) for path in paths]
     events = concatenate(parts)

@@ -13,8 +13,9 @@ from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import SPLITS, split_of
 from codae_l1.models.evaluation.roc import auc
+from codae_l1.scripts.events import command
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.validate_events import command, describe, summaries
+from codae_l1.scripts.studies.validation import describe, summaries
 
 CONFIG = Path(__file__).parents[2] / "scripts" / "configs" / "sample.toml"
 # Public sample: n_tracks mean, AUC of n_tracks against QCD (arXiv:2306.12955's events).
@@ -146,7 +147,7 @@ def test_comparison_counts_as_it_should(sample, described):
     ],
 )
 def test_comparison_on_the_command_line(tmp_path, monkeypatch, capsys, name, words):
-    monkeypatch.setattr("sys.argv", ["validate_events.py", str(tmp_path / name), str(SAMPLE)])
+    monkeypatch.setattr("sys.argv", ["events.py", "validate", str(tmp_path / name), str(SAMPLE)])
     with pytest.raises(SystemExit) as stop:
         cli.run(command)
     error = capsys.readouterr().err

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from codae_l1.data.formats.reading import read_events
+from codae_l1.data.formats import read_events
 from codae_l1.models.codae.scores import active_pixels, track_mask
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.quantization.config import Training

@@ -1,5 +1,6 @@
 """Commands on events: validate, show, convert, each by its documented example on small files."""
 
+import importlib
 import resource
 import signal
 import sys
@@ -14,14 +15,14 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
 from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import unweighted
+from codae_l1.data.formats import read_events
 from codae_l1.data.formats.adc2021 import ROW_CLASS
 from codae_l1.data.formats.arrays import array_slices, write_arrays
 from codae_l1.data.formats.event_file import write_events
-from codae_l1.data.formats.reading import read_events
 from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
 from codae_l1.data.pooling import PoolingConfig, input_words
 from codae_l1.models.evaluation.roc import auc
-from codae_l1.scripts import convert_events, show_events, validate_events
+from codae_l1.scripts import events as events_command
 from codae_l1.scripts.run import cli
 
 
@@ -29,9 +30,9 @@ from codae_l1.scripts.run import cli
 def command(monkeypatch, capsys):
     """Run a command in process; gives what it prints, raises what it refuses."""
 
-    def call(module, *arguments):
+    def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        module.command()
+        events_command.command()
         return capsys.readouterr().out
 
     return call
@@ -61,7 +62,7 @@ def test_validate_compares_two_samples(command, tmp_path):
     write_events(tmp_path / "a" / "events.h5", first)
     write_events(tmp_path / "b.h5", second)
     out, plots = tmp_path / "validation.json", tmp_path / "validation.svg"
-    printed = command(validate_events, tmp_path / "a", tmp_path / "b.h5", "--out", out, "--plots", plots)
+    printed = command("validate", tmp_path / "a", tmp_path / "b.h5", "--out", out, "--plots", plots)
     content = read_json(out)
     a, qcd = content["a"]["qcd"], first.signal == "qcd"
     assert a["events"] == 80
@@ -89,18 +90,18 @@ def test_validate_compares_two_samples(command, tmp_path):
 def test_validate_says_where_a_test_has_too_few_events(command, tmp_path):
     for name in ("a.h5", "b.h5"):
         write_events(tmp_path / name, make_events({"qcd": 20}))
-    printed = command(validate_events, tmp_path / "a.h5", tmp_path / "b.h5", "--out", tmp_path / "v.json")
+    printed = command("validate", tmp_path / "a.h5", tmp_path / "b.h5", "--out", tmp_path / "v.json")
     assert "two-sample test, qcd: 20 and 20 events, fewer than 50" in printed
     assert read_json(tmp_path / "v.json")["two_sample"]["qcd"]["auc"] is None
     write_events(tmp_path / "c.h5", make_events({"h125": 20}))
     with pytest.raises(InputError, match="classes qcd and h125; expected a class that both have"):
-        command(validate_events, tmp_path / "a.h5", tmp_path / "c.h5")
+        command("validate", tmp_path / "a.h5", tmp_path / "c.h5")
 
 
 def test_show_draws_displays_and_averages(command, tmp_path):
     write_events(tmp_path / "events.h5", make_events({"h125": 3, "qcd": 4, "svj3100": 2}))
     arguments = ("--process", "qcd", "h125", "--inputs", "tracks", "ecal", "--out", tmp_path / "out")
-    printed = command(show_events, tmp_path / "events.h5", *arguments)
+    printed = command("show", tmp_path / "events.h5", *arguments)
     assert "4 qcd, 3 h125" in printed
     displays, averages = (texts(tmp_path / "out" / name) for name in ("displays.svg", "averages.svg"))
     assert sum(text == "QCD" for text in displays) == sum(text == "SUEP 125 GeV" for text in displays) == 1
@@ -113,7 +114,7 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     events = make_events({"h125": 3, "qcd": 4})
     write_events(tmp_path / "events.h5", events)
     pooling = PoolingConfig(inputs=("tracks", "hcal"))
-    rows = show_events.collect([tmp_path / "events.h5"] * 2, ("qcd",), 5, pooling)
+    rows = events_command.collect([tmp_path / "events.h5"] * 2, ("qcd",), 5, pooling)
     qcd = events.images[events.signal == "qcd"]
     assert list(rows) == ["qcd"]
     assert rows["qcd"]["events"] == 8
@@ -124,7 +125,7 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     assert np.array_equal(last["mask"], qcd[0, ..., 0] > 0)
     assert np.array_equal(last["words"]["hcal"], input_words(qcd[:1], pooling)[0, ..., 1])
     with pytest.raises(InputError, match="no events of svj2100; expected at least one"):
-        show_events.collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
+        events_command.collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
 
 
 def raw_file(path, n=3):
@@ -139,7 +140,7 @@ def raw_file(path, n=3):
 
 def test_convert_makes_an_events_file(command, tmp_path):
     files = [raw_file(tmp_path / "one.h5"), raw_file(tmp_path / "two.h5", 2)]
-    printed = command(convert_events, *files, "--label", "h200", "--out", tmp_path / "h200.h5")
+    printed = command("convert", *files, "--label", "h200", "--out", tmp_path / "h200.h5")
     events = read_events(tmp_path / "h200.h5")
     assert "h200.h5: 5 events (codae-raw)" in printed
     assert events.signal.tolist() == ["h200"] * 5
@@ -151,9 +152,9 @@ def test_convert_makes_an_events_file(command, tmp_path):
 def test_joined_files_have_no_cross_section_of_one_of_them(command, tmp_path):
     record = {"processes": {"qcd": {"cross_section_pb": 50.0, "sum_weight": 8.0}}}
     write_events(tmp_path / "a.h5", replace(make_events({"qcd": 2}), provenance=record))
-    command(convert_events, tmp_path / "a.h5", "--out", tmp_path / "one.h5")
+    command("convert", tmp_path / "a.h5", "--out", tmp_path / "one.h5")
     assert read_events(tmp_path / "one.h5").provenance["processes"] == record["processes"]
-    command(convert_events, tmp_path / "a.h5", tmp_path / "a.h5", "--out", tmp_path / "two.h5")
+    command("convert", tmp_path / "a.h5", tmp_path / "a.h5", "--out", tmp_path / "two.h5")
     joined = read_events(tmp_path / "two.h5")
     assert len(joined) == 4
     assert "processes" not in joined.provenance
@@ -167,7 +168,7 @@ def test_convert_reads_delphes_with_other_tracks(command, tmp_path):
         file.mktree("Delphes", {name: "var * float32" for name in names})
         file["Delphes"].extend({name: pytest.importorskip("awkward").Array([[0.5, 0.5], [1.5]]) for name in names})
     arguments = ("--label", "svj2100", "--tracks", "EFlowTrack", "--out", tmp_path / "svj2100.h5")
-    assert "2 events (delphes)" in command(convert_events, tmp_path / "d.root", *arguments)
+    assert "2 events (delphes)" in command("convert", tmp_path / "d.root", *arguments)
     events = read_events(tmp_path / "svj2100.h5")
     assert events.n_tracks.tolist() == [2, 1]
     assert events.images[..., 0].sum(axis=(1, 2)).tolist() == [1.0, 1.5]
@@ -178,7 +179,7 @@ def test_scores_are_asked_for_with_a_label(tmp_path):
     from codae_l1.scripts.score import read_counts
 
     raw_file(tmp_path / "raw.h5")
-    counts, signal, *_ = read_counts([tmp_path / "raw.h5"], FirmwareConfig(), "h200")
+    counts, signal, *_ = read_counts([tmp_path / "raw.h5"], FirmwareConfig(), label="h200")
     assert signal.tolist() == ["h200"] * 3
     assert counts.sum(axis=(1, 2, 3)).tolist() == [1] * 3
     with pytest.raises(InputError, match=r"raw.h5 does not say what its events are; .*; give --label NAME"):
@@ -193,7 +194,7 @@ def test_convert_makes_jet_images(command, tmp_path):
     table["values_block_1"][:, 1] = [0, 1, 1, 0, 0, 1]
     with h5py.File(tmp_path / "top.h5", "w") as file:
         file["table/table"] = table
-    printed = command(convert_events, tmp_path / "top.h5", "--jet-images", 40, "--out", tmp_path / "jets.h5")
+    printed = command("convert", tmp_path / "top.h5", "--jet-images", 40, "--out", tmp_path / "jets.h5")
     assert "6 events (top-tagging)" in printed
     [jets] = array_slices(tmp_path / "jets.h5")
     assert np.array_equal(jets["relative"], relative(constituents))
@@ -206,20 +207,20 @@ def test_convert_keeps_objects(command, tmp_path):
     objects[..., 3] = ROW_CLASS
     with h5py.File(tmp_path / "adc.h5", "w") as file:
         file["Particles"] = objects
-    command(convert_events, tmp_path / "adc.h5", "--label", "background", "--out", tmp_path / "objects.h5")
+    command("convert", tmp_path / "adc.h5", "--label", "background", "--out", tmp_path / "objects.h5")
     parts = list(array_slices(tmp_path / "objects.h5", 5))
     assert [len(part["label"]) for part in parts] == [5, 2]
     assert np.array_equal(np.concatenate([part["particles"] for part in parts]), objects)
     assert set(parts[0]["label"]) == {b"background"}
     with pytest.raises(InputError, match=r"adc.h5 does not say what its events are; expected a label; give --label"):
-        command(convert_events, tmp_path / "adc.h5", "--out", tmp_path / "objects.h5")
+        command("convert", tmp_path / "adc.h5", "--out", tmp_path / "objects.h5")
 
 
 def test_convert_refuses_a_mixture(command, tmp_path):
     write_events(tmp_path / "ours.h5", make_events({"qcd": 2}))
     files = [raw_file(tmp_path / "raw.h5"), tmp_path / "ours.h5"]
     with pytest.raises(InputError, match="files of codae-l1, codae-raw; expected one format; convert each by itself"):
-        command(convert_events, *files, "--out", tmp_path / "out.h5")
+        command("convert", *files, "--out", tmp_path / "out.h5")
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -253,9 +254,28 @@ def test_a_full_disk_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", [validate_events, show_events, convert_events])
-def test_help_says_what_it_does(module, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["command", "--help"])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((), events_command.__doc__),
+        (("convert",), events_command.CONVERT),
+        (("validate",), events_command.VALIDATE),
+        (("show",), events_command.SHOW),
+    ],
+)
+def test_help_says_what_it_does(words, text, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["command", *words, "--help"])
     with pytest.raises(SystemExit):
-        cli.run(module.command)
-    assert module.__doc__.split("\n")[0] in " ".join(capsys.readouterr().out.split())
+        cli.run(events_command.command)
+    assert text.split("\n")[0] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("module", ["score", "numerics", "events show", "events validate", "events convert"])
+def test_commands_that_read_events_take_the_options_of_the_formats(module, monkeypatch, capsys):
+    name, *words = module.split()
+    monkeypatch.setattr(sys, "argv", ["command", *words, "--help"])
+    with pytest.raises(SystemExit):
+        cli.run(importlib.import_module(f"codae_l1.scripts.{name}").command)
+    printed = capsys.readouterr().out
+    assert all(option in printed for option in ("--label", "--tracks", "--towers", "--vertices", "--vertex-window-mm"))
+    assert ("--jet-images" in printed) == (module == "events convert")

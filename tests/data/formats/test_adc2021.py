@@ -5,10 +5,10 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
+from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.adc2021 import ROW_CLASS, object_slices
-from codae_l1.data.formats.reading import event_slices, format_of
 
 
 def make_objects(n=30, seed=0):
@@ -70,17 +70,11 @@ def test_bad_content_is_named(tmp_path, objects, name, words):
         list(object_slices(write(tmp_path / "bad.h5", objects, name), 8))
 
 
-def test_missing_and_truncated_files(tmp_path):
-    with pytest.raises(InputError, match=r"none.h5 does not exist; expected ADC2021's HDF5"):
-        list(object_slices(tmp_path / "none.h5"))
-    path = write(tmp_path / "cut.h5", make_objects())
-    path.write_bytes(path.read_bytes()[:4000])
-    with pytest.raises(InputError, match=r"cut.h5 is truncated or not HDF5 .*; copy it again"):
-        list(object_slices(path))
+class TestAdc2021(FormatTestBase):
+    name = "adc2021"
 
+    def write(self, path, n):
+        return write(path, make_objects(n))
 
-def test_objects_are_no_event_images(tmp_path):
-    path = write(tmp_path / "adc.h5", make_objects())
-    assert format_of(path) == "adc2021"
-    with pytest.raises(InputError, match=r"adc.h5 of the format adc2021; expected event images"):
-        list(event_slices(path))
+    def write_other(self, path):
+        return write(path, make_objects()[:, :18])

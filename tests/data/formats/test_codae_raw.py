@@ -5,10 +5,11 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
+from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.codae_raw import IMAGES, N_TRACKS, raw_slices, sum_cells
-from codae_l1.data.formats.reading import event_slices, format_of, read_events
+from codae_l1.data.formats import event_slices, read_events
+from codae_l1.data.formats.codae_raw import IMAGES, N_TRACKS, sum_cells
 
 
 def write(path, n=5, seed=0, **changes):
@@ -73,7 +74,7 @@ def test_memory_stays_below_the_file(tmp_path):
     # The file unpacked: three channels of float32.
     assert peak < 0.45 * 96 * 3 * 286 * 360 * 4
     assert sum(total for _, total in parts) == read_events(path, "qcd").images.sum()
-    assert [len(events) for events in raw_slices(path, "qcd", 20)] == [20, 20, 20, 20, 16]
+    assert [len(events) for events in event_slices(path, 20, "qcd")] == [20, 20, 20, 20, 16]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +104,6 @@ def test_bad_energy_names_its_event_in_the_file(tmp_path, value, shown):
         read_events(path, "qcd")
 
 
-def test_truncated_file(tmp_path):
-    path = write(tmp_path / "cut.h5")
-    path.write_bytes(path.read_bytes()[:3000])
-    for read in (lambda: list(raw_slices(path, "qcd")), lambda: read_events(path, "qcd")):
-        with pytest.raises(InputError, match=r"cut.h5 is truncated or"):
-            read()
-
-
 def test_damaged_block(tmp_path):
     path = write(tmp_path / "cut.h5")
     with h5py.File(path) as file:
@@ -122,18 +115,11 @@ def test_damaged_block(tmp_path):
         read_events(path, "qcd")
 
 
-def test_missing_file_and_empty_file(tmp_path):
-    with pytest.raises(InputError, match=r"none.h5 does not exist; expected CoDAE's raw HDF5"):
-        list(raw_slices(tmp_path / "none.h5", "qcd"))
-    path = write(tmp_path / "empty.h5", 0)
-    with pytest.raises(InputError, match=r"no events in .*empty.h5"):
-        list(event_slices(path, label="qcd"))
+class TestCodaeRaw(FormatTestBase):
+    name = "codae-raw"
 
+    def write(self, path, n):
+        return write(path, n)
 
-def test_the_label_is_asked_for_and_checked(tmp_path):
-    path = write(tmp_path / "suep_h125.h5")
-    assert format_of(path) == "codae-raw"
-    with pytest.raises(InputError, match=r'suep_h125.h5 does not say what its events are; expected a label: "qcd" or'):
-        read_events(path)
-    with pytest.raises(InputError, match="unknown signal name 'h126'; expected one of qcd"):
-        read_events(path, "h126")
+    def write_other(self, path):
+        return write(path, ImageECAL=None)

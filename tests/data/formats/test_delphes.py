@@ -4,11 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import eta_edges
-from codae_l1.data.formats.delphes import DelphesConfig, delphes_slices
-from codae_l1.data.formats.reading import event_slices, read_events
+from codae_l1.data.formats import event_slices, read_events
+from codae_l1.data.formats.delphes import DelphesOptions
 
 awkward = pytest.importorskip("awkward")
 uproot = pytest.importorskip("uproot")
@@ -70,22 +71,25 @@ def test_centres_of_towers_fill_their_pixel(tmp_path):
 def test_tracks_that_delphes_has_cleaned_are_not_cut_again(tmp_path):
     renamed = {name.replace("Track.", "EFlowTrack."): values for name, values in COLUMNS.items()}
     path = write(tmp_path / "d.root", renamed)
-    [events] = delphes_slices(path, "qcd", config=DelphesConfig(tracks="EFlowTrack"))
+    events = read_events(path, "qcd", {"delphes": DelphesOptions(tracks="EFlowTrack")})
     assert events.n_tracks.tolist() == [3, 1]
     assert not events.provenance["pileup_tracks_cut"]
     path = write(tmp_path / "no-vertex.root", **{"Vertex.Z": None})
     assert read_events(path, "qcd").n_tracks.tolist() == [3, 1]
 
 
-def test_slices_agree_with_the_whole(tmp_path):
-    many = {name: values * 700 for name, values in COLUMNS.items()}
-    path = write(tmp_path / "many.root", many)
-    whole = read_events(path, "qcd")
-    parts = list(event_slices(path, 300, "qcd"))
-    assert [len(part) for part in parts] == [300, 300, 300, 300, 200]
-    assert np.array_equal(np.concatenate([part.images for part in parts]), whole.images)
-    # Never more than 512 events at once.
+def test_never_more_than_512_events_at_once(tmp_path):
+    path = write(tmp_path / "many.root", {name: values * 700 for name, values in COLUMNS.items()})
+    assert [len(part) for part in event_slices(path, 300, "qcd")] == [300, 300, 300, 300, 200]
     assert [len(part) for part in event_slices(path, 10_000, "qcd")] == [512, 512, 376]
+
+
+def test_names_of_branches_and_the_window_are_options(tmp_path):
+    renamed = {name.replace("Tower.", "Cell.").replace("Vertex.", "Point."): v for name, v in COLUMNS.items()}
+    options = {"delphes": DelphesOptions(towers="Cell", vertices="Point", vertex_window_mm=0.05)}
+    events = read_events(write(tmp_path / "d.root", renamed), "qcd", options)
+    assert events.n_tracks.tolist() == [1, 1]
+    assert events.provenance["config"]["vertex_window_mm"] == 0.05
 
 
 @pytest.mark.parametrize(
@@ -106,14 +110,7 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_events(write(tmp_path / "bad.root", **changes), "qcd")
 
 
-def test_missing_truncated_and_other_files(tmp_path):
-    with pytest.raises(InputError, match=r"none.root does not exist; expected a ROOT file of Delphes"):
-        read_events(tmp_path / "none.root", "qcd")
-    with pytest.raises(InputError, match=r"other.root without the tree Delphes; expected a ROOT file of Delphes"):
-        read_events(write(tmp_path / "other.root", tree="Events"), "qcd")
-    (tmp_path / "text.root").write_text("no ROOT file" * 50)
-    with pytest.raises(InputError, match=r"text.root is truncated or no ROOT file"):
-        read_events(tmp_path / "text.root", "qcd")
+def test_a_file_cut_anywhere_is_named(tmp_path):
     path = write(tmp_path / "cut.root", {name: values * 500 for name, values in COLUMNS.items()})
     content = path.read_bytes()
     for share in (0.02, 0.5, 0.9):
@@ -122,9 +119,9 @@ def test_missing_truncated_and_other_files(tmp_path):
             read_events(path, "qcd")
 
 
-def test_label_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match=r"d.root does not say what its events are"):
-        read_events(write(tmp_path / "d.root"))
+def test_another_tree_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"other.root without the tree Delphes; expected a ROOT file of Delphes"):
+        read_events(write(tmp_path / "other.root", tree="Events"), "qcd")
 
 
 def test_without_uproot_the_message_says_what_to_install(tmp_path, monkeypatch):
@@ -132,3 +129,19 @@ def test_without_uproot_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "uproot", None)
     with pytest.raises(InputError, match=r"uproot is not installed; .*pip install uproot"):
         read_events(path, "qcd")
+
+
+class TestDelphes(FormatTestBase):
+    name = "delphes"
+    suffix = ".root"
+
+    def write(self, path, n):
+        columns = {name: (values * n)[:n] for name, values in COLUMNS.items()}
+        if not n:
+            with uproot.recreate(path) as file:
+                file.mktree("Delphes", {name: "var * float32" for name in columns})
+            return path
+        return write(path, columns)
+
+    def write_other(self, path):
+        return write(path, tree="Events")

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.formats import event_slices, read_events
 from codae_l1.data.formats.public import PUBLIC_CLASSES, read_public
-from codae_l1.data.formats.reading import event_slices, read_events
 
 
 def write(path, n=4, **changes):
@@ -62,27 +62,15 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_public(write(tmp_path / "bad.npz", **changes))
 
 
-@pytest.mark.parametrize("name", ["empty.npz", "empty.h5"])
-@pytest.mark.parametrize("read", [read_events, lambda path: list(event_slices(path))])
-def test_a_file_without_events_is_refused(tmp_path, name, read):
-    path = write(tmp_path / "empty.npz", 0)
-    if name.endswith("h5"):
-        path = tmp_path / name
-        write_events(path, read_public(tmp_path / "empty.npz"))
-    with pytest.raises(InputError, match=f"no events in .*{name}; expected at least one event"):
-        read(path)
+class TestPublic(FormatTestBase):
+    name = "public"
+    suffix = ".npz"
 
+    def write(self, path, n):
+        return write(path, n)
 
-def test_missing_and_truncated_files(tmp_path):
-    with pytest.raises(InputError, match=r"none.npz does not exist; expected an .npz file"):
-        read_public(tmp_path / "none.npz")
-    path = write(tmp_path / "cut.npz")
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"cut.npz is truncated or not .npz"):
-        read_public(path)
-    (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(InputError, match=r"text.npz is truncated or not .npz"):
-        read_public(tmp_path / "text.npz")
+    def write_other(self, path):
+        return write(path, labels=None)
 
 
 @pytest.mark.sample

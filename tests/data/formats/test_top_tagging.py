@@ -6,9 +6,10 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
+from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.reading import event_slices, format_of
+from codae_l1.data.formats.tables import write_jets
 from codae_l1.data.formats.top_tagging import COARSE, FINE, JetImageConfig, align, jet_images, jet_slices, relative
 
 pandas = pytest.importorskip("pandas")
@@ -151,13 +152,6 @@ def test_a_label_that_is_neither_is_refused(tmp_path):
         list(jet_slices(path, 6))
 
 
-def test_truncated_file(tmp_path):
-    path = write(tmp_path / "jets.h5", *make_jets(300))
-    path.write_bytes(path.read_bytes()[:-100_000])
-    with pytest.raises(InputError, match=r"jets.h5 is truncated or not HDF5 .*; copy it again"):
-        list(jet_slices(path))
-
-
 def test_without_hdf5plugin_the_message_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path / "jets.h5", *make_jets(), complib="blosc", complevel=5)
     # 32001 is Blosc's number; an earlier test may have registered it for good.
@@ -167,8 +161,15 @@ def test_without_hdf5plugin_the_message_says_what_to_install(tmp_path, monkeypat
         list(jet_slices(path))
 
 
-def test_jets_are_no_event_images(tmp_path):
-    path = write(tmp_path / "jets.h5", *make_jets(2))
-    assert format_of(path) == "top-tagging"
-    with pytest.raises(InputError, match=r"jets.h5 of the format top-tagging; expected event images"):
-        list(event_slices(path))
+class TestTopTagging(FormatTestBase):
+    name = "top-tagging"
+
+    def write(self, path, n):
+        if not n:
+            write_jets(path, [], {})
+            return path
+        return write(path, *make_jets(n), complib="zlib", complevel=1)
+
+    def write_other(self, path):
+        other_table(path)
+        return path

@@ -9,7 +9,7 @@ from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.data.sample import SAMPLE
 from codae_l1.models.evaluation.two_sample import SUMMARIES, TwoSampleConfig, image_summaries, two_sample_test
 from codae_l1.scripts.reports.event_figures import ALIKE
-from codae_l1.scripts.validate_events import summaries
+from codae_l1.scripts.studies.validation import summaries
 
 
 def named(images, n_tracks=0):

@@ -100,7 +100,7 @@ def test_a_stage_file_without_a_table_is_refused(folder, text):
 )
 def test_commands_refuse_a_run_of_another_config(folder, monkeypatch, capsys, command, arguments):
     RunFolder(folder, RunConfig(seed=2), update=True)
-    monkeypatch.setattr(score, "read_counts", lambda *_: ([], [], [], {}))
+    monkeypatch.setattr(score, "read_counts", lambda *_, **__: ([], [], [], {}))
     given = [word.format(file=folder / "config.json") for word in arguments]
     monkeypatch.setattr(sys, "argv", ["command", "--run", str(folder), *given])
     with pytest.raises(SystemExit, match="2"):

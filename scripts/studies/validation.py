@@ -1,12 +1,4 @@
-"""Compare two samples of events, class by class: means, quantiles, profiles, baselines, and a two-sample test.
-
-    python scripts/validate_events.py "$CODAE_SAMPLE" data/sample/events.h5 --out validation.json --plots validation.svg
-
-$CODAE_SAMPLE is the folder of the public sample. A and B are events files of any format of event images, folders of
-such, or several joined by commas. Errors are of the mean for n_tracks, active shares and sums, the bootstrap's for
-AUCs. The two-sample test is the cross-validated AUC of boosted trees that tell B from A by 37 summaries of an image:
-0.5 where they cannot (codae_l1.models.evaluation.two_sample).
-"""
+"""Two samples of events compared, class by class: means, quantiles, profiles, baselines, and a two-sample test."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import write_json
 from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import PROCESSES, QCD
-from codae_l1.data.formats.reading import SUFFIXES, event_slices
+from codae_l1.data.formats import SUFFIXES, event_slices
 from codae_l1.models.evaluation.roc import auc_with_error
 from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summaries, two_sample_test
-from codae_l1.scripts.run import cli
 
 # Files of a sample's folder that hold no events.
 NOT_EVENTS = ("reference_scores.npz",)
@@ -29,30 +19,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
 
 
-def command() -> None:
-    """Parse the arguments, compare, write, print."""
-    parser = cli.parser(__doc__)
-    parser.add_argument("a", help="events file, folder, or several joined by commas")
-    parser.add_argument("b", help="likewise")
-    parser.add_argument("--label", help="class of events whose files do not say (CoDAE raw HDF5, Delphes)")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--plots", type=Path, help="SVG file to write: one page of plots")
-    parser.add_argument("--seed", type=int, default=0, help="of the two-sample test")
-    options = parser.parse_args()
-    samples = {side: summaries(getattr(options, side), options.label) for side in ("a", "b")}
-    content = {"files": {"a": options.a, "b": options.b}, **compare(samples["a"], samples["b"], options.seed)}
-    if options.out is not None:
-        write_json(options.out, content)
-    if options.plots is not None:
-        from codae_l1.scripts.reports.event_figures import validation_figure
-        from codae_l1.scripts.reports.figures import save_svg
-
-        save_svg(validation_figure(content), options.plots)
-    print(table(content["a"], content["b"]))
-    print("\n".join(["", *told(content["two_sample"])]))
-
-
-def files_of(sample: str) -> list[Path]:
+def _files_of(sample: str) -> list[Path]:
     """The events files that a word on the command line means."""
     files: list[Path] = []
     for path in map(Path, sample.split(",")):
@@ -66,15 +33,15 @@ def files_of(sample: str) -> list[Path]:
     return files
 
 
-def summaries(sample: str, label: str | None = None) -> dict[str, dict[str, np.ndarray]]:
+def summaries(sample: str, **how: Any) -> dict[str, dict[str, np.ndarray]]:
     """Class -> what is known of its N events.
 
     n_tracks (N,), active share (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and squares over
-    the events of each slice, (slices, 58 or 72, 3).
+    the events of each slice, (slices, 58 or 72, 3). how: label and options of formats, as for event_slices.
     """
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
-    for path in files_of(sample):
-        for events in event_slices(path, label=label):
+    for path in _files_of(sample):
+        for events in event_slices(path, **how):
             for name in np.unique(events.signal):
                 which = events.signal == name
                 parts.setdefault(str(name), []).append(_summarised(events.images[which], events.n_tracks[which]))
@@ -88,7 +55,7 @@ def compare(a: dict[str, Any], b: dict[str, Any], seed: int = 0) -> dict[str, An
     tests = {
         name: _tested(a[name]["features"], b[name]["features"], seed) for name in PROCESSES if {name} <= {*a} & {*b}
     }
-    return {"a": describe(a), "b": describe(b), "profiles": {"a": profiles(a), "b": profiles(b)}, "two_sample": tests}
+    return {"a": describe(a), "b": describe(b), "profiles": {"a": _profiles(a), "b": _profiles(b)}, "two_sample": tests}
 
 
 def describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
@@ -111,7 +78,7 @@ def describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, A
     return described
 
 
-def profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
+def _profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Class -> profile -> channel -> mean energy an event [GeV] in each column or row, with its error."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for name, column in classes.items():
@@ -134,7 +101,7 @@ def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def told(tests: dict[str, dict[str, Any]]) -> list[str]:
+def test_lines(tests: dict[str, dict[str, Any]]) -> list[str]:
     """The two-sample tests, one line a class."""
     lines = []
     for name, test in tests.items():
@@ -181,7 +148,3 @@ def _cells(entry: dict[str, Any] | None) -> list[str]:
     for key in ("auc_n_tracks", "auc_active_pixels"):
         cells.append(f"{entry[key]['value']:.3f} ({entry[key]['error']:.3f})" if key in entry else "-")
     return cells
-
-
-if __name__ == "__main__":
-    cli.run(command)

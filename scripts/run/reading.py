@@ -1,0 +1,29 @@
+"""Arguments of the commands that read events of any format: the label, and what single formats can be told."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from codae_l1.data.formats import FORMATS
+
+
+def add_arguments(parser: argparse.ArgumentParser, images: bool = True) -> None:
+    """Add --label and the options of each format; images: of the formats of event images alone."""
+    unsaid = ", ".join(known.name for known in FORMATS if not known.labelled and (known.images or not images))
+    parser.add_argument("--label", help=f"what the events are, for files that do not say ({unsaid}): qcd, or a signal")
+    for known in FORMATS:
+        fields = dataclasses.fields(known.Options) if known.images or not images else ()
+        group = parser.add_argument_group(f"files of {known.name}") if fields else parser
+        for field in fields:
+            name, settings = "--" + field.name.replace("_", "-"), dict(field.metadata)
+            group.add_argument(name, type=type(field.default), default=field.default, **settings)
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The label and the options of the formats, as codae_l1.data.formats takes them."""
+    given = vars(arguments)
+    options = {}
+    for known in FORMATS:
+        names = [field.name for field in dataclasses.fields(known.Options)]
+        options[known.name] = known.Options(**{name: given[name] for name in names if name in given})
+    return {"label": arguments.label, "options": options}
