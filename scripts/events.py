@@ -43,8 +43,9 @@ VALIDATE = """Compare two samples of events, class by class: means, quantiles, p
     python scripts/events.py validate "$CODAE_SAMPLE" data/sample/events.h5 --out validation.json --plots validation.svg
 
 $CODAE_SAMPLE is the folder of the public sample. A and B are events files, folders of such, or several joined by
-commas. Errors are those of the mean for n_tracks, active fractions and sums, and the bootstrap's for AUCs. The two-sample test
-is the cross-validated AUC of boosted trees that separate B from A by 37 summaries of an image: 0.5 where they cannot.
+commas. Errors are those of the mean for n_tracks, active fractions and sums, and the bootstrap's for AUCs. The
+two-sample test is the cross-validated AUC of boosted trees that separate B from A by 37 summaries of an image: 0.5
+where they cannot.
 """
 SHOW = """Show events: displays (three channels, mask, pooled firmware input) and average images of each class.
 

@@ -148,6 +148,7 @@ def test_commands_and_options_exist(path):
             missing.append(script)
             continue
         layout = [word for pair in pairwise(words) if pair[0] == "--layout" for word in pair]
-        options = set(re.findall(r"--[a-z][\w-]*", help_of(script, *layout)))
+        sub_command = words[:1] if "COMMAND" in help_of(script) else []
+        options = set(re.findall(r"--[a-z][\w-]*", help_of(script, *sub_command, *layout)))
         missing += [f"{script} {word}" for word in words if word.startswith("--") and word not in options]
     assert missing == []
