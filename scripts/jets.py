@@ -2,13 +2,12 @@
 
     python scripts/jets.py --jets train.h5 --out runs/jets                  # a file of the top-tagging reference set
     python scripts/jets.py --out runs/jets --generate 12000                 # or generated jets (extra `generate`)
-    python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: train on tops, look for
-    QCD
+    python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: train on tops
 
 Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
-jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. An interrupted command
-resumes; what older code or other package versions trained is trained again. --config takes the tables
-[systems.jet_ae], ... of a run's TOML. docs/jets.md explains the results.
+jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. An interrupted command resumes;
+what older code or other package versions trained is trained again. --config takes the tables [systems.jet_ae], ... of a
+run's TOML. docs/jets.md explains the results.
 """
 
 import argparse

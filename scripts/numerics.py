@@ -1,8 +1,7 @@
-"""Stage numerics: profile the words of a run's firmware on events: range, used bits, saturations, wraps, zeros of every
-layer.
+"""Stage numerics: profile the words of every layer on events: range, used bits, saturations, wraps, zeros.
 
-The run's test events, or events of any format given by --events; of QCD and of all of them, for the QKeras model and
-for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
+It uses the run's test events, or events of any format given by --events, and profiles QCD and all of them, for the
+QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
 numerics/. docs/numerics.md says how to read them. (Not profile.py: in a script's folder that name would take the place
 of Python's own module.)
 """
