@@ -1,9 +1,9 @@
 """Stage numerics: profile the words of every layer on events: range, used bits, saturations, wraps, zeros.
 
 It uses the run's test events, or events of any format given by --events, and profiles QCD and all of them, for the
-QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the run's folder
-numerics/. docs/numerics.md says how to read them. (Not profile.py: in a script's folder that name would take the place
-of Python's own module.)
+QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the
+run's folder numerics/. docs/numerics.md says how to read them. (The module is not called profile.py, because in a
+script's folder that name would take the place of Python's own module.)
 """
 
 from pathlib import Path
