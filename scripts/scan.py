@@ -8,22 +8,28 @@ same folders), and the front is trained again with the run's own schedule and se
 finished training is kept in scan/trials/ by its content: the same command goes on where it stopped, and no design is
 trained twice. Designs are judged by validation events; the test split is not looked at. Writes scan/scan.json, scan.md,
 pareto.svg and a config best_<LUT>.toml for each of scan.lut_budgets, which run_chain.py takes.
+
+    python scripts/scan.py --config scripts/configs/scan.toml --variants energies --jobs 2
+
+--variants energies trains variants of the run's own network instead, with energies beside the track mask, as
+scripts/studies/energies.py lists them, by the same workers into the same scan/trials/. Writes scan/inputs.json and
+scan/inputs.md.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
-from codae_l1.data.base.progress import Progress
+from codae_l1.hls.target.size import LARGEST_ARRAY, predict_size
+from codae_l1.quantization.search import design, front, suggest
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.options import Companions
+from codae_l1.scripts.run.run import Run
+from codae_l1.scripts.studies.scan_data import prepare
+from codae_l1.scripts.studies.scan_workers import Evaluate, connect, evaluator, make_request
 
 # What the sampler is told of a design that was refused: as good as guessing.
 GUESSING = 0.5
-# Requests -> results, in order.
-Evaluate = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 def command() -> None:
@@ -32,106 +38,35 @@ def command() -> None:
     stage.add_run_arguments(parser)
     parser.add_argument("--jobs", type=int, default=2, help="parallel trainings, each on one core of this machine")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:port, instead of --jobs")
+    parser.add_argument("--variants", choices=("energies",), help="train these variants instead of a search")
+    variants = Companions(parser, "--variants")
+    variants.add("--seeds", "trainings of each variant", 3, type=int)
     arguments = parser.parse_args()
-    if arguments.jobs < 1:
-        raise InputError(f"--jobs {arguments.jobs}", "a number >= 1", "correct it")
+    variants.settle(arguments)
+    for name in ("jobs", "seeds"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} {getattr(arguments, name)}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     cli.import_tensorflow()
     for name in ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)
     from codae_l1.scripts.reports.scan_report import write_report
-    from codae_l1.scripts.studies.scan_data import prepare
+    from codae_l1.scripts.studies.energies import compare_energies
 
     with cli.Progress("scan, data") as progress:
         data = prepare(run, progress)
     with connect(arguments.jobs, arguments.scheduler) as client, cli.Progress("scan") as progress:
         evaluate = evaluator(run, data, client, progress)
-        trials = search(run, evaluate)
-        finals = finish(run, trials, evaluate)
-    print(write_report(run, data, trials, finals))
+        if arguments.variants:
+            text = compare_energies(run, data, evaluate, arguments.seeds)
+        else:
+            trials = search(run, evaluate)
+            text = write_report(run, data, trials, finish(run, trials, evaluate))
+    print(text)
 
 
-@contextmanager
-def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
-    """A Dask client of `jobs` local processes of one thread, or of a scheduler at an address."""
-    import logging
-
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError) as error:
-            raise InputError(f"no Dask scheduler at {scheduler} ({error})", "tcp://host:port", "start one") from error
-        with client:
-            yield client
-        return
-    # One thread a training: its sums, and so its numbers, are those of any number of jobs.
-    threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
-    options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL, "env": threads}
-    with LocalCluster(n_workers=jobs, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
-        yield client
-
-
-def evaluator(run: Any, data: Path, client: Any, progress: Progress) -> Evaluate:
-    """A function that gives the results of requests: kept ones from scan/trials/, others by Dask."""
-    from distributed import as_completed
-
-    from codae_l1.scripts.studies.scan_trial import run_trial
-
-    done, total = 0, run.config.scan.trials
-
-    def evaluate(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        nonlocal done
-        files = [run.path("scan", "trials", f"{request_key(run, r)}.json") for r in requests]
-        new = {file: request for file, request in zip(files, requests, strict=True) if not file.exists()}
-        futures = {}
-        for file, request in new.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            arguments = (request, str(data.resolve()), str(file.with_suffix(".npz").resolve()))
-            futures[client.submit(run_trial, *arguments, pure=False)] = file
-        for future in as_completed(list(futures)):
-            write_json(futures[future], {"request": new[futures[future]], **future.result()})
-            done += 1
-            progress(min(done, total), total, f"{done} trained here")
-        return [{**read_json(file), "key": file.stem} for file in files]
-
-    return evaluate
-
-
-def request_key(run: Any, request: dict[str, Any]) -> str:
-    """Name that a request's result is kept under: hash of it and of all else that decides its numbers."""
-    from codae_l1.data.base.keep import digest, without_speed
-    from codae_l1.scripts.run.folder import versions
-    from codae_l1.scripts.run.stages import code_of
-    from codae_l1.scripts.studies.scan_data import identity
-
-    plain = {name: value for name, value in request.items() if name != "codae"}
-    plain["hls"] = without_speed(request["hls"])
-    return digest([plain, identity(run), code_of("codae_l1.scripts.studies.scan_trial"), versions()])[:24]
-
-
-def make_request(run: Any, firmware: Any, distill: Any, training: str, seed: int, mapped: bool) -> dict[str, Any]:
-    """The request of scan_trial.run_trial for a design."""
-    from codae_l1.data.base.config import dump
-
-    config = run.config.scan
-    return {
-        "firmware": dump(firmware),
-        "distill": dump(distill),
-        "in_situ": dump(run.config.in_situ) if training == "in situ" else None,
-        "codae": str(run.path("train", "codae.keras").resolve()),
-        "hls": dump(run.config.hls),
-        "training": training,
-        "seed": seed,
-        "max_lut": config.max_lut,
-        "max_latency_ns": config.max_latency_ns,
-        "map": mapped,
-    }
-
-
-def search(run: Any, evaluate: Evaluate) -> list[dict[str, Any]]:
+def search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
     """Every design asked for, in order: choices, and its result; batches make it the same for any number of workers."""
     import optuna
 
@@ -146,7 +81,7 @@ def search(run: Any, evaluate: Evaluate) -> list[dict[str, Any]]:
         room = min(config.batch, config.trials - len(trained), config.attempts * config.trials - len(records))
         for _ in range(config.attempts * room):
             trial = study.ask()
-            record = screen(run, trial, len(records) + len(batch))
+            record = _screen(run, trial, len(records) + len(batch))
             if "request" in record:
                 batch.append((trial, record))
                 if len(batch) == room:
@@ -163,13 +98,9 @@ def search(run: Any, evaluate: Evaluate) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: record["number"])
 
 
-def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
+def _screen(run: Run, trial: Any, number: int) -> dict[str, Any]:
     """The design that a trial asks for, as a record: with a request, or rejected where it cannot be or fit."""
-    import dataclasses
-
     from codae_l1.hls.cost.lut_model import effective_bits, estimate_lut
-    from codae_l1.hls.target.size import LARGEST_ARRAY, predict_size
-    from codae_l1.quantization.search import design, suggest
 
     config = run.config.scan
     choices = suggest(trial, config.space)
@@ -190,13 +121,11 @@ def screen(run: Any, trial: Any, number: int) -> dict[str, Any]:
     return {**record, "request": make_request(run, firmware, distill, choices["training"], run.config.seed, False)}
 
 
-def finish(run: Any, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[dict[str, Any]]:
+def finish(run: Run, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[dict[str, Any]]:
     """The designs of the front, trained by the run's own schedule with scan.front_seeds seeds, mapped with the first.
 
     One record a design: the trial's number and choices, and the results.
     """
-    from codae_l1.quantization.search import design
-
     seeds, requests, numbers = range(run.config.seed, run.config.seed + run.config.scan.front_seeds), [], []
     chosen = front_of(run, trials)
     for record in chosen if seeds else ():
@@ -217,10 +146,8 @@ def finish(run: Any, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[d
     ]
 
 
-def front_of(run: Any, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def front_of(run: Run, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The trained designs within the budget that no other one beats, cheapest first."""
-    from codae_l1.quantization.search import front
-
     config = run.config.scan
     fitting = [
         t

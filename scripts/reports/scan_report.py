@@ -5,18 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codae_l1.data.base.config import dump
-from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.hls.cost.lut_model import METHODS, calibration_of
-from codae_l1.quantization.distill import combined, teacher_coefficients
 from codae_l1.quantization.search import design
 from codae_l1.scripts.reports.figures import pareto_figure, save_svg
 from codae_l1.scripts.run.folder import stamp
-from codae_l1.scripts.studies.scan_data import BASELINES, ScanData
-from codae_l1.scripts.studies.scan_trial import auc_table, mean_auc
+from codae_l1.scripts.studies.scan_data import ScanData
+from codae_l1.scripts.studies.scan_results import baselines, loss, summary
 
 
 def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
@@ -26,7 +22,7 @@ def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: lis
         on_front = {final["number"] for final in finals}
         extra = {"yosys": False, "auc_spread": None}
         rows = [{**t, **extra, "loss": loss([t])} for t in trials if t["number"] in on_front]
-    winners = choose(run, rows)
+    winners = _choose(run, rows)
     content = {
         "baselines": baselines(run, ScanData(data)),
         "front": rows,
@@ -39,59 +35,15 @@ def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: lis
     }
     folder = run.path("scan")
     write_json(folder / "scan.json", content)
-    text = markdown(content)
+    text = _markdown(content)
     _write_text(folder / "scan.md", text)
     save_svg(pareto_figure(content), folder / "pareto.svg")
     for budget, row in winners.items():
-        _write_text(folder / f"best_{budget}.toml", winner_toml(run, budget, row))
+        _write_text(folder / f"best_{budget}.toml", _winner_toml(run, budget, row))
     return f"{text}\n{folder}: scan.json, scan.md, pareto.svg" + "".join(f", best_{b}.toml" for b in winners)
 
 
-def summary(final: dict[str, Any]) -> dict[str, Any]:
-    """One row of a design trained with several seeds: means and spreads over seeds, resources of the first.
-
-    Seeds whose training gave no network are left out; InputError where none did.
-    """
-    results = [r for r in final["results"] if "auc" in r]
-    if not results:
-        reason = final["results"][0]["reason"]
-        raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
-    first = results[0]
-    means = [r["auc_mean"] for r in results]
-    auc = {}
-    for signal, row in first["auc"].items():
-        values = [r["auc"][signal]["value"] for r in results]
-        auc[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
-    return {
-        **{key: final[key] for key in ("number", "choices")},
-        **{key: first[key] for key in ("lut", "ff", "latency_ns")},
-        "yosys": "synthesis" in first,
-        "seeds": len(results),
-        "auc": auc,
-        "auc_mean": float(np.mean(means)),
-        "auc_spread": _spread(means),
-        "loss": loss(results),
-    }
-
-
-def loss(results: list[dict[str, Any]]) -> float:
-    """AUC(float twin) - AUC(integer words), mean over results, of the signal where it is largest."""
-    return max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in results[0]["auc"])
-
-
-def baselines(run: Any, events: ScanData) -> dict[str, Any]:
-    """AUC by signal of what needs no firmware network: counts, the full model's MSE, the score that is distilled."""
-    known = events.validation
-    scores = {name: known[name].astype(np.float64) for name in BASELINES}
-    full = {name.removeprefix("full/"): v for name, v in known.items() if name.startswith("full/")}
-    scores["codae_mse"] = full["mse"]
-    coefficients = teacher_coefficients(run.config.distill.scores, events.scores("calibration"), events.signs)
-    scores["teacher"] = combined(coefficients, full)
-    tables = {name: auc_table(score, known["signal"]) for name, score in scores.items()}
-    return {name: {"auc": table, "auc_mean": mean_auc(table)} for name, table in tables.items()}
-
-
-def choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """For each LUT budget the distilled design of the highest mean AUC within it, the latency and the loss allowed."""
     config, winners = run.config.scan, {}
     for budget in config.lut_budgets:
@@ -102,10 +54,10 @@ def choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     return winners
 
 
-def describe(choices: dict[str, Any]) -> str:
+def _describe(choices: dict[str, Any]) -> str:
     """A design in a few words.
 
-    >>> describe({"training": "distilled", "scores": {"mse": 1.0}, "inputs": ["tracks"], "pool": 4, "count_bits": 5,
+    >>> _describe({"training": "distilled", "scores": {"mse": 1.0}, "inputs": ["tracks"], "pool": 4, "count_bits": 5,
     ...     "tied": True, "sparsity": 0.25, "convs": 1, "dense": 0, "conv1.filters": 4, "conv1.kernel": 3,
     ...     "conv1.stride": 0, "conv1.weight_bits": 6, "conv1.word_bits": 7, "output.weight_bits": 5})
     'tracks, pool 4, 5 bits; conv 4 x 3x3/3 w6 o7; out w5; tied; 25 % pruned; mse'
@@ -127,7 +79,7 @@ def describe(choices: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def markdown(content: dict[str, Any]) -> str:
+def _markdown(content: dict[str, Any]) -> str:
     """The table: baselines, then the front, cheapest first; AUC in %."""
     signals = list(content["baselines"]["n_tracks"]["auc"])
     heads = ["", "design", "LUT", "FF", "latency [ns]", "mean AUC", "loss", *signals]
@@ -141,7 +93,7 @@ def markdown(content: dict[str, Any]) -> str:
     for row in content["front"]:
         mark = f"**#{row['number']}** best of {', '.join(won[row['number']])}" if row["number"] in won else ""
         values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
-        cells = [mark or f"#{row['number']}", describe(row["choices"]), f"{row['lut']:,.0f}", f"{row['ff']:,}"]
+        cells = [mark or f"#{row['number']}", _describe(row["choices"]), f"{row['lut']:,.0f}", f"{row['ff']:,}"]
         cells += [f"{row['latency_ns']:g}", _percent(row["auc_mean"], row["auc_spread"], 2)]
         cells.append(f"{100 * row['loss']:.2f}" if "loss" in row else "")
         lines.append("| " + " | ".join([*cells, *values]) + " |")
@@ -164,14 +116,14 @@ def _notes(content: dict[str, Any]) -> str:
     )
 
 
-def winner_toml(run: Any, budget: int, row: dict[str, Any]) -> str:
+def _winner_toml(run: Any, budget: int, row: dict[str, Any]) -> str:
     """The run's config with the design in it, as run_chain.py reads it."""
     firmware, distill = design(row["choices"], run.config.distill)
     table = dump(dataclasses.replace(run.config, firmware=firmware, distill=distill))
     table.pop("scan")
     head = (
         f"# Design #{row['number']} of the scan in {run.folder}: the best mean AUC within {budget:,} LUT.\n"
-        f"#   {describe(row['choices'])}\n"
+        f"#   {_describe(row['choices'])}\n"
         f"#   {row['lut']:,.0f} LUT, {row['latency_ns']:g} ns, mean AUC {100 * row['auc_mean']:.2f} % on validation\n"
     )
     return head + to_toml(table)
@@ -210,10 +162,6 @@ def _portable(record: dict[str, Any]) -> dict[str, Any]:
     """A record without the full model's path, which is another on each machine."""
     request = {key: value for key, value in record.get("request", {}).items() if key != "codae"}
     return {**record, "request": request} if request else record
-
-
-def _spread(values: list[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def _percent(value: float, error: float | None, digits: int = 1) -> str:

@@ -33,7 +33,7 @@ from codae_l1.scripts import scan
 from codae_l1.scripts.reports import scan_report
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig, load_config
-from codae_l1.scripts.studies import scan_trial
+from codae_l1.scripts.studies import scan_trial, scan_workers
 from codae_l1.scripts.studies.scan_data import ScanData
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
@@ -113,7 +113,7 @@ def command(monkeypatch, *arguments):
 def test_a_scan_is_resumed_cached_and_reported(events, scheduler, tmp_path, monkeypatch, capsys):
     config, run = tmp_path / "scan.toml", tmp_path / "run"
     config.write_text(CONFIG.format(events=events))
-    write_json, kept = scan.write_json, []
+    write_json, kept = scan_workers.write_json, []
 
     def keep(path, content):
         """Every training ends here; the first start is killed after one."""
@@ -122,7 +122,7 @@ def test_a_scan_is_resumed_cached_and_reported(events, scheduler, tmp_path, monk
         if len(kept) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(scan, "write_json", keep)
+    monkeypatch.setattr(scan_workers, "write_json", keep)
     with pytest.raises(KeyboardInterrupt):
         command(monkeypatch, "--config", config, "--run", run, "--scheduler", scheduler)
     assert len(kept) == 1
@@ -265,7 +265,7 @@ def test_a_wrong_scan_names_its_path(table, words):
 def test_no_scheduler_and_no_jobs_are_one_line(monkeypatch, capsys):
     with pytest.raises(InputError, match=r"--jobs 0; expected a number >= 1"):
         command(monkeypatch, "--jobs", 0)
-    with pytest.raises(InputError, match=r"no Dask scheduler at nowhere://x"), scan.connect(1, "nowhere://x"):
+    with pytest.raises(InputError, match=r"no Dask scheduler at nowhere://x"), scan_workers.connect(1, "nowhere://x"):
         pass
     monkeypatch.setattr(sys, "argv", ["scan.py", "--jobs", "0"])
     with pytest.raises(SystemExit) as stop:

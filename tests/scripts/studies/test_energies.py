@@ -1,16 +1,15 @@
 """The table of what energies add: every variant asked for with each seed, means and spreads, the words of the table."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from codae_l1.scripts.inputs import VARIANTS, compare, markdown
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts import scan
 from codae_l1.scripts.run.config import RunConfig
-
-ROOT = Path(__file__).parents[2]
+from codae_l1.scripts.studies.energies import VARIANTS, energy_rows, energy_table
 
 
 def fake_evaluate(requests: list[dict]) -> list[dict]:
@@ -38,22 +37,27 @@ def test_each_variant_is_trained_with_each_seed():
         asked.extend(requests)
         return fake_evaluate(requests)
 
-    rows = compare(run, evaluate, seeds=3)
+    rows = energy_rows(run, evaluate, seeds=3)
     assert len(asked) == 3 * len(VARIANTS)
     assert [tuple(r["firmware"]["inputs"]) for r in asked[::3]] == [inputs for inputs, _ in VARIANTS]
     assert [r["distill"]["given_energies"] for r in asked[::3]] == [given for _, given in VARIANTS]
     assert sum(r["map"] for r in asked) == len(VARIANTS)
     assert rows[0]["auc"]["h125"]["value"] == pytest.approx(0.82)
-    table = markdown(rows, {"n_tracks": {"auc": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
+    table = energy_table(rows, {"n_tracks": {"auc": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
     assert "| n_tracks |  | 79.0 |" in table
     assert "| tracks | 1,000 | 82.0 ± 1.0 |" in table
     assert "| tracks + track_pt, given energies | 2,000 | 82.0 ± 1.0 |" in table
     assert "mean and spread of 3 seeds, LUT by Yosys of the first. Seed 1, commit abc." in table
 
 
-def test_wrong_numbers_are_refused():
-    result = subprocess.run(
-        [sys.executable, "scripts/inputs.py", "--seeds", "0"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 2
-    assert "--seeds 0; expected a number >= 1" in result.stderr
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--variants", "energies", "--seeds", "0"), "--seeds 0; expected a number >= 1"),
+        (("--seeds", "2"), "--seeds without --variants; expected both; add --variants, or leave it out"),
+    ],
+)
+def test_wrong_numbers_are_refused(monkeypatch, words, says):
+    monkeypatch.setattr(sys, "argv", ["scan.py", *words])
+    with pytest.raises(InputError, match=says):
+        scan.command()

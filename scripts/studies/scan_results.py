@@ -1,0 +1,61 @@
+"""Results of a scan's trainings in numbers: a design's mean and spread over seeds, and what needs no firmware network."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.quantization.distill import combined, teacher_coefficients
+from codae_l1.scripts.studies.scan_data import BASELINES, ScanData
+from codae_l1.scripts.studies.scan_trial import auc_table, mean_auc
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
+
+def summary(final: dict[str, Any]) -> dict[str, Any]:
+    """One row of a design trained with several seeds: means and spreads over seeds, resources of the first.
+
+    Seeds whose training gave no network are left out; InputError where none did.
+    """
+    results = [r for r in final["results"] if "auc" in r]
+    if not results:
+        reason = final["results"][0]["reason"]
+        raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
+    first = results[0]
+    means = [r["auc_mean"] for r in results]
+    auc = {}
+    for signal, row in first["auc"].items():
+        values = [r["auc"][signal]["value"] for r in results]
+        auc[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
+    return {
+        **{key: final[key] for key in ("number", "choices")},
+        **{key: first[key] for key in ("lut", "ff", "latency_ns")},
+        "yosys": "synthesis" in first,
+        "seeds": len(results),
+        "auc": auc,
+        "auc_mean": float(np.mean(means)),
+        "auc_spread": _spread(means),
+        "loss": loss(results),
+    }
+
+
+def loss(results: list[dict[str, Any]]) -> float:
+    """AUC(float twin) - AUC(integer words), mean over results, of the signal where it is largest."""
+    return max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in results[0]["auc"])
+
+
+def baselines(run: "Run", events: ScanData) -> dict[str, Any]:
+    """AUC by signal of what needs no firmware network: counts, the full model's MSE, the score that is distilled."""
+    known = events.validation
+    scores = {name: known[name].astype(np.float64) for name in BASELINES}
+    full = {name.removeprefix("full/"): v for name, v in known.items() if name.startswith("full/")}
+    scores["codae_mse"] = full["mse"]
+    coefficients = teacher_coefficients(run.config.distill.scores, events.scores("calibration"), events.signs)
+    scores["teacher"] = combined(coefficients, full)
+    tables = {name: auc_table(score, known["signal"]) for name, score in scores.items()}
+    return {name: {"auc": table, "auc_mean": mean_auc(table)} for name, table in tables.items()}
+
+
+def _spread(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
