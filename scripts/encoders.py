@@ -42,7 +42,7 @@ def command() -> None:
     parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
     arguments = parser.parse_args()
     if arguments.hls:
-        from codae_l1.hls.rtl.verilator import find_compiler
+        from codae_l1.hls.target.compiler import find_compiler
 
         # Said before hours of training, not behind them.
         find_compiler()

@@ -187,7 +187,7 @@ def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) 
         project_source,
         vectors,
     )
-    from codae_l1.hls.vendor.steps import digest_of
+    from codae_l1.hls.vendor.run import digest_of
 
     source, facts = project_source(project), project_facts(project)
     steps = hls4ml_steps(project, Expected(words, word))
@@ -206,7 +206,7 @@ def rtl_design(run: RunFolder) -> Design:
 
 def run_design(run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
     """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
-    from codae_l1.hls.vendor.steps import run_steps
+    from codae_l1.hls.vendor.run import run_steps
 
     chosen = tuple(step.name for step in design.steps if step.name in asked)
 

@@ -87,7 +87,7 @@ def effective_bits(config: FirmwareConfig, sparsity: float = 0.0) -> tuple[float
     return float(bits), float(other)
 
 
-def network_cost(model: Any, config: FirmwareConfig, hls: HlsConfig) -> NetworkCost:
+def _network_cost(model: Any, config: FirmwareConfig, hls: HlsConfig) -> NetworkCost:
     """Trace a QKeras firmware model and count what da4ml would build."""
     from da4ml.trace.pipeline import to_pipeline
 
@@ -106,7 +106,7 @@ def untrained_cost(
 
 def trained_cost(firmware: FirmwareModel, hls: HlsConfig) -> NetworkCost:
     """Cost of a trained firmware model."""
-    return network_cost(firmware.model, firmware.config, hls)
+    return _network_cost(firmware.model, firmware.config, hls)
 
 
 def estimate_lut(method: Method, features: tuple[float, float]) -> Estimate:

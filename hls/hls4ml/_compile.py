@@ -12,8 +12,9 @@ from pathlib import Path
 
 from codae_l1.data.base.errors import ToolError
 from codae_l1.data.base.logs import keep_log
-from codae_l1.hls.hls4ml.backends import Backend, plain_constants, write_stand_ins
-from codae_l1.hls.rtl.verilator import call_logged
+from codae_l1.hls.hls4ml._stand_ins import plain_constants, write_stand_ins
+from codae_l1.hls.hls4ml.backends import Backend
+from codae_l1.hls.target.compiler import call_logged
 from codae_l1.hls.target.config import HlsConfig
 
 # Name of the project and of its top function.

@@ -7,16 +7,10 @@ or a note (hls4ml would use something other than requested). Each says what to d
 from dataclasses import dataclass, replace
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
-from codae_l1.hls.hls4ml.prediction import (
-    LARGEST_PRODUCT,
-    PredictedProject,
-    Product,
-    largest_reuse,
-    predict_project,
-    products,
-    right_reuse,
-)
+from codae_l1.hls.hls4ml._products import Product, largest_reuse, products, right_reuse
+from codae_l1.hls.hls4ml._taken import known_classes
+from codae_l1.hls.hls4ml.backends import BACKENDS
+from codae_l1.hls.hls4ml.prediction import LARGEST_PRODUCT, PredictedProject, predict_project
 from codae_l1.hls.layers import KINDS, Activation
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig

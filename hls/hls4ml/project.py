@@ -7,6 +7,7 @@ emulation/libcodae_hls-*.so, the emulation; project.json, the effective configur
 import ctypes
 import json
 import math
+import shutil
 import traceback
 import warnings
 from pathlib import Path
@@ -21,13 +22,13 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.hls4ml._compile import LOG, TOP, compile_emulation
 from codae_l1.hls.hls4ml._qactivation import leaky_clip, leaky_word
-from codae_l1.hls.hls4ml.backends import BACKENDS, conversion_arguments
+from codae_l1.hls.hls4ml._rows import check_words, differences, layer_rows
+from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.check import check_project
-from codae_l1.hls.hls4ml.effective import check_words, differences, layer_rows
 from codae_l1.hls.layers import Activation, MaxPool, Weighted
 from codae_l1.hls.network.executor import HlsDesign
 from codae_l1.hls.network.records import Network, firmware_network
-from codae_l1.hls.rtl.verilator import find_compiler, load_library
+from codae_l1.hls.target.compiler import find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
 
 # Files of which each folder of a project has one, HLS or RTL.
@@ -237,10 +238,21 @@ def _convert_graph(
         project_name=TOP,
         allow_da_fallback=False,
         # Small weights inside the code: the library then needs no other file.
-        **conversion_arguments(config, embed),
+        **_conversion_arguments(config, embed),
     )
     graph.config.trace_output = traced
     return graph, embed
+
+
+def _conversion_arguments(config: HlsConfig, embed: bool) -> dict[str, Any]:
+    """Arguments of hls4ml's convert_from_keras_model that depend on the backend; embed: weights inside the code."""
+    given: dict[str, Any] = {"part": config.part, "clock_period": config.clock_period_ns, "io_type": config.io_type}
+    if config.backend in ("Vitis", "Vivado", "Libero"):
+        given["write_weights_txt"] = not embed
+    if config.backend == "Libero":
+        found = shutil.which("shls")
+        given["smarthls_path"] = Path(found).parent.parent if found else Path("SmartHLS")
+    return given
 
 
 def _write(graph: Any, folder: Path) -> None:

@@ -5,6 +5,7 @@ import inspect
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.hls.layers._cpp import Stored, c_type
 from codae_l1.hls.layers.activation import Activation, Quantizer
 from codae_l1.hls.layers.add import Add
 from codae_l1.hls.layers.base import Interval, Layer, Weighted
@@ -27,7 +28,9 @@ __all__ = [
     "MaxPool",
     "Quantizer",
     "Relu",
+    "Stored",
     "Weighted",
+    "c_type",
     "reader",
     "registry",
 ]

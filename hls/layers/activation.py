@@ -9,9 +9,10 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.layers import _adders, cpp
-from codae_l1.hls.layers.base import Interval, Layer, output_shape
-from codae_l1.hls.layers.cpp import Code, Stored
+from codae_l1.hls.layers import _adders, _cpp
+from codae_l1.hls.layers._cpp import Code, Stored
+from codae_l1.hls.layers._shapes import output_shape
+from codae_l1.hls.layers.base import Interval, Layer
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class Activation(Layer):
         wraps = quantizer.word.overflow == "WRAP"
         largest = max(largest, (1 << quantizer.word.width) - 1 if wraps else 0)
         constants = (
-            f"using Work = {cpp.c_type(largest, self.name)};",
-            cpp.sizes(size=prod(self.shape), shift=shift, negative_shift=below),
+            f"using Work = {_cpp.c_type(largest, self.name)};",
+            _cpp.sizes(size=prod(self.shape), shift=shift, negative_shift=below),
             f"static constexpr Rounding rounding = Rounding::{quantizer.word.rounding};",
             f"static constexpr bool leaky = {str(leaky).lower()}, wraps = {str(wraps).lower()};",
             f"static constexpr bool relu = {str(quantizer.relu and not leaky).lower()};",

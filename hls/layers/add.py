@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.layers.base import Interval, Layer, output_shape
-from codae_l1.hls.layers.cpp import Stored
+from codae_l1.hls.layers._cpp import Stored
+from codae_l1.hls.layers._shapes import output_shape
+from codae_l1.hls.layers.base import Interval, Layer
 
 
 @dataclass(frozen=True)

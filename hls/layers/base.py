@@ -15,7 +15,8 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.layers.cpp import Code, Stored
+from codae_l1.hls.layers._cpp import Code, Stored
+from codae_l1.hls.layers._shapes import output_shape
 from codae_l1.quantization.f_m.precision import EXACT_LSBS
 
 # Finest grid searched for a weight: 2**-30; anything finer is no fixed-point weight.
@@ -156,25 +157,6 @@ class Weighted(Layer):
                 "take fewer bits of weights, bias or inputs",
             )
         return cls(layer.name, output_shape(layer), Interval(low, high, step), kernel=kernel, bias=bias, **fields)
-
-
-def output_shape(layer: Any) -> tuple[int, ...]:
-    """Shape of a Keras layer's output without the batch axis."""
-    return tuple(layer.output.shape[1:])
-
-
-def check_channels_last(layer: Any) -> None:
-    """Raise InputError unless the Keras layer's last axis is that of the channels."""
-    if layer.data_format != "channels_last":
-        raise InputError(f"layer {layer.name} has {layer.data_format}", "channels_last", "build the model with it")
-
-
-def windows_after(shape: tuple[int, ...], window: Sequence[int], strides: Sequence[int]) -> tuple[int, int] | None:
-    """(rows, columns) of the windows that lie inside values (rows, columns, channels); None of any other shape."""
-    if len(shape) != 3:
-        return None
-    rows, columns = ((n - k) // s + 1 for n, k, s in zip(shape, window, strides, strict=False))
-    return rows, columns
 
 
 def _dyadic_fraction(values: np.ndarray, name: str) -> int:

@@ -7,9 +7,10 @@ from typing import Any, Self
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.layers import _adders, cpp
-from codae_l1.hls.layers.base import Interval, Weighted, windows_after
-from codae_l1.hls.layers.cpp import Code, Stored
+from codae_l1.hls.layers import _adders, _cpp
+from codae_l1.hls.layers._cpp import Code, Stored
+from codae_l1.hls.layers._shapes import windows_after
+from codae_l1.hls.layers.base import Interval, Weighted
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Conv(Weighted):
 
     def emit(self, words: Stored) -> Code:
         """The same, window by window."""
-        steps, offsets = cpp.window(words.shape, self.kernel.shape[:2], self.strides)
+        steps, offsets = _cpp.window(words.shape, self.kernel.shape[:2], self.strides)
         place = {"rows": self.shape[0], "columns": self.shape[1], **steps}, offsets
         kernel = self.kernel.reshape(-1, self.kernel.shape[-1])
-        return cpp.weighted(self.name, kernel, self.bias, words, self.interval.step, place, self.shape)
+        return _cpp.weighted(self.name, kernel, self.bias, words, self.interval.step, place, self.shape)

@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.layers import cpp
+from codae_l1.hls.layers import _cpp
+from codae_l1.hls.layers._cpp import Code, Stored
 from codae_l1.hls.layers.base import Interval, Weighted
-from codae_l1.hls.layers.cpp import Code, Stored
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,4 @@ class Dense(Weighted):
     def emit(self, words: Stored) -> Code:
         """One window that holds all values."""
         place = {"rows": 1, "columns": 1, "row_step": 0, "column_step": 0}, np.arange(len(self.kernel))
-        return cpp.weighted(self.name, self.kernel, self.bias, words, self.interval.step, place, self.shape)
+        return _cpp.weighted(self.name, self.kernel, self.bias, words, self.interval.step, place, self.shape)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
 
-from codae_l1.hls.layers.base import Interval, Layer, check_channels_last, output_shape
-from codae_l1.hls.layers.cpp import Stored
+from codae_l1.hls.layers._cpp import Stored
+from codae_l1.hls.layers._shapes import check_channels_last, output_shape
+from codae_l1.hls.layers.base import Interval, Layer
 
 
 @dataclass(frozen=True)

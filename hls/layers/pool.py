@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.layers import _adders, cpp
-from codae_l1.hls.layers.base import Interval, Layer, check_channels_last, output_shape, windows_after
-from codae_l1.hls.layers.cpp import Code, Stored
+from codae_l1.hls.layers import _adders, _cpp
+from codae_l1.hls.layers._cpp import Code, Stored
+from codae_l1.hls.layers._shapes import check_channels_last, output_shape, windows_after
+from codae_l1.hls.layers.base import Interval, Layer
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ class _Pool(Layer):
 
     def emit(self, words: Stored) -> Code:
         """The same; the sum of a mean has log2(window) fraction bits more."""
-        steps, offsets = cpp.window(words.shape, self.pool, self.pool)
+        steps, offsets = _cpp.window(words.shape, self.pool, self.pool)
         size = prod(self.pool)
         rows, columns, channels = self.shape
         constants = (
-            cpp.sizes(rows=rows, columns=columns, channels=channels, window=size, **steps),
-            cpp.numbers("int", "offsets", offsets[..., 0]),
+            _cpp.sizes(rows=rows, columns=columns, channels=channels, window=size, **steps),
+            _cpp.numbers("int", "offsets", offsets[..., 0]),
             f"static constexpr bool average = {str(self.averages).lower()};",
         )
         extra = int(log2(size)) if self.averages else 0

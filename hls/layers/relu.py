@@ -6,9 +6,10 @@ from math import prod
 from typing import Any, Self
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.layers import _adders, cpp
-from codae_l1.hls.layers.base import Interval, Layer, output_shape
-from codae_l1.hls.layers.cpp import Code, Stored
+from codae_l1.hls.layers import _adders, _cpp
+from codae_l1.hls.layers._cpp import Code, Stored
+from codae_l1.hls.layers._shapes import output_shape
+from codae_l1.hls.layers.base import Interval, Layer
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,4 @@ class Relu(Layer):
 
     def emit(self, words: Stored) -> Code:
         """The same, on the same words."""
-        return Code((cpp.sizes(size=prod(self.shape)),), "relu", words)
+        return Code((_cpp.sizes(size=prod(self.shape)),), "relu", words)

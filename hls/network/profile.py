@@ -26,7 +26,7 @@ EXPONENTS = (-12, 20)
 
 
 @dataclass
-class WordCount:
+class _WordCount:
     """The values of one layer, counted batch by batch.
 
     above, below: values beyond the word's range. bits: all bits that are set in any magnitude. fractions: whether
@@ -96,10 +96,10 @@ def profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, n
     """Batches of (counts (N, ...) integers as pooled, {layer: values (N, ...)}) -> one record per layer, input first.
 
     The layers' values may be those of QKeras (`hls.mismatch.keras_layers`), of any executor that shows all layers, or
-    of the float model of the same topology. Records: see WordCount and the head of this module.
+    of the float model of the same topology. Records: see _WordCount and the head of this module.
     """
-    counts = {network.input_name: WordCount(network.input_name, "input", network.input_word)}
-    counts |= {layer.name: WordCount(layer.name, layer.kind, layer.word) for layer in network.layers}
+    counts = {network.input_name: _WordCount(network.input_name, "input", network.input_word)}
+    counts |= {layer.name: _WordCount(layer.name, layer.kind, layer.word) for layer in network.layers}
     for raw, layers in batches:
         missing = [layer.name for layer in network.layers if layer.name not in layers]
         if missing:

@@ -20,7 +20,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.rtl.build import TOP, pipeline_design, trace, write_source
-from codae_l1.hls.rtl.verilator import call_logged
+from codae_l1.hls.target.compiler import call_logged
 from codae_l1.hls.target.config import HlsConfig
 
 _TESTBENCH = """library ieee;

@@ -56,7 +56,7 @@ def part(name: str) -> Part:
 
 
 @dataclass(frozen=True)
-class Level1Budget:
+class _Level1Budget:
     """What the firmware may cost; the defaults are the project's target on a VU13P at 40 MHz bunch crossings."""
 
     lut: int = 17_280
@@ -67,4 +67,4 @@ class Level1Budget:
 
 
 # The budget of the project; 50 ns is the slot of one algorithm in the Level-1 global trigger (arXiv:2411.19506).
-BUDGET = Level1Budget()
+BUDGET = _Level1Budget()

@@ -10,7 +10,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import CHANNELS, N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.pooling import INPUTS, TOWER_LSB_GEV, PoolingConfig
-from codae_l1.hls.layers.cpp import Stored, c_type
+from codae_l1.hls.layers import Stored, c_type
 from codae_l1.hls.network.records import Network, check_chain
 
 # Folder of the fixed part of the code; @NAMES@ are filled in.

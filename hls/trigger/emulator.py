@@ -24,7 +24,7 @@ from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.network.executor import EmulatorDesign, TracedLayer
 from codae_l1.hls.network.records import Network
-from codae_l1.hls.rtl.verilator import call_logged, find_compiler, load_library
+from codae_l1.hls.target.compiler import call_logged, find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._emulator_code import TEMPLATES, network_code, pooling_values
 from codae_l1.hls.trigger.export_config import NAMESPACE, check_namespace

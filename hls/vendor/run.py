@@ -3,7 +3,7 @@ the RTL.
 
 The two synthesise different designs: hls4ml's C++ and da4ml's Verilog. The HLS tool estimates, Vivado synthesises.
 Their logs are kept. If no tool is on PATH, the record says so, and nothing else depends on it. All steps, including
-place and route: `codae_l1.hls.vendor.steps`, command scripts/vendor.py.
+place and route: `codae_l1.hls.vendor._steps`, command scripts/vendor.py.
 """
 
 import shutil
@@ -15,10 +15,12 @@ from typing import Any
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.vendor._steps import digest_of, run_step, run_steps
 from codae_l1.hls.vendor.hls4ml_steps import hls4ml_steps
-from codae_l1.hls.vendor.steps import run_step
 from codae_l1.hls.vendor.vivado import rows as vivado_rows
 from codae_l1.hls.vendor.vivado import synthesize_with_vivado
+
+__all__ = ["digest_of", "run_steps", "run_vendor"]
 
 _LOG = "vendor.log"
 # Programs that synthesise C++, of which a project takes those of its backend; and the one that synthesises RTL.
@@ -32,7 +34,7 @@ _SHOWN = {
 }
 
 
-def vendor_tools() -> dict[str, str | None]:
+def _vendor_tools() -> dict[str, str | None]:
     """Each vendor program and where it is on PATH, None where it is not."""
     return {name: shutil.which(name) for name in (*_HLS, "vivado")}
 
@@ -53,7 +55,7 @@ def run_vendor(
     strict: raise ToolError where a tool fails (no licence, too slow) or ends without its report; where it is False, the
     record's sentence says so, marked FAILED, and the other tool goes on: the open figures stand without either.
     """
-    tools, say = vendor_tools(), progress or (lambda done, total, text: None)
+    tools, say = _vendor_tools(), progress or (lambda done, total, text: None)
     keys = ("CSynthesisReport", "VivadoSynthReport", "TimingReport")
     record: dict[str, Any] = {"tools": tools, "records": [], **dict.fromkeys(keys)}
     found: list[tuple[str, str, str]] = []

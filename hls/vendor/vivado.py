@@ -12,8 +12,8 @@ from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
 from codae_l1.hls.vendor._reports import Source
+from codae_l1.hls.vendor._steps import Step, run_step
 from codae_l1.hls.vendor._vivado_reports import Timing, Utilization, parse_timing, parse_utilization
-from codae_l1.hls.vendor.steps import Step, run_step
 
 STEPS = ("synthesis", "implementation")
 # The folder of the scripts and reports, next to src/ of the RTL.
@@ -54,7 +54,7 @@ def rtl_steps(files: list[str], config: HlsConfig) -> list[Step]:
 
         def read(found: list[tuple[str, Source]]) -> dict[str, Any]:
             result = VivadoResult(parse_utilization(*found[0], has_uram), parse_timing(*found[1]))
-            return as_json(name, result)
+            return _as_json(name, result)
 
         more |= {"products": (checkpoint,), "files": texts, "folder": FOLDER}
         return Step(name, says, {"vivado": command}, reports, read, **more)
@@ -69,7 +69,7 @@ def rtl_steps(files: list[str], config: HlsConfig) -> list[Step]:
     ]
 
 
-def as_json(name: str, result: VivadoResult) -> dict[str, Any]:
+def _as_json(name: str, result: VivadoResult) -> dict[str, Any]:
     """hls4ml's keys of one step, and what they mean."""
     utilization, timing = result
     found: dict[str, Any] = {"VivadoSynthReport": utilization.report}
@@ -85,7 +85,7 @@ def as_json(name: str, result: VivadoResult) -> dict[str, Any]:
 
 
 def synthesize_with_vivado(rtl: Path | str, config: HlsConfig) -> dict[str, Any]:
-    """Synthesise a `build_rtl` folder in its folder vivado/, reports and log kept there; the JSON of `as_json`.
+    """Synthesise a `build_rtl` folder in its folder vivado/, reports and log kept there; the JSON of `_as_json`.
 
     Raises ToolError where Vivado fails, takes longer than config.tool_timeout_s or leaves a figure out.
     """

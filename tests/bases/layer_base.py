@@ -20,7 +20,7 @@ from codae_l1.hls.hls4ml.project import convert_network
 from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare, first_difference
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, build_rtl
-from codae_l1.hls.rtl.verilator import call_logged, find_compiler
+from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources
 

@@ -19,7 +19,8 @@ from codae_l1.hls.hls4ml.project import HlsProject, convert_network
 from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, build_rtl
-from codae_l1.hls.rtl.verilator import call_logged, compile_simulation, find_compiler
+from codae_l1.hls.rtl.verilator import compile_simulation
+from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import FLAGS, Emulator, build_emulator
 

@@ -10,9 +10,11 @@ import pytest
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json
 from codae_l1.hls.hls4ml import project as hls4ml_project
-from codae_l1.hls.hls4ml.backends import BACKENDS, known_classes
+from codae_l1.hls.hls4ml._rows import check_words
+from codae_l1.hls.hls4ml._taken import known_classes
+from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.check import check_project
-from codae_l1.hls.hls4ml.effective import check_words, effective_table
+from codae_l1.hls.hls4ml.effective import effective_table
 from codae_l1.hls.hls4ml.prediction import predict_project, products
 from codae_l1.hls.hls4ml.project import HlsProject, convert, write_project
 from codae_l1.hls.network.mismatch import adversarial_counts, compare

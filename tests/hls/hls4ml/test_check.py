@@ -8,7 +8,8 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.hls4ml.backends import BACKENDS, reuse_taken
+from codae_l1.hls.hls4ml._taken import reuse_taken
+from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.check import check_project, findings
 from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
 from codae_l1.hls.layers import Activation, AveragePool, Conv, Dense, Interval, Quantizer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codae_l1.hls.rtl.verilator import find_compiler
+from codae_l1.hls.target.compiler import find_compiler
 
 
 @pytest.fixture

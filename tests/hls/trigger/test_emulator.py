@@ -10,8 +10,7 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import PoolingConfig, input_words, tower_words
-from codae_l1.hls.layers import Dense, Flatten, Interval
-from codae_l1.hls.layers.cpp import c_type
+from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources

@@ -11,8 +11,8 @@ import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.vendor.ecp5 import PACKAGE, _steps, board_source, harness_verilog, place_and_route
-from codae_l1.hls.vendor.steps import run_steps
+from codae_l1.hls.vendor._steps import run_steps
+from codae_l1.hls.vendor.ecp5 import PACKAGE, _board_source, _harness_verilog, _steps, place_and_route
 
 LATENCY = 2
 TOP = """module codae (
@@ -68,7 +68,7 @@ def rtl(tmp_path):
 )
 def test_the_harness_shifts_an_event_in_and_its_word_out(tmp_path, latency, word, right):
     file = tmp_path / "bench.sv"
-    file.write_text(TOP + harness_verilog(TOP) + BENCH.format(latency=latency, word=word))
+    file.write_text(TOP + _harness_verilog(TOP) + BENCH.format(latency=latency, word=word))
     done = subprocess.run([sys.executable, "-c", SIMULATE, file], capture_output=True, text=True)
     assert (done.returncode == 0) == right, done.stdout[-500:]
     assert ("Failed assertion" in done.stdout + done.stderr) != right
@@ -103,7 +103,7 @@ def test_a_tiny_design_is_placed_out_of_context_and_not_twice(rtl, tmp_path):
 @pytest.mark.parametrize(("package", "step"), [("pyosys", "netlist"), (PACKAGE, "place")])
 def test_an_upgrade_does_the_step_again(rtl, tmp_path, monkeypatch, package, step):
     steps = ("netlist", "place")
-    source = board_source(rtl, harness=False)
+    source = _board_source(rtl, harness=False)
 
     def quick(*arguments):
         made = _steps(*arguments)
@@ -146,20 +146,20 @@ def test_vhdl_and_foreign_verilog_are_refused(rtl):
     with pytest.raises(
         InputError, match="the top module has no ports model_inp and model_out; expected da4ml's Verilog"
     ):
-        board_source(rtl, harness=True)
+        _board_source(rtl, harness=True)
     (rtl / "src" / "codae.v").rename(rtl / "src" / "codae.vhd")
     with pytest.raises(InputError, match="rtl holds VHDL; expected Verilog, which is what Yosys reads"):
-        board_source(rtl, harness=True)
+        _board_source(rtl, harness=True)
 
 
 def test_tables_come_with_their_memory_files_or_not_at_all(rtl):
     table = rtl / "src" / "static" / "lookup_table.v"
     table.write_text('(* rom_style = "distributed" *) reg [3:0] lut_rom [0:15];\n')
-    assert set(board_source(rtl, harness=False)) == {"src/codae.v"}
+    assert set(_board_source(rtl, harness=False)) == {"src/codae.v"}
     (rtl / "src" / "codae_stage0.v").write_text('lookup_table #(.MEM_FILE("table.mem")) op_0 ();\n')
     (rtl / "src" / "memfiles").mkdir()
     (rtl / "src" / "memfiles" / "table.mem").write_text("0\n")
-    found = board_source(rtl, harness=True)
+    found = _board_source(rtl, harness=True)
     assert set(found) == {
         "src/codae.v",
         "src/codae_stage0.v",

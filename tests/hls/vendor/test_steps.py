@@ -13,9 +13,9 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.vendor._steps import run_steps
 from codae_l1.hls.vendor._tools import locked
 from codae_l1.hls.vendor.hls4ml_steps import STEPS, Expected, check_digits, hls4ml_steps, project_source, vectors
-from codae_l1.hls.vendor.steps import run_steps
 from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
 
 REPORTS = Path(__file__).parent / "texts"
