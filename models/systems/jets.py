@@ -21,7 +21,7 @@ from codae_l1.models.training.network import in_slices
 class JetAESystem(JetSystem, KerasSystem):
     """Jet-image auto-encoder; score: mse, the squared error summed over pixels.
 
-    It is trained on jets as they are, without weight decay. A gradient longer than clipnorm is cut to this length, as
+    It is trained on jets as they are, without weight decay. A gradient longer than 1 is cut to this length, as
     for all networks here, because the loss is a sum over pixels; this happens in one or two steps of the first epochs.
     """
 
