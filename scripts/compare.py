@@ -18,13 +18,17 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems.registry import SYSTEMS, system_class
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.options import Companions
 from codae_l1.scripts.studies.tflite import compare_tflite
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 # Events that the TF-Lite versions are checked on unless another number is asked for.
 TFLITE_EVENTS = 256
@@ -84,7 +88,7 @@ def check(arguments: Any) -> list[str]:
     return names
 
 
-def compare(run: Any, names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
+def compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
     """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
     from codae_l1.scripts.studies.comparison import Part, rows_of
 
@@ -115,7 +119,7 @@ def place(row: dict[str, Any]) -> int:
     return {"none": 0, "qcd": last.get(row["model"], 1), "signals": 4}[row["learning"]]
 
 
-def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
+def part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.studies.comparison import Part, timing
@@ -143,7 +147,7 @@ def part_of(run: Any, name: str, seed: int, events: Any, out: Path) -> Any:
     return part
 
 
-def firmware_part(run: Any, events: Any) -> Any:
+def firmware_part(run: "Run", events: Any) -> Any:
     """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
     from codae_l1.models.evaluation.macs import count_macs
     from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
@@ -166,7 +170,7 @@ def firmware_part(run: Any, events: Any) -> Any:
     return Part({"rtl": run.executor("rtl").scores(counts)}, record)
 
 
-def describe(run: Any, rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:
+def describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:
     """Everything of the comparison, JSON-ready."""
     import numpy as np
 

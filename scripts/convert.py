@@ -4,12 +4,15 @@ Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emul
 """
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli, stage
 
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
-def work(run: Any) -> dict[str, Any]:
+
+def work(run: "Run") -> dict[str, Any]:
     """Check that the network can fit the part, convert, compile, compare."""
     cli.import_tensorflow()
     import numpy as np

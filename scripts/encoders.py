@@ -9,7 +9,7 @@ words.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.scripts.run import cli, stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 # Scores in the table; the JSON has them all.
 SHOWN = ("mse", "invented", "block_power", "z0")
@@ -52,7 +56,7 @@ def command() -> None:
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
 
 
-def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
+def work(run: "Run", arguments: Any, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
     from codae_l1.hls.hls4ml.encoders import predict_encoder
     from codae_l1.models.codae.model import load_codae
@@ -84,7 +88,7 @@ def work(run: Any, arguments: Any, out: Path) -> dict[str, Any]:
     content["stamp"] = stamp(run.config.seed)
     write_json(out / "encoders.json", content)
     if arguments.hls:
-        content["hls4ml"] = hls(trained.encoders, run.config.hls, track_mask(test.images), out)
+        content["hls4ml"] = hls(trained.encoders, run.config.hls, test, out)
         write_json(out / "encoders.json", content)
     with whole_file(out / "encoders.md") as temporary:
         temporary.write_text(table(content) + "\n")

@@ -18,7 +18,7 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
@@ -28,6 +28,10 @@ from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
 from codae_l1.data.generation.parallel import Work
 from codae_l1.scripts.run import cli, stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 # Layout of the file -> its config and its generator.
 LAYOUTS = {
@@ -40,7 +44,7 @@ LAYOUTS = {
 _OF_WORK = ("--workers", "--scheduler", "--work-folder")
 
 
-def work(run: Any) -> dict[str, Any]:
+def work(run: "Run") -> dict[str, Any]:
     """Generate the run's events where its config says so; verify them, count them by split and class."""
     import numpy as np
 

@@ -7,9 +7,12 @@ script's folder that name would take the place of Python's own module.)
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli, reading, stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
 
 def command() -> None:
@@ -47,7 +50,7 @@ def command() -> None:
     print(out / "numerics.json" if arguments.events or arguments.out else run.folder / "numerics.json")
 
 
-def read_events(run: Any, files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
+def read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
     """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events.
 
     how: label and options of formats, as for event_slices.
@@ -65,7 +68,7 @@ def read_events(run: Any, files: list[Path] | None, **how: Any) -> tuple[Any, An
     return input_counts(events.images, run.config.firmware), events.signal
 
 
-def numerics(run: Any, counts: Any, signal: Any) -> dict[str, Any]:
+def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
     """Profiles of both models on QCD and on all events, where there are such: JSON-ready.
 
     events: {"qcd", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of `hls.profile.profile`.

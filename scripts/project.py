@@ -10,7 +10,7 @@ DIR/project.json (of RTL: design.json).
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import write_json
 from codae_l1.data.base.progress import Progress
 from codae_l1.scripts.run import cli, stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 RTL = ("Verilog", "VHDL")
 # Random inputs beside the events, single cells and full images.
@@ -64,7 +68,7 @@ def command() -> None:
     fail_where_different([record])
 
 
-def outside_stages(run: Any, out: Path) -> None:
+def outside_stages(run: "Run", out: Path) -> None:
     """Refuse a folder below those of the run's stages: what they made would be replaced."""
     from codae_l1.scripts.run.stages import STAGES
 
@@ -123,7 +127,7 @@ def reuse_factors(words: list[str]) -> dict[str, Any]:
     return found
 
 
-def firmware_and_inputs(run: Any, n_events: int) -> tuple[Any, np.ndarray]:
+def firmware_and_inputs(run: "Run", n_events: int) -> tuple[Any, np.ndarray]:
     """The run's QKeras firmware; counts (N, 18, 15, inputs) of n_events test events, then those that overflow."""
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.quantization.f_m.network import input_counts

@@ -6,12 +6,15 @@ firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.j
 
 import dataclasses
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli, stage
 
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
-def work(run: Any) -> dict[str, Any]:
+
+def work(run: "Run") -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow()
     from codae_l1.data.base.config import dump
@@ -57,7 +60,7 @@ def work(run: Any) -> dict[str, Any]:
     }
 
 
-def compare(run: Any, student: Any) -> dict[str, Any]:
+def compare(run: "Run", student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
     from codae_l1.models.evaluation.float_vs_fixed import compare_scores
     from codae_l1.quantization.f_m.network import input_counts

@@ -4,9 +4,13 @@ Writes report/report.json, report/report.html, report/report.md and report.json 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 TEMPLATE = Path(__file__).parent / "reports" / "report.html.j2"
 # Columns of the AUC table: key in the JSON, title.
@@ -35,7 +39,7 @@ HLS_PROJECT = ("tool", "backend", "io_type", "pipeline_style", "layers", "differ
 TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "interval_how")
 
 
-def work(run: Any) -> dict[str, Any]:
+def work(run: "Run") -> dict[str, Any]:
     """Collect, judge, draw, write."""
     from codae_l1.data.base.files import whole_file, write_json
 
@@ -49,7 +53,7 @@ def work(run: Any) -> dict[str, Any]:
     return {"summary": str(run.path("report", "report.html")), **report}
 
 
-def collect(run: Any, stages: dict[str, Any]) -> dict[str, Any]:
+def collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
     """The report as JSON: stable keys first (mismatches, resources, latency, part, auc), then the rest."""
     from codae_l1.data.base.config import dump
     from codae_l1.models.evaluation.roc import rate_khz
@@ -121,7 +125,7 @@ def overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def render(run: Any, report: dict[str, Any], stages: dict[str, Any]) -> str:
+def render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
     """The HTML page, figures inside."""
     import jinja2
 

@@ -3,12 +3,15 @@
 Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesize.json.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli, stage
 
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
-def work(run: Any) -> dict[str, Any]:
+
+def work(run: "Run") -> dict[str, Any]:
     """Trace and write the RTL, count its clocks in simulation, map it with Yosys; Vitis HLS and Vivado if on PATH."""
     cli.import_tensorflow()
     from codae_l1.hls.cost.synthesis import synthesize

@@ -9,13 +9,17 @@ systems/NAME/seed-N/. docs/training.md says how to choose the model and its conf
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems.registry import create_system, system_class
 from codae_l1.scripts.run import cli, stage
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 # Of each class, one event in so many is kept apart from a supervised training, to choose the epoch.
 KEPT_APART = 5
@@ -55,7 +59,7 @@ def command() -> None:
         print(f"test events by class: accuracy {found['accuracy']:.3f}, AUC {found['auc']:.3f}{expected}", flush=True)
 
 
-def work(run: Any) -> dict[str, Any]:
+def work(run: "Run") -> dict[str, Any]:
     """Train the full model, go on from a checkpoint where there is one."""
     cli.import_tensorflow()
     from codae_l1.models.codae.codvae import create_model
@@ -82,7 +86,7 @@ def work(run: Any) -> dict[str, Any]:
     }
 
 
-def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
+def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
     """(A trained system, seconds that its training took): kept from before where nothing changed, else trained now.
 
     A training that was killed goes on. The run's full model is not trained twice.
@@ -132,7 +136,7 @@ def train_system(run: Any, name: str, seed: int) -> tuple[Any, float]:
     return system, seconds
 
 
-def untrained_scores(run: Any, system: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+def untrained_scores(run: "Run", system: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of images by the same network before training, oriented in the same way: what training adds to.
 
     None of a system that is not a random network of its own: those on the CoDAE's latents have the system `untrained`.
@@ -141,18 +145,18 @@ def untrained_scores(run: Any, system: Any, images: np.ndarray) -> dict[str, np.
     return fresh.scores(images) if fresh else {}
 
 
-def is_full_model(run: Any, name: str, seed: int) -> bool:
+def is_full_model(run: "Run", name: str, seed: int) -> bool:
     """Whether a system is the run's own full model, which the stage `train` has trained already."""
     is_its_model = system_class(name).is_stage_train(run.config) and seed == run.config.seed
     return is_its_model and run.is_done("train")
 
 
-def system_folder(run: Any, name: str, seed: int) -> Path:
+def system_folder(run: "Run", name: str, seed: int) -> Path:
     """Where a trained system lies: systems/NAME/seed-N of the run folder."""
     return run.path("systems", name, f"seed-{seed}")
 
 
-def system_inputs(run: Any, name: str, seed: int) -> str:
+def system_inputs(run: "Run", name: str, seed: int) -> str:
     """SHA-256 of all that a system's training depends on: events, config, seed, code, versions."""
     from codae_l1.data.base.config import dump
     from codae_l1.data.base.keep import digest
@@ -167,7 +171,7 @@ def system_inputs(run: Any, name: str, seed: int) -> str:
     return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(cls.__module__)])
 
 
-def system_events(run: Any, system: Any) -> tuple[Any, Any]:
+def system_events(run: "Run", system: Any) -> tuple[Any, Any]:
     """(Events to train on, events to choose the epoch by).
 
     Unsupervised: QCD of the training and the validation split. Supervised: both classes from the validation split, so
@@ -183,7 +187,8 @@ def system_events(run: Any, system: Any) -> tuple[Any, Any]:
     apart = np.zeros(len(events), bool)
     for process in np.unique(events.signal):
         apart[np.flatnonzero(events.signal == process)[KEPT_APART - 1 :: KEPT_APART]] = True
-    return tuple(LabelledEvents(events.images[part], events.signal[part]) for part in (~apart, apart))
+    train, validation = (LabelledEvents(events.images[part], events.signal[part]) for part in (~apart, apart))
+    return train, validation
 
 
 def check_model(name: str) -> None:

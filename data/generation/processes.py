@@ -64,7 +64,7 @@ def settings(process: str, config: GenerationConfig) -> tuple[str, ...]:
 def start_pythia(lines: tuple[str, ...], seed: int) -> Any:
     """A Pythia instance, initialised; InputError where the package is not installed."""
     try:
-        import pythia8mc
+        import pythia8mc  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(
             "pythia8mc is not installed",

@@ -29,7 +29,7 @@ class JetFinder:
     """Anti-kt jets through Pythia's SlowJet; made once, used for many events."""
 
     def __init__(self, pythia: Any, radius: float = RADIUS, pt_min: float = JET_PT_MIN, eta_max: float = ETA_JETS):
-        import pythia8mc
+        import pythia8mc  # pyright: ignore[reportMissingImports]
 
         self._event = pythia8mc.Event()
         self._event.init("", pythia.particleData)

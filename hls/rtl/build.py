@@ -178,12 +178,13 @@ def without_compiler() -> Iterator[None]:
     """Whatever imports da4ml first inside the block gets its optimiser as plain Python, not compiled by Numba."""
     import numba
 
-    before = numba.config.DISABLE_JIT
-    numba.config.DISABLE_JIT = 1
+    settings: Any = numba.config
+    before = settings.DISABLE_JIT
+    settings.DISABLE_JIT = 1
     try:
         yield
     finally:
-        numba.config.DISABLE_JIT = before
+        settings.DISABLE_JIT = before
 
 
 def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[Any, Any]:

@@ -95,7 +95,7 @@ def convert(function: Any, inputs: list[np.ndarray], kind: Kind, batch: int | No
     specs = [tf.TensorSpec((batch, *x.shape[1:]), tf.float32, name) for x, name in zip(inputs, names, strict=True)]
     with _known_warnings():
         concrete, module = function.get_concrete_function(*specs), tf.Module()
-        module.values = list(concrete.graph.variables)
+        module.values = list(concrete.graph.variables)  # pyright: ignore[reportAttributeAccessIssue]
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if kind == "float16":

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import mplhep
 import numpy as np
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from codae_l1.data.base.files import whole_file
@@ -128,8 +129,6 @@ def history_figure(history: dict[str, list[float]]) -> Figure:
 
 def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
     """One event a row: the three channels, the pooled counts that the firmware reads, CoDAE's reconstruction."""
-    from matplotlib.colors import LogNorm
-
     titles = ("track pT [GeV]", "ECAL ET [GeV]", "HCAL ET [GeV]", "firmware input [pixels]", "reconstruction")
     grid = (-ETA_MAX, ETA_MAX, -180, 180)
     most = max(np.max(event["counts"]) for event in gallery)
@@ -193,7 +192,7 @@ def numerics_figure(models: dict[str, list[dict[str, Any]]]) -> Figure:
             first = EXPONENTS[0]
             shown = ax.imshow(
                 np.where(shares > 0, shares, np.nan),
-                norm=matplotlib.colors.LogNorm(1e-5, 1),
+                norm=LogNorm(1e-5, 1),
                 cmap="Blues",
                 aspect="auto",
                 extent=(first, first + shares.shape[1], len(records) - 0.5, -0.5),

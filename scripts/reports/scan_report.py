@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.files import whole_file, write_json
@@ -14,8 +14,11 @@ from codae_l1.scripts.run.folder import stamp
 from codae_l1.scripts.studies.scan_data import ScanData
 from codae_l1.scripts.studies.scan_results import baselines, loss, summary
 
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
 
-def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
+
+def write_report(run: "Run", data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
     """Write everything to scan/; return the table and where the files are."""
     rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])]
     if not rows:
@@ -43,7 +46,7 @@ def write_report(run: Any, data: Path, trials: list[dict[str, Any]], finals: lis
     return f"{text}\n{folder}: scan.json, scan.md, pareto.svg" + "".join(f", best_{b}.toml" for b in winners)
 
 
-def _choose(run: Any, rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _choose(run: "Run", rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """For each LUT budget the distilled design of the highest mean AUC within it, the latency and the loss allowed."""
     config, winners = run.config.scan, {}
     for budget in config.lut_budgets:
@@ -116,7 +119,7 @@ def _notes(content: dict[str, Any]) -> str:
     )
 
 
-def _winner_toml(run: Any, budget: int, row: dict[str, Any]) -> str:
+def _winner_toml(run: "Run", budget: int, row: dict[str, Any]) -> str:
     """The run's config with the design in it, as run_chain.py reads it."""
     firmware, distill = design(row["choices"], run.config.distill)
     table = dump(dataclasses.replace(run.config, firmware=firmware, distill=distill))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from codae_l1.data.events import QCD, EventImages
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
 from codae_l1.data.splits import split_of
+from codae_l1.scripts.run.config import RunConfig
 
 # Fewer QCD events than this in a split, and a training or an AUC says nothing.
 MIN_QCD_EVENTS = 50
@@ -18,7 +19,17 @@ MIN_QCD_EVENTS = 50
 SLICE = 1024
 
 
-def events_path(run: Any) -> Path:
+class _HasEvents(Protocol):
+    """What is asked of a run here: its config, and where a stage keeps its files."""
+
+    config: RunConfig
+
+    def path(self, stage: str, *names: str) -> Path:
+        """The folder of a stage, or a file in it."""
+        ...
+
+
+def events_path(run: _HasEvents) -> Path:
     """The events file that the run's config names."""
     source = run.config.data.events
     if source == "generate":
@@ -63,14 +74,14 @@ def _unknown(file: EventFile) -> str:
     return f" ({n} of {len(file)} events without a known pile-up block)" if n else ""
 
 
-def read_split(run: Any, split: str, qcd_only: bool = True) -> EventImages:
+def read_split(run: _HasEvents, split: str, qcd_only: bool = True) -> EventImages:
     """The events of a split; QCD alone unless asked otherwise."""
     with EventFile(events_path(run)) as file:
         return file.read_where(indices(file, split, qcd_only))
 
 
 def read_each(
-    run: Any, split: str, each: Callable[[np.ndarray], np.ndarray], qcd_only: bool = True
+    run: _HasEvents, split: str, each: Callable[[np.ndarray], np.ndarray], qcd_only: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `each` makes of the images of a split, and the process of each event: (N, ...) and (N,) str.
 

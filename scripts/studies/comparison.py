@@ -10,13 +10,17 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.scripts.run import cli
+
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
 
 # Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR.
 TPR, FPR = 0.4, 0.01
@@ -93,7 +97,7 @@ class Part:
         return cls(of["scores"], record, of["untrained"]) if record["key"] == key else None
 
 
-def run_events(run: Any) -> ComparedEvents:
+def run_events(run: "Run") -> ComparedEvents:
     """The test events of a run."""
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.models.evaluation.rates import accepted_cross_section
@@ -225,7 +229,7 @@ def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, lumin
     return spread([r.rate_khz for r in rates], rates[0].error_khz)
 
 
-def complexity_bias(run: Any, events: ComparedEvents) -> dict[str, Any]:
+def complexity_bias(run: "Run", events: ComparedEvents) -> dict[str, Any]:
     """Does an auto-encoder flag what it has not seen, or what is complicated? Signal -> the AUCs of both directions.
 
     Principal components of the pooled track mask (18 x 15 counts) are fitted to as many validation events of QCD, or of

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
 from codae_l1.scripts.run.events import events_path, indices
 
+if TYPE_CHECKING:
+    from codae_l1.scripts.run.run import Run
+
+
 # Events read and scored at a time.
 SLICE = 1024
 # Largest count that is stored; input words are narrower.
@@ -34,7 +38,7 @@ LARGEST = np.iinfo(np.uint16).max
 BASELINES = ("n_tracks", "active_pixels", "block_power")
 
 
-def prepare(run: Any, progress: Progress | None = None) -> Path:
+def prepare(run: "Run", progress: Progress | None = None) -> Path:
     """Folder of the scan's data; made unless it is there. The train stage must be done."""
     config = run.config.scan
     in_situ = "in situ" in config.space.training
@@ -58,7 +62,7 @@ def prepare(run: Any, progress: Progress | None = None) -> Path:
     return folder
 
 
-def identity(run: Any) -> list[Any]:
+def identity(run: "Run") -> list[Any]:
     """What the numbers of all trials depend on, beside their own configs: full model, seed, events."""
     trained = run.read("train")["stamp"]["inputs"]
     return [trained, run.config.seed, run.config.scan.events, run.config.distill.copies]
@@ -104,7 +108,7 @@ def _name(split: str, pool: int, lsb: float) -> str:
 
 
 def _read(
-    run: Any, file: EventFile, chosen: dict[str, np.ndarray], poolings: list, progress: Progress | None
+    run: "Run", file: EventFile, chosen: dict[str, np.ndarray], poolings: list, progress: Progress | None
 ) -> dict[str, Any]:
     """Counts, scores and masks of the chosen events, slice by slice."""
     from codae_l1.models.codae.model import load_codae
@@ -134,7 +138,7 @@ def _read(
     return {"counts": counts, "scores": scores, "masks": masks}
 
 
-def _write(run: Any, folder: Path, made: dict[str, Any], known: dict[str, np.ndarray], in_situ: bool) -> None:
+def _write(run: "Run", folder: Path, made: dict[str, Any], known: dict[str, np.ndarray], in_situ: bool) -> None:
     from codae_l1.models.codae.scores import active_pixels, block_power
 
     for name, parts in made["counts"].items():
