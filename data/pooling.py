@@ -19,6 +19,8 @@ from codae_l1.data.calorimeter import N_ETA, N_PHI
 INPUTS = {"tracks": 0, "track_pt": 0, "ecal": 1, "hcal": 2}
 # GeV; least significant bit of a tower's transverse energy, as in the trigger of CMS (arXiv:2006.10165).
 TOWER_LSB_GEV = 0.5
+# Events whose towers are in memory at a time.
+_BATCH = 2048
 # The sides that PoolingConfig accepts, for its message.
 _POOLS = ", ".join(str(p) for p in range(1, N_PHI + 1) if N_PHI % p == 0 and -N_ETA % p % 2 == 0)
 
@@ -82,6 +84,11 @@ class PoolingConfig:
         return tuple(0 if name == "tracks" else self.energy_shift for name in self.inputs)
 
 
+def track_mask(images: np.ndarray) -> np.ndarray:
+    """Input of the models: (N, 72, 58, 3) GeV -> (N, 72, 58, 1) uint8, 1 where the track channel is above zero."""
+    return (images[..., :1] > 0).astype(np.uint8)
+
+
 def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
     """Images (N, 72, 58, 3) GeV -> (N, 72, 58, inputs) int64: 1 where a track is, or ET in TOWER_LSB_GEV, floored."""
     columns = []
@@ -92,9 +99,17 @@ def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> 
     return np.stack(columns, axis=-1)
 
 
-def input_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
-    """Images (N, 72, 58, 3) GeV -> words (N, 18, 15, inputs) int64, not yet saturated."""
-    return pool_towers(tower_words(images, config), config)
+def input_counts(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
+    """Images (N, 72, 58, 3) GeV -> the firmware's inputs (N, 18, 15, inputs) int64, not yet saturated.
+
+    Masks (N, 72, 58, 1) do where the tracks are the only input. The towers of a batch at a time are in memory.
+    """
+    if images.shape[-1] < (1 if config.inputs == ("tracks",) else 3):
+        raise InputError(
+            f"images of shape {images.shape}", f"(N, 72, 58, 3) for {', '.join(config.inputs)}", "give the energies"
+        )
+    parts = [pool_towers(tower_words(images[i : i + _BATCH], config), config) for i in range(0, len(images), _BATCH)]
+    return np.concatenate([np.zeros((0, *config.shape), np.int64), *parts])
 
 
 def pool_towers(towers: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
@@ -104,7 +119,7 @@ def pool_towers(towers: np.ndarray, config: PoolingConfig = PoolingConfig()) -> 
 
 def active_counts_float(masks: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:
     """The counts of "tracks" in floats: masks (N, 72, 58, 1) of 0 and 1 -> (N, 18, 15, 1) float32, equal to
-    input_words."""
+    input_counts."""
     return _sum_cells(masks.astype(np.float32), config)
 
 

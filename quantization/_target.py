@@ -11,10 +11,10 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.scores import track_mask
+from codae_l1.data.pooling import input_counts, track_mask
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import input_counts, saturated
+from codae_l1.quantization.f_m.network import saturated
 
 # Masks (N, 72, 58, 1) of 0 and 1 -> score (N,), higher = more anomalous.
 Teacher = Callable[[np.ndarray], np.ndarray]
@@ -77,4 +77,4 @@ def training_set(
     scores = teacher(track_mask(augmented))
     if progress:
         progress(1, 1, f"the teacher scored {len(augmented)} augmented QCD masks")
-    return input_counts(augmented, firmware), np.asarray(scores, np.float64)
+    return input_counts(augmented, firmware.pooling), np.asarray(scores, np.float64)

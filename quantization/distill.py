@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.models.codae.scores import codae_scores, track_mask
+from codae_l1.data.pooling import input_counts, track_mask
+from codae_l1.models.codae.scores import codae_scores
 from codae_l1.quantization._calibration import calibrate, calibrate_input, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
 from codae_l1.quantization._pruning import prune
@@ -27,7 +28,7 @@ from codae_l1.quantization._target import Target, Teacher, training_set
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
-from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, input_counts, saturated
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, saturated
 
 if TYPE_CHECKING:
     import keras
@@ -59,7 +60,7 @@ def distill(
         raise InputError(f"firmware.outputs = {firmware.outputs}", "1 for distillation", "set it to 1")
     counts, scores = training_set(teacher, train_images, firmware, training)
     target = Target(counts, scores, firmware, training)
-    calibration = input_counts(calibration_images, firmware)
+    calibration = input_counts(calibration_images, firmware.pooling)
     student = learn(counts, target(counts, scores), calibration, firmware, training)
     student.history |= {"mean": target.mean, "deviation": target.deviation, "events": len(counts)}
     check = target(calibration, teacher(track_mask(calibration_images)))[:, 0]

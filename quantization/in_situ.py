@@ -18,6 +18,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import input_counts
 from codae_l1.models.codae.config import MASK_SHAPE, Z_M_SIZE
 from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import codae_scores
@@ -34,7 +35,7 @@ from codae_l1.quantization._qat import (
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import Student, learn
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel
 
 
 def train_in_situ(
@@ -68,7 +69,7 @@ def train_in_situ(
     without_ties(encoder, calibrated)
     trained = FirmwareModel.rounded(encoder, calibrated)
     history["bce_after"] = mean_bce(whole, calibration_masks)
-    words = trained.predict_words(input_counts(calibration_masks, firmware))
+    words = trained.predict_words(input_counts(calibration_masks, firmware.pooling))
     component, sign, history["rank_correlations"] = choose_component(words, own["mse"])
     chosen = {"component": component, "sign": sign}
     return Student(replace(student.float_model, **chosen), replace(trained, **chosen), history)
@@ -84,8 +85,8 @@ def _warm_up(
 ) -> tuple[Student, list[float], list[float]]:
     """A student of the trained z_m, standardised, on augmented QCD; and z_m's means and deviations."""
     masks = np.concatenate([flip_and_roll(train_masks, rng) for _ in range(training.in_situ.warm_up_copies)])
-    z_m, calibration = batched(codae.f_m, masks), input_counts(calibration_masks, firmware)
+    z_m, calibration = batched(codae.f_m, masks), input_counts(calibration_masks, firmware.pooling)
     mean, deviation = z_m.mean(axis=0), np.maximum(z_m.std(axis=0), SMALLEST_DEVIATION)
     targets = ((z_m - mean) / deviation).astype(np.float32)
-    student = learn(input_counts(masks, firmware), targets, calibration, firmware, training)
+    student = learn(input_counts(masks, firmware.pooling), targets, calibration, firmware, training)
     return student, mean.tolist(), deviation.tolist()

@@ -149,8 +149,9 @@ def part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
 
 def firmware_part(run: "Run", events: Any) -> Any:
     """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
+    from codae_l1.data.pooling import input_counts
     from codae_l1.models.evaluation.macs import count_macs
-    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+    from codae_l1.quantization.f_m.network import FirmwareModel
     from codae_l1.scripts.studies.comparison import Part
 
     try:
@@ -159,7 +160,7 @@ def firmware_part(run: "Run", events: Any) -> Any:
         print(f"firmware: left out, {error}", flush=True)
         return None
     counts, model = (
-        input_counts(events.images, run.config.firmware),
+        input_counts(events.images, run.config.firmware.pooling),
         FirmwareModel.load(run.path("quantize", "f_m.npz")),
     )
     record = {"main_score": "rtl", "learning": "qcd", "parameters": quantized["parameters"]}

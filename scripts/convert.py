@@ -18,12 +18,12 @@ def work(run: "Run") -> dict[str, Any]:
     import numpy as np
 
     from codae_l1.data.base.files import read_json
+    from codae_l1.data.pooling import input_counts
     from codae_l1.hls.hls4ml.project import convert
     from codae_l1.hls.network.mismatch import adversarial_counts, compare
     from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.target.size import check_size
     from codae_l1.hls.trigger.emulator import Emulator, build_emulator
-    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.cli import Progress
     from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.executors import open_firmware
@@ -34,7 +34,7 @@ def work(run: "Run") -> dict[str, Any]:
         project = convert(firmware, run.config.hls, run.path("convert", "hls4ml"), progress)
     (network, word), folder = firmware_network(firmware), run.path("convert", "emulator")
     emulator = build_emulator(network, word, run.config.hls, folder, firmware.config.pooling)
-    counts, _ = read_each(run, "test", functools.partial(input_counts, config=firmware.config))
+    counts, _ = read_each(run, "test", functools.partial(input_counts, config=firmware.config.pooling))
     inputs = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed)])
     mismatches = [compare(firmware, executor, inputs) for executor in (project, Emulator(folder))]
     return {

@@ -58,9 +58,10 @@ def command() -> None:
 
 def work(run: "Run", arguments: Any, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
+    from codae_l1.data.pooling import track_mask
     from codae_l1.hls.hls4ml.encoders import predict_encoder
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+    from codae_l1.models.codae.scores import codae_scores, orientations
     from codae_l1.quantization.config import Training
     from codae_l1.quantization.encoders.config import EncoderConfig
     from codae_l1.quantization.encoders.in_situ import train_encoders, validate

@@ -111,12 +111,12 @@ def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.nd
 def _read(run: "Run") -> dict[str, Any]:
     """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts, track_mask
+    from codae_l1.models.codae.scores import active_pixels, block_power
     from codae_l1.scripts.run.events import events_path, indices
 
     with EventFile(events_path(run)) as file:
-        parts = [(input_counts(e.images, run.config.firmware), track_mask(e.images)) for e in file.slices()]
+        parts = [(input_counts(e.images, run.config.firmware.pooling), track_mask(e.images)) for e in file.slices()]
         counts, masks = (np.concatenate(column) for column in zip(*parts, strict=True))
         return {
             "counts": counts,
@@ -134,16 +134,17 @@ def _read(run: "Run") -> dict[str, Any]:
 
 def _full_model(run: "Run", masks: np.ndarray) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
+    from codae_l1.data.pooling import input_counts
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores
     from codae_l1.quantization.distill import combined
     from codae_l1.quantization.f_m.config import output_word
-    from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+    from codae_l1.quantization.f_m.network import FirmwareModel
 
     codae = load_codae(run.path("train", "codae.keras"))
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
     full = codae_scores(codae, masks)
-    words = in_situ.predict_words(input_counts(masks, in_situ.config))
+    words = in_situ.predict_words(input_counts(masks, in_situ.config.pooling))
     teacher = combined(run.read("quantize")["teacher"], full)
     scores = {"codae_mse": full["mse"], "teacher": teacher, "in_situ": in_situ.firmware_score(words)}
     latents = {
@@ -163,8 +164,7 @@ def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
 def _gallery(run: "Run", test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
     """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.models.codae.scores import track_mask
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts, track_mask
     from codae_l1.scripts.run.events import events_path
 
     gallery = []
@@ -179,7 +179,7 @@ def _gallery(run: "Run", test: np.ndarray, signal: np.ndarray, score: np.ndarray
                 "signal": process,
                 "pixels": pixels.tolist(),
                 "energies": np.round(image[0].ravel()[pixels].astype(float), 3).tolist(),
-                "counts": input_counts(image, run.config.firmware)[0, ..., 0].tolist(),
+                "counts": input_counts(image, run.config.firmware.pooling)[0, ..., 0].tolist(),
                 "reconstruction": np.round(reconstruct(track_mask(image))[0, ..., 0].astype(float), 2).tolist(),
             }
         )

@@ -23,7 +23,7 @@ from codae_l1.data.events import PROCESSES, EventImages
 from codae_l1.data.formats import event_slices, format_of, slices
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
-from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
+from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts.run import cli, reading
 
 CONVERT = """Convert other people's events into the project's HDF5, in slices: files of any size.
@@ -193,7 +193,7 @@ def collect(
 
 
 def _display(signal: str, image: np.ndarray, pooling: PoolingConfig) -> dict[str, Any]:
-    words = input_words(image[None], pooling)[0]
+    words = input_counts(image[None], pooling)[0]
     inputs = {name: words[..., i] for i, name in enumerate(pooling.inputs)}
     return {"signal": signal, "image": image, "mask": image[..., 0] > 0, "words": inputs}
 

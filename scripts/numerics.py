@@ -61,11 +61,11 @@ def read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, 
         from codae_l1.scripts.score import read_counts
 
         return read_counts(files, open_firmware(run).config, **how)[:2]
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts
     from codae_l1.scripts.run.events import read_split
 
     events = read_split(run, "test", qcd_only=False)
-    return input_counts(events.images, run.config.firmware), events.signal
+    return input_counts(events.images, run.config.firmware.pooling), events.signal
 
 
 def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:

@@ -129,14 +129,14 @@ def reuse_factors(words: list[str]) -> dict[str, Any]:
 
 def firmware_and_inputs(run: "Run", n_events: int) -> tuple[Any, np.ndarray]:
     """The run's QKeras firmware; counts (N, 18, 15, inputs) of n_events test events, then those that overflow."""
+    from codae_l1.data.pooling import input_counts
     from codae_l1.hls.network.mismatch import adversarial_counts
-    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_firmware
 
     firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
     chosen = np.unique(np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int))
-    counts = input_counts(events.images[chosen], firmware.config)
+    counts = input_counts(events.images[chosen], firmware.config.pooling)
     return firmware, np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
 
 

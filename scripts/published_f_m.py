@@ -87,8 +87,8 @@ def work(arguments: Any) -> dict[str, Any]:
 def sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the shipped sample: 256 QCD events of the calibration split; n_events of the test split, full, empty."""
     from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.data.pooling import track_mask
     from codae_l1.data.sample import SAMPLE
-    from codae_l1.models.codae.scores import track_mask
     from codae_l1.scripts.run.events import indices
 
     with EventFile(SAMPLE) as file:

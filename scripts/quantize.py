@@ -18,9 +18,10 @@ def work(run: "Run") -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow()
     from codae_l1.data.base.config import dump
+    from codae_l1.data.pooling import track_mask
     from codae_l1.models.codae.config import Z_M_SIZE
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.models.codae.scores import codae_scores, track_mask
+    from codae_l1.models.codae.scores import codae_scores
     from codae_l1.quantization.config import Training
     from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
@@ -62,11 +63,11 @@ def work(run: "Run") -> dict[str, Any]:
 
 def compare(run: "Run", student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
+    from codae_l1.data.pooling import input_counts
     from codae_l1.models.evaluation.float_vs_fixed import compare_scores
-    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_each
 
-    pool = functools.partial(input_counts, config=run.config.firmware)
+    pool = functools.partial(input_counts, config=run.config.firmware.pooling)
     counts, signal = read_each(run, "test", pool, qcd_only=False)
     qkeras = student.firmware.firmware_score(student.firmware.predict_words(counts))
     scores = student.float_model.predict_scores(counts), qkeras

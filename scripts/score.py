@@ -68,13 +68,13 @@ def read_counts(
     how: label and options of formats, as for event_slices.
     """
     from codae_l1.data.formats import event_slices
-    from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts, track_mask
+    from codae_l1.models.codae.scores import active_pixels, block_power
 
     counts, signal, file, pixels, power = [], [], [], [], []
     for path in paths:
         for events in event_slices(path, **how):
-            counts.append(input_counts(events.images, firmware))
+            counts.append(input_counts(events.images, firmware.pooling))
             signal.append(events.signal)
             file.append(np.full(len(events), str(path)))
             pixels.append(active_pixels(track_mask(events.images)))

@@ -87,7 +87,7 @@ def read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     """Masks of QCD ("train", "validation") and of the test events ("qcd" and the signals); the file's checksum."""
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.models.codae.scores import track_mask
+    from codae_l1.data.pooling import track_mask
     from codae_l1.scripts.run.events import check_signals, indices
 
     with EventFile(path) as file:

@@ -62,9 +62,10 @@ def command() -> None:
 def work(run: "Run") -> dict[str, Any]:
     """Train the full model, go on from a checkpoint where there is one."""
     cli.import_tensorflow()
+    from codae_l1.data.pooling import track_mask
     from codae_l1.models.codae.codvae import create_model
     from codae_l1.models.codae.model import save_codae
-    from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+    from codae_l1.models.codae.scores import codae_scores, orientations
     from codae_l1.models.training.loop import train
     from codae_l1.scripts.run.events import read_each
 

@@ -164,15 +164,15 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
 
 def testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
+    from codae_l1.data.pooling import input_counts
     from codae_l1.hls.network.mismatch import adversarial_counts
     from codae_l1.quantization.f_m.config import output_word
-    from codae_l1.quantization.f_m.network import input_counts
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_firmware
 
     firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
     chosen = np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int)
-    counts = input_counts(events.images[chosen], firmware.config)
+    counts = input_counts(events.images[chosen], firmware.config.pooling)
     counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])
     return counts, firmware.predict_words(counts), output_word(firmware.config)
 

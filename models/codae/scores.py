@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 REFERENCE_SCORE = "mse"
 
 
-def track_mask(images: np.ndarray) -> np.ndarray:
-    """Input of the models: (N, 72, 58, 3) GeV -> (N, 72, 58, 1) uint8, 1 where the track channel is above zero."""
-    return (images[..., :1] > 0).astype(np.uint8)
-
-
 def active_pixels(masks: np.ndarray) -> np.ndarray:
     """The baseline to beat: active pixels per event, (N, 72, 58, 1) -> (N,) float64."""
     return np.count_nonzero(masks, axis=(1, 2, 3)).astype(np.float64)

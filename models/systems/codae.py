@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.codvae import create_model
 from codae_l1.models.codae.config import COMPACT, TINY, CategoricalConfig, CoDAEConfig
-from codae_l1.models.codae.scores import codae_scores, track_mask
+from codae_l1.models.codae.scores import codae_scores
 from codae_l1.models.systems.base import KerasSystem, LabelledEvents
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 

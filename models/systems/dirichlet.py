@@ -24,10 +24,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import BATCH_MOMENTUM, register
 from codae_l1.models.codae.losses import PIXELS
-from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
 from codae_l1.models.systems.registry import BRIEF, DirichletConfig, DirichletSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices

@@ -15,7 +15,8 @@ import numpy as np
 
 from codae_l1.data.calorimeter import CHANNELS, N_PHI, PHI_STEP, phi_edges
 from codae_l1.data.events import check_images
-from codae_l1.models.codae.scores import active_pixels, block_power, track_mask
+from codae_l1.data.pooling import track_mask
+from codae_l1.models.codae.scores import active_pixels, block_power
 from codae_l1.models.evaluation.two_sample import SUMMARIES, image_summaries
 from codae_l1.models.systems.base import System
 

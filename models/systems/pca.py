@@ -15,8 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
-from codae_l1.data.pooling import PoolingConfig, active_counts_float
-from codae_l1.models.codae.scores import track_mask
+from codae_l1.data.pooling import PoolingConfig, active_counts_float, track_mask
 from codae_l1.models.systems.base import JetSystem, LabelledEvents, System
 
 

@@ -18,10 +18,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import register
-from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems.base import KerasSystem
 from codae_l1.models.systems.registry import BRIEF, QcdOrWhatConfig, QcdOrWhatSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices

@@ -295,7 +295,7 @@ def _arrays(model: Trainable, config: TrainingConfig, name: str, events: Arrays)
         raise InputError(
             f"{name} events of shape {' and '.join(str(array.shape) for array in arrays)}",
             f"(N >= 1, {', '.join(map(str, shape))})",
-            "make them as the model reads them (a CoDAE: scores.track_mask)",
+            "make them as the model reads them (a CoDAE: data.pooling.track_mask)",
         )
     if config.augment and shape[0] != N_PHI:
         raise InputError(

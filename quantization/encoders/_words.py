@@ -57,6 +57,6 @@ def check_masks(masks: np.ndarray) -> np.ndarray:
     masks = np.asarray(masks)
     if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE or not np.isin(masks, (0, 1)).all():
         raise InputError(
-            f"masks {masks.shape} of {masks.dtype}", "(N, 72, 58, 1) of 0 and 1", "use models.scores.track_mask"
+            f"masks {masks.shape} of {masks.dtype}", "(N, 72, 58, 1) of 0 and 1", "use data.pooling.track_mask"
         )
     return masks.astype(np.float32)

@@ -18,7 +18,6 @@ import numpy as np
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import exact_words
-from codae_l1.data.pooling import input_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
 from codae_l1.quantization.f_m.weights import (
     read_weights,
@@ -142,16 +141,6 @@ class FirmwareModel:
         model = build_qkeras(config, seed=0)
         set_weight_words(model, config, words)
         return cls(model, config, meta["sign"], meta["component"])
-
-
-def input_counts(images: np.ndarray, config: FirmwareConfig) -> np.ndarray:
-    """Images (N, 72, 58, 3) GeV -> counts (N, 18, 15, inputs) int64; masks (N, 72, 58, 1) do for tracks alone."""
-    if images.shape[-1] < (1 if config.inputs == ("tracks",) else 3):
-        raise InputError(
-            f"images of shape {images.shape}", f"(N, 72, 58, 3) for {', '.join(config.inputs)}", "give the energies"
-        )
-    parts = [input_words(images[i : i + BATCH], config.pooling) for i in range(0, len(images), BATCH)]
-    return np.concatenate([np.zeros((0, *config.input_shape), np.int64), *parts])
 
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:

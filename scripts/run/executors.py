@@ -121,7 +121,7 @@ class RunExecutor:
 
 def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
     """EventImages, images in GeV (N, 72, 58, 3) or pooled counts (N, phi, eta, inputs) -> counts, integers."""
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts
 
     array = events.images if isinstance(events, EventImages) else np.asarray(events)
     expected = (
@@ -138,7 +138,7 @@ def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.
         raise InputError(f"an array of shape {array.shape}, {array.dtype}", expected, "give one of these")
     if array.size and not (np.isfinite(array).all() and array.min() >= 0):
         raise InputError("images with negative or non-finite energies", "finite energies >= 0 in GeV", "clean them")
-    return input_counts(array, firmware)
+    return input_counts(array, firmware.pooling)
 
 
 def open_executor(run: RunFolder, name: str) -> Executor:

@@ -103,16 +103,16 @@ def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, 
     """Train the design, trace it before and after, map it: a row of cost_calibration.json."""
     import numpy as np
 
+    from codae_l1.data.pooling import input_counts, track_mask
     from codae_l1.hls.cost.lut_model import trained_cost, untrained_cost
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
-    from codae_l1.models.codae.scores import block_power, track_mask
+    from codae_l1.models.codae.scores import block_power
     from codae_l1.quantization.config import DistillConfig, Training
     from codae_l1.quantization.distill import learn
-    from codae_l1.quantization.f_m.network import input_counts
 
-    counts, power = input_counts(images, firmware), block_power(track_mask(images))
+    counts, power = input_counts(images, firmware.pooling), block_power(track_mask(images))
     targets = ((power - power.mean()) / power.std()).astype(np.float32)[:, None]
     config = DistillConfig(steps=STEPS, qat_steps=QAT_STEPS, sparsity=sparsity)
     before = untrained_cost(firmware, counts, hls, sparsity, SEED)

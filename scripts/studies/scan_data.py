@@ -24,7 +24,7 @@ from codae_l1.data.base.files import read_json, whole_file, write_json
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.data.pooling import INPUTS, PoolingConfig, input_words
+from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts.run.events import events_path, indices
 
 if TYPE_CHECKING:
@@ -111,8 +111,9 @@ def _read(
     run: "Run", file: EventFile, chosen: dict[str, np.ndarray], poolings: list, progress: Progress | None
 ) -> dict[str, Any]:
     """Counts, scores and masks of the chosen events, slice by slice."""
+    from codae_l1.data.pooling import track_mask
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.models.codae.scores import codae_scores, track_mask
+    from codae_l1.models.codae.scores import codae_scores
 
     model = load_codae(run.path("train", "codae.keras"))
     total, done = sum(len(i) for i in chosen.values()) + (run.config.distill.copies - 1) * len(chosen["train"]), 0
@@ -130,7 +131,7 @@ def _read(
                 images = flip_and_roll(images, rng) if copies else images
                 scores[split].append(codae_scores(model, track_mask(images)))
                 for pool, lsb in poolings:
-                    words = np.minimum(input_words(images, PoolingConfig(pool, tuple(INPUTS), lsb)), LARGEST)
+                    words = np.minimum(input_counts(images, PoolingConfig(pool, tuple(INPUTS), lsb)), LARGEST)
                     counts.setdefault(_name(split, pool, lsb), []).append(words.astype(np.uint16))
                 done += len(images)
                 if progress:

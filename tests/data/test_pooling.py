@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.pooling import PoolingConfig, active_counts_float, input_words
+from codae_l1.data.pooling import PoolingConfig, active_counts_float, input_counts
 from codae_l1.data.splits import SPLITS, blocks_of, split_of
 
 
@@ -24,7 +24,7 @@ def images(share: float, seed: int, n: int = 6) -> np.ndarray:
 def test_integer_and_float_twins_are_equal(pool, share):
     batch = images(share, pool)
     masks = (batch[..., :1] > 0).astype(np.float32)
-    words, floats = input_words(batch, PoolingConfig(pool)), active_counts_float(masks, PoolingConfig(pool))
+    words, floats = input_counts(batch, PoolingConfig(pool)), active_counts_float(masks, PoolingConfig(pool))
     assert words.dtype == np.int64
     assert floats.dtype == np.float32
     assert words.shape == floats.shape
@@ -37,7 +37,7 @@ def test_each_pixel_is_counted_in_its_own_cell():
     batch = np.zeros((72 * 58, 72, 58, 3), np.uint8)
     phi, eta = np.divmod(np.arange(72 * 58), 58)
     batch[np.arange(72 * 58), phi, eta, 0] = 1
-    counts = input_words(batch)
+    counts = input_counts(batch)
     expected = np.zeros((72 * 58, 18, 15, 1), np.int64)
     expected[np.arange(72 * 58), phi // 4, (eta + 1) // 4, 0] = 1
     assert (counts == expected).all()
@@ -48,7 +48,7 @@ def test_energies_are_summed_as_tower_words():
     batch[0, 0, 0:3, 1] = (3.9, 0.6, 0.49)  # tower words 7, 1, 0 of 0.5 GeV: 8 in all
     batch[0, 71, 57, 2] = 1000.0
     config = PoolingConfig(inputs=("hcal", "tracks", "ecal"), energy_lsb_gev=2.0)
-    words = input_words(batch, config)
+    words = input_counts(batch, config)
     assert words.shape == (1, *config.shape) == (1, 18, 15, 3)
     assert words.dtype == np.int64
     assert words[0, 0, 0].tolist() == [0, 0, 2]
@@ -75,7 +75,7 @@ def test_wrong_inputs_name_what_is_expected(table, words):
 def test_other_channels_do_not_count():
     batch = images(1.0, 0)
     batch[..., 0] = 0
-    assert input_words(batch).sum() == 0
+    assert input_counts(batch).sum() == 0
 
 
 def test_pool_that_does_not_divide():

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import input_counts
 from codae_l1.quantization._target import expected_score, training_set
 from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distill import combined, distill, teacher_coefficients
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import input_counts
 
 CONFIG = DistillConfig(copies=1, steps=400, qat_steps=200, batch_size=64)
 
@@ -28,7 +28,7 @@ def masks() -> np.ndarray:
 
 def teacher(masks: np.ndarray) -> np.ndarray:
     """A score that a network of pooled counts can learn: active pixels, crowded cells twice."""
-    counts = input_counts(masks, FirmwareConfig())
+    counts = input_counts(masks, FirmwareConfig().pooling)
     return (counts + np.maximum(counts - 3, 0)).sum(axis=(1, 2, 3)).astype(np.float64)
 
 
@@ -41,7 +41,7 @@ def test_student_follows_its_teacher(student, masks):
     assert student.history["calibration_correlation"]["float"] > 0.97
     assert student.history["calibration_correlation"]["qkeras"] > 0.95
     busy = np.ones((1, 72, 58, 1), np.uint8)
-    words = student.firmware.predict_words(input_counts(np.concatenate([masks, busy]), FirmwareConfig()))
+    words = student.firmware.predict_words(input_counts(np.concatenate([masks, busy]), FirmwareConfig().pooling))
     assert words[-1] > words[:-1].max()
     json.dumps(student.history, allow_nan=False)
 
@@ -69,7 +69,7 @@ def test_training_set_is_augmented_qcd_scored_by_the_teacher(masks):
 
     counts, scores = training_set(recording, masks[:20], FirmwareConfig(), Training(config, seed=3))
     assert len(counts) == len(scores) == 20 * 2
-    assert np.array_equal(counts, input_counts(np.concatenate(seen), FirmwareConfig()))
+    assert np.array_equal(counts, input_counts(np.concatenate(seen), FirmwareConfig().pooling))
     assert np.array_equal(scores, teacher(np.concatenate(seen)))
     totals = masks[:20].sum(axis=(1, 2, 3)).tolist()
     assert counts[:20].sum(axis=(1, 2, 3)).tolist() == counts[20:40].sum(axis=(1, 2, 3)).tolist() == totals
@@ -97,7 +97,7 @@ def test_given_energies_the_student_learns_what_they_do_not_explain(masks):
     energy = np.where(np.arange(len(masks)) % 2, 1.0, rng.uniform(0.2, 5.0, len(masks)))[:, None, None, None]
     images = np.concatenate([masks, masks * 4 * energy, masks * 0], axis=3).astype(np.float32)
     firmware = FirmwareConfig(inputs=("tracks", "ecal"), count_bits=8)
-    counts = input_counts(images, firmware)
+    counts = input_counts(images, firmware.pooling)
     scores = teacher(masks)
     expected = expected_score(counts[1::2], scores[1::2], firmware, seed=0)
     assert np.std(scores[1::2] - expected(counts[1::2])) < 0.3 * np.std(scores)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.pooling import input_words
+from codae_l1.data.pooling import input_counts
 from codae_l1.models.codae.config import CoDAEConfig
 from codae_l1.models.codae.model import CoDAE
 from codae_l1.quantization._qat import PooledCounts, choose_component
 from codae_l1.quantization.config import DistillConfig, InSituConfig, Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.quantization.in_situ import train_in_situ
 
 ONES = (1, 1, 1, 1)
@@ -51,13 +51,13 @@ def test_pooling_layer_equals_the_integer_twin(masks, pool):
     config = FirmwareConfig(pool=pool, count_bits=6)
     full = np.concatenate([masks, np.ones((1, 72, 58, 1), np.uint8)])
     counts = np.asarray(PooledCounts(pool, 6)(full))
-    assert np.array_equal(counts, input_counts(full, config).astype(np.float32))
+    assert np.array_equal(counts, input_counts(full, config.pooling).astype(np.float32))
     assert np.asarray(PooledCounts(pool, 1)(full)).max() == 1
 
 
 def test_masks_and_images_pool_alike(masks):
     images = np.concatenate([masks * 3.7, masks, masks], axis=3).astype(np.float32)
-    assert np.array_equal(input_counts(masks, FirmwareConfig()), input_words(images))
+    assert np.array_equal(input_counts(masks, FirmwareConfig().pooling), input_counts(images))
 
 
 def test_training_through_the_frozen_decoder(trained):
@@ -80,7 +80,7 @@ def test_decoder_may_move_in_a_copy(masks, trained):
 
 
 def test_same_seed_same_words(masks, trained, tmp_path):
-    student, counts = trained[0], input_counts(masks, FirmwareConfig())
+    student, counts = trained[0], input_counts(masks, FirmwareConfig().pooling)
     again, _ = run(masks)
     words = student.firmware.predict_words(counts)
     assert np.array_equal(words, again.firmware.predict_words(counts))

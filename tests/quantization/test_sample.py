@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from codae_l1.data.formats import read_events
-from codae_l1.models.codae.scores import active_pixels, track_mask
+from codae_l1.data.pooling import input_counts, track_mask
+from codae_l1.models.codae.scores import active_pixels
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import learn
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import input_counts
 
 # Files of the nine signals, each a glob that meets one file.
 SIGNAL_FILES = [
@@ -32,13 +32,13 @@ def test_student_of_the_published_model_beats_counting_pixels(codae_sample):
         target = np.concatenate([scores[name][:, mse] for name in names])
     target = ((target - target.mean()) / target.std()).astype(np.float32)[:, None]
     config = FirmwareConfig()
-    counts = input_counts(masks, config)
+    counts = input_counts(masks, config.pooling)
     # Here alone the score of an event is taken for its mirror image's, too: the published model itself is not at hand.
     both = np.concatenate([counts, counts[:, :, ::-1]])
     firmware = learn(both, np.tile(target, (2, 1)), counts, config, Training(seed=1)).firmware
 
     def score(masks: np.ndarray) -> np.ndarray:
-        return firmware.firmware_score(firmware.predict_words(input_counts(masks, config)))
+        return firmware.firmware_score(firmware.predict_words(input_counts(masks, config.pooling)))
 
     qcd, _ = masks_of(codae_sample / "test", "qcd_*")
     for pattern in SIGNAL_FILES:

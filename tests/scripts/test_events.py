@@ -20,7 +20,7 @@ from codae_l1.data.formats.adc2021 import ROW_CLASS
 from codae_l1.data.formats.arrays import array_slices, write_arrays
 from codae_l1.data.formats.event_file import write_events
 from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
-from codae_l1.data.pooling import PoolingConfig, input_words
+from codae_l1.data.pooling import PoolingConfig, input_counts
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.scripts import events as events_command
 from codae_l1.scripts.run import cli
@@ -123,7 +123,7 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     last = rows["qcd"]["displays"][4]
     assert np.array_equal(last["image"], qcd[0])
     assert np.array_equal(last["mask"], qcd[0, ..., 0] > 0)
-    assert np.array_equal(last["words"]["hcal"], input_words(qcd[:1], pooling)[0, ..., 1])
+    assert np.array_equal(last["words"]["hcal"], input_counts(qcd[:1], pooling)[0, ..., 1])
     with pytest.raises(InputError, match="no events of svj2100; expected at least one"):
         events_command.collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
 

@@ -78,9 +78,9 @@ def test_the_reports_rows_count_saturated_and_wrapped_values(found):
 def test_the_stage_evaluate_calls_the_same(found, run, events):
     with EventFile(events) as file:
         images, signal = file.read_where(np.arange(24)).images, file.signal
-    from codae_l1.quantization.f_m.network import input_counts
+    from codae_l1.data.pooling import input_counts
 
-    again = numerics.numerics(RunFolder(run), input_counts(images, FirmwareConfig()), signal)
+    again = numerics.numerics(RunFolder(run), input_counts(images, FirmwareConfig().pooling), signal)
     assert again == {key: found[key] for key in ("events", "profiles")}
 
 

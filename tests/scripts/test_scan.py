@@ -14,7 +14,7 @@ from codae_l1.data.base.files import read_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats.event_file import write_events
-from codae_l1.data.pooling import PoolingConfig
+from codae_l1.data.pooling import PoolingConfig, input_counts, track_mask
 from codae_l1.hls.cost.lut_model import (
     CALIBRATION,
     METHODS,
@@ -24,10 +24,9 @@ from codae_l1.hls.cost.lut_model import (
     fit_lut,
     row_features,
 )
-from codae_l1.models.codae.scores import track_mask
 from codae_l1.quantization.config import DistillConfig, ScanConfig, SpaceConfig
 from codae_l1.quantization.f_m.config import FirmwareConfig
-from codae_l1.quantization.f_m.network import FirmwareModel, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.quantization.search import design, suggest
 from codae_l1.scripts import scan
 from codae_l1.scripts.reports import scan_report
@@ -185,7 +184,7 @@ def test_the_stored_counts_are_those_of_the_events(events, tmp_path):
         chosen = split_of(file.pileup_block) == "validation"
         images = file.read_where(chosen).images
         pooling = PoolingConfig(4, ("ecal", "tracks"))
-        expected = input_counts(images, FirmwareConfig(inputs=pooling.inputs))
+        expected = input_counts(images, FirmwareConfig(inputs=pooling.inputs).pooling)
         assert np.array_equal(data.counts("validation", pooling), expected)
         assert data.validation["signal"].tolist() == file.signal[chosen].tolist()
         n_train = np.sum((split_of(file.pileup_block) == "train") & (file.signal == "qcd"))

@@ -13,9 +13,10 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
-from codae_l1.models.codae.scores import codae_scores, orientations, track_mask
+from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.models.systems.registry import (
     DirichletConfig,
     DirichletSystemConfig,

@@ -9,7 +9,7 @@ from layer_base import compile_emulators
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.pooling import PoolingConfig, input_words, tower_words
+from codae_l1.data.pooling import PoolingConfig, input_counts, tower_words
 from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
@@ -56,7 +56,7 @@ def images():
 @pytest.mark.parametrize("name", POOLINGS)
 def test_images_are_pooled_as_the_python_twin_does(pooled, images, name):
     emulator, pooling = pooled[name], POOLINGS[name]
-    counts = np.clip(input_words(images, pooling), *COUNT.bounds)
+    counts = np.clip(input_counts(images, pooling), *COUNT.bounds)
     assert len(np.unique(counts)) > 8
     np.testing.assert_array_equal(emulator.pool_images(images), counts)
     np.testing.assert_array_equal(emulator.pool_towers(tower_words(images, pooling)), counts)
@@ -65,7 +65,7 @@ def test_images_are_pooled_as_the_python_twin_does(pooled, images, name):
 
 
 def test_a_pooling_of_another_side_is_seen(pooled, images):
-    other = input_words(images, replace(POOLINGS["all_inputs"], energy_lsb_gev=1.0))
+    other = input_counts(images, replace(POOLINGS["all_inputs"], energy_lsb_gev=1.0))
     assert (pooled["all_inputs"].pool_images(images) != np.clip(other, *COUNT.bounds)).any()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.pooling import pool_towers
+from codae_l1.data.pooling import input_counts, pool_towers
 from codae_l1.hls.network.mismatch import adversarial_counts
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
@@ -22,7 +22,7 @@ from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
 from codae_l1.hls.trigger.thresholds import WorkingPoint
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word
-from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(
@@ -115,7 +115,7 @@ def test_vectors_are_those_of_qkeras(made):
     assert len(words) == interface["vectors"]["events"] > 100
     np.testing.assert_array_equal(words, firmware.predict_words(inputs))
     top = input_word(CONFIG).bounds[1]
-    np.testing.assert_array_equal(inputs[: len(images)], np.minimum(input_counts(images, CONFIG), top))
+    np.testing.assert_array_equal(inputs[: len(images)], np.minimum(input_counts(images, CONFIG.pooling), top))
     with h5py.File(folder / "vectors" / "vectors.h5") as file:
         np.testing.assert_array_equal(file["inputs"][:], inputs)
         np.testing.assert_array_equal(file["words"][:], words)

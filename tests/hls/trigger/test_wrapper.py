@@ -11,7 +11,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.data.pooling import PoolingConfig, pool_towers, tower_words
+from codae_l1.data.pooling import PoolingConfig, input_counts, pool_towers, tower_words
 from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.cost.synthesis import black_box
 from codae_l1.hls.network.executor import RtlDesign
@@ -27,7 +27,7 @@ from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
-from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 CONFIG = FirmwareConfig(
@@ -44,7 +44,7 @@ def made(tmp_path_factory):
     firmware = FirmwareModel.rounded(model, CONFIG)
     with EventFile(SAMPLE) as file:
         images = file.read_where(np.linspace(0, len(file) - 1, EVENTS).astype(int)).images
-    words = firmware.firmware_word(firmware.predict_words(input_counts(images, CONFIG)))
+    words = firmware.firmware_word(firmware.predict_words(input_counts(images, CONFIG.pooling)))
     assert len(np.unique(words)) > 10
     # Among the first events, some lie on the thresholds.
     points = tuple(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import COMPACT, SCORES
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.models.codae.scores import active_pixels, block_power, codae_scores, orient, orientations, track_mask
+from codae_l1.models.codae.scores import active_pixels, block_power, codae_scores, orient, orientations
 
 MASKS = (np.random.default_rng(0).random((7, 72, 58, 1)) < 0.02).astype(np.uint8)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems import density as dens
 from codae_l1.models.systems.base import LabelledEvents
 from codae_l1.models.systems.codae import FullModelConfig

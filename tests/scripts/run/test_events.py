@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codae_l1.models.codae.scores import track_mask
+from codae_l1.data.pooling import track_mask
 from codae_l1.scripts.run import events
 from codae_l1.scripts.run.config import RunConfig
 

@@ -12,6 +12,7 @@ import codae_l1
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import write_json
 from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.pooling import input_counts
 from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
 from codae_l1.hls.network.records import firmware_network
@@ -19,7 +20,7 @@ from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import build_emulator
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
-from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras, input_counts
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts import score
 from codae_l1.scripts.run import cli
@@ -70,7 +71,7 @@ def test_the_package_says_its_version_and_that_it_is_typed():
 def test_executors_give_equal_oriented_scores_for_every_form_of_events(folder, events):
     run = codae_l1.open_run(folder)
     firmware = FirmwareModel.load(folder / "quantize" / "f_m.npz")
-    counts = input_counts(events.images, CONFIG)
+    counts = input_counts(events.images, CONFIG.pooling)
     words = firmware.predict_words(counts)
     for name in ("qkeras", "emulator", "interpreter"):
         executor = run.executor(name)
