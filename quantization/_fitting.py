@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """steps: batches of `batch_size` events. learning_rate: of the first. seed: of the order of the events."""
+    """steps: number of batches of `batch_size` events. learning_rate: rate of the first step. seed: fixes the order."""
 
     steps: int
     learning_rate: float

@@ -14,13 +14,14 @@ from codae_l1.models.codae.config import CODVAE_SCORES, SCORES
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """scores: name in models.scores -> weight in the sum.
+    """How a score of the full model is distilled.
 
-    given_energies: learn the score's excess over what QCD of the same energies has; the firmware must read
-    energies. copies: flipped and rolled copies of each QCD event.
-    steps, qat_steps: batches of the float training and of the quantization-aware one.
+    scores: name in models/codae/scores.py -> weight in the sum.
+    given_energies: learn the excess of the score over that of QCD events with the same energies; the firmware must
+    read energies. copies: number of flipped and rolled copies of each QCD event.
+    steps, qat_steps: number of batches of the float training and of the quantization-aware training.
     margin, output_margin, quantile: head room and range of the calibration (quantization/_calibration.py).
-    input_margin: the same head room of the input's word, which then takes the place of firmware.count_bits; 0 keeps it.
+    input_margin: head room of the input word, which then replaces firmware.count_bits; 0 keeps count_bits.
     sparsity: fraction of each layer's weights that are zero during QAT and after it (quantization/_pruning.py).
     """
 
@@ -63,9 +64,10 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class InSituConfig:
-    """epochs: of QAT through the decoder, each over at most `events` masks. train_decoder: f_R and decoder move, too.
+    """Quantization-aware training (QAT) through the decoder.
 
-    warm_up_copies: augmented copies of each event for the float student that starts it.
+    epochs: number of epochs, each over at most `events` masks. train_decoder: also train f_R and the decoder.
+    warm_up_copies: number of augmented copies of each event for the float student from which QAT starts.
     """
 
     epochs: int = 2
@@ -85,8 +87,8 @@ class InSituConfig:
 class Training:
     """One training of a firmware network.
 
-    distill: steps, rates and calibration; in situ, those of the float student that it starts from. in_situ: QAT through
-    the decoder. progress: told what is done.
+    distill: steps, rates and calibration; for a training in situ, those of the float student from which it starts.
+    in_situ: QAT through the decoder. progress: called with what is done.
     """
 
     distill: DistillConfig = field(default_factory=DistillConfig)
@@ -95,14 +97,14 @@ class Training:
     progress: Progress | None = None
 
     def part(self, name: str) -> Progress | None:
-        """The callback of a part of the training, whose name it writes before each text."""
+        """The callback for one part of the training: it puts the name of the part in front of each text."""
         progress = self.progress
         return None if progress is None else lambda done, total, text: progress(done, total, f"{name}: {text}")
 
 
 @dataclass(frozen=True)
 class SpaceConfig:
-    """Values to choose from, one list a question; a list of one value asks nothing.
+    """The values to choose from, one list per choice; a list with one value leaves no choice.
 
     pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
     strides: of each (sides of squares; stride 0: as the kernel). dense: units of a hidden dense layer, 0 for none.
@@ -150,15 +152,15 @@ class SpaceConfig:
 class ScanConfig:
     """The budget of a search.
 
-    trials: networks trained. batch: asked of the sampler at once; its answers follow from the trials of earlier
-    batches, so the search is the same for any number of workers. attempts: designs asked for a trained one, at most
-    (a space of designs that are all too large ends there).
-    max_lut, max_latency_ns: of a design; one whose estimate's lower edge is above is not trained. lut_budgets: for
-    each, the best design of at most so many LUT is written as a config, if its words lose at most max_loss of AUC
-    against its own float twin, on any signal, in the mean over the seeds.
-    events: QCD training events at most. steps, qat_steps: short schedule of a trial.
-    front_seeds: seeds that each design of the front is trained with at the end, by the run's own [distill], then mapped
-    by Yosys; 0 leaves that out.
+    trials: number of networks that are trained. batch: number of designs that the sampler proposes at once. Its
+    proposals depend on the trials of earlier batches only, so the search is the same for any number of workers.
+    attempts: largest number of proposals per trained network, at which a space of designs that are all too large ends.
+    max_lut, max_latency_ns: limits of a design; it is not trained if the lower edge of its estimate exceeds them.
+    lut_budgets: for each budget, the best design within it is written as a config, provided that its words lose at most
+    max_loss of AUC with respect to its own float version, on every signal, averaged over the seeds.
+    events: largest number of QCD training events. steps, qat_steps: short schedule of a trial.
+    front_seeds: number of seeds with which each design of the front is trained at the end, with the run's own
+    [distill], before Yosys maps it; 0 omits this.
     """
 
     trials: int = 30

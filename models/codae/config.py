@@ -34,9 +34,9 @@ CODVAE_SCORES = ("kl", "elbo", "entropy", "temperature")
 class CategoricalConfig:
     """What makes a CoDAE a categorical CoDVAE: each cell of z_R is a relaxed one-hot of latent_channels classes.
 
-    components: of the prior's mixture in each cell. samples: Monte-Carlo samples of the KL. kl_weight: its factor in
-    the loss, where the KL is summed over the cells (the published code averages it over cells and again over the batch:
-    a factor 1 / (20 x 128) here).
+    components: number of components of the prior's mixture in each cell. samples: number of Monte-Carlo samples of the
+    KL. kl_weight: weight of the KL in the loss, where it is summed over the cells (the published code averages it over
+    the cells and again over the batch, which is a weight of 1 / (20 x 128) here).
     """
 
     components: int = 5
@@ -54,8 +54,9 @@ class CategoricalConfig:
 
 @dataclass(frozen=True)
 class SwapConfig:
-    """Layers of both encoders. norm: behind each convolution. slope: of its ReLU below zero, 0 for a plain one.
+    """The layers of both encoders.
 
+    norm: normalization after each convolution. slope: slope of its ReLU below zero, 0 for a plain ReLU.
     pooling: how a level of f_m halves its grid: max pool 3x3 of stride 2 ("overlapping"), max pool 2x2 ("2x2"), or the
     convolution's own stride ("strided"). The default is the published encoder.
     """
@@ -73,9 +74,9 @@ class SwapConfig:
 class CoDAEConfig:
     """Sizes of a CoDAE, one entry per level; a level halves (encoders) or doubles (decoder) the grid.
 
-    *_filters: channels per level. *_groups: groups of its first convolution. *_residuals: number of residual blocks
-    after it, whose convolutions have `residual_groups` groups. latent_channels: C of z_R. swaps: layers of both
-    encoders. categorical: given, the model is a CoDVAE.
+    *_filters: channels per level. *_groups: groups of the level's first convolution. *_residuals: number of residual
+    blocks after it, whose convolutions have `residual_groups` groups. latent_channels: number of channels of z_R.
+    swaps: layers of both encoders. categorical: if it is given, the model is a CoDVAE.
     """
 
     PRESETS: ClassVar[Mapping[str, "CoDAEConfig"]] = {}

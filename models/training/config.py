@@ -11,11 +11,11 @@ from codae_l1.data.base.errors import InputError
 class TrainingConfig:
     """How to train: AdamW on the BCE summed over pixels (arXiv:2306.12955: 30 epochs, batch 128, constant rate).
 
-    learning_rate falls by a half cosine to `final_rate` times its value; 1 keeps it constant. beta_2: of AdamW.
-    augment: random eta flip and phi roll of each event, each epoch; for calorimeter images alone. The events that do
-    not fill the last batch of an epoch wait for another epoch's shuffle.
-
-    tensorboard: write curves for it, too (extra `tensorboard`).
+    learning_rate: falls by a half cosine to `final_rate` times its value; a final_rate of 1 keeps it constant.
+    weight_decay, beta_2: parameters of AdamW.
+    augment: flip each event in eta and roll it in phi at random in each epoch; for calorimeter images only. Events that
+    do not fill the last batch of an epoch are left out of it; each epoch shuffles the events anew.
+    tensorboard: also write the curves for TensorBoard (extra `tensorboard`).
     """
 
     PRESETS: ClassVar[Mapping[str, "TrainingConfig"]] = {}

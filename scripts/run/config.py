@@ -69,10 +69,11 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's numbers; the defaults are one compact run, as the demo.
+    """Everything that determines the numbers of a run; the defaults describe one compact run, the demo.
 
-    seed: the one seed that all others follow. A table of a TOML file changes the keys that it names and keeps the
-    others of the compact run; `preset = "paper"` in `[model]` or `[training]` starts from the published ones instead.
+    seed: the seed from which all others are derived. A table of a TOML file changes the keys that it names and keeps
+    the others of the compact run; `preset = "paper"` in `[model]` or `[training]` starts from the published ones
+    instead.
     """
 
     seed: int = 1
