@@ -198,7 +198,7 @@ def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) 
 
 def rtl_design(run: RunFolder) -> Design:
     """The steps of the RTL and its files."""
-    from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
+    from codae_l1.hls.vendor.run import rtl_source, rtl_steps
 
     source = rtl_source(run.path("synthesize", "rtl"))
     return Design(rtl_steps(list(source), run.config.hls), source)

@@ -34,7 +34,7 @@ class Finding:
 def check_project(network: Network, config: HlsConfig) -> tuple[Finding, ...]:
     """Refuse with InputError what would fail; return the notes."""
     notes = []
-    for finding in findings(network, config):
+    for finding in _findings(network, config):
         if finding.fatal:
             raise InputError(finding.received, finding.expected, finding.remedy)
         notes.append(finding)
@@ -45,7 +45,7 @@ def check_project(network: Network, config: HlsConfig) -> tuple[Finding, ...]:
     return tuple(notes)
 
 
-def findings(network: Network, config: HlsConfig) -> list[Finding]:
+def _findings(network: Network, config: HlsConfig) -> list[Finding]:
     """All that is predicted from backend, io_type, strategy and reuse factors, fatal ones first."""
     backend, rows = BACKENDS[config.backend], products(network, config)
     found = [*_refused(config, rows), *_unknown_layers(network, config), *_wrong_layers(network, config)]

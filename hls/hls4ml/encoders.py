@@ -19,7 +19,7 @@ from codae_l1.hls.hls4ml.project import HlsProject, convert_network
 from codae_l1.hls.layers import Interval, reader
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig, IoType
-from codae_l1.hls.target.size import LayerCost, PredictedSize, add_up, check_part
+from codae_l1.hls.target.size import LayerCost, PredictedSize, check_part
 from codae_l1.quantization.encoders.config import MASK_WORD, EncoderConfig, Part
 from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encoder
 
@@ -47,7 +47,7 @@ def predict_encoder(part: Part, codae: Any, encoders: EncoderConfig, io_type: Io
         bits, outputs = (encoders.weight_bits, width), values if parallel else kernel[-1]
         rows.append(LayerCost(prod(kernel), kernel[-1], prod(kernel) * pixels, *bits, outputs, encoders.word_bits))
         width = encoders.word_bits
-    return add_up(rows, arrays)
+    return PredictedSize.of(rows, arrays)
 
 
 def check_encoder(

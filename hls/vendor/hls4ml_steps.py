@@ -52,7 +52,7 @@ _RESULTS_OPEN, _OWN_DIGITS, _DIGITS = "std::ofstream fout(RESULTS_LOG);", 6, 17
 _PRECISION = f"fout.precision({_DIGITS});"
 
 
-class ProjectFacts(NamedTuple):
+class _ProjectFacts(NamedTuple):
     """What project.tcl says: top function, hls4ml backend ("vitis" or "vivado"), part."""
 
     top: str
@@ -60,7 +60,7 @@ class ProjectFacts(NamedTuple):
     part: str
 
 
-def project_facts(project: Path | str) -> ProjectFacts:
+def project_facts(project: Path | str) -> _ProjectFacts:
     """Read a project's project.tcl; InputError where it is no project that the vendor's HLS tools take."""
     file = Path(project) / "project.tcl"
     text = file.read_text(errors="replace") if file.is_file() else ""
@@ -72,7 +72,7 @@ def project_facts(project: Path | str) -> ProjectFacts:
             "an hls4ml project of the Vitis or Vivado backend",
             "convert the network with one of them first",
         )
-    return ProjectFacts(*values)
+    return _ProjectFacts(*values)
 
 
 def project_source(project: Path | str) -> dict[str, bytes]:

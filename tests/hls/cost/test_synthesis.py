@@ -16,7 +16,7 @@ from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import BUDGET
-from codae_l1.hls.vendor.vivado import synthesize_with_vivado
+from codae_l1.hls.vendor._vivado import synthesize_with_vivado
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
 from codae_l1.quantization.f_m.network import build_qkeras
 

@@ -10,7 +10,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml._taken import reuse_taken
 from codae_l1.hls.hls4ml.backends import BACKENDS
-from codae_l1.hls.hls4ml.check import check_project, findings
+from codae_l1.hls.hls4ml.check import _findings, check_project
 from codae_l1.hls.hls4ml.prediction import fastest_reuse, predict_project, products
 from codae_l1.hls.layers import Activation, AveragePool, Conv, Dense, Interval, Quantizer
 from codae_l1.hls.network.records import Network
@@ -109,7 +109,7 @@ def test_the_remedy_of_too_many_products_helps(records, given):
     # No smaller factor does.
     for smaller in range(1, int(factor)):
         taken = asked(**given, layer_reuse={name: smaller})
-        assert products(records, taken)[0].reuse == int(factor) or any(f.fatal for f in findings(records, taken))
+        assert products(records, taken)[0].reuse == int(factor) or any(f.fatal for f in _findings(records, taken))
 
 
 @pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
@@ -187,7 +187,7 @@ def test_what_hls4ml_changes_silently_is_noted_and_not_refused(config, words):
 
 def test_a_plain_project_has_nothing_to_say_of_it():
     assert check_project(SMALL, HlsConfig()) == ()
-    assert findings(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 4})) == []
+    assert _findings(SMALL, HlsConfig(strategy="resource", reuse_factor=3, layer_reuse={"dense2": 4})) == []
 
 
 def test_the_forecast_counts_multipliers_memories_and_clocks():

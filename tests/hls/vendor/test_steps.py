@@ -15,8 +15,8 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor._steps import run_steps
 from codae_l1.hls.vendor._tools import locked
+from codae_l1.hls.vendor._vivado import rtl_source, rtl_steps
 from codae_l1.hls.vendor.hls4ml_steps import STEPS, Expected, check_digits, hls4ml_steps, project_source, vectors
-from codae_l1.hls.vendor.vivado import rtl_source, rtl_steps
 
 REPORTS = Path(__file__).parent / "texts"
 # Does what build_opt.tcl asks, as hls4ml's build_prj.tcl would, with the reports of a folder.

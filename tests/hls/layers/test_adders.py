@@ -1,4 +1,4 @@
-"""The da4ml trace of a quantizer and of whole models is QKeras, bit for bit: precision x rounding x clipping."""
+"""The circuit of a quantizer is QKeras, bit for bit: precision x rounding x clipping."""
 
 import numpy as np
 import pytest
@@ -112,41 +112,6 @@ def test_random_words_and_precisions_agree():
         values, results, _ = trace_one(word, function)
         expected = quantizer.word.quantize(values * scale + bias)
         np.testing.assert_array_equal(results, expected, err_msg=f"{word} {quantizer} {scale} {bias}")
-
-
-@pytest.fixture(scope="module")
-def pooled_model():
-    """Every layer that the tracer takes, with weights that make words overflow."""
-    import keras
-    from qkeras import QActivation, QConv2D, QDense, quantized_bits, quantized_relu
-
-    bits = {"kernel_quantizer": quantized_bits(4, 0, alpha=1), "bias_quantizer": quantized_bits(6, 2, alpha=1)}
-    inputs = keras.Input((9, 9, 1), name="counts")
-    x = QConv2D(2, (2, 2), name="conv", **bits)(inputs)
-    x = QActivation(quantized_relu(5, 3, negative_slope=0.25), name="leaky")(x)
-    x = keras.layers.MaxPooling2D(2, name="maximum")(x)
-    x = keras.layers.AveragePooling2D(2, name="mean")(x)
-    x = QActivation(quantized_bits(4, 2, alpha=1, symmetric=1), name="rounded")(x)
-    x = keras.layers.ReLU(name="relu")(x)
-    x = keras.layers.Flatten(name="flat")(x)
-    x = QDense(2, use_bias=False, name="dense", kernel_quantizer=bits["kernel_quantizer"])(x)
-    outputs = QActivation(quantized_bits(5, 2, alpha=1), name="word")(x)
-    model, rng = keras.Model(inputs, outputs), np.random.default_rng(2)
-    model.set_weights([rng.normal(0, 0.6, w.shape) for w in model.get_weights()])
-    return model
-
-
-def test_the_interval_of_every_layer_holds_its_values(pooled_model):
-    import keras
-
-    network = read_network(pooled_model, WordType(False, 5, 0))
-    counts = np.random.default_rng(1).integers(0, 32, (500, 9, 9, 1))
-    outputs = keras.Model(pooled_model.inputs, [pooled_model.get_layer(layer.name).output for layer in network.layers])
-    for layer, values in zip(network.layers, outputs.predict_on_batch(counts.astype("f4")), strict=True):
-        values, interval = np.asarray(values, np.float64), layer.interval
-        assert interval.low <= values.min() <= values.max() <= interval.high, layer.name
-        np.testing.assert_array_equal(values, np.rint(values / interval.step) * interval.step, err_msg=layer.name)
-        np.testing.assert_array_equal(interval.word.quantize(values), values, err_msg=layer.name)
 
 
 def test_a_layer_without_a_twin_is_refused():
