@@ -1,5 +1,7 @@
 """Stage convert: the firmware f_m's hls4ml project and its C++ emulator, both compiled and compared with QKeras.
 
+    python scripts/convert.py --run runs/demo
+
 Reads quantize/f_m.npz and the test events. Writes convert/hls4ml/, convert/emulator/ and convert.json.
 """
 

@@ -1,5 +1,7 @@
 """Stage evaluate: all executors on all events. Equal bits? Which AUC, which efficiency?
 
+    python scripts/evaluate.py --run runs/demo
+
 Reads the run's events and the models and firmware of the stages before. Writes evaluate/scores.h5 (the form of
 scripts/score.py, every event of the run's file in its order) and evaluate.json.
 """

@@ -156,7 +156,7 @@ def _refuse_generation(options: argparse.Namespace, kind: type[Any]) -> None:
 def _parser(kind: type[Any]) -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     # A flag's own default is None, "not given"; the help names the config's.
-    parser.formatter_class = argparse.HelpFormatter
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     stage.add_run_arguments(parser)
     parser.add_argument(
         "--out", type=Path, help="generate into this events file (.h5); --config has the table [generation]"

@@ -1,9 +1,11 @@
 """Stage numerics: profile the words of every layer on events: range, used bits, saturations, wraps, zeros.
 
+    python scripts/numerics.py --run runs/demo
+
 It uses the run's test events, or events of any format given by --events, and profiles QCD and all of them, for the
 QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the
-run's folder numerics/. docs/numerics.md says how to read them. (The module is not called profile.py, because in a
-script's folder that name would take the place of Python's own module.)
+run's folder. docs/numerics.md says how to read them. (The module is not called profile.py, because in a script's folder
+that name would take the place of Python's own module.)
 """
 
 from pathlib import Path

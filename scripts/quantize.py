@@ -1,5 +1,7 @@
 """Stage quantize: the firmware f_m, in float and in QKeras, distilled from the full model and trained in situ.
 
+    python scripts/quantize.py --run runs/demo
+
 Reads QCD events and train/codae.keras. Writes quantize/f_m_float.npz and quantize/f_m.npz (distilled; the latter is the
 firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.json.
 """

@@ -1,5 +1,7 @@
 """Stage report: report.json and the self-contained report.html, from the stages' JSON alone.
 
+    python scripts/report.py --run runs/demo
+
 Writes report/report.json, report/report.html, report/report.md and report.json in the run folder.
 """
 

@@ -1,4 +1,7 @@
-"""Run the whole chain of a config, from events to the Level-1 report; what is done already is not done again.
+"""Run the whole chain of a config, from events to the Level-1 report. Finished stages are skipped.
+
+    python scripts/run_chain.py --config scripts/configs/demo.toml
+    codae-l1 run --config demo
 
 make_data    which events: the shipped sample, a file, or generated ones
 train        the full model, CoDAE: f_R, f_m and decoder, on QCD masks alone
@@ -60,10 +63,5 @@ def chain(run: "Run") -> None:
         stage.do(run, name, importlib.import_module(STAGES[name].module).work)
 
 
-def main() -> None:
-    """The console command codae-l1."""
-    cli.run(command)
-
-
 if __name__ == "__main__":
-    main()
+    cli.run(command)

@@ -1,5 +1,7 @@
 """Stage synthesize: the firmware f_m as Verilog, its clocks counted in simulation, its resources; vendor tools' too.
 
+    python scripts/synthesize.py --run runs/demo
+
 Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesize.json.
 """
 

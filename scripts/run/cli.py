@@ -1,6 +1,7 @@
 """What every command shares: one line for a user's mistake and exit code 2, progress, quiet libraries."""
 
 import argparse
+import inspect
 import os
 import sys
 import time
@@ -14,11 +15,23 @@ from codae_l1.data.base.errors import InputError
 PLAIN_LINE_SECONDS = 10.0
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """The whole docstring as it is written; defaults where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.required:
+            return f"{text} (required)".strip()
+        silent = action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0
+        if silent or "default" in text:
+            return text
+        shown = " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
+        return f"{text} (default: {shown})".strip()
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with the defaults shown."""
-    return argparse.ArgumentParser(
-        description=(description or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    """An argument parser whose help is a module's docstring, examples included, and the options' defaults."""
+    return argparse.ArgumentParser(description=inspect.cleandoc(description or ""), formatter_class=_Help)
 
 
 def run(command: Callable[[], None]) -> None:

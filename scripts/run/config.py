@@ -99,9 +99,18 @@ class RunConfig:
             )
 
 
+_CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
 def load_config(path: Path | str) -> RunConfig:
-    """Read a TOML config, or the config.json of a run folder; errors name the file or the dotted path of the key."""
+    """Read a TOML config, or the config.json of a run folder; errors name the file or the dotted path of the key.
+
+    A bare name, such as demo, is one of the configs that the package holds (scripts/configs).
+    """
     path = Path(path)
+    packaged = _CONFIGS / f"{path}.toml"
+    if path.parent == Path() and not path.suffix and not path.exists() and packaged.is_file():
+        path = packaged
     try:
         return parse(RunConfig, read_json(path) if path.suffix == ".json" else _read_toml(path))
     except InputError as error:

@@ -15,7 +15,11 @@ DEFAULT_RUN = "runs/demo"
 def add_run_arguments(parser: Any) -> None:
     """--run, --config, --update: the run folder and the config it is made from."""
     parser.add_argument("--run", type=Path, help=f"run folder (default: runs/<name of the config>, or {DEFAULT_RUN})")
-    parser.add_argument("--config", type=Path, help="TOML config, or config.json of another run")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="TOML config, config.json of another run, or the name of a shipped config such as demo",
+    )
     parser.add_argument("--update", action="store_true", help="accept a changed config for an existing run folder")
 
 
