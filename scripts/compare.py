@@ -72,7 +72,11 @@ def command() -> None:
     rows = compare(run, names, arguments.seeds, events, out)
     content = describe(run, rows, events, arguments.seeds)
     content["complexity_bias"] = complexity_bias(run, events)
-    print(write(content, out, arguments.page))
+    text = write(content, out, arguments.page)
+    if out == run.folder / "comparison":
+        said = {"systems": names, "seeds": arguments.seeds, "comparison": "comparison/comparison.json", "rows": []}
+        run.do("compare", lambda run: said)
+    print(text)
 
 
 def check(arguments: Any) -> list[str]:

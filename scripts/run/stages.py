@@ -1,8 +1,8 @@
 """The stages of a run as a graph: what each needs, which sections of the config it reads, and its code.
 
     make_data -> train -> quantize -> convert -> synthesize -> evaluate -> report
-                             |                      |-> vendor, place
-                             |-> numerics           `-> compare (needs train alone)
+                             |                      `-> vendor, place
+                             `-> numerics;  make_data -> compare
 
 A stage is up to date while its sections, the stages that it needs, the package versions and its code are those that it
 was made with. Its code is what its function `work` and the functions that it calls import, directly or not. The modules
@@ -58,7 +58,7 @@ STAGES = {
         Stage("numerics", ("quantize",), optional=True),
         Stage("vendor", ("synthesize",), optional=True),
         Stage("place", ("synthesize",), optional=True),
-        Stage("compare", ("train",), ("systems",), optional=True),
+        Stage("compare", ("make_data",), ("systems", "evaluation"), optional=True),
     )
 }
 # The stages of the chain, in order.
