@@ -70,8 +70,8 @@ class ConvLayer(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters, self.strides, self.groups, self.norm_kind, self.slope = filters, strides, groups, norm, slope
-        self.convolution = conv3x3(filters, strides, groups)
-        self.norm: Any = make_norm(norm)
+        self.convolution = _conv3x3(filters, strides, groups)
+        self.norm: Any = _make_norm(norm)
 
     def build(self, input_shape: tuple) -> None:
         """Build the parts, so that a saved layer finds its weights."""
@@ -194,7 +194,7 @@ class SpatialConditioning(keras.layers.Layer):
         """A field of x's grid and channels from z and the coordinates: (9 (d + 2) + 1) C parameters."""
         (_, height, width, channels), (_, size) = input_shape
         self.broadcast = SpatialBroadcast(height, width, name="broadcast")
-        self.field = conv3x3(channels, name="field")
+        self.field = _conv3x3(channels, name="field")
         self.field.build((None, height, width, size + 2))
 
     def call(self, inputs: list) -> Any:
@@ -210,7 +210,7 @@ class SpatialConditioning(keras.layers.Layer):
         return tuple(input_shape[0])
 
 
-def conv3x3(filters: int, strides: int = 1, groups: int = 1, name: str = "convolution") -> keras.layers.Conv2D:
+def _conv3x3(filters: int, strides: int = 1, groups: int = 1, name: str = "convolution") -> keras.layers.Conv2D:
     """Linear 3x3 'same' convolution with bias, he_uniform kernel."""
     cls = GroupedConv2D if groups > 1 else keras.layers.Conv2D
     return cls(filters, 3, strides, "same", groups=groups, kernel_initializer="he_uniform", name=name)
@@ -237,7 +237,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         return tf.concat([convolve(x, k) for x, k in groups], -1)
 
 
-def make_norm(kind: Norm) -> keras.layers.Layer | None:
+def _make_norm(kind: Norm) -> keras.layers.Layer | None:
     """The layer behind a convolution, or None; scale and shift per channel are learned either way."""
     if kind == "instance":
         return InstanceNorm(name="norm")

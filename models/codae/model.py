@@ -67,9 +67,9 @@ class CoDAE(keras.Model):
             self.replaced += [name for name in sharing.replaced if name not in self.replaced]
         else:
             first, second, third = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
-            self.f_m = f_m or _initialized(build_f_m(config), first)
+            self.f_m = f_m or _initialized(_build_f_m(config), first)
             self.f_r = f_r or _initialized(self.build_f_r(config), second)
-            self.decoder = _initialized(build_decoder(config), third)
+            self.decoder = _initialized(_build_decoder(config), third)
         self.prior: Any = sharing.prior if sharing else self.build_prior(config, seed)
         self.build((None, *MASK_SHAPE))
 
@@ -122,7 +122,7 @@ class CoDAE(keras.Model):
         return cls(**{**config, "config": parse(CoDAEConfig, config["config"], "codae"), **parts})
 
 
-def build_f_m(config: CoDAEConfig) -> keras.Model:
+def _build_f_m(config: CoDAEConfig) -> keras.Model:
     """Encoder 2: mask (N, 72, 58, 1) -> z_m (N, 2); four times [ConvLayer, max pool 3x3 stride 2], Dense."""
     swaps = config.swaps
     strides, window = (2, 0) if swaps.pooling == "strided" else (1, 2 if swaps.pooling == "2x2" else 3)
@@ -148,7 +148,7 @@ def build_f_r(config: CoDAEConfig) -> keras.Model:
     return keras.Model(mask, z_r, name="f_r")
 
 
-def build_decoder(config: CoDAEConfig) -> keras.Model:
+def _build_decoder(config: CoDAEConfig) -> keras.Model:
     """[z_R (N, 5, 4, C), z_m (N, 2)] -> logits (N, 72, 58, 1): 80 x 64, cropped at the centre."""
     x = z_r = keras.Input((*LATENT_GRID, config.latent_channels), name="z_r")
     z_m = keras.Input((Z_M_SIZE,), name="z_m")

@@ -24,11 +24,11 @@ SHIFT_SLOPE = 0.25
 FIRMWARE = SwapConfig(norm="batch", slope=0.0, pooling="strided")
 
 
-def one_group(config: CoDAEConfig) -> CoDAEConfig:
+def _one_group(config: CoDAEConfig) -> CoDAEConfig:
     """The config with plain convolutions in both encoders, its residual blocks and thus the decoder's, too.
 
     >>> from codae_l1.models.codae.config import PAPER
-    >>> one_group(PAPER).f_r_groups
+    >>> _one_group(PAPER).f_r_groups
     (1, 1, 1, 1)
     """
     ones = (1,) * len(config.f_m_groups)
@@ -55,9 +55,9 @@ def swap_table(published: CoDAEConfig) -> dict[str, CoDAEConfig]:
     }
     rows = {"published layers": base}
     rows |= {name: dataclasses.replace(base, swaps=SwapConfig(**change)) for name, change in alone.items()}
-    if one_group(base) != base:
-        rows["groups: 1"] = one_group(base)
+    if _one_group(base) != base:
+        rows["groups: 1"] = _one_group(base)
     shift = SwapConfig(norm="batch", slope=SHIFT_SLOPE, pooling="2x2")
-    rows["all: batch, 1/4, 2x2, groups 1"] = dataclasses.replace(one_group(base), swaps=shift)
-    rows["all: batch, ReLU, strided, groups 1"] = dataclasses.replace(one_group(base), swaps=FIRMWARE)
+    rows["all: batch, 1/4, 2x2, groups 1"] = dataclasses.replace(_one_group(base), swaps=shift)
+    rows["all: batch, ReLU, strided, groups 1"] = dataclasses.replace(_one_group(base), swaps=FIRMWARE)
     return rows

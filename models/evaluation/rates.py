@@ -86,14 +86,14 @@ def background_rate(
     return BackgroundRate(float(threshold), None, None, effective, one, reason)
 
 
-def at_rate(
+def _at_rate(
     scores: np.ndarray, weight: np.ndarray, rate_khz: float, cross_section_pb: float, luminosity: float
 ) -> BackgroundRate:
     """The lowest threshold whose rate does not exceed `rate_khz`, and its rate.
 
     Refused where it is not below the rate of all events: what lies below the sample's selection would fire, too.
 
-    >>> at_rate(np.arange(1000.0), np.ones(1000), 0.2, cross_section_pb=1e5, luminosity=2e34).threshold
+    >>> _at_rate(np.arange(1000.0), np.ones(1000), 0.2, cross_section_pb=1e5, luminosity=2e34).threshold
     900.0
     """
     scores, weight = np.asarray(scores), np.asarray(weight, np.float64)
@@ -131,7 +131,7 @@ def weighted_rates(
     for name, values in scores.items():
         rows = []
         for asked in rates_khz:
-            point = at_rate(values[is_background], w, asked, cross_section_pb, luminosity)
+            point = _at_rate(values[is_background], w, asked, cross_section_pb, luminosity)
             threshold = None if np.isinf(point.threshold) else point.threshold
             tpr = {p: _efficiency(values[signal == p], point) for p in processes}
             rows.append({"asked_khz": asked, **vars(point), "threshold": threshold, "tpr": tpr})

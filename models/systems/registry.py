@@ -137,7 +137,7 @@ class RawAESystemConfig:
 class CctConfig:
     """filters: of the convolutions, the last is the width of a token. layers, heads, key: of the attention.
 
-    mlp: units, the last as wide as a token. The defaults are for two cores; models/systems/cct.py has the published
+    mlp: units, the last as wide as a token. The defaults are for two cores; models/systems/_cct.py has the published
     sizes.
     """
 
@@ -292,25 +292,25 @@ class SystemsConfig:
 
     REMOVED: ClassVar[dict[str, Any]] = REMOVED
 
-    codae: None = _system("codae.CodaeSystem")
-    codvae: None = _system("codae.CodvaeSystem")
-    dirichlet: DirichletSystemConfig = _system("dirichlet.DirichletSystem", DirichletSystemConfig())
-    qcd_or_what: QcdOrWhatSystemConfig = _system("qcd_or_what.QcdOrWhatSystem", QcdOrWhatSystemConfig())
-    raw_ae: RawAESystemConfig = _system("raw_ae.RawAESystem", RawAESystemConfig())
-    cct: CctSystemConfig = _system("cct.CctSystem", CctSystemConfig())
-    cct_three_class: CctSystemConfig = _system("cct.CctThreeClassSystem", CctSystemConfig())
-    observables: None = _system("observables.ObservablesSystem")
+    codae: None = _system("_codae.CodaeSystem")
+    codvae: None = _system("_codae.CodvaeSystem")
+    dirichlet: DirichletSystemConfig = _system("_dirichlet.DirichletSystem", DirichletSystemConfig())
+    qcd_or_what: QcdOrWhatSystemConfig = _system("_qcd_or_what.QcdOrWhatSystem", QcdOrWhatSystemConfig())
+    raw_ae: RawAESystemConfig = _system("_raw_ae.RawAESystem", RawAESystemConfig())
+    cct: CctSystemConfig = _system("_cct.CctSystem", CctSystemConfig())
+    cct_three_class: CctSystemConfig = _system("_cct.CctThreeClassSystem", CctSystemConfig())
+    observables: None = _system("_observables.ObservablesSystem")
     pca_events: PcaEventsConfig = _system("pca.PcaEventsSystem", PcaEventsConfig())
-    bdt: BoostedTreesConfig = _system("boosted_trees.BoostedTreesSystem", BoostedTreesConfig())
-    latent_norm: None = _system("latent.LatentNormSystem")
-    mahalanobis: None = _system("latent.MahalanobisSystem")
-    gaussian_mixture: MixtureConfig = _system("latent.MixtureSystem", MixtureConfig())
-    isolation_forest: IsolationConfig = _system("latent.IsolationSystem", IsolationConfig())
-    untrained: None = _system("latent.UntrainedSystem")
-    jet_ae: JetAESystemConfig = _system("jets.JetAESystem", JetAESystemConfig())
-    fns_ae: JetAESystemConfig = _system("jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
+    bdt: BoostedTreesConfig = _system("_boosted_trees.BoostedTreesSystem", BoostedTreesConfig())
+    latent_norm: None = _system("_latent.LatentNormSystem")
+    mahalanobis: None = _system("_latent.MahalanobisSystem")
+    gaussian_mixture: MixtureConfig = _system("_latent.MixtureSystem", MixtureConfig())
+    isolation_forest: IsolationConfig = _system("_latent.IsolationSystem", IsolationConfig())
+    untrained: None = _system("_latent.UntrainedSystem")
+    jet_ae: JetAESystemConfig = _system("_jets.JetAESystem", JetAESystemConfig())
+    fns_ae: JetAESystemConfig = _system("_jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
     pca: PcaConfig = _system("pca.PcaSystem", PcaConfig())
-    jet_dirichlet: JetDirichletSystemConfig = _system("jets.JetDirichletSystem", JetDirichletSystemConfig())
+    jet_dirichlet: JetDirichletSystemConfig = _system("_jets.JetDirichletSystem", JetDirichletSystemConfig())
 
 
 # Names of all systems, in the order of the tables.

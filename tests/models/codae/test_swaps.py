@@ -11,7 +11,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.config import PAPER, TINY, CoDAEConfig, SwapConfig
 from codae_l1.models.codae.layers import ConvLayer
 from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
-from codae_l1.models.codae.swaps import one_group, swap_table
+from codae_l1.models.codae.swaps import _one_group, swap_table
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -47,7 +47,7 @@ def test_each_row_is_a_model_of_the_same_grids(row):
     trainable = sum(int(np.prod(v.shape)) for v in model.f_m.trainable_variables)
     scales_and_shifts = 2 * sum(GROUPED.f_m_filters)
     published = sum(int(np.prod(v.shape)) for v in CoDAE(GROUPED).f_m.trainable_variables)
-    if config == one_group(config):
+    if config == _one_group(config):
         assert trainable == published + 9 * sum(4 * 4 - 4 * 2 for _ in range(3))
     else:
         assert trainable == published - scales_and_shifts * (config.swaps.norm == "none")

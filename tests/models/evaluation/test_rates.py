@@ -9,8 +9,8 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
 from codae_l1.models.evaluation.rates import (
+    _at_rate,
     accepted_cross_section,
-    at_rate,
     background_rate,
     sample_rates,
     weighted_rates,
@@ -48,7 +48,7 @@ def test_lowest_threshold_within_the_rate():
     rng = np.random.default_rng(2)
     scores, weight = rng.integers(0, 50, 2000).astype(float), rng.random(2000)
     for asked in (0.1, 0.5, 1.5):
-        point = at_rate(scores, weight, asked, 1e5, 2e34)
+        point = _at_rate(scores, weight, asked, 1e5, 2e34)
         assert point.rate_khz <= asked
         assert background_rate(scores, weight, point.threshold - 1, 1e5, 2e34).rate_khz > asked
 
@@ -56,10 +56,10 @@ def test_lowest_threshold_within_the_rate():
 @pytest.mark.parametrize("asked", [2.0, 5.0])
 def test_a_rate_that_everything_keeps_to_is_refused(asked):
     # 2 kHz in all: a threshold at the lowest score would also take what the sample does not hold.
-    everything = at_rate(np.arange(1000.0), np.ones(1000), asked, 1e5, 2e34)
+    everything = _at_rate(np.arange(1000.0), np.ones(1000), asked, 1e5, 2e34)
     assert (everything.threshold, everything.rate_khz, everything.error_khz) == (np.inf, None, None)
     assert everything.reason == f"{asked:g} kHz is not below the sample's total of 2 kHz: everything would fire"
-    assert at_rate(np.arange(1000.0), np.ones(1000), 1.999, 1e5, 2e34).threshold == 1.0
+    assert _at_rate(np.arange(1000.0), np.ones(1000), 1.999, 1e5, 2e34).threshold == 1.0
 
 
 def test_refused_where_too_few_pass_or_none():
@@ -67,7 +67,7 @@ def test_refused_where_too_few_pass_or_none():
     assert background_rate(scores, weight, 991.0, 1e5, 2e34).reason == (
         "9 effective background events pass, fewer than 10"
     )
-    none = at_rate(scores, weight, 1e-9, 1e5, 2e34)
+    none = _at_rate(scores, weight, 1e-9, 1e5, 2e34)
     assert (none.rate_khz, none.error_khz, none.effective_events) == (None, None, 0.0)
     assert none.reason == "0 effective background events pass, fewer than 10"
 
@@ -129,7 +129,7 @@ def test_a_part_of_the_sample_stands_for_the_whole():
         (lambda: background_rate(np.ones(3), np.ones(3), 0.0, 1.0, -1.0), "luminosity -1.0; expected a finite"),
         (lambda: background_rate(np.ones(3), np.ones(2), 0.0, 1.0, 2e34), "shape (3,) with weights of shape (2,)"),
         (lambda: background_rate(np.ones(3), np.array([1, -1, 1]), 0.0, 1.0, 2e34), "as many finite scores as"),
-        (lambda: at_rate(np.array([np.nan, 1]), np.ones(2), 1.0, 1.0, 2e34), "as many finite scores as"),
+        (lambda: _at_rate(np.array([np.nan, 1]), np.ones(2), 1.0, 1.0, 2e34), "as many finite scores as"),
     ],
 )
 def test_bad_input_is_named(call, words):

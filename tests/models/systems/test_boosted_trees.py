@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems import _estimators
+from codae_l1.models.systems._boosted_trees import BoostedTreesSystem, grow
 from codae_l1.models.systems.base import LabelledEvents
-from codae_l1.models.systems.boosted_trees import BoostedTreesSystem, grow
 from codae_l1.models.systems.registry import BoostedTreesConfig
 
 RNG = np.random.default_rng(0)

@@ -7,10 +7,10 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE
-from codae_l1.models.systems import density as dens
+from codae_l1.models.systems import _density as dens
+from codae_l1.models.systems._codae import FullModelConfig
+from codae_l1.models.systems._latent import MahalanobisSystem, UntrainedSystem, encode
 from codae_l1.models.systems.base import LabelledEvents
-from codae_l1.models.systems.codae import FullModelConfig
-from codae_l1.models.systems.latent import MahalanobisSystem, UntrainedSystem, encode
 from codae_l1.models.systems.registry import MixtureConfig
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.

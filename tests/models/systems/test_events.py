@@ -11,10 +11,10 @@ from codae_l1.data.splits import split_of
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.scores import orientations
 from codae_l1.models.evaluation.roc import auc
+from codae_l1.models.systems._cct import CctSystem, CctThreeClassSystem
+from codae_l1.models.systems._codae import FullModelConfig
+from codae_l1.models.systems._dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems.base import LabelledEvents
-from codae_l1.models.systems.cct import CctSystem, CctThreeClassSystem
-from codae_l1.models.systems.codae import FullModelConfig
-from codae_l1.models.systems.dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems.registry import (
     CctConfig,
     CctSystemConfig,

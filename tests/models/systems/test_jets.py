@@ -11,8 +11,8 @@ from codae_l1.data.generation.parallel import Work
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems._jet_autoencoder import FNS, HANDS_ON, FnsAutoencoder, HandsOnAutoencoder
+from codae_l1.models.systems._jets import FnsSystem, JetAESystem, JetDirichletSystem, squared_error
 from codae_l1.models.systems.base import LabelledEvents
-from codae_l1.models.systems.jets import FnsSystem, JetAESystem, JetDirichletSystem, squared_error
 from codae_l1.models.systems.pca import PcaSystem, PrincipalComponents
 from codae_l1.models.systems.registry import (
     JetAEConfig,

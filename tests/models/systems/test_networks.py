@@ -8,7 +8,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae.config import PAPER
 from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.evaluation.macs import count_macs, layer_macs
-from codae_l1.models.systems.cct import (
+from codae_l1.models.systems._cct import (
     PAPER_CCT,
     Cct,
     PositionalEmbedding,
@@ -17,8 +17,8 @@ from codae_l1.models.systems.cct import (
     energy_images,
     smoothed,
 )
-from codae_l1.models.systems.dirichlet import DirichletVae, prior_parameters
-from codae_l1.models.systems.qcd_or_what import QcdOrWhat
+from codae_l1.models.systems._dirichlet import DirichletVae, prior_parameters
+from codae_l1.models.systems._qcd_or_what import QcdOrWhat
 from codae_l1.models.systems.registry import CctConfig, DirichletConfig, QcdOrWhatConfig
 from codae_l1.models.training.network import in_slices
 
@@ -219,7 +219,7 @@ def test_attention_kernels_differ_and_follow_from_the_seed(cct):
 
 
 def test_stochastic_depth_drops_whole_branches_at_its_rate_and_keeps_the_mean():
-    from codae_l1.models.systems.cct import _depth
+    from codae_l1.models.systems._cct import _depth
     from codae_l1.models.training.network import SeededLayers
 
     x, rate = keras.Input((3, 2)), 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.calorimeter import PHI_STEP, eta_edges
-from codae_l1.models.systems.observables import (
+from codae_l1.models.systems._observables import (
     OBSERVABLES,
     TREE_INPUTS,
     ObservablesSystem,

@@ -5,9 +5,9 @@ import pytest
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.systems._raw_ae import LEAST_SCALE
 from codae_l1.models.systems.base import LabelledEvents
 from codae_l1.models.systems.pca import pooled_counts
-from codae_l1.models.systems.raw_ae import LEAST_SCALE
 from codae_l1.models.systems.registry import (
     PcaEventsConfig,
     RawAEConfig,

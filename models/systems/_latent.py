@@ -2,7 +2,7 @@
 
 The latents are those of a CoDAE: z_m, the two numbers of f_m, and z_R, the mean of f_R's map over its 5 x 4 cells (64
 numbers). Each system has one score per latent, `z_m` (the quoted one, since it goes into firmware) and `z_r`; densities
-and their orientation, fixed by definition without signals, are in models/systems/density.py. The encoder is the system
+and their orientation, fixed by definition without signals, are in models/systems/_density.py. The encoder is the system
 `codae` of the same seed. MACs and CPU time are those of f_m: a density in two dimensions adds little to them, and
 `timed` says so.
 
@@ -25,9 +25,8 @@ from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
 from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.models.evaluation.macs import count_macs
-from codae_l1.models.systems.base import LabelledEvents, System
-from codae_l1.models.systems.codae import CodaeSystem, FullModelConfig, full_model_config
-from codae_l1.models.systems.density import (
+from codae_l1.models.systems._codae import CodaeSystem, FullModelConfig, full_model_config
+from codae_l1.models.systems._density import (
     Density,
     Norm,
     fit_isolation,
@@ -35,6 +34,7 @@ from codae_l1.models.systems.density import (
     fit_mixture,
     load_density,
 )
+from codae_l1.models.systems.base import LabelledEvents, System
 
 LATENTS = ("z_m", "z_r")
 # Events per call; the last is filled up with empty ones, so that a score does not depend on how many there are.

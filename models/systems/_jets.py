@@ -1,13 +1,13 @@
-"""The networks that read jet images: two auto-encoders, and a Dirichlet VAE (principal components are in pca.py)."""
+"""The networks that read jet images: two auto-encoders, and a Dirichlet VAE (pca.py has the principal components)."""
 
 from typing import Any, ClassVar
 
 import numpy as np
 
 from codae_l1.models.codae.layers import register
+from codae_l1.models.systems._dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems._jet_autoencoder import FnsAutoencoder, HandsOnAutoencoder, JetAutoencoder
 from codae_l1.models.systems.base import JetSystem, KerasSystem
-from codae_l1.models.systems.dirichlet import DirichletSystem, DirichletVae
 from codae_l1.models.systems.registry import (
     BRIEF,
     JetAEConfig,
@@ -77,7 +77,7 @@ class JetDirichletVae(DirichletVae):
 
 
 class JetDirichletSystem(JetSystem, DirichletSystem):
-    """Dirichlet VAE of jet images; scores as models/systems/dirichlet.py, main score: mixture."""
+    """Dirichlet VAE of jet images; scores as models/systems/_dirichlet.py, main score: mixture."""
 
     name = "jet_dirichlet"
     main_score = "mixture"

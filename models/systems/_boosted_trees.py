@@ -15,8 +15,8 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.systems import _estimators
+from codae_l1.models.systems._observables import tree_inputs
 from codae_l1.models.systems.base import LabelledEvents, System
-from codae_l1.models.systems.observables import tree_inputs
 from codae_l1.models.systems.registry import BoostedTreesConfig
 
 
