@@ -1,4 +1,4 @@
-"""The house: folders and packages agree, imports run one way, docstring examples hold."""
+"""The house: folders and packages agree, imports run one way between floors and rooms, docstring examples hold."""
 
 import ast
 import doctest
@@ -33,6 +33,44 @@ def test_pyproject_lists_every_package():
 def test_every_python_folder_is_a_package():
     folders = {p.parent for p in MODULES}
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
+
+
+# Rooms (folders with code) in the order of their imports: each may import those before it.
+ROOMS = (
+    *("data/base", "data", "data/formats", "data/generation"),
+    *("models/training", "models/codae", "models/evaluation", "models/systems", "models"),
+    *("quantization/f_m", "quantization", "quantization/encoders"),
+    *(
+        "hls/target",
+        "hls/layers",
+        "hls/network",
+        "hls/rtl",
+        "hls/hls4ml",
+        "hls/cost",
+        "hls/trigger",
+        "hls/vendor",
+        "hls",
+    ),
+    *("scripts/run", "scripts/studies", "scripts/reports", "scripts", "scripts/package"),
+)
+
+
+def room(module: str) -> str:
+    """Folder of a module codae_l1.FLOOR... or of a package."""
+    path = Path(*module.split(".")[1:])
+    return (path if (ROOT / path / "__init__.py").exists() else path.parent).as_posix()
+
+
+def test_rooms_import_in_one_order():
+    assert {p.parent.relative_to(ROOT).as_posix() for p in MODULES} == set(ROOMS)
+    against = []
+    for path in MODULES:
+        own = path.parent.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found = [room(name) for name in names if name.startswith("codae_l1.")]
+            against += [f"{dotted(path)} imports {other}" for other in found if ROOMS.index(other) > ROOMS.index(own)]
+    assert against == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
