@@ -16,8 +16,8 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
-from codae_l1.scripts.project import fail_where_different
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.studies.projects import fail_where_different
 
 
 def command() -> None:

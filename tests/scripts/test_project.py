@@ -1,10 +1,9 @@
-"""Commands project, backends and published_f_m on a tiny firmware: what they print, store and refuse."""
+"""Commands project, project --all and published_f_m on a tiny firmware: what they print, store and refuse."""
 
 import dataclasses
 import os
 import stat
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +14,10 @@ from codae_l1.hls.network.mismatch import LayerDifference, Mismatch
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
-from codae_l1.scripts import backends, project, published_f_m
+from codae_l1.scripts import project, published_f_m
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.studies import backends, projects
 
 CONFIG = FirmwareConfig(conv=(ConvConfig(2, (6, 5), (6, 5)),), tied=False, precision={})
 
@@ -85,7 +85,7 @@ def test_a_folder_of_the_run_s_stages_is_not_replaced(run, monkeypatch, place):
     with pytest.raises(InputError, match=words):
         call(monkeypatch, project.command, "--run", run, "--out", run / place)
     with pytest.raises(InputError, match=rf"is in the folder of the run's stage {stage}"):
-        call(monkeypatch, backends.command, "--run", run, "--out", run / place)
+        call(monkeypatch, project.command, "--all", "--run", run, "--out", run / place)
     assert (run / "convert" / "hls4ml" / "project.json").read_text() == "{}"
 
 
@@ -94,22 +94,22 @@ def broken(a, b, counts):
     return Mismatch("qkeras-hls", len(counts), 2, 3, LayerDifference("dense1", 40, 5, 0.5), ())
 
 
-@pytest.mark.parametrize("command", [project.command, backends.command])
-def test_events_that_differ_end_the_command_and_name_the_layer(run, tmp_path, monkeypatch, capsys, command):
+@pytest.mark.parametrize(
+    "words",
+    [("--backend", "Vitis"), ("--all", "--backends", "Vitis", "--strategies", "latency", "--io", "io_parallel")],
+)
+def test_events_that_differ_end_the_command_and_name_the_layer(run, tmp_path, monkeypatch, capsys, words):
     monkeypatch.setattr("codae_l1.hls.network.mismatch.compare", broken)
-    words = ["--backend", "Vitis"]
-    if command is backends.command:
-        words = ["--backends", "Vitis", "--strategies", "latency", "--io", "io_parallel"]
     with pytest.raises(SystemExit) as stop:
-        call(monkeypatch, command, "--run", run, "--out", tmp_path / "out", "--events", "3", *words)
+        call(monkeypatch, project.command, "--run", run, "--out", tmp_path / "out", "--events", "3", *words)
     assert stop.value.code == 1
     assert "events differ, worst 3 LSB, first in layer dense1 (5 of 40 values)" in capsys.readouterr().out
 
 
 def test_a_published_f_m_that_differs_fails():
     with pytest.raises(SystemExit, match="1"):
-        project.fail_where_different([{"comparison": None}, {}, {"comparison": {"different": 1}}])
-    project.fail_where_different([{"comparison": {"different": 0}}, {"comparison": None}])
+        projects.fail_where_different([{"comparison": None}, {}, {"comparison": {"different": 1}}])
+    projects.fail_where_different([{"comparison": {"different": 0}}, {"comparison": None}])
 
 
 def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, tmp_path, monkeypatch):
@@ -119,13 +119,12 @@ def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, t
         made.append((config.clock_period_ns, len(inputs)))
         return {"not_compiled": "", "comparison": {"compared": len(inputs), "different": 0}, "agreement": ""}
 
-    monkeypatch.setattr(backends, "make", make)
+    monkeypatch.setattr(backends, "make_project", make)
     firmware = FirmwareModel.load(run / "quantize" / "f_m.npz")
-    given = {"backend": "Verilog", "io": "io_parallel", "strategy": "distributed_arithmetic", "reuse": ["1"]}
-    (tmp_path / "out").mkdir()
+    choice = projects.Choice("Verilog", "io_parallel", "distributed_arithmetic", ("1",))
 
     def one(config, firmware, inputs, commit):
-        return backends.one(config, firmware, inputs, given, tmp_path / "out", {"commit": commit})
+        return backends.backend_row(config, firmware, inputs, choice, tmp_path / "out", {"commit": commit})
 
     inputs, config = np.zeros((3, 18, 15, 1), np.int64), HlsConfig()
     assert one(config, firmware, inputs, "a")["stamp"] == {"commit": "a"}
@@ -138,7 +137,7 @@ def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, t
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
     firmware.model.set_weights([w + 1 for w in firmware.model.get_weights()])
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
-    monkeypatch.setattr("codae_l1.scripts.run.stages.code_of", lambda module: "another code")
+    monkeypatch.setattr("codae_l1.scripts.studies.backends.code_of", lambda module: "another code")
     one(other, firmware, np.ones((4, 18, 15, 1), np.int64), "b")
     assert made == [(5.0, 3), (4.0, 3), (4.0, 4), (4.0, 4), (4.0, 4), (4.0, 4)]
 
@@ -149,12 +148,29 @@ def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, t
         (("--reuse", "fast"), r"--reuse fast; expected a whole number"),
         (("--reuse", "conv1=3"), r"--reuse conv1=3; expected a whole number >= 1, of all layers"),
         (("--reuse", "0"), r"--reuse 0; expected a whole number >= 1"),
+        (("--reuse", "2", "3"), r"--reuse 2 3; expected a whole number >= 1"),
         (("--events", "-1"), r"--events -1; expected a number >= 1"),
+        (("--backend", "Vitis", "--clock", "4"), r"--backend, --clock with --all; expected one or the other"),
     ],
 )
 def test_mistakes_of_the_table_are_said_before_anything_is_read(run, tmp_path, monkeypatch, arguments, words):
     with pytest.raises(InputError, match=words):
-        call(monkeypatch, backends.command, "--run", run, "--out", tmp_path / "out", *arguments)
+        call(monkeypatch, project.command, "--all", "--run", run, "--out", tmp_path / "out", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("--io", "io_stream", "io_parallel"),
+            "--io io_stream io_parallel; expected one io_type, or several with --all",
+        ),
+        (("--backends", "Vitis"), "--backends without --all; expected both"),
+    ],
+)
+def test_options_of_the_table_need_it(run, tmp_path, monkeypatch, arguments, words):
+    with pytest.raises(InputError, match=words):
+        call(monkeypatch, project.command, "--run", run, "--out", tmp_path / "out", *arguments)
 
 
 def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monkeypatch, capsys):
@@ -164,7 +180,7 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     monkeypatch.setattr("codae_l1.hls.rtl.vhdl.find_ghdl", no_ghdl)
     out, wanted = tmp_path / "backends", ("--backends", "Libero", "VHDL", "--io", "io_parallel")
     arguments = ("--run", run, "--out", out, *wanted, "--strategies", "resource", "--events", "5")
-    call(monkeypatch, backends.command, *arguments)
+    call(monkeypatch, project.command, "--all", *arguments)
     rows = {row["backend"]: row for row in read_json(out / "backends.json")["rows"]}
     assert (rows["Libero"]["made"], rows["Libero"]["compiled"]) == (False, False)
     assert (rows["VHDL"]["made"], rows["VHDL"]["compiled"], rows["VHDL"]["different"]) == (True, False, None)
@@ -174,15 +190,15 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     assert (
         "| VHDL | io_parallel | distributed_arithmetic | 1 | yes | no |  | written, not simulated: no ghdl on" in table
     )
-    before = {path: path.stat().st_mtime_ns for path in out.glob("*/design.json")}
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/project/design.json")}
     assert len(before) == 1
-    call(monkeypatch, backends.command, *arguments)
+    call(monkeypatch, project.command, "--all", *arguments)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
     row = {"backend": "Vivado", "io": "io_stream", "strategy": "resource", "reuse": 3, "made": True, "compiled": True}
-    lines = backends.table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
+    lines = backends.backends_table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
     assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 of 9 | a / b. c. |"]
 
 
@@ -217,14 +233,12 @@ def test_the_forecast_of_the_paper_size_needs_no_compiler(tmp_path, monkeypatch)
 )
 def test_a_reuse_factor_that_is_none_is_refused(words, message):
     with pytest.raises(InputError, match=message):
-        project.reuse_factors(words)
+        projects.reuse_factors(words)
 
 
 def test_the_part_follows_the_vendor():
     def taken(backend, part=None, reuse=()):
-        nothing = dict.fromkeys(("io", "strategy", "clock", "parallel_pixels"))
-        given = SimpleNamespace(backend=backend, part=part, reuse=list(reuse), **nothing)
-        return project.configuration(given, HlsConfig(part="xcvu9p"))
+        return projects.configuration(projects.Choice(backend, part=part, reuse=reuse), HlsConfig(part="xcvu9p"))
 
     assert [taken(b)[0].part for b in ("Vivado", "oneAPI", "Libero")] == ["xcvu9p", "Agilex7", "MPF300"]
     assert taken("oneAPI", "Agilex5")[0].part == "Agilex5"
@@ -234,4 +248,4 @@ def test_the_part_follows_the_vendor():
     with pytest.raises(
         InputError, match=r"--backend VHDL with options of HLS; expected none of --io io_stream.*drop them"
     ):
-        taken("VHDL", reuse=["3"])
+        taken("VHDL", reuse=("3",))
