@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from codae_l1.data.generation.chunks import Task, make_chunk, make_pool_chunk, pool_chunks
+from codae_l1.data.generation._chunks import Task, make_chunk, make_pool_chunk, pool_chunks
 from codae_l1.data.generation.config import GenerationConfig
 
 # Chunks of this many events, the default of a sample.

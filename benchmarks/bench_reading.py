@@ -32,8 +32,8 @@ def public_file(path: Path) -> Path:
     """The first shipped events in the public form."""
     import numpy as np
 
+    from codae_l1.data.formats._public import PUBLIC_CLASSES
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.data.formats.public import PUBLIC_CLASSES
     from codae_l1.data.sample import SAMPLE
 
     codes = {name: code for code, name in PUBLIC_CLASSES.items()}

@@ -279,8 +279,8 @@ def checks(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _generated(arguments: argparse.Namespace) -> Path:
     """OUT/jets.h5 of --generate jets a kind; kept where it is there and was made from the same config."""
+    from codae_l1.data.generation.config import Work
     from codae_l1.data.generation.jets import JetConfig, generate_jets
-    from codae_l1.data.generation.parallel import Work
 
     path, number = arguments.out / "jets.h5", arguments.generate
     config = JetConfig(n_top=number, n_qcd=number, seed=arguments.generation_seed)

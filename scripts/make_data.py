@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.generate import generate
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
-from codae_l1.data.generation.parallel import Work
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:

@@ -11,13 +11,23 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import EventImages, concatenate
+from codae_l1.data.formats._codae_raw import CodaeRaw
+from codae_l1.data.formats._delphes import Delphes, DelphesOptions
 from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._public import Public
+from codae_l1.data.formats._top_tagging import TopTagging
 from codae_l1.data.formats.adc2021 import Adc2021
-from codae_l1.data.formats.codae_raw import CodaeRaw
-from codae_l1.data.formats.delphes import Delphes
 from codae_l1.data.formats.event_file import Events
-from codae_l1.data.formats.public import Public
-from codae_l1.data.formats.top_tagging import TopTagging
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "DelphesOptions",
+    "event_slices",
+    "format_of",
+    "read_events",
+    "slices",
+]
 
 FORMATS: tuple[Format, ...] = (Events(), Public(), CodaeRaw(), Delphes(), TopTagging(), Adc2021())
 SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))

@@ -19,7 +19,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._hdf5 import open_hdf5
-from codae_l1.data.formats.top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
+from codae_l1.data.formats._top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
 
 QCD, TOP = "qcd", "top"
 KINDS = (QCD, TOP)

@@ -3,8 +3,10 @@ values."""
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import PROCESSES, SIGNALS, SUEP_MASSES, SVJ_MASSES
 
 
@@ -110,3 +112,32 @@ class GenerationConfig:
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise InputError(f"generation.{name} = {getattr(self, name)!r}", expected, "correct the value")
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a sample is made. None of this changes the events.
+
+    workers: local processes, default all cores. folder: where pieces are kept, default the output file with suffix
+    .work; it may be removed afterwards. progress: called with events done, events in all and what is being made.
+    command: what the user typed, for the provenance. scheduler: address of a Dask scheduler, whose workers are used
+    instead of local processes; they need the folder under the same path.
+    """
+
+    workers: int | None = None
+    folder: Path | None = None
+    progress: Progress | None = None
+    command: str = ""
+    scheduler: str | None = None
+
+    def folder_for(self, out: Path) -> Path:
+        """The work folder of an output file."""
+        return self.folder or out.with_suffix(".work")
+
+    def report(self, done: int, total: int, text: str) -> None:
+        """Report the progress, if a callback was given."""
+        if self.progress is not None:
+            self.progress(done, total, text)
+
+
+DEFAULT = Work()

@@ -14,7 +14,7 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats.event_file import EventFile, write_events
-from codae_l1.data.generation.chunks import (
+from codae_l1.data.generation._chunks import (
     Task,
     make_chunk,
     make_pool_chunk,
@@ -23,8 +23,8 @@ from codae_l1.data.generation.chunks import (
     pool_file,
     tasks_of,
 )
-from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.parallel import DEFAULT, Piece, Work, make_all, prepare, versions
+from codae_l1.data.generation._parallel import Piece, make_all, prepare, versions
+from codae_l1.data.generation.config import DEFAULT, GenerationConfig, Work
 
 
 def generate(config: GenerationConfig, out: Path | str, work: Work = DEFAULT) -> Path:

@@ -17,12 +17,12 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import whole_file
 from codae_l1.data.formats.tables import CONSTITUENTS, write_jets
-from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import read_out
-from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
-from codae_l1.data.generation.processes import COMMON, final_particles, next_batch, start_pythia
-from codae_l1.data.generation.propagation import propagate
-from codae_l1.data.generation.selection import JetFinder
+from codae_l1.data.generation._detector import read_out
+from codae_l1.data.generation._parallel import chunked, make_all, prepare
+from codae_l1.data.generation._processes import COMMON, final_particles, next_batch, start_pythia
+from codae_l1.data.generation._propagation import propagate
+from codae_l1.data.generation._selection import JetFinder
+from codae_l1.data.generation.config import DEFAULT, GenerationConfig, Work
 
 _COMMON = (*COMMON, "Beams:eCM = 14000.", "PartonLevel:MPI = off")
 _HARD = {
@@ -73,12 +73,12 @@ def generate_jets(config: JetConfig, out: Path | str, work: Work = DEFAULT) -> P
         raise InputError("a sample of no jets", "at least one", "raise n_top or n_qcd")
     prepare(folder, dump(config))
     numbers = {"top": config.n_top, "qcd": config.n_qcd}
-    make_all([chunked(numbers, config.chunk_events, _file, partial(make_jet_chunk, config))], folder, work)
+    make_all([chunked(numbers, config.chunk_events, _file, partial(_make_jet_chunk, config))], folder, work)
     write_jets(out, _mixed(config, folder), {"config": dump(config), "command": work.command})
     return out
 
 
-def make_jet_chunk(config: JetConfig, kind: str, chunk: int, count: int, folder: Path) -> None:
+def _make_jet_chunk(config: JetConfig, kind: str, chunk: int, count: int, folder: Path) -> None:
     """Make `count` jets of a kind; the random numbers follow from seed and chunk, never from the kind."""
     sequence = np.random.SeedSequence([config.seed, chunk])
     rng = np.random.default_rng(sequence)

@@ -2,9 +2,9 @@
 
 Standard Model events with a lepton, in the challenge's proportions, or one of its four signals: proton-proton
 collisions at 13 TeV without pile-up, passed through the fast detector, with exact track momenta. Row 0 is the missing
-transverse momentum, 1-4 electrons (pT > 3 GeV, |eta| < 2.5, where tracks end), 5-8 muons (pT > 3 GeV, |eta| < 2.1),
-9-18 anti-kt jets (R = 0.5, pT > 15 GeV, |eta| < 4); each kind is sorted by falling pT and padded with zeros. The
-leading lepton has more than 23 GeV.
+transverse momentum, 1-4 electrons (pT > 3 GeV, |eta| < 3, of which the tracker here covers 2.5), 5-8 muons (pT > 3 GeV,
+|eta| < 2.1), 9-18 anti-kt jets (R = 0.5, pT > 15 GeV, |eta| < 4); each kind is sorted by falling pT and padded with
+zeros. The leading lepton has more than 23 GeV.
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import whole_file
 from codae_l1.data.formats.adc2021 import ROW_CLASS, SHAPE
 from codae_l1.data.formats.tables import write_objects
-from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import read_out
-from codae_l1.data.generation.parallel import DEFAULT, Work, chunked, make_all, prepare
-from codae_l1.data.generation.processes import COMMON, collisions, start_pythia
-from codae_l1.data.generation.propagation import IN_ECAL, IN_NEITHER, Hits, propagate
-from codae_l1.data.generation.selection import JetFinder
+from codae_l1.data.generation._detector import read_out
+from codae_l1.data.generation._parallel import chunked, make_all, prepare
+from codae_l1.data.generation._processes import COMMON, collisions, start_pythia
+from codae_l1.data.generation._propagation import IN_ECAL, IN_NEITHER, Hits, propagate
+from codae_l1.data.generation._selection import JetFinder
+from codae_l1.data.generation.config import DEFAULT, GenerationConfig, Work
 
 _LEPTONS = "onIfAny = 11 13 15"
 _HIGGS = ("HiggsSM:gg2H = on", "25:doForceWidth = on", "25:mWidth = 0.01", "25:mMin = 10.", "25:onMode = off")
@@ -97,14 +97,14 @@ def generate_objects(config: ObjectConfig, out: Path | str, work: Work = DEFAULT
     out = Path(out)
     folder = work.folder_for(out)
     prepare(folder, dump(config))
-    pieces = chunked(_parts(config), config.chunk_events, _file, partial(make_object_chunk, config))
+    pieces = chunked(_parts(config), config.chunk_events, _file, partial(_make_object_chunk, config))
     make_all([pieces], folder, work)
     files = [folder / name for piece in pieces for name in piece.files]
     write_objects(out, _mixed(config, files), {"config": dump(config), "command": work.command})
     return out
 
 
-def make_object_chunk(config: ObjectConfig, part: str, chunk: int, count: int, folder: Path) -> None:
+def _make_object_chunk(config: ObjectConfig, part: str, chunk: int, count: int, folder: Path) -> None:
     """Make `count` events of a part of the mixture, or of a signal."""
     sequence = np.random.SeedSequence([config.seed, chunk])
     rng, detector = np.random.default_rng(sequence), GenerationConfig()

@@ -16,10 +16,10 @@ from codae_l1.data.base.files import read_json
 from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import unweighted
 from codae_l1.data.formats import read_events
+from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
 from codae_l1.data.formats.adc2021 import ROW_CLASS
 from codae_l1.data.formats.arrays import array_slices, write_arrays
 from codae_l1.data.formats.event_file import write_events
-from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
 from codae_l1.data.pooling import PoolingConfig, input_counts
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.scripts import events as events_command

@@ -11,9 +11,9 @@ import pytest
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
+from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
 from codae_l1.data.formats.jet_images import OBSERVABLES, generated_from, observe, read_jets, split_jets
 from codae_l1.data.formats.tables import write_jets
-from codae_l1.data.formats.top_tagging import FINE, jet_images, relative
 from codae_l1.data.generation.jets import JetConfig
 from codae_l1.models.training import loop as training
 from codae_l1.scripts import jets

@@ -9,7 +9,7 @@ from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats import event_slices, read_events
-from codae_l1.data.formats.codae_raw import IMAGES, N_TRACKS, sum_cells
+from codae_l1.data.formats._codae_raw import IMAGES, N_TRACKS, sum_cells
 
 
 def write(path, n=5, seed=0, **changes):

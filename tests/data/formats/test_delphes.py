@@ -8,8 +8,7 @@ from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import eta_edges
-from codae_l1.data.formats import event_slices, read_events
-from codae_l1.data.formats.delphes import DelphesOptions
+from codae_l1.data.formats import DelphesOptions, event_slices, read_events
 
 awkward = pytest.importorskip("awkward")
 uproot = pytest.importorskip("uproot")

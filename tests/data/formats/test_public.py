@@ -6,7 +6,7 @@ from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats import event_slices, read_events
-from codae_l1.data.formats.public import PUBLIC_CLASSES, read_public
+from codae_l1.data.formats._public import PUBLIC_CLASSES, read_public
 
 
 def write(path, n=4, **changes):

@@ -9,8 +9,8 @@ import pytest
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats._top_tagging import COARSE, FINE, JetImageConfig, align, jet_images, jet_slices, relative
 from codae_l1.data.formats.tables import write_jets
-from codae_l1.data.formats.top_tagging import COARSE, FINE, JetImageConfig, align, jet_images, jet_slices, relative
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("tables")

@@ -5,12 +5,11 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import ETA_COVERED
-from codae_l1.data.generation.chunks import tasks_of
-from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import ecal_sigma, lognormal, read_out
-from codae_l1.data.generation.pileup import PileupBlock, join, load_block, overlay, save_block
-from codae_l1.data.generation.processes import Particles, settings
-from codae_l1.data.generation.propagation import (
+from codae_l1.data.generation._chunks import tasks_of
+from codae_l1.data.generation._detector import ecal_sigma, lognormal, read_out
+from codae_l1.data.generation._pileup import PileupBlock, join, load_block, overlay, save_block
+from codae_l1.data.generation._processes import Particles, settings
+from codae_l1.data.generation._propagation import (
     BENDING,
     FACE_HALF_LENGTH,
     FACE_RADIUS,
@@ -22,8 +21,9 @@ from codae_l1.data.generation.propagation import (
     face_position,
     propagate,
 )
-from codae_l1.data.generation.selection import densities
-from codae_l1.data.generation.suep import decay_scalar, decay_scalars
+from codae_l1.data.generation._selection import densities
+from codae_l1.data.generation._suep import decay_scalar, decay_scalars
+from codae_l1.data.generation.config import GenerationConfig
 
 CONFIG = GenerationConfig()
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats._top_tagging import jet_slices
 from codae_l1.data.formats.adc2021 import object_slices
-from codae_l1.data.formats.top_tagging import jet_slices
+from codae_l1.data.generation.config import Work
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, event_objects, generate_objects
-from codae_l1.data.generation.parallel import Work
 
 pytestmark = [
     pytest.mark.generate,

@@ -17,9 +17,9 @@ import pytest
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.generation._parallel import Piece, make_piece, prepare, versions
+from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.generate import generate
-from codae_l1.data.generation.parallel import Piece, Work, make_piece, prepare, versions
 from codae_l1.data.splits import split_of
 from codae_l1.scripts.make_data import configuration
 
@@ -156,7 +156,7 @@ def test_two_workers_of_dask_jobqueue_as_documented(tiny, tmp_path):
 
 
 def test_no_scheduler_at_the_address(tmp_path, monkeypatch):
-    monkeypatch.setattr("codae_l1.data.generation.parallel._PATIENCE_S", 1)
+    monkeypatch.setattr("codae_l1.data.generation._parallel._PATIENCE_S", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler at 127.0.0.1:1 .*; expected the address of a running one"):
         generate(TINY, tmp_path / "events.h5", Work(scheduler="127.0.0.1:1"))
 

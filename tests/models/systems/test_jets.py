@@ -6,8 +6,8 @@ import pytest
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.jet_images import read_jets
+from codae_l1.data.generation.config import Work
 from codae_l1.data.generation.jets import JetConfig, generate_jets
-from codae_l1.data.generation.parallel import Work
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems._jet_autoencoder import FNS, HANDS_ON, FnsAutoencoder, HandsOnAutoencoder

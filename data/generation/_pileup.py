@@ -14,9 +14,9 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.data.generation._processes import collisions
+from codae_l1.data.generation._propagation import Hits, propagate
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.processes import collisions
-from codae_l1.data.generation.propagation import Hits, propagate
 
 # mm, spread of the collisions along the beam line; |z - z of the hard one| beyond which tracks are removed.
 Z_SPREAD = 53.0

@@ -14,7 +14,7 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages, check_signals, unweighted
 from codae_l1.data.formats._format import Format
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
-from codae_l1.data.formats.public import integers
+from codae_l1.data.formats._public import integers
 
 IMAGES = ("ImageTrk_PUcorr", "ImageECAL", "ImageHCAL")
 N_TRACKS = "NTrk_PUcorr"

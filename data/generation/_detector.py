@@ -22,8 +22,8 @@ from codae_l1.data.calorimeter import (
     fill_towers,
     grid_cells,
 )
+from codae_l1.data.generation._propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.propagation import ETA_SEEN, IN_ECAL, IN_HCAL, Hits
 
 # ECAL cells per tower, along each axis.
 CELLS = 5

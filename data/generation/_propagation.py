@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from codae_l1.data.generation._processes import Particles
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.processes import Particles
 
 # Tesla, metre, metre.
 FIELD = 3.8

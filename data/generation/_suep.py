@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from codae_l1.data.generation._processes import SCALAR_ID, Particles
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.processes import SCALAR_ID, Particles
 
 # Particle code -> mass [GeV] (PDG 2024) and branching ratio of A'.
 DARK_PHOTON_DECAYS = {11: (0.000511, 0.15), 13: (0.10566, 0.15), 211: (0.13957, 0.70)}

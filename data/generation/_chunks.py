@@ -15,13 +15,13 @@ from codae_l1.data.base.errors import ToolError
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import QCD, SUEP_MASSES, EventImages
 from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.generation._detector import Readout, read_out
+from codae_l1.data.generation._pileup import Z_SPREAD, load_block, make_block, overlay, save_block
+from codae_l1.data.generation._processes import Particles, collisions, settings, start_pythia
+from codae_l1.data.generation._propagation import propagate
+from codae_l1.data.generation._selection import JetFinder
+from codae_l1.data.generation._suep import decay_scalars
 from codae_l1.data.generation.config import GenerationConfig
-from codae_l1.data.generation.detector import Readout, read_out
-from codae_l1.data.generation.pileup import Z_SPREAD, load_block, make_block, overlay, save_block
-from codae_l1.data.generation.processes import Particles, collisions, settings, start_pythia
-from codae_l1.data.generation.propagation import propagate
-from codae_l1.data.generation.selection import JetFinder
-from codae_l1.data.generation.suep import decay_scalars
 from codae_l1.data.splits import blocks_of
 
 # Blocks of the pile-up pool made in one go, since starting Pythia for soft collisions takes a second.
