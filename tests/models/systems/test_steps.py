@@ -10,9 +10,9 @@ import pytest
 from keras import ops
 
 from codae_l1.data.augmentation import flip_and_roll
+from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import register
-from codae_l1.models.codae.scores import track_mask
 from codae_l1.models.systems._density import fit_mahalanobis, load_density
 from codae_l1.models.systems.base import KerasSystem, LabelledEvents
 from codae_l1.models.systems.registry import BRIEF, SystemTraining
