@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from codae_l1.scripts.run.commands import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 WIDTH = 120
 NOTEBOOKS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -120,9 +122,10 @@ def commands(path: Path) -> list[tuple[str, list[str]]]:
     """(script, its words) of each call of a script on a page."""
     found = []
     for snippet in snippets(text_of(path)):
-        match = re.search(r"(?:^|[\s=])scripts/(\w+)\.py\b(.*)", snippet.split(" # ")[0])
-        if match:
-            found.append((match[1], shlex.split(match[2].replace("...", " "), comments=True)))
+        match = re.search(r"(?:^|[\s=])(?:scripts/(\w+)\.py|codae-l1 ([a-z]\w*))\b(.*)", snippet.split(" # ")[0])
+        if match and match[1] != "NAME":
+            script = match[1] or COMMANDS.get(match[2], match[2])
+            found.append((script, shlex.split(match[3].replace("...", " "), comments=True)))
     return found
 
 
