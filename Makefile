@@ -12,10 +12,10 @@ env:  ## create .venv from requirements.txt (the other commands do this themselv
 demo: env  ## run the whole chain on the shipped events: runs/demo/report/report.html, at most 10 minutes
 	@$(PY) scripts/run_chain.py --config scripts/configs/demo.toml
 
-test: env  ## run all tests, including one complete end-to-end run, at most 15 minutes
+test: env  ## run all tests, including one complete end-to-end run; COVERAGE=1: and what they reach
 	@$(PY) -c 'import pythia8mc' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --only-binary :all: pythia8mc==8.317.2 || \
 		{ [ -z "$$CI" ] && echo "Pythia 8 could not be installed: the tests of event generation are skipped"; }
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@mkdir -p build && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
 
 lint: env  ## run ruff and pyright
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

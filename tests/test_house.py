@@ -1,9 +1,12 @@
-"""The house: folders and packages agree, imports run one way between floors and rooms, docstring examples hold."""
+"""The house: packages, the order of the rooms, no circles, sizes, and docstring examples that hold."""
 
 import ast
 import doctest
+import graphlib
 import importlib
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,53 +38,79 @@ def test_every_python_folder_is_a_package():
     assert [f for f in folders if not (f / "__init__.py").exists()] == []
 
 
-# Rooms (folders with code) in the order of their imports: each may import those before it.
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imported(path: Path, typing: bool = True) -> set[str]:
+    """Modules of the project that a file imports, in functions as well; typing: those for type checkers alone, too."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree(path)):
+        if not typing and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            skipped |= {inner for part in node.body for inner in ast.walk(part)}
+    names = set()
+    for node in ast.walk(tree(path)):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    found = names & FILES.keys()
+    # `from codae_l1.data.base import files` asks for the module, not for its package.
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)} - {dotted(path)}
+
+
+FILES = {dotted(path): path for path in MODULES}
+# A room imports from those before it. data, quantization and scripts hold modules of their own, beside their rooms.
 ROOMS = (
     *("data/base", "data", "data/formats", "data/generation"),
-    *("models/training", "models/codae", "models/evaluation", "models/systems", "models"),
+    *("models/training", "models/codae", "models/evaluation", "models/systems"),
     *("quantization/f_m", "quantization", "quantization/encoders"),
-    *(
-        "hls/target",
-        "hls/layers",
-        "hls/network",
-        "hls/rtl",
-        "hls/hls4ml",
-        "hls/cost",
-        "hls/trigger",
-        "hls/vendor",
-        "hls",
-    ),
-    *("scripts/run", "scripts/studies", "scripts/reports", "scripts", "scripts/package"),
+    *("hls/target", "hls/layers", "hls/network", "hls/rtl", "hls/hls4ml", "hls/cost", "hls/trigger", "hls/vendor"),
+    *("scripts/run", "scripts/studies", "scripts/reports", "scripts/package", "scripts"),
 )
 
 
-def room(module: str) -> str:
-    """Folder of a module codae_l1.FLOOR... or of a package."""
-    path = Path(*module.split(".")[1:])
-    return (path if (ROOT / path / "__init__.py").exists() else path.parent).as_posix()
+def room(path: Path) -> str:
+    return path.parent.relative_to(ROOT).as_posix()
 
 
-def test_rooms_import_in_one_order():
-    assert {p.parent.relative_to(ROOT).as_posix() for p in MODULES} == set(ROOMS)
-    against = []
-    for path in MODULES:
-        own = path.parent.relative_to(ROOT).as_posix()
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            found = [room(name) for name in names if name.startswith("codae_l1.")]
-            against += [f"{dotted(path)} imports {other}" for other in found if ROOMS.index(other) > ROOMS.index(own)]
-    assert against == []
+def test_every_room_has_its_place():
+    assert {room(path) for path in MODULES if path.name != "__init__.py"} <= set(ROOMS)
+    assert [layer for name in ROOMS for layer in LAYERS if name == layer or name.startswith(f"{layer}/")] == sorted(
+        (name.split("/")[0] for name in ROOMS), key=LAYERS.index
+    )
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) in ROOMS], ids=dotted)
+def test_imports_run_one_way(path):
+    later = ROOMS[ROOMS.index(room(path)) + 1 :]
+    assert [name for name in sorted(imported(path)) if room(FILES[name]) in later] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_imports_run_one_way(path):
-    own = LAYERS.index(path.relative_to(ROOT).parts[0])
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [node.module] if isinstance(node, ast.ImportFrom) else []
-        names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        for name in names:
-            if name and name.startswith("codae_l1."):
-                assert LAYERS.index(name.split(".")[1]) <= own, f"{dotted(path)} imports {name}"
+def test_what_is_private_to_a_room_stays_in_it(path):
+    private = {name for name in imported(path) if name.rpartition(".")[2].startswith("_")}
+    # Rooms within the room may use it as well.
+    assert [name for name in private if FILES[name].parent not in path.parents] == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {dotted(path): imported(path, typing=False) for path in MODULES}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef))
+
+
+def test_files_and_functions_are_short():
+    own = [*MODULES, *(p for folder in ("tests", "benchmarks", "docs") for p in (ROOT / folder).rglob("*.py"))]
+    assert [p.name for p in own if len(p.read_text().splitlines()) > 400] == []
+    lengths = {f"{dotted(p)}.{f.name}": f.end_lineno - f.lineno + 1 for p in MODULES for f in functions(p)}
+    assert {name: lines for name, lines in lengths.items() if lines > 55} == {}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if ">>>" in p.read_text()], ids=dotted)
