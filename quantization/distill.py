@@ -23,7 +23,6 @@ from codae_l1.data.pooling import input_counts, track_mask
 from codae_l1.models.codae.scores import codae_scores
 from codae_l1.quantization._calibration import calibrate, calibrate_input, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
-from codae_l1.quantization._pruning import prune
 from codae_l1.quantization._target import Target, Teacher, training_set
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.f_m.config import FirmwareConfig
@@ -92,8 +91,7 @@ def learn(
     second = Schedule(config.qat_steps, config.qat_learning_rate, config.batch_size, seed + 1)
     history: dict[str, Any] = {"float": fit(model, inputs, targets, first, training.part("float"))}
     calibrated = calibrate(firmware, model, calibration, config.margin, config.output_margin, config.quantile)
-    quantized = _quantized(model, calibrated, seed)
-    pruned = prune(quantized, calibrated.layers, config.sparsity)
+    quantized, pruned = _quantized(model, calibrated, config.sparsity, seed)
     history["qat"] = fit(quantized, inputs, targets, second, training.part("QAT"))
     history |= {"layers_without_ties": without_ties(quantized, calibrated), "pruned": pruned}
     return Student(FloatModel(model, calibrated), FirmwareModel.rounded(quantized, calibrated), history)
@@ -103,8 +101,7 @@ def untrained(firmware: FirmwareConfig, calibration: np.ndarray, sparsity: float
     """The network with its first weights; calibration counts (N, 18, 15, inputs) of QCD fix its words."""
     model = build_float(firmware, seed)
     calibrated = calibrate(firmware, model, calibration)
-    quantized = _quantized(model, calibrated, seed)
-    prune(quantized, calibrated.layers, sparsity)
+    quantized, _ = _quantized(model, calibrated, sparsity, seed)
     without_ties(quantized, calibrated)
     return FirmwareModel.rounded(quantized, calibrated)
 
@@ -138,8 +135,12 @@ def combined(coefficients: Mapping[str, float], scores: Mapping[str, np.ndarray]
     return np.sum([c * scores[name] for name, c in coefficients.items()], axis=0)
 
 
-def _quantized(model: "keras.Model", config: FirmwareConfig, seed: int) -> "keras.Model":
-    """The QKeras model with the weights of the float one."""
+def _quantized(
+    model: "keras.Model", config: FirmwareConfig, sparsity: float, seed: int
+) -> tuple["keras.Model", dict[str, float]]:
+    """The QKeras model with the weights of the float one, pruned; and the fraction of zeros in each layer."""
+    from codae_l1.quantization._pruning import prune
+
     quantized = build_qkeras(config, seed)
     quantized.set_weights(model.get_weights())
-    return quantized
+    return quantized, prune(quantized, config.layers, sparsity)

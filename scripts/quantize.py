@@ -10,7 +10,15 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
+from codae_l1.data.base.config import dump
+from codae_l1.data.pooling import input_counts, track_mask
+from codae_l1.models.codae.config import Z_M_SIZE
+from codae_l1.models.codae.scores import codae_scores
+from codae_l1.models.evaluation.float_vs_fixed import compare_scores
+from codae_l1.quantization.config import Training
+from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.events import read_each, read_split
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -19,16 +27,8 @@ if TYPE_CHECKING:
 def work(run: "Run") -> dict[str, Any]:
     """Distil, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow()
-    from codae_l1.data.base.config import dump
-    from codae_l1.data.pooling import track_mask
-    from codae_l1.models.codae.config import Z_M_SIZE
     from codae_l1.models.codae.model import load_codae
-    from codae_l1.models.codae.scores import codae_scores
-    from codae_l1.quantization.config import Training
-    from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
     from codae_l1.quantization.in_situ import train_in_situ
-    from codae_l1.scripts.run.cli import Progress
-    from codae_l1.scripts.run.events import read_each, read_split
 
     config = run.config
     codae = load_codae(run.path("train", "codae.keras"))
@@ -39,13 +39,13 @@ def work(run: "Run") -> dict[str, Any]:
     signs = run.read("train")["orientation"]
     coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
     training = functools.partial(Training, config.distill, config.in_situ, config.seed)
-    with Progress("quantize, distilled") as progress:
+    with cli.Progress("quantize, distilled") as progress:
         teacher = codae_teacher(codae, coefficients)
         student = distill(teacher, inputs["train"], inputs["calibration"], config.firmware, training(progress))
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
     two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=Z_M_SIZE)
-    with Progress("quantize, in situ") as progress:
+    with cli.Progress("quantize, in situ") as progress:
         in_situ = train_in_situ(codae, masks["train"], masks["calibration"], two, training(progress))
     in_situ.firmware.save(run.path("quantize", "f_m_in_situ.npz"))
     parameters = student.firmware.model.count_params()
@@ -65,10 +65,6 @@ def work(run: "Run") -> dict[str, Any]:
 
 def compare(run: "Run", student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
-    from codae_l1.data.pooling import input_counts
-    from codae_l1.models.evaluation.float_vs_fixed import compare_scores
-    from codae_l1.scripts.run.events import read_each
-
     pool = functools.partial(input_counts, config=run.config.firmware.pooling)
     counts, signal = read_each(run, "test", pool, qcd_only=False)
     qkeras = student.firmware.firmware_score(student.firmware.predict_words(counts))
