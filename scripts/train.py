@@ -54,9 +54,9 @@ def command() -> None:
     print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)
     record = read_json(folder / "system.json")
     if "test" in record:
-        found = record["test"]
+        test = record["test"]
         expected = f", expected above {EXPECTED_AUC[arguments.model]}" if arguments.model in EXPECTED_AUC else ""
-        print(f"test events by class: accuracy {found['accuracy']:.3f}, AUC {found['auc']:.3f}{expected}", flush=True)
+        print(f"test events by class: accuracy {test['accuracy']:.3f}, AUC {test['auc']:.3f}{expected}", flush=True)
 
 
 def work(run: "Run") -> dict[str, Any]:

@@ -105,8 +105,8 @@ class LatentSystem(System):
             self.encoder = load_codae(file)
         self.densities = {}
         for latent in arrays["latents"].tolist():
-            own = {k.split("/")[1]: v for k, v in arrays.items() if k.startswith(f"{latent}/")}
-            self.densities[latent] = load_density(own)
+            numbers = {k.split("/")[1]: v for k, v in arrays.items() if k.startswith(f"{latent}/")}
+            self.densities[latent] = load_density(numbers)
 
     @property
     def parameters(self) -> int:

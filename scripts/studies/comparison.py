@@ -6,6 +6,7 @@ standard deviation over seeds (ddof 1). Each event counts once in them: only the
 """
 
 import json
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.base.files import sha256, whole_file
+from codae_l1.data.events import QCD, SIGNALS, concatenate
+from codae_l1.data.formats import read_events
+from codae_l1.data.formats.event_file import EventFile
+from codae_l1.models.evaluation.rates import accepted_cross_section, background_rate
+from codae_l1.models.evaluation.roc import (
+    MINIMUM_BACKGROUND,
+    auc,
+    auc_with_error,
+    fpr_at_tpr,
+    roc_curve,
+    tpr_at_fpr,
+)
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.run.events import check_signals, events_path, indices
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -74,8 +88,6 @@ class Part:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
-        from codae_l1.data.base.files import whole_file
-
         with whole_file(path) as temporary, open(temporary, "wb") as handle:
             kinds = {"scores": self.scores, "untrained": self.untrained}
             named: dict[str, Any] = {f"{kind}/{name}": x for kind, of in kinds.items() for name, x in of.items()}
@@ -99,10 +111,6 @@ class Part:
 
 def run_events(run: "Run") -> ComparedEvents:
     """The test events of a run."""
-    from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.models.evaluation.rates import accepted_cross_section
-    from codae_l1.scripts.run.events import check_signals, events_path, indices
-
     with EventFile(events_path(run)) as file:
         check_signals(file)
         events = file.read_where(indices(file, "test"))
@@ -110,24 +118,20 @@ def run_events(run: "Run") -> ComparedEvents:
             section, reason = accepted_cross_section(file.provenance, QCD, file.weight[file.signal == QCD]), None
         except InputError as error:
             section, reason = None, str(error)
-        rest = (events.n_tracks, events.weight, section, reason, file.checksum, "the run's test events")
-    return ComparedEvents(events.images, events.signal, *rest)
+        record = (events.n_tracks, events.weight, section, reason, file.checksum, "the run's test events")
+    return ComparedEvents(events.images, events.signal, *record)
 
 
 def file_events(paths: Sequence[Path]) -> ComparedEvents:
     """All events of some files; those of the public sample come with the published models' scores."""
-    from codae_l1.data.base.files import sha256
-    from codae_l1.data.events import concatenate
-    from codae_l1.data.formats import read_events
-
     parts = [read_events(path) for path in paths]
     events = concatenate(parts)
     reason = "events of files: the cross section that they stand for is not known"
     key = ",".join(sha256(path) for path in paths)
     what = ", ".join(path.name for path in paths)
     published = _published(paths, [len(part) for part in parts])
-    rest = (events.n_tracks, events.weight, None, reason, key, what, published)
-    return ComparedEvents(events.images, events.signal, *rest)
+    record = (events.n_tracks, events.weight, None, reason, key, what, published)
+    return ComparedEvents(events.images, events.signal, *record)
 
 
 def _published(paths: Sequence[Path], lengths: Sequence[int]) -> dict[str, np.ndarray]:
@@ -146,15 +150,14 @@ def _published(paths: Sequence[Path], lengths: Sequence[int]) -> dict[str, np.nd
 
 def timing(system: Any, images: np.ndarray) -> dict[str, Any]:
     """CPU time of one event: cpu_ms and `how`. A network is timed as TF-Lite, another system as the Python it is."""
-    import time
 
     from codae_l1.models.evaluation.tflite import TIMED_SECONDS, time_one
 
-    made = system.predict_function(images[:TIMED_EVENTS])
-    if made is not None:
+    network = system.predict_function(images[:TIMED_EVENTS])
+    if network is not None:
         with cli.silent_stderr():
             part = f", {system.timed}" if system.timed else ""
-            return {**time_one(*made), "how": f"TF-Lite float16{part}"}
+            return {**time_one(*network), "how": f"TF-Lite float16{part}"}
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -171,8 +174,6 @@ def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int
 
     A value that the events cannot carry is None, with a `reason`.
     """
-    from codae_l1.models.evaluation.roc import fpr_at_tpr, roc_curve, tpr_at_fpr
-
     is_qcd = events.signal == QCD
     row: dict[str, Any] = {"auc": aucs(scores, events, bootstrap), "fpr_at_tpr": {}, "tpr_at_fpr": {}, "roc": {}}
     for process in (s for s in SIGNALS if s in events.signal):
@@ -196,13 +197,11 @@ def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int
 
 def aucs(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int) -> dict[str, Any]:
     """Signal -> the AUC of scores (N,) of each seed: mean, error, spread."""
-    from codae_l1.models.evaluation.roc import auc, auc_with_error
-
-    found = {}
+    by_signal = {}
     for process in (s for s in SIGNALS if s in events.signal):
         pairs = [(s[events.signal == QCD], s[events.signal == process]) for s in scores]
-        found[process] = spread([auc(*pair) for pair in pairs], auc_with_error(*pairs[0], bootstrap)[1])
-    return found
+        by_signal[process] = spread([auc(*pair) for pair in pairs], auc_with_error(*pairs[0], bootstrap)[1])
+    return by_signal
 
 
 def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, luminosity: float) -> dict[str, Any]:
@@ -210,9 +209,6 @@ def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, lumin
 
     Where too few events pass, `effective` is their effective number.
     """
-    from codae_l1.models.evaluation.rates import background_rate
-    from codae_l1.models.evaluation.roc import MINIMUM_BACKGROUND, tpr_at_fpr
-
     if events.cross_section_pb is None:
         return {"value": None, "reason": events.no_rate}
     weight, rates = events.weight[events.signal == QCD], []
@@ -237,26 +233,25 @@ def complexity_bias(run: "Run", events: ComparedEvents) -> dict[str, Any]:
     of the first for the signal against QCD. `from_signal`: of the second for QCD against the signal: below 0.5 it calls
     its own training class the more anomalous one.
     """
-    from codae_l1.models.evaluation.roc import auc_with_error
     from codae_l1.models.systems.pca import PrincipalComponents, pooled_counts
     from codae_l1.scripts.run.events import read_split
 
     learned = read_split(run, "validation", qcd_only=False)
     pooled = [pooled_counts(e.images) for e in (learned, events)]
-    found: dict[str, Any] = {}
+    bias: dict[str, Any] = {}
     for process in (s for s in SIGNALS if s in events.signal):
         n, errors = min(int(np.sum(learned.signal == s)) for s in (QCD, process)), {}
         if n < BIAS_EVENTS:
-            found[process] = {"reason": f"{n} validation events of {process} or of QCD, fewer than {BIAS_EVENTS}"}
-            print(f"complexity bias, {process}: left out, {found[process]['reason']}", flush=True)
+            bias[process] = {"reason": f"{n} validation events of {process} or of QCD, fewer than {BIAS_EVENTS}"}
+            print(f"complexity bias, {process}: left out, {bias[process]['reason']}", flush=True)
             continue
-        for name, own, other in (("from_qcd", QCD, process), ("from_signal", process, QCD)):
-            model = PrincipalComponents.fit(pooled[0][learned.signal == own][:n], BIAS_COMPONENTS)
+        for name, trained, other in (("from_qcd", QCD, process), ("from_signal", process, QCD)):
+            model = PrincipalComponents.fit(pooled[0][learned.signal == trained][:n], BIAS_COMPONENTS)
             score = model.score(pooled[1])
-            pair = (score[events.signal == own], score[events.signal == other])
+            pair = (score[events.signal == trained], score[events.signal == other])
             errors[name] = dict(zip(("value", "error"), auc_with_error(*pair, n_bootstrap=50), strict=True))
-        found[process] = errors
-    return found
+        bias[process] = errors
+    return bias
 
 
 def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
@@ -265,8 +260,8 @@ def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
     >>> spread([0.5, 0.7], 0.01)["spread"].__round__(4)
     0.1414
     """
-    found = {"value": float(np.mean(values)), "error": error, "values": [float(v) for v in values]}
-    return {**found, "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None}
+    summary = {"value": float(np.mean(values)), "error": error, "values": [float(v) for v in values]}
+    return {**summary, "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None}
 
 
 def rows_of(name: str, parts: Mapping[int, Part], events: ComparedEvents, **how: Any) -> list[dict[str, Any]]:
@@ -294,9 +289,9 @@ def checks(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     >>> checks([row])[0]["holds"]
     False
     """
-    found = []
+    results = []
     for row in (row for row in rows if row["main"] and row["model"] in EXPECTED_AUC):
         value, least = row["classification"]["auc"]["value"], EXPECTED_AUC[row["model"]]
         what = f"{row['model']}, AUC of its classes, mean over {len(row['seeds'])} seeds"
-        found.append({"what": what, "value": value, "least": least, "holds": value > least})
-    return found
+        results.append({"what": what, "value": value, "least": least, "holds": value > least})
+    return results
