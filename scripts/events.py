@@ -65,18 +65,13 @@ def command() -> None:
         ("validate", VALIDATE, _validate_arguments, _validate),
         ("show", SHOW, _show_arguments, _show),
     ):
-        first, _, rest = text.partition("\n")
         sub = commands.add_parser(
-            name, help=first, description=first, epilog=rest, formatter_class=_Formatter, conflict_handler="error"
+            name, help=text.split("\n")[0], description=text, formatter_class=parser.formatter_class
         )
         add(sub)
         sub.set_defaults(work=work)
     options = parser.parse_args()
     options.work(options)
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults are shown, examples keep their lines."""
 
 
 def _convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -198,10 +193,5 @@ def _display(signal: str, image: np.ndarray, pooling: PoolingConfig) -> dict[str
     return {"signal": signal, "image": image, "mask": image[..., 0] > 0, "words": inputs}
 
 
-def main() -> None:
-    """The command."""
-    cli.run(command)
-
-
 if __name__ == "__main__":
-    main()
+    cli.run(command)

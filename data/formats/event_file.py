@@ -129,17 +129,17 @@ class EventFile:
             yield self._decode(start, stop, streams)
 
     def read_where(self, indices: np.ndarray) -> EventImages:
-        """The events at an index array or mask (N,), in its order; reads only the slices that hold some."""
+        """The events at an index array or mask (N,), in its order; reads only the groups that hold some."""
         indices = np.asarray(indices)
         if indices.dtype == bool:
             indices = np.flatnonzero(indices)
         if indices.size and not (indices.min() >= 0 and indices.max() < len(self)):
             raise InputError(f"event {indices.max()} of {self.path}", f"0 to {len(self) - 1}", "correct the indices")
         images = np.zeros((len(indices), *IMAGE_SHAPE), np.float32)
-        for number in np.unique(indices // _SLICE):
-            here = np.flatnonzero(indices // _SLICE == number)
-            part = self.read(number * _SLICE, (number + 1) * _SLICE)
-            images[here] = part.images[indices[here] - number * _SLICE]
+        for number in np.unique(indices // _GROUP):
+            here = np.flatnonzero(indices // _GROUP == number)
+            part = self.read(number * _GROUP, (number + 1) * _GROUP)
+            images[here] = part.images[indices[here] - number * _GROUP]
         columns = [getattr(self, name)[indices] for name in COLUMNS]
         # What `read` gives has been checked.
         return EventImages.of_good_energies(images, *columns, self.provenance)
