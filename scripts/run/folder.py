@@ -41,7 +41,7 @@ class RunFolder:
 
     def __init__(self, folder: Path, config: RunConfig | None = None, update: bool = False):
         self.folder = Path(folder)
-        stored = self.folder / "config.json"
+        stored, kept = self.folder / "config.json", None
         if stored.exists():
             kept = load_config(stored)
             if config is not None and config != kept and not update:
@@ -61,8 +61,8 @@ class RunFolder:
                 "name one with --run, or give --config",
             )
         self.config = config
-        # Opened for scoring, a run folder may be read-only.
-        if not stored.exists() or read_json(stored) != dump(config):
+        # A run folder that is opened for scoring may be read-only, and its config of an older release.
+        if config != kept:
             write_json(stored, dump(config))
 
     def path(self, stage: str, *names: str) -> Path:

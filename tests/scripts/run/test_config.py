@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import typing
@@ -16,6 +17,7 @@ from codae_l1.models.codae.config import COMPACT, PAPER, SwapConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import ScanConfig, SpaceConfig
 from codae_l1.scripts.run.config import DataConfig, RunConfig, load_config
+from codae_l1.scripts.run.folder import RunFolder
 
 CONFIGS = Path(__file__).parents[3] / "scripts" / "configs"
 OLD = Path(__file__).parent / "config_0_1.json"
@@ -90,6 +92,12 @@ def test_a_config_of_release_0_1_is_read(tmp_path):
         "systems.dirichlet.training.beta_2 = 0.999, which can no longer be set; expected 0.99, its only value by now"
     )
     assert str(error.value).endswith(f"{words}; remove the key, or use the release that wrote the file")
+
+
+def test_a_run_folder_of_release_0_1_is_opened_as_it_is(tmp_path):
+    shutil.copy(OLD, tmp_path / "config.json")
+    assert RunFolder(tmp_path).config == RunFolder(tmp_path, load_config(CONFIGS / "demo.toml")).config
+    assert (tmp_path / "config.json").read_text() == OLD.read_text()
 
 
 QUICK = """
