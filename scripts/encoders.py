@@ -5,9 +5,16 @@
 Reads the run's events and train/codae.keras. Writes f_m.npz and f_r.npz (QKeras, weights as integer words),
 encoders.json and encoders.md into --out, here runs/demo/encoders. --hls converts what hls4ml can take and compares
 words.
+
+    python scripts/encoders.py --size paper --untrained --out runs/published
+
+--untrained needs no run: f_m of an untrained CoDAE, quantized, as an io_stream hls4ml project, since what it costs
+depends on shapes and widths alone. Writes published.json and the project, which scripts/vendor.py can synthesise.
+--reuse 0 looks for the shortest interval that fits the part. Events that differ end the command with status 1.
 """
 
 import dataclasses
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +24,9 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.options import Companions
+from codae_l1.scripts.studies.projects import fail_where_different
+from codae_l1.scripts.studies.published import SIZES, published_f_m, published_table
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -27,24 +37,13 @@ SHOWN = ("mse", "invented", "block_power", "z0")
 
 
 def command() -> None:
-    """Parse the arguments, train, validate, write."""
-    parser = cli.parser(__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="run folder whose full model is trained")
-    parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
-    parser.add_argument(
-        "--encoders", nargs="+", choices=("f_m", "f_r"), default=["f_m", "f_r"], help="which of the two"
-    )
-    parser.add_argument("--weight-bits", type=int, default=8, help="width of the weights")
-    parser.add_argument("--word-bits", type=int, default=8, help="width of the layers' results")
-    parser.add_argument("--slope", type=float, default=0.0, help="slope of the ReLU below zero: 0 or a power of two")
-    parser.add_argument("--pooling", choices=("strided", "2x2"), default="strided", help="how f_m halves its grid")
-    parser.add_argument(
-        "--warm-up-steps", type=int, default=1000, help="steps of the float version, before quantization"
-    )
-    parser.add_argument("--epochs", type=int, default=2, help="epochs of quantization-aware training in situ")
-    parser.add_argument("--events", type=int, default=2048, help="QCD events per epoch")
-    parser.add_argument("--hls", action="store_true", help="convert with hls4ml (io_stream) and compare words")
-    arguments = parser.parse_args()
+    """Parse the arguments, train and validate, or take f_m as it is; write."""
+    arguments = _parse()
+    if arguments.untrained:
+        _untrained(arguments)
+        return
+    if arguments.run is None:
+        raise InputError("no --run", "a run folder whose full model is trained", "name one, or add --untrained")
     if arguments.hls:
         from codae_l1.hls.target.compiler import find_compiler
 
@@ -56,7 +55,50 @@ def command() -> None:
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
 
 
-def work(run: "Run", arguments: Any, out: Path) -> dict[str, Any]:
+def _parse() -> Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--untrained", action="store_true", help="what f_m of an untrained model would cost, instead")
+    parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
+    parser.add_argument("--weight-bits", type=int, help="width of the weights (8; 6 with --untrained)")
+    parser.add_argument("--word-bits", type=int, default=8, help="width of the layers' results")
+    parser.add_argument("--events", type=int, help="QCD events per epoch (2048); test events to compare (8)")
+    training, published = Companions(parser, "--untrained", present=False), Companions(parser, "--untrained")
+    encoders = ("f_m", "f_r")
+    training.add("--run", "run folder whose full model is trained", type=Path)
+    training.add("--encoders", "which of the two", encoders, nargs="+", choices=encoders)
+    training.add("--slope", "slope of the ReLU below zero: 0 or a power of two", 0.0, type=float)
+    training.add("--pooling", "how f_m halves its grid", "strided", choices=("strided", "2x2"))
+    training.add("--warm-up-steps", "steps of the float version, before quantization", 1000, type=int)
+    training.add("--epochs", "epochs of quantization-aware training in situ", 2, type=int)
+    training.add("--hls", "convert with hls4ml (io_stream) and compare words", False, action="store_true")
+    published.add("--size", "of the CoDAE", "paper", choices=tuple(SIZES))
+    published.add("--seed", "of the CoDAE", 1, type=int)
+    published.add("--reuse", "reuse factor of all layers; 0: the fastest that fits", 0, type=int)
+    published.add("--part", "FPGA", "xcvu13p-flga2577-2-e")
+    published.add("--clock", "clock period in ns", 5.0, type=float)
+    published.add("--forecast-only", "neither convert nor compile", False, action="store_true")
+    published.add("--jobs", "files compiled at once", 2, type=int)
+    arguments = parser.parse_args()
+    training.settle(arguments)
+    published.settle(arguments)
+    for name, value in {"weight_bits": (8, 6), "events": (2048, 8)}.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value[arguments.untrained])
+    return arguments
+
+
+def _untrained(arguments: Namespace) -> None:
+    if arguments.out is None:
+        raise InputError("--untrained", "--out beside it", "name a folder to write")
+    if arguments.events < 1 or arguments.reuse < 0:
+        raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
+    cli.import_tensorflow()
+    content = published_f_m(arguments)
+    print(published_table(content), flush=True)
+    fail_where_different([content])
+
+
+def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
     from codae_l1.data.pooling import track_mask
     from codae_l1.hls.hls4ml.encoders import predict_encoder

@@ -18,9 +18,9 @@ class Companions:
         self._known: dict[str, tuple[str, Any]] = {}
 
     def add(self, option: str, help: str, default: Any = None, **rest: Any) -> None:
-        """Add an option as argparse does; its default shows in the help unless it is None."""
+        """Add an option as argparse does; its default shows in the help unless it is None or False."""
         shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
-        text = help if default is None else f"{help} (default: {shown})"
+        text = help if default is None or default is False else f"{help} (default: {shown})"
         # Without a default, argparse tells what was given from what was not.
         action = self._group.add_argument(option, default=argparse.SUPPRESS, help=text, **rest)
         self._known[action.dest] = (option, default)

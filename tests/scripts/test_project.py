@@ -1,7 +1,6 @@
-"""Commands project, project --all and published_f_m on a tiny firmware: what they print, store and refuse."""
+"""Commands project, project and project --all on a tiny firmware: what they print, store and refuse."""
 
 import dataclasses
-import os
 import stat
 import sys
 
@@ -14,7 +13,7 @@ from codae_l1.hls.network.mismatch import LayerDifference, Mismatch
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
-from codae_l1.scripts import project, published_f_m
+from codae_l1.scripts import project
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.studies import backends, projects
@@ -106,12 +105,6 @@ def test_events_that_differ_end_the_command_and_name_the_layer(run, tmp_path, mo
     assert "events differ, worst 3 LSB, first in layer dense1 (5 of 40 values)" in capsys.readouterr().out
 
 
-def test_a_published_f_m_that_differs_fails():
-    with pytest.raises(SystemExit, match="1"):
-        projects.fail_where_different([{"comparison": None}, {}, {"comparison": {"different": 1}}])
-    projects.fail_where_different([{"comparison": {"different": 0}}, {"comparison": None}])
-
-
 def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, tmp_path, monkeypatch):
     made = []
 
@@ -200,31 +193,6 @@ def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
     row = {"backend": "Vivado", "io": "io_stream", "strategy": "resource", "reuse": 3, "made": True, "compiled": True}
     lines = backends.backends_table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
     assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 of 9 | a / b. c. |"]
-
-
-def test_the_published_f_m_streams_word_for_word(tmp_path, monkeypatch, capsys):
-    call(monkeypatch, published_f_m.command, "--size", "tiny", "--out", tmp_path / "published", "--events", "3")
-    content, printed = read_json(tmp_path / "published" / "published.json"), capsys.readouterr().out
-    assert content["comparison"]["compared"] == 5
-    assert content["comparison"]["different"] == 0
-    assert content["comparison"]["distinct_words"] > 2
-    assert content["project"]["io_type"] == "io_stream"
-    assert {row["name"] for row in content["layers"]} == {"level0", "level1", "level2", "level3", "z_m"}
-    assert content["forecast"]["interval_cycles_forecast"] >= 72 * 58
-    assert "Emulation: qkeras-hls: 5 events equal; built in " in printed
-    assert "Forecast for xcvu13p-flga2577-2-e, no synthesis: " in printed
-    # The reuse factors found are those that hls4ml takes.
-    taken = {row["name"]: row["reuse_factor"] for row in content["project"]["layers"] if "reuse_factor" in row}
-    assert taken == {row["name"]: row["reuse"] for row in content["layers"]}
-
-
-def test_the_forecast_of_the_paper_size_needs_no_compiler(tmp_path, monkeypatch):
-    monkeypatch.setenv("CXX", os.devnull)
-    arguments = ("--size", "compact", "--reuse", "4", "--forecast-only", "--out", tmp_path)
-    call(monkeypatch, published_f_m.command, *arguments)
-    content = read_json(tmp_path / "published.json")
-    assert set(content) == {"size", "float_parameters", "part", "clock_period_ns", "forecast", "layers", "stamp"}
-    assert content["forecast"]["dsp"] > 0
 
 
 @pytest.mark.parametrize(
