@@ -42,6 +42,8 @@ def test_an_unknown_command_is_one_line(monkeypatch, capsys):
     assert error.count("\n") == 1
 
 
+# Other tests import the modules that runpy runs here once more.
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules after import of package:RuntimeWarning")
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_help_is_the_whole_docstring_with_an_example(monkeypatch, capsys, name):
     """In process: what a command imports before it parses its arguments is in test_config_imports."""
