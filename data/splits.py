@@ -10,7 +10,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 
 SPLITS = ("train", "validation", "calibration", "test")
-# Blocks a cycle and how many of them each split has, in the order of SPLITS.
+# Blocks per cycle, and how many of them each split has, in the order of SPLITS.
 CYCLE = 20
 SHARES = (13, 2, 1, 4)
 

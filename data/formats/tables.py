@@ -25,7 +25,7 @@ _INTEGERS = ["ttv", "is_signal_new"]
 _ROW = np.dtype(
     [("index", "<i8"), ("values_block_0", "<f4", (len(_FLOATS),)), ("values_block_1", "<i8", (len(_INTEGERS),))]
 )
-# Jets a compressed block.
+# Jets per compressed block.
 _BLOCK = 64
 
 

@@ -40,7 +40,7 @@ class JetConfig:
 
     n_top, n_qcd: jets of each kind. seed: base of all random numbers. pt_min_gev, pt_max_gev, eta_max: window of the
     jet. pt_hat_min_gev, pt_hat_max_gev: of the hard process; a tighter one loses jets that radiated. chunk_events:
-    jets a chunk, the unit of parallel work and of resume.
+    jets per chunk, the unit of parallel work and of resume.
     """
 
     n_top: int = 5000

@@ -76,7 +76,7 @@ class ObjectConfig:
     """A file of events of one kind.
 
     kind: the Standard Model's mixture or a signal. n_events: how many. seed: base of all random numbers. chunk_events:
-    events a chunk, the unit of parallel work and of resume.
+    events per chunk, the unit of parallel work and of resume.
     """
 
     kind: Literal["background", "a-4l", "lq-btau", "h-tautau", "hplus-taunu"] = "background"

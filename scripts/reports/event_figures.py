@@ -24,7 +24,7 @@ _EVENT_RANGE, _MEAN_RANGE = (0.2, 200.0), (1e-2, 10.0)
 
 
 def display_figure(events: Sequence[dict[str, Any]]) -> Figure:
-    """One event a row: its three channels, the mask of tracks, and each input of the firmware.
+    """One event per row: its three channels, the mask of tracks, and each input of the firmware.
 
     events: signal, image (72, 58, 3) GeV, mask (72, 58), words: input's name -> (18, 15) pooled integers.
     """
@@ -42,7 +42,7 @@ def display_figure(events: Sequence[dict[str, Any]]) -> Figure:
 
 
 def average_figure(averages: dict[str, np.ndarray], events: dict[str, int]) -> Figure:
-    """One class a row: the mean of each channel, (72, 58, 3) GeV; events: how many of each class."""
+    """One class per row: the mean of each channel, (72, 58, 3) GeV; events: how many of each class."""
     columns = [(f"mean {CHANNEL_TITLES[c]}", LogNorm(*_MEAN_RANGE), "viridis") for c in CHANNELS]
     rows = []
     for name, image in averages.items():

@@ -12,7 +12,7 @@ from codae_l1.data.formats import SUFFIXES, event_slices
 from codae_l1.models.evaluation.roc import auc_with_error
 from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summaries, two_sample_test
 
-# Files of a sample's folder that hold no events.
+# Files in a sample's folder that hold no events.
 NOT_EVENTS = ("reference_scores.npz",)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Axis of an image (event, phi, eta, channel) that each profile sums over.
@@ -20,7 +20,7 @@ PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
 
 
 def _files_of(sample: str) -> list[Path]:
-    """The events files that a word on the command line means."""
+    """The events files that an argument names: a file, a folder of files, or several joined by commas."""
     files: list[Path] = []
     for path in map(Path, sample.split(",")):
         if path.is_dir():
@@ -34,10 +34,10 @@ def _files_of(sample: str) -> list[Path]:
 
 
 def summaries(sample: str, **how: Any) -> dict[str, dict[str, np.ndarray]]:
-    """Class -> what is known of its N events.
+    """Class -> summaries of its N events.
 
-    n_tracks (N,), active share (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and squares over
-    the events of each slice, (slices, 58 or 72, 3). how: label and options of formats, as for event_slices.
+    n_tracks (N,), fraction of active pixels (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and
+    squares over the events of each slice, (slices, 58 or 72, 3). how: label and options of formats, as in event_slices.
     """
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
     for path in _files_of(sample):
@@ -79,7 +79,7 @@ def describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, A
 
 
 def _profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Class -> profile -> channel -> mean energy an event [GeV] in each column or row, with its error."""
+    """Class -> profile -> channel -> mean energy per event [GeV] in each column or row, with its error."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for name, column in classes.items():
         n = len(column["n_tracks"])
@@ -92,7 +92,7 @@ def _profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, 
 
 
 def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
-    """Both samples in Markdown, one row a class, "A / B" in each cell."""
+    """Both samples in Markdown, one row per class, "A / B" in each cell."""
     heads = ["class", "events", "n_tracks", "active tracks", "active ecal", "active hcal"]
     heads += ["sum tracks", "sum ecal", "sum hcal", "AUC n_tracks", "AUC active pixels"]
     rows = [heads, ["---"] * len(heads)]
@@ -102,7 +102,7 @@ def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
 
 
 def test_lines(tests: dict[str, dict[str, Any]]) -> list[str]:
-    """The two-sample tests, one line a class."""
+    """The two-sample tests, one line per class."""
     lines = []
     for name, test in tests.items():
         if test["auc"] is None:
