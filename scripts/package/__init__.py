@@ -9,15 +9,24 @@
 The sub-packages are data, models, quantization, hls and scripts; imports run in that order.
 """
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
 
+    __version__: str
+
 __all__ = ["__version__", "open_run"]
-__version__ = version("codae-l1")
+
+
+def __getattr__(name: str) -> str:
+    """The version of the installed package, looked up when it is asked for: importlib.metadata is slow to import."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("codae-l1")
 
 
 def open_run(folder: Path | str) -> "Run":

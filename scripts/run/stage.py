@@ -34,9 +34,11 @@ def check_config(config: Path | None) -> None:
 def open_run(run: Path | None, config: Path | None, update: bool = False) -> "Run":
     """The run of the arguments; imports no TensorFlow."""
     from codae_l1.scripts.run.config import load_config
+
+    # Before the rest is imported: a wrong config is reported at once.
+    loaded = load_config(config) if config else None
     from codae_l1.scripts.run.run import Run
 
-    loaded = load_config(config) if config else None
     folder = run or (Path("runs") / config.stem if config else Path(DEFAULT_RUN))
     return Run(folder, loaded, update)
 
