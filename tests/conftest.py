@@ -1,15 +1,55 @@
 """Fixtures that several test files share."""
 
 import os
+import shlex
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from codae_l1.hls.target.compiler import find_compiler
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling da4ml's optimiser takes minutes in a fresh environment; the tests' networks need seconds without.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    """All tests compile by way of one script that keeps objects: the workers, too, which take over CXX."""
+    if "CODAE_KEPT_OBJECTS" not in os.environ:
+        compiler = find_compiler()
+        kept = os.environ["CODAE_KEPT_OBJECTS"] = config.kept_objects = tempfile.mkdtemp(prefix="codae-objects-")
+        script = Path(kept) / "c++"
+        words = ("bash", str(ROOT / "tests/bases/kept_compiler.sh"), kept, compiler)
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        script.chmod(0o755)
+        config.compiler_before = os.environ.get("CXX")
+        os.environ["CXX"] = str(script)
+
+
+def pytest_unconfigure(config):
+    """The process that made the folder removes it."""
+    if hasattr(config, "kept_objects"):
+        shutil.rmtree(config.kept_objects, ignore_errors=True)
+        del os.environ["CODAE_KEPT_OBJECTS"]
+        if config.compiler_before is None:
+            del os.environ["CXX"]
+        else:
+            os.environ["CXX"] = config.compiler_before
+
+
 pytest.register_assert_rewrite("layer_base")
+
+
+@pytest.fixture
+def quick_compiler(tmp_path, monkeypatch):
+    """The compiler without optimisation: the words are the same."""
+    script = tmp_path / "quick-c++"
+    script.write_text(f'#!/bin/bash\nexec {find_compiler()} "${{@/-O3/-O0}}"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Commands project, project and project --all on a tiny firmware: what they print, store and refuse."""
 
 import dataclasses
-import stat
 import sys
 
 import numpy as np
@@ -18,6 +17,7 @@ from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.studies import backends, projects
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 CONFIG = FirmwareConfig(conv=(ConvConfig(2, (6, 5), (6, 5)),), tied=False, precision={})
 
 
@@ -32,15 +32,6 @@ def run(tmp_path_factory):
     for stage in ("make_data", "train", "quantize"):
         write_json(folder / f"{stage}.json", {})
     return folder
-
-
-@pytest.fixture(autouse=True)
-def quick_compiler(tmp_path, monkeypatch):
-    """The compiler without optimisation: the words are the same."""
-    script = tmp_path / "quick-c++"
-    script.write_text('#!/bin/bash\nexec g++ "${@/-O3/-O0}"\n')
-    script.chmod(script.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("CXX", str(script))
 
 
 def call(monkeypatch, command, *arguments):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import stat
 
 import numpy as np
 import pytest
@@ -51,16 +50,6 @@ def asked(backend, **given):
 @pytest.fixture(scope="session")
 def firmware():
     return random_firmware()
-
-
-@pytest.fixture
-def quick_compiler(tmp_path, monkeypatch):
-    """The compiler without optimisation: the words are the same."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    script = tmp_path / "quick-c++"
-    script.write_text(f'#!/bin/bash\nexec {compiler} "${{@/-O3/-O0}}"\n')
-    script.chmod(script.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("CXX", str(script))
 
 
 @pytest.mark.parametrize(
