@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from codae_l1.data.base.errors import ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.project import convert_network
 from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare, first_difference
@@ -173,7 +174,12 @@ def check(spec, names, folder):
     case = Drawn(spec)
     assume(case.alive)
     for name in names:
-        executor = case.make(name, folder)
+        try:
+            executor = case.make(name, folder)
+        except ToolError as error:
+            # hls4ml leaves out a word that equals the one before it, which is refused.
+            assume("hls4ml removed the layer" not in str(error))
+            raise
         case.agrees_with(executor)
         if isinstance(name, HlsConfig) and executor.design.traced:
             assert first_difference(case.reference, executor, case.counts[:LAYERED]) is None, str(spec)
