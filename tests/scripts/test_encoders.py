@@ -16,6 +16,7 @@ from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.training import loop as training
+from codae_l1.quantization.encoders import in_situ
 from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.scripts import encoders, swaps
 from codae_l1.scripts.run import cli
@@ -56,8 +57,27 @@ def run(monkeypatch, events, tmp_path):
     return call
 
 
-def test_rows_seeds_and_table_and_nothing_is_trained_twice(run, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def trains_once(monkeypatch):
+    """The first model is trained; the others stay as their seeds made them, for the table is none of the training's."""
+    train, trained = training.train, []
+
+    def once(model, *arguments):
+        trained.append(model.config.swaps)
+        if len(trained) == 1:
+            return train(model, *arguments)
+        folder = arguments[3]
+        folder.mkdir(parents=True)
+        return {"best_validation_loss": float(len(trained))}
+
+    monkeypatch.setattr(training, "train", once)
+    return trained
+
+
+def test_rows_seeds_and_table_and_nothing_is_trained_twice(run, trains_once, tmp_path, monkeypatch, capsys):
     first = run("--seeds", 1, 2, "--rows", *ROWS)
+    assert len(trains_once) == 4
+    assert len(set(trains_once)) == 2
     assert list(first["rows"]) == ["published layers", *ROWS]
     assert set(first["active_pixels"]) == {"h300", "svj3100"}
     row = first["rows"]["pooling: strided"]
@@ -105,9 +125,23 @@ def test_mistakes_are_one_line(run, capsys, arguments, words):
     assert words in capsys.readouterr().err
 
 
+_train_encoders = in_situ.train_encoders
+TRAINED = {}
+
+
+def trained_once(model, train, calibration, config, training):
+    """The encoders of a model and a config are the same each time; they are trained for the first test that asks."""
+    key = (type(model), config, training.in_situ, training.seed)
+    if key not in TRAINED:
+        TRAINED[key] = _train_encoders(model, train, calibration, config, training)
+    return TRAINED[key]
+
+
 @pytest.fixture
 def quantize(monkeypatch, events, tmp_path):
     """The documented command on a run of a tiny, untrained model; gives its JSON."""
+
+    monkeypatch.setattr(in_situ, "train_encoders", trained_once)
 
     def call(model, *arguments):
         folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=model.config))
@@ -155,5 +189,5 @@ def test_what_was_trained_is_kept_when_hls4ml_stops(quantize, monkeypatch, tmp_p
 
     monkeypatch.setattr(encoders, "hls", stop)
     with pytest.raises(RuntimeError, match="hls4ml crashed"):
-        quantize(CoDAE(TINY), "--encoders", "f_m", "--hls")
+        quantize(CoDAE(TINY), "--encoders", "f_m", "f_r", "--pooling", "strided", "--hls")
     assert "mse" in read_json(tmp_path / "run" / "encoders" / "encoders.json")["scores"]

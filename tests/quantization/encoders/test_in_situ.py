@@ -1,6 +1,7 @@
 """Twins inside the full model: which encoders move, for CoDAE and CoDVAE; scores against the float model's."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,9 +27,12 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
+MASKS = (np.random.default_rng(1).random((96, 72, 58, 1)) < 0.02).astype(np.uint8)
+
+
+@pytest.fixture
 def masks() -> np.ndarray:
-    return (np.random.default_rng(1).random((96, 72, 58, 1)) < 0.02).astype(np.uint8)
+    return MASKS
 
 
 def run(name: str, masks: np.ndarray, **changes):
@@ -41,9 +45,14 @@ def run(name: str, masks: np.ndarray, **changes):
     return model, trained
 
 
+@cache
+def trained_once(name: str):
+    return run(name, MASKS)
+
+
 @pytest.fixture(scope="module", params=list(CASES))
-def case(request, masks):
-    return request.param, *run(request.param, masks)
+def case(request):
+    return request.param, *trained_once(request.param)
 
 
 def test_the_named_encoders_are_quantized_and_learn(case):
@@ -100,7 +109,7 @@ def test_scores_are_held_against_the_float_model(case, masks):
 
 
 def test_same_seed_same_words_and_the_decoder_may_move(masks):
-    runs = [run("f_m", masks)[1] for _ in range(2)]
+    runs = [trained_once("f_m")[1], run("f_m", masks)[1]]
     words = [r.encoders["f_m"].predict_words(masks)[0] for r in runs]
     assert (words[0] == words[1]).all()
     moved = run("f_m", masks, train_decoder=True)[1]
