@@ -125,9 +125,9 @@ def place(row: dict[str, Any]) -> int:
 
 def part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
+    from codae_l1.data.base.keep import digest
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.studies.comparison import Part, timing
-    from codae_l1.scripts.studies.scan_data import digest
     from codae_l1.scripts.train import system_inputs, train_system, untrained_scores
 
     file = out / "parts" / f"{name}-seed-{seed}.npz"

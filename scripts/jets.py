@@ -12,7 +12,6 @@ run's TOML. docs/jets.md explains the results.
 
 import argparse
 import dataclasses
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -159,36 +158,34 @@ def _trained(
     plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
-    from codae_l1.data.base.keep import claim, digest
+    from codae_l1.data.base.keep import keep
     from codae_l1.scripts.run.folder import stamp, versions
     from codae_l1.scripts.run.stages import code_of
 
     folder = out / "models" / plan.title / f"seed-{seed}"
     system = plan.create(seed)
     done, asked = folder / "trial.json", dump(plan.config)
-    inputs = digest([plan.system, seed, asked, versions(), code_of(type(system).__module__)])
-    if done.exists():
-        trial = read_json(done)
-        if trial.pop("config") != asked:
-            raise InputError(
-                f"{folder} of another configuration of {plan.system}",
-                "the configuration that it was made with",
-                "choose another --out, or remove the folder",
-            )
-        if trial.pop("stamp", {}).get("inputs") == inputs:
-            system.load(folder / system.file)
-            return system, trial
-        shutil.rmtree(folder)
-    claim(folder, inputs)
-    train, validation = _split(sample, system.side, part, train_on)
-    started = time.process_time()
-    with cli.Progress(f"{plan.title}, seed {seed}") as progress:
-        history = system.fit(train, validation, folder, progress)
-    trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
-    trial["tflite"] = _timing(system, validation.images)
-    system.save(folder / system.file)
-    write_json(done, {**trial, "config": asked, "stamp": {"inputs": inputs, **stamp(seed)}})
-    return system, trial
+    if done.exists() and read_json(done)["config"] != asked:
+        raise InputError(
+            f"{folder} of another configuration of {plan.system}",
+            "the configuration that it was made with",
+            "choose another --out, or remove the folder",
+        )
+
+    def make(folder: Path) -> dict[str, Any]:
+        train, validation = _split(sample, system.side, part, train_on)
+        started = time.process_time()
+        with cli.Progress(f"{plan.title}, seed {seed}") as progress:
+            history = system.fit(train, validation, folder, progress)
+        trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
+        trial["tflite"] = _timing(system, validation.images)
+        system.save(folder / system.file)
+        return {**trial, "config": asked, "stamp": stamp(seed)}
+
+    inputs = [plan.system, seed, asked, versions(), code_of(type(system).__module__)]
+    trial = keep(folder, inputs, make, "trial.json")
+    system.load(folder / system.file)
+    return system, {key: value for key, value in trial.items() if key not in ("config", "stamp")}
 
 
 def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:

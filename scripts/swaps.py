@@ -8,9 +8,6 @@ rows.
 """
 
 import dataclasses
-import hashlib
-import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,8 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, whole_file, write_json
+from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.sample import SAMPLE
 from codae_l1.scripts.run import cli
 
@@ -107,22 +105,20 @@ def trial(
 ) -> dict[str, Any]:
     """AUC of one row and seed; read where it was done before from the same inputs."""
     from codae_l1.models.codae.model import CoDAE
-    from codae_l1.models.training.loop import train
+    from codae_l1.models.training.loop import BEST, CHECKPOINT, train
 
-    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
-    file = out / "trials" / f"{key}.json"
-    if file.exists():
-        return read_json(file)
-    model = CoDAE(config, inputs["seed"])
-    with cli.Progress(text) as progress:
-        folder = out / "trials" / key
-        history = train(model, events["train"], events["validation"], training, folder, progress)
-    result = {"auc": aucs(model, events), "bce": history["best_validation_loss"], "inputs": inputs}
-    result["parameters"] = {part: trainable(getattr(model, part)) for part in ("f_m", "f_r", "decoder")}
-    write_json(file, result)
-    shutil.rmtree(folder)
-    print(f"{text}: BCE {result['bce']:.2f}", flush=True)
-    return result
+    def make(folder: Path) -> dict[str, Any]:
+        model = CoDAE(config, inputs["seed"])
+        with cli.Progress(text) as progress:
+            history = train(model, events["train"], events["validation"], training, folder, progress)
+        result = {"auc": aucs(model, events), "bce": history["best_validation_loss"], "inputs": inputs}
+        result["parameters"] = {part: trainable(getattr(model, part)) for part in ("f_m", "f_r", "decoder")}
+        for of_training in (CHECKPOINT, BEST):
+            (folder / of_training).unlink(missing_ok=True)
+        print(f"{text}: BCE {result['bce']:.2f}", flush=True)
+        return result
+
+    return keep(out / "trials" / digest(inputs)[:16], inputs, make)
 
 
 def aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:

@@ -92,23 +92,27 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
 
     A training that was killed goes on. The run's full model is not trained twice.
     """
-    from codae_l1.data.base.files import read_json, write_json
-    from codae_l1.data.base.keep import claim
+    from codae_l1.data.base.keep import keep
+
+    check_model(name)
+    folder = system_folder(run, name, seed)
+    system: Any = create_system(name, system_class(name).configured_by(run.config), seed)
+    if not (folder / system.file).exists():
+        (folder / "system.json").unlink(missing_ok=True)
+    inputs = system_inputs(run, name, seed)
+    content = keep(folder, inputs, lambda folder: _train_now(run, system, name, seed, folder), "system.json")
+    system.load(folder / system.file)
+    return system, content["stamp"]["seconds"]
+
+
+def _train_now(run: "Run", system: Any, name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train and save a system in its folder; what system.json holds."""
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.models.training.loop import BEST, CHECKPOINT
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.folder import stamp
 
-    check_model(name)
-    folder, inputs = system_folder(run, name, seed), system_inputs(run, name, seed)
-    system: Any = create_system(name, system_class(name).configured_by(run.config), seed)
-    record, file = folder / "system.json", folder / system.file
-    if record.exists() and file.exists() and read_json(record)["stamp"]["inputs"] == inputs:
-        system.load(file)
-        return system, read_json(record)["stamp"]["seconds"]
-    record.unlink(missing_ok=True)
-    claim(folder, inputs)
     if system.encoder_of:
         system.use_encoder(train_system(run, system.encoder_of, seed)[0].model)
     events, started, before = system_events(run, type(system)), time.time(), 0.0
@@ -118,7 +122,7 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
     else:
         with cli.Progress(f"{name}, seed {seed}") as progress:
             history = system.fit(*events, folder, progress)
-    system.save(file)
+    system.save(folder / system.file)
     seconds = round(before + time.time() - started, 1)
     content: dict[str, Any] = {
         "name": name,
@@ -131,10 +135,9 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
         test = read_split(run, "test", qcd_only=False)
         if measures := system.classification(LabelledEvents(test.images, test.signal)):
             content["test"] = measures
-    write_json(record, {**content, "stamp": {"inputs": inputs, "seconds": seconds, **stamp(seed)}})
     for of_training in (CHECKPOINT, BEST):
         (folder / of_training).unlink(missing_ok=True)
-    return system, seconds
+    return {**content, "stamp": {"seconds": seconds, **stamp(seed)}}
 
 
 def untrained_scores(run: "Run", system: Any, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from codae_l1.data.base.files import read_json, whole_file, write_json
 
 # Config keys that say how fast something is done, not what comes out.
 SPEED_KEYS = ("jobs", "tool_timeout_s", "simulation_threads")
-_INPUTS, _RESULT = ".inputs", "result.json"
+_INPUTS = ".inputs"
 
 
 def digest(content: Any) -> str:
@@ -41,13 +41,13 @@ def without_speed(section: Any) -> Any:
     return section
 
 
-def keep(folder: Path, inputs: Any, make: Callable[[Path], Any]) -> Any:
+def keep(folder: Path, inputs: Any, make: Callable[[Path], Any], result: str = "result.json") -> Any:
     """The JSON-ready result of `make(folder)`: the stored one where the folder was made from the same inputs.
 
-    inputs: JSON-ready, all that decides the result. Raises InputError where the folder holds files that this function
-    did not put there.
+    inputs: JSON-ready, all that decides the result. result: name of the file that holds it. Raises InputError where the
+    folder holds files that this function did not put there.
     """
-    asked, stored = digest(inputs), folder / _RESULT
+    asked, stored = digest(inputs), folder / result
     if made_from(folder) == asked and stored.is_file():
         return read_json(stored)
     if made_from(folder) is None and folder.is_dir() and any(folder.iterdir()):
@@ -58,9 +58,9 @@ def keep(folder: Path, inputs: Any, make: Callable[[Path], Any]) -> Any:
         )
     claim(folder, asked)
     stored.unlink(missing_ok=True)
-    result = make(folder)
-    write_json(stored, result)
-    return result
+    made = make(folder)
+    write_json(stored, made)
+    return made
 
 
 def made_from(folder: Path) -> str | None:

@@ -10,8 +10,6 @@ scan/data/<key>/
 Training counts are `copies` flipped and rolled copies of each QCD event, one after the other, as distillation has them.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,8 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, whole_file, write_json
+from codae_l1.data.base.files import read_json, whole_file
+from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import EventFile
@@ -43,22 +42,25 @@ def prepare(run: "Run", progress: Progress | None = None) -> Path:
     config = run.config.scan
     in_situ = "in situ" in config.space.training
     poolings = [(pool, PoolingConfig().energy_lsb_gev) for pool in config.space.pools]
-    folder = run.path("scan", "data", digest([identity(run), poolings, in_situ])[:16])
-    if (folder / "data.json").exists():
-        return folder
-    with EventFile(events_path(run)) as file:
-        chosen = {"train": indices(file, "train", qcd_only=True)[: config.events]}
-        chosen["calibration"] = indices(file, "calibration", qcd_only=True)
-        chosen["validation"] = indices(file, "validation")
-        if np.all(file.signal[chosen["validation"]] == QCD):
-            raise InputError(
-                f"no signal events in the validation split of {file.path}",
-                "some of each signal, to choose a design by",
-                "generate them (generation.n_signal_validation)",
-            )
-        made = _read(run, file, chosen, poolings, progress)
-        known = {"signal": file.signal[chosen["validation"]], "n_tracks": file.n_tracks[chosen["validation"]]}
-    _write(run, folder, made, known, in_situ)
+    inputs = [identity(run), poolings, in_situ]
+
+    def make(folder: Path) -> dict[str, Any]:
+        with EventFile(events_path(run)) as file:
+            chosen = {"train": indices(file, "train", qcd_only=True)[: config.events]}
+            chosen["calibration"] = indices(file, "calibration", qcd_only=True)
+            chosen["validation"] = indices(file, "validation")
+            if np.all(file.signal[chosen["validation"]] == QCD):
+                raise InputError(
+                    f"no signal events in the validation split of {file.path}",
+                    "some of each signal, to choose a design by",
+                    "generate them (generation.n_signal_validation)",
+                )
+            made = _read(run, file, chosen, poolings, progress)
+            known = {"signal": file.signal[chosen["validation"]], "n_tracks": file.n_tracks[chosen["validation"]]}
+        return _write(run, folder, made, known, in_situ)
+
+    folder = run.path("scan", "data", digest(inputs)[:16])
+    keep(folder, inputs, make, "data.json")
     return folder
 
 
@@ -66,15 +68,6 @@ def identity(run: "Run") -> list[Any]:
     """What the numbers of all trials depend on, beside their own configs: full model, seed, events."""
     trained = run.read("train")["stamp"]["inputs"]
     return [trained, run.config.seed, run.config.scan.events, run.config.distill.copies]
-
-
-def digest(content: Any) -> str:
-    """SHA-256 of JSON-ready content, hexadecimal.
-
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    True
-    """
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class ScanData:
@@ -139,7 +132,9 @@ def _read(
     return {"counts": counts, "scores": scores, "masks": masks}
 
 
-def _write(run: "Run", folder: Path, made: dict[str, Any], known: dict[str, np.ndarray], in_situ: bool) -> None:
+def _write(
+    run: "Run", folder: Path, made: dict[str, Any], known: dict[str, np.ndarray], in_situ: bool
+) -> dict[str, Any]:
     from codae_l1.models.codae.scores import active_pixels, block_power
 
     for name, parts in made["counts"].items():
@@ -158,7 +153,7 @@ def _write(run: "Run", folder: Path, made: dict[str, Any], known: dict[str, np.n
         packed = {s: np.packbits(masks[s][..., 0], axis=2) for s in ("train", "calibration")}
         _save(folder / "masks.npz", np.savez, **packed)
     events = {split: len(values) for split, values in masks.items()}
-    write_json(folder / "data.json", {"signs": run.read("train")["orientation"], "events": events})
+    return {"signs": run.read("train")["orientation"], "events": events}
 
 
 def _save(path: Path, save: Callable[..., None], *arrays: np.ndarray, **named: np.ndarray) -> None:

@@ -215,7 +215,12 @@ def test_what_another_code_trained_is_trained_anew(toys, tmp_path, monkeypatch):
     for code in ("of now", "of now", "of later"):
         monkeypatch.setattr(stages, "code_of", lambda module, code=code: code)
         assert call(*asked) == 0
-        stamps.append((read_json(folder / "trial.json")["stamp"], (folder / "model.npz").stat().st_mtime_ns))
+        stamps.append(
+            (
+                read_json(folder / "trial.json")["stamp"] | {"inputs": (folder / ".inputs").read_text()},
+                (folder / "model.npz").stat().st_mtime_ns,
+            )
+        )
     assert stamps[0] == stamps[1]
     assert stamps[2][0]["inputs"] != stamps[1][0]["inputs"]
     assert stamps[2][1] > stamps[1][1]
