@@ -69,10 +69,10 @@ def command() -> None:
     stage.do(run, "make_data", make_data.work)
     events = file_events(arguments.events) if arguments.events else run_events(run)
     out = arguments.out or run.folder / ("comparison-events" if arguments.events else "comparison")
-    rows = compare(run, names, arguments.seeds, events, out)
-    content = describe(run, rows, events, arguments.seeds)
+    rows = _compare(run, names, arguments.seeds, events, out)
+    content = _describe(run, rows, events, arguments.seeds)
     content["complexity_bias"] = complexity_bias(run, events)
-    text = write(content, out, arguments.page)
+    text = _write(content, out, arguments.page)
     if out == run.folder / "comparison":
         said = {"systems": names, "seeds": arguments.seeds, "comparison": "comparison/comparison.json", "rows": []}
         run.do("compare", lambda run: said)
@@ -92,7 +92,7 @@ def check(arguments: Any) -> list[str]:
     return names
 
 
-def compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
+def _compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
     """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
     from codae_l1.scripts.studies.comparison import Part, rows_of
 
@@ -101,19 +101,19 @@ def compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: Pa
     rows = []
     for name in names:
         parts = {
-            seed: part_of(run, name, seed, events, out) for seed in (seeds if system_class(name).random else seeds[:1])
+            seed: _part_of(run, name, seed, events, out) for seed in (seeds if system_class(name).random else seeds[:1])
         }
         rows += rows_of(name, parts, events, **how)
     if events.published:
         record = {"main_score": "mse", "learning": "qcd", "parameters": 1_646_467, "how": None}
         rows += rows_of("published CoDAE", {0: Part(events.published, record)}, events, **how)
-    firmware = firmware_part(run, events)
+    firmware = _firmware_part(run, events)
     if firmware is not None:
         rows += rows_of("firmware", {run.config.seed: firmware}, events, **how)
-    return sorted(rows, key=place)
+    return sorted(rows, key=_place)
 
 
-def place(row: dict[str, Any]) -> int:
+def _place(row: dict[str, Any]) -> int:
     """Where a row stands: what learns nothing first, then what learns from QCD, the firmware, what sees signals.
 
     >>> place({"learning": "none", "model": "observables"}) < place({"learning": "signals", "model": "bdt"})
@@ -123,7 +123,7 @@ def place(row: dict[str, Any]) -> int:
     return {"none": 0, "qcd": last.get(row["model"], 1), "signals": 4}[row["learning"]]
 
 
-def part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
+def _part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
     """One system with one seed, scored: kept, or trained (or taken from its training) and scored now."""
     from codae_l1.data.base.keep import digest
     from codae_l1.models.systems.base import LabelledEvents
@@ -151,7 +151,7 @@ def part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
     return part
 
 
-def firmware_part(run: "Run", events: Any) -> Any:
+def _firmware_part(run: "Run", events: Any) -> Any:
     """The RTL's words of the run's firmware as a part; None, with a line that says so, where the run has none."""
     from codae_l1.data.pooling import input_counts
     from codae_l1.models.evaluation.macs import count_macs
@@ -175,7 +175,7 @@ def firmware_part(run: "Run", events: Any) -> Any:
     return Part({"rtl": run.executor("rtl").scores(counts)}, record)
 
 
-def describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:
+def _describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[int]) -> dict[str, Any]:
     """Everything of the comparison, JSON-ready."""
     import numpy as np
 
@@ -196,7 +196,7 @@ def describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[in
     }
 
 
-def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
+def _write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
     """comparison.json, comparison.md and the figures; the page and its figures where one is asked for. The tables."""
     import matplotlib
 
@@ -215,15 +215,15 @@ def write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
         for name in FIGURES:
             written[page_path.parent / f"{page_path.stem}-{name}.svg"] = (out / f"{name}.svg").read_bytes()
         rows = [{key: value for key, value in row.items() if key != "roc"} for row in content["rows"]]
-        write_json(record_of(page_path), {**content, "rows": rows})
-        written[page_path] = page_of(read_json(record_of(page_path)), page_path).encode()
+        write_json(_record_of(page_path), {**content, "rows": rows})
+        written[page_path] = _page_of(read_json(_record_of(page_path)), page_path).encode()
     for path, content_of in written.items():
         with whole_file(path) as temporary:
             temporary.write_bytes(content_of)
     return text
 
 
-def record_of(page_path: Path) -> Path:
+def _record_of(page_path: Path) -> Path:
     """Where the numbers of a page lie: results/ beside it.
 
     >>> record_of(Path("docs/comparison.md")).as_posix()
@@ -232,7 +232,7 @@ def record_of(page_path: Path) -> Path:
     return page_path.parent / "results" / f"{page_path.stem}.json"
 
 
-def page_of(content: dict[str, Any], page_path: Path) -> str:
+def _page_of(content: dict[str, Any], page_path: Path) -> str:
     """The page that `content` makes, with links to the figures beside it."""
     from codae_l1.scripts.reports.comparison_figures import FIGURES
     from codae_l1.scripts.reports.comparison_report import page

@@ -131,14 +131,14 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     content["stamp"] = stamp(run.config.seed)
     write_json(out / "encoders.json", content)
     if arguments.hls:
-        content["hls4ml"] = hls(trained.encoders, run.config.hls, test, out)
+        content["hls4ml"] = _hls(trained.encoders, run.config.hls, test, out)
         write_json(out / "encoders.json", content)
     with whole_file(out / "encoders.md") as temporary:
         temporary.write_text(table(content) + "\n")
     return content
 
 
-def hls(encoders: dict[Any, Any], config: Any, masks: np.ndarray, out: Path) -> dict[str, Any]:
+def _hls(encoders: dict[Any, Any], config: Any, masks: np.ndarray, out: Path) -> dict[str, Any]:
     """Encoder -> events compared and words that differ, or why hls4ml cannot take it."""
     from codae_l1.hls.hls4ml.encoders import convert_encoder
 

@@ -37,7 +37,7 @@ def work(run: "Run") -> dict[str, Any]:
     from codae_l1.scripts.score import write_scores
 
     events = _read(run)
-    words, mismatches = compare_all(run, events["counts"])
+    words, mismatches = _compare_all(run, events["counts"])
     firmware = open_firmware(run)
     test = events["test"]
     scores = {name: firmware.firmware_score(w)[test] for name, w in words.items()}
@@ -50,7 +50,7 @@ def work(run: "Run") -> dict[str, Any]:
     full, latents, reconstruct = _full_model(run, events["masks"][test])
     scores |= full
     signal = events["signal"][test]
-    content = measure(run.config.evaluation, run.config.seed, scores, signal)
+    content = _measure(run.config.evaluation, run.config.seed, scores, signal)
     asked = run.config.evaluation.rates_khz, run.config.evaluation.luminosity_cm2s
     rated = {name: scores[name] for name in RATE_SCORES}
     content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
@@ -68,7 +68,7 @@ def work(run: "Run") -> dict[str, Any]:
     }
 
 
-def compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Words of each integer executor on the events, and every pair's mismatches on events and adversarial input."""
     from codae_l1.hls.network.mismatch import adversarial_counts, compare_words
     from codae_l1.scripts.run.cli import Progress
@@ -88,7 +88,7 @@ def compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], 
     return {name: w[: len(counts)] for name, w in words.items()}, mismatches
 
 
-def measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.ndarray) -> dict[str, Any]:
+def _measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.ndarray) -> dict[str, Any]:
     """AUC, ROC and working points of each score and signal; scores: name -> (N,), signal: (N,) str with "qcd"."""
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve, tpr_at_fpr

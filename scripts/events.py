@@ -152,7 +152,7 @@ def _show(options: argparse.Namespace) -> None:
     if options.events < 1:
         raise InputError(f"--events {options.events}", "a number >= 1", "correct it")
     pooling = PoolingConfig(options.pool, tuple(options.inputs))
-    shown = collect(options.files, options.process, options.events, pooling, **reading.chosen(options))
+    shown = _collect(options.files, options.process, options.events, pooling, **reading.chosen(options))
 
     from codae_l1.scripts.reports.event_figures import average_figure, display_figure
     from codae_l1.scripts.reports.figures import save_svg
@@ -165,7 +165,7 @@ def _show(options: argparse.Namespace) -> None:
     print(f"{options.out}: displays.svg, averages.svg of {', '.join(f'{n:,} {name}' for name, n in events.items())}")
 
 
-def collect(
+def _collect(
     files: list[Path], processes: tuple[str, ...], n_displays: int, pooling: PoolingConfig, **how: Any
 ) -> dict[str, dict[str, Any]]:
     """Class -> its number of events, their sum (72, 58, 3) GeV, and displays of the first, in order of PROCESSES.

@@ -66,7 +66,7 @@ def command() -> None:
             facts,
             progress,
         )
-    print(summary(interface))
+    print(_summary(interface))
     print(arguments.out)
 
 
@@ -85,7 +85,7 @@ def check(arguments: Any) -> None:
         check_slices(arguments.slices, PoolingConfig(pool))
 
 
-def summary(interface: dict[str, Any]) -> str:
+def _summary(interface: dict[str, Any]) -> str:
     """What was exported, in a few lines: vectors, latency, resources, what each working point lets through."""
     trigger, cost, simulated = interface["trigger"], interface["resources"], interface["simulated"]
     lines = [

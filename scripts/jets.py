@@ -44,7 +44,7 @@ EXPECTED: dict[str, tuple[tuple[str, str, float | str, float], ...]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class _Plan:
     """A system to train. title: its name here. system: in the registry. seeds: of its trainings."""
 
     title: str
@@ -64,7 +64,7 @@ def command() -> None:
     cli.import_tensorflow()
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 
-    plans = make_plans(arguments)
+    plans = _make_plans(arguments)
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
     sides = {p.create().side for p in plans}
@@ -79,7 +79,7 @@ def command() -> None:
     print(markdown(content), end="")
 
 
-def make_plans(arguments: argparse.Namespace) -> list[Plan]:
+def _make_plans(arguments: argparse.Namespace) -> list[_Plan]:
     """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
     from codae_l1.scripts.run.config import load_config
 
@@ -94,14 +94,14 @@ def make_plans(arguments: argparse.Namespace) -> list[Plan]:
         seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
         if isinstance(config, PcaConfig):
             for k in dict.fromkeys(arguments.components):
-                plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
+                plans.append(_Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
         else:
-            plans.append(Plan(name, name, config, seeds))
+            plans.append(_Plan(name, name, config, seeds))
     return plans
 
 
 def work(
-    sample: JetSample, plans: list[Plan], train_on: str, split_seed: int, out: Path
+    sample: JetSample, plans: list[_Plan], train_on: str, split_seed: int, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models."""
     from codae_l1.scripts.run.folder import stamp
@@ -126,12 +126,12 @@ def work(
     for name, values in sample.observables.items():
         drawn["scores"][name] = values[tested]
         content["baselines"][name] = _measure(values[tested], kind, content)
-    content["checks"] = checks(content)
+    content["checks"] = _checks(content)
     return {**content, "split_seed": split_seed, "stamp": stamp(split_seed)}, drawn
 
 
 def _model(
-    plan: Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
+    plan: _Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
 ) -> dict[str, Any]:
     """Train a plan with its seeds and measure each, beside itself untrained; the first seed is drawn."""
     trials: dict[int, dict[str, Any]] = {}
@@ -155,7 +155,7 @@ def _model(
 
 
 def _trained(
-    plan: Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
+    plan: _Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
 ) -> tuple[Any, dict[str, Any]]:
     """The trained system, from its folder where it is there, and how it was trained."""
     from codae_l1.data.base.keep import keep
@@ -246,7 +246,7 @@ def _over_seeds(trials: list[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def checks(content: dict[str, Any]) -> list[dict[str, Any]]:
+def _checks(content: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each expected AUC whose system is there: what, its value, the least and most expected, whether it holds.
 
     Where the system that it should surpass is not there: what, and what is missing.

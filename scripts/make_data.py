@@ -85,14 +85,14 @@ def command() -> None:
         raise InputError(f"--workers {options.workers}", "a number >= 1", "correct it, or leave it out for all cores")
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
-    config = configuration(options.config, _flags(options, kind), kind)
+    config = _configuration(options.config, _flags(options, kind), kind)
     with cli.Progress("generate") as progress:
-        how = Work(options.workers, options.work_folder, progress, typed(sys.argv[1:]), options.scheduler)
+        how = Work(options.workers, options.work_folder, progress, _typed(sys.argv[1:]), options.scheduler)
         generator(config, options.out, how)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
 
 
-def typed(words: list[str]) -> str:
+def _typed(words: list[str]) -> str:
     """The command, for the provenance, without what makes no other events: the file is the same for any workers.
 
     >>> typed(["--out", "e.h5", "--workers", "2", "--scheduler=tcp://x:1", "--seed", "7"])
@@ -120,7 +120,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def configuration(path: Path | None, flags: dict[str, Any], kind: type[Any] = GenerationConfig) -> Any:
+def _configuration(path: Path | None, flags: dict[str, Any], kind: type[Any] = GenerationConfig) -> Any:
     """The config, of class `kind`, of a TOML file's table [generation], with flags over it."""
     table: dict[str, Any] = {}
     if path is not None:

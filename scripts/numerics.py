@@ -38,7 +38,7 @@ def command() -> None:
     from codae_l1.scripts.reports.figures import numerics_figure, save_svg
     from codae_l1.scripts.run.folder import stamp
 
-    counts, signal = read_events(run, arguments.events, **reading.chosen(arguments))
+    counts, signal = _read_events(run, arguments.events, **reading.chosen(arguments))
     found = numerics(run, counts, signal)
     for events, models in found["profiles"].items():
         for model, records in models.items():
@@ -52,7 +52,7 @@ def command() -> None:
     print(out / "numerics.json" if arguments.events or arguments.out else run.folder / "numerics.json")
 
 
-def read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
+def _read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
     """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events.
 
     how: label and options of formats, as for event_slices.

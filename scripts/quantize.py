@@ -59,11 +59,11 @@ def work(run: "Run") -> dict[str, Any]:
         "firmware": dump(student.firmware.config),
         "distilled": student.history,
         "in_situ": in_situ.history,
-        "comparison": compare(run, student),
+        "comparison": _compare(run, student),
     }
 
 
-def compare(run: "Run", student: Any) -> dict[str, Any]:
+def _compare(run: "Run", student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
     pool = functools.partial(input_counts, config=run.config.firmware.pooling)
     counts, signal = read_each(run, "test", pool, qcd_only=False)

@@ -46,16 +46,16 @@ def work(run: "Run") -> dict[str, Any]:
     from codae_l1.data.base.files import whole_file, write_json
 
     stages = {name: run.read(name) for name in ("make_data", "train", "quantize", "convert", "synthesize", "evaluate")}
-    report = collect(run, stages)
-    page = render(run, report, stages)
+    report = _collect(run, stages)
+    page = _render(run, report, stages)
     write_json(run.path("report", "report.json"), report)
-    for name, text in (("report.html", page), ("report.md", markdown(report))):
+    for name, text in (("report.html", page), ("report.md", _markdown(report))):
         with whole_file(run.path("report", name)) as temporary:
             temporary.write_text(text)
     return {"summary": str(run.path("report", "report.html")), **report}
 
 
-def collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
+def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
     """The report as JSON: stable keys first (mismatches, resources, latency, part, auc), then the rest."""
     from codae_l1.data.base.config import dump
     from codae_l1.models.evaluation.roc import rate_khz
@@ -90,7 +90,7 @@ def collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def markdown(report: dict[str, Any]) -> str:
+def _markdown(report: dict[str, Any]) -> str:
     """The AUC table and the costs in Markdown, with the commit and seed that made them."""
     resources, stamp = report["resources"], report["stamp"]
     lines = [
@@ -109,7 +109,7 @@ def markdown(report: dict[str, Any]) -> str:
     events = report["numerics"]["events"]
     lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
     lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
-    for row in overflow_rows(report["numerics"]):
+    for row in _overflow_rows(report["numerics"]):
         cells = (row["layer"], f"`{row['word']}`", f"{row['used_bits']} of {row['width']}", f"{100 * row['zeros']:.1f}")
         lines.append("| " + " | ".join((*cells, *(f"{n:,}" for n in row["overflows"]))) + " |")
     lines.append(
@@ -118,7 +118,7 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
+def _overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a layer: the QKeras model's record on all test events, and `overflows` in the order of OVERFLOWS."""
     rows = []
     for i, row in enumerate(numerics["profiles"]["all"]["qkeras"]):
@@ -127,7 +127,7 @@ def overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
+def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
     """The HTML page, figures inside."""
     import jinja2
 
@@ -149,7 +149,7 @@ def render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         report=report,
         columns=COLUMNS,
         overflows=list(OVERFLOWS),
-        words=overflow_rows(report["numerics"]),
+        words=_overflow_rows(report["numerics"]),
         titles=figures.TITLES,
         available=part(report["part"]).available,
         compared=max(m["compared"] for m in report["mismatches"].values()),

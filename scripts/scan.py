@@ -61,12 +61,12 @@ def command() -> None:
         if arguments.variants:
             text = compare_energies(run, data, evaluate, arguments.seeds)
         else:
-            trials = search(run, evaluate)
-            text = write_report(run, data, trials, finish(run, trials, evaluate))
+            trials = _search(run, evaluate)
+            text = write_report(run, data, trials, _finish(run, trials, evaluate))
     print(text)
 
 
-def search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
+def _search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
     """Every design asked for, in order: choices, and its result; batches make it the same for any number of workers."""
     import optuna
 
@@ -121,13 +121,13 @@ def _screen(run: Run, trial: Any, number: int) -> dict[str, Any]:
     return {**record, "request": make_request(run, firmware, distill, choices["training"], run.config.seed, False)}
 
 
-def finish(run: Run, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[dict[str, Any]]:
+def _finish(run: Run, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[dict[str, Any]]:
     """The designs of the front, trained by the run's own schedule with scan.front_seeds seeds, mapped with the first.
 
     One record a design: the trial's number and choices, and the results.
     """
     seeds, requests, numbers = range(run.config.seed, run.config.seed + run.config.scan.front_seeds), [], []
-    chosen = front_of(run, trials)
+    chosen = _front_of(run, trials)
     for record in chosen if seeds else ():
         firmware, distill = design(record["choices"], run.config.distill)
         for seed in seeds:
@@ -146,7 +146,7 @@ def finish(run: Run, trials: list[dict[str, Any]], evaluate: Evaluate) -> list[d
     ]
 
 
-def front_of(run: Run, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _front_of(run: Run, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The trained designs within the budget that no other one beats, cheapest first."""
     config = run.config.scan
     fitting = [

@@ -51,12 +51,12 @@ def command() -> None:
             words = executor.predict_words(counts)
             scored[name] = trained.scores(words), trained.score_words(words)
         print(f"{name}: {len(counts)} events", flush=True)
-    points = known_points(run)
+    points = _known_points(run)
     write_scores(arguments.out, scored, signal, file, points)
     words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
     if len(words) > 1:
-        print(agreement(words))
-    print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
+        print(_agreement(words))
+    _print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
     print(arguments.out)
 
 
@@ -83,7 +83,7 @@ def read_counts(
     return np.concatenate(counts), np.concatenate(signal), np.concatenate(file), baselines
 
 
-def known_points(run: "Run") -> tuple["WorkingPoint", ...]:
+def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
     """The run's working points; none, with a line that says why, where its own events cannot be had."""
     try:
         return run.working_points()
@@ -92,7 +92,7 @@ def known_points(run: "Run") -> tuple["WorkingPoint", ...]:
         return ()
 
 
-def agreement(words: dict[str, np.ndarray]) -> str:
+def _agreement(words: dict[str, np.ndarray]) -> str:
     """Firmware words of each executor -> in how many events they are not all the same.
 
     >>> agreement({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
@@ -103,7 +103,7 @@ def agreement(words: dict[str, np.ndarray]) -> str:
     return f"words of {', '.join(words)}: {different.sum():,} of {len(first):,} events differ"
 
 
-def print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
+def _print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
     """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error."""
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference

@@ -42,20 +42,20 @@ def command() -> None:
     if arguments.train_events < 1:
         raise InputError(f"--train-events {arguments.train_events}", "a number >= 1", "raise it")
     cli.import_tensorflow()
-    configs, training = rows_of(arguments.model, arguments.rows), budget(arguments.epochs)
-    events, checksum = read(cli.existing(str(arguments.events)), arguments.train_events)
+    configs, training = _rows_of(arguments.model, arguments.rows), _budget(arguments.epochs)
+    events, checksum = _read(cli.existing(str(arguments.events)), arguments.train_events)
     results: dict[str, list[dict[str, Any]]] = {row: [] for row in configs}
     for seed in arguments.seeds:
         for row, config in configs.items():
             inputs = {"model": dump(config), "training": dump(training), "events": checksum, "seed": seed}
             inputs["train_events"] = len(events["train"])
-            results[row].append(trial(arguments.out, inputs, config, training, events, f"seed {seed}, {row}"))
+            results[row].append(_trial(arguments.out, inputs, config, training, events, f"seed {seed}, {row}"))
         done = {"model": arguments.model, "seeds": arguments.seeds[: arguments.seeds.index(seed) + 1]}
         done |= {"events": {k: len(v) for k, v in events.items()}, "checksum": checksum, "training": dump(training)}
-        write(arguments.out, summarize(results, events) | done)
+        _write(arguments.out, _summarize(results, events) | done)
 
 
-def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
+def _rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
     """Row -> CoDAEConfig: the sizes with the published layers, each swap alone, all of them."""
     from codae_l1.models.codae.config import COMPACT, PAPER, TINY
     from codae_l1.models.codae.swaps import swap_table
@@ -74,14 +74,14 @@ def rows_of(model: str, names: list[str] | None) -> dict[str, Any]:
     return {row: c for row, c in table.items() if not names or row in names or row == next(iter(table))}
 
 
-def budget(epochs: int) -> Any:
+def _budget(epochs: int) -> Any:
     """The training of every row: that of the compact model, but for the epochs."""
     from codae_l1.models.training.config import COMPACT_TRAINING
 
     return dataclasses.replace(COMPACT_TRAINING, epochs=epochs)
 
 
-def read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
+def _read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     """Masks of QCD ("train", "validation") and of the test events ("qcd" and the signals); the file's checksum."""
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.data.formats.event_file import EventFile
@@ -100,7 +100,7 @@ def read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     return masks, checksum
 
 
-def trial(
+def _trial(
     out: Path, inputs: dict[str, Any], config: Any, training: Any, events: dict[str, np.ndarray], text: str
 ) -> dict[str, Any]:
     """AUC of one row and seed; read where it was done before from the same inputs."""
@@ -111,8 +111,8 @@ def trial(
         model = CoDAE(config, inputs["seed"])
         with cli.Progress(text) as progress:
             history = train(model, events["train"], events["validation"], training, folder, progress)
-        result = {"auc": aucs(model, events), "bce": history["best_validation_loss"], "inputs": inputs}
-        result["parameters"] = {part: trainable(getattr(model, part)) for part in ("f_m", "f_r", "decoder")}
+        result = {"auc": _aucs(model, events), "bce": history["best_validation_loss"], "inputs": inputs}
+        result["parameters"] = {part: _trainable(getattr(model, part)) for part in ("f_m", "f_r", "decoder")}
         for of_training in (CHECKPOINT, BEST):
             (folder / of_training).unlink(missing_ok=True)
         print(f"{text}: BCE {result['bce']:.2f}", flush=True)
@@ -121,12 +121,12 @@ def trial(
     return keep(out / "trials" / digest(inputs)[:16], inputs, make)
 
 
-def aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def _aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Score -> signal -> AUC on the test events; the scores' signs come from the QCD validation events."""
     from codae_l1.models.codae.scores import codae_scores, orient, orientations
     from codae_l1.models.evaluation.roc import auc
 
-    names = ["validation", *tested(events)]
+    names = ["validation", *_tested(events)]
     every = codae_scores(model, np.concatenate([events[name] for name in names]))
     edges = np.cumsum([len(events[name]) for name in names])[:-1]
     parts = {name: np.split(values, edges) for name, values in every.items()}
@@ -136,17 +136,17 @@ def aucs(model: Any, events: dict[str, np.ndarray]) -> dict[str, dict[str, float
     return {score: {s: auc(scores["qcd"][score], scores[s][score]) for s in signals} for score in signs}
 
 
-def trainable(part: Any) -> int:
+def _trainable(part: Any) -> int:
     """Parameters that are trained; BatchNorm's moving statistics are not."""
     return sum(int(np.prod(v.shape)) for v in part.trainable_variables)
 
 
-def tested(events: dict[str, np.ndarray]) -> list[str]:
+def _tested(events: dict[str, np.ndarray]) -> list[str]:
     """Names of the test events' classes."""
     return [name for name in events if name not in ("train", "validation")]
 
 
-def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.ndarray]) -> dict[str, Any]:
+def _summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.ndarray]) -> dict[str, Any]:
     """Row -> AUC of each seed, difference from the published layers (mean over signals, seed by seed), BCE."""
     from codae_l1.models.codae.scores import active_pixels
     from codae_l1.models.evaluation.roc import auc
@@ -170,11 +170,11 @@ def summarize(results: dict[str, list[dict[str, Any]]], events: dict[str, np.nda
                 for score in means[0]
             },
         }
-    counts = {name: active_pixels(events[name]) for name in tested(events)}
+    counts = {name: active_pixels(events[name]) for name in _tested(events)}
     return {"rows": rows, "active_pixels": {s: auc(counts["qcd"], c) for s, c in counts.items() if s != "qcd"}}
 
 
-def write(out: Path, summary: dict[str, Any]) -> None:
+def _write(out: Path, summary: dict[str, Any]) -> None:
     """swaps.json and swaps.md; the table also to the terminal."""
     from codae_l1.scripts.run.folder import stamp
 

@@ -43,14 +43,14 @@ def command() -> None:
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import EXPECTED_AUC
 
-    check_model(arguments.model)
+    _check_model(arguments.model)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     seed = run.config.seed if arguments.seed is None else arguments.seed
     if seed < 0:
         raise InputError(f"--seed {seed}", "a number >= 0", "correct it")
     stage.do(run, "make_data", make_data.work)
     system, seconds = train_system(run, arguments.model, seed)
-    folder = system_folder(run, arguments.model, seed)
+    folder = _system_folder(run, arguments.model, seed)
     print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)
     record = read_json(folder / "system.json")
     if "test" in record:
@@ -94,8 +94,8 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
     """
     from codae_l1.data.base.keep import keep
 
-    check_model(name)
-    folder = system_folder(run, name, seed)
+    _check_model(name)
+    folder = _system_folder(run, name, seed)
     system: Any = create_system(name, system_class(name).configured_by(run.config), seed)
     if not (folder / system.file).exists():
         (folder / "system.json").unlink(missing_ok=True)
@@ -115,8 +115,8 @@ def _train_now(run: "Run", system: Any, name: str, seed: int, folder: Path) -> d
 
     if system.encoder_of:
         system.use_encoder(train_system(run, system.encoder_of, seed)[0].model)
-    events, started, before = system_events(run, type(system)), time.time(), 0.0
-    if is_full_model(run, name, seed):
+    events, started, before = _system_events(run, type(system)), time.time(), 0.0
+    if _is_full_model(run, name, seed):
         history, before = run.read("train")["history"], run.read("train")["stamp"]["seconds"]
         system.adopt(load_codae(run.path("train", "codae.keras")), events[1])
     else:
@@ -145,17 +145,17 @@ def untrained_scores(run: "Run", system: Any, images: np.ndarray) -> dict[str, n
 
     None of a system that is not a random network of its own: those on the CoDAE's latents have the system `untrained`.
     """
-    fresh = system.before_training(*system_events(run, type(system)))
+    fresh = system.before_training(*_system_events(run, type(system)))
     return fresh.scores(images) if fresh else {}
 
 
-def is_full_model(run: "Run", name: str, seed: int) -> bool:
+def _is_full_model(run: "Run", name: str, seed: int) -> bool:
     """Whether a system is the run's own full model, which the stage `train` has trained already."""
     is_its_model = system_class(name).is_stage_train(run.config) and seed == run.config.seed
     return is_its_model and run.is_done("train")
 
 
-def system_folder(run: "Run", name: str, seed: int) -> Path:
+def _system_folder(run: "Run", name: str, seed: int) -> Path:
     """Where a trained system lies: systems/NAME/seed-N of the run folder."""
     return run.path("systems", name, f"seed-{seed}")
 
@@ -175,7 +175,7 @@ def system_inputs(run: "Run", name: str, seed: int) -> str:
     return digest([name, seed, dump(config) if config else {}, before, versions(), code_of(cls.__module__)])
 
 
-def system_events(run: "Run", system: Any) -> tuple[Any, Any]:
+def _system_events(run: "Run", system: Any) -> tuple[Any, Any]:
     """(Events to train on, events to choose the epoch by).
 
     Unsupervised: QCD of the training and the validation split. Supervised: both classes from the validation split, so
@@ -195,7 +195,7 @@ def system_events(run: "Run", system: Any) -> tuple[Any, Any]:
     return train, validation
 
 
-def check_model(name: str) -> None:
+def _check_model(name: str) -> None:
     """InputError unless the name is that of a system that reads events."""
     if system_class(name).inputs != "events":
         raise InputError(

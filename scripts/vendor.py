@@ -8,8 +8,8 @@ hls4ml project (Vitis HLS or Vivado HLS): csim, csynth, cosim, vsynth, export. R
 for, implementation (place and route). RTL on an open FPGA family (Lattice ECP5, extra `place`): ecp5; Yosys maps it,
 nextpnr places and routes it, ecppack writes the bitstream; its figures are those of that chip. A finished step is not
 done again unless its inputs changed. Writes vendor.json with hls4ml's keys and place.json into the run folder, each
-step's log beside them in vendor/ and place/; the run's next report shows them. Another project (--project) has a folder,
-a record and rows of its own, which say what it is. docs/vendor.md and docs/estimates.md have more.
+step's log beside them in vendor/ and place/; the run's next report shows them. Another project (--project) has a
+folder, a record and rows of its own, which say what it is. docs/vendor.md and docs/estimates.md have more.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def command() -> None:
         made = run.do("vendor", lambda run: work(run, arguments))
         print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in made["rows"]))
         print(run.folder / "vendor.json")
-        check_words({name: made[name] for name in (*made["projects"], RTL) if name in made}, run.path("vendor"))
+        _check_words({name: made[name] for name in (*made["projects"], RTL) if name in made}, run.path("vendor"))
     if ECP5 in arguments.steps:
         placed = run.do("place", lambda run: place(run, arguments))[_variant(arguments)]
         sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
@@ -79,10 +79,10 @@ def work(run: RunFolder, arguments: Any) -> dict[str, Any]:
     before = run.stored("vendor") or {}
     events = arguments.events or before.get("events", EVENTS)
     record, projects = {}, {}
-    for name, design, chosen in designs(run, arguments, before, events):
-        record[name] = run_design(run, name, design, chosen, arguments)
+    for name, design, chosen in _designs(run, arguments, before, events):
+        record[name] = _run_design(run, name, design, chosen, arguments)
         projects |= {name: design.project} if design.project else {}
-    return {**record, "projects": projects, "events": events, "rows": rows_of(record, projects)}
+    return {**record, "projects": projects, "events": events, "rows": _rows_of(record, projects)}
 
 
 def place(run: RunFolder, arguments: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def place(run: RunFolder, arguments: Any) -> dict[str, Any]:
     def progress(done: int, total: int, text: str) -> None:
         print(f"[{done}/{total}] {text}", flush=True)
 
-    variant, heard = _variant(arguments), None if arguments.quiet else follow
+    variant, heard = _variant(arguments), None if arguments.quiet else _follow
     options = {"seed": arguments.seed, "bitstream": not arguments.out_of_context, "timeout_s": arguments.timeout_s}
     rtl, folder = run.path("synthesize", "rtl"), run.path("place", variant)
     placed = place_and_route(rtl, run.config.hls, folder, follow=heard, progress=progress, **options)
@@ -103,7 +103,7 @@ def place(run: RunFolder, arguments: Any) -> dict[str, Any]:
             "name": f"{record['design']}, on another chip",
             "kind": "post-route",
             "tool": record["tool"],
-            "figures": f"{figures(record['used'])}, {record['achieved_mhz']:g} MHz; {record['how']}",
+            "figures": f"{_figures(record['used'])}, {record['achieved_mhz']:g} MHz; {record['how']}",
         }
         for record in found.values()
     ]
@@ -114,12 +114,12 @@ def _variant(arguments: Any) -> str:
     return "out_of_context" if arguments.out_of_context else "board"
 
 
-def follow(step: str, line: str) -> None:
+def _follow(step: str, line: str) -> None:
     """Print a line of a running tool."""
     print(f"{step} | {line}", flush=True)
 
 
-def figures(report: dict[str, Any]) -> str:
+def _figures(report: dict[str, Any]) -> str:
     """A report's numbers on one line, what is available of a part left out.
 
     >>> figures({"LUT": 45321, "AvailableLUT": 1728000, "WNS": -0.5, "IntervalMax": None})
@@ -130,7 +130,7 @@ def figures(report: dict[str, Any]) -> str:
     return ", ".join(f"{key} {word}" for key, word in words.items())
 
 
-def designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
+def _designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
     """(name, design, steps asked for) of what is asked for, or was done before. before: the record of then."""
     asked, found = set(arguments.steps), []
     own, other = run.path("convert", "hls4ml").resolve(), arguments.project and arguments.project.resolve()
@@ -145,13 +145,13 @@ def designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int)
         if not chosen and not (project / "project.tcl").is_file():
             print(f"{name}: {project} is not there any more, left out", flush=True)
             continue
-        bench = bench or testbench(run, events)
-        found.append((name, hls_design(project, *bench), chosen))
+        bench = bench or _testbench(run, events)
+        found.append((name, _hls_design(project, *bench), chosen))
     chosen = asked & set(RTL_STEPS)
-    return found + ([(RTL, rtl_design(run), chosen)] if chosen or run.path("vendor", RTL).is_dir() else [])
+    return found + ([(RTL, _rtl_design(run), chosen)] if chosen or run.path("vendor", RTL).is_dir() else [])
 
 
-def check_words(record: dict[str, Any], folder: Path) -> None:
+def _check_words(record: dict[str, Any], folder: Path) -> None:
     """Raise ToolError where a simulation of the vendor's gives other words than QKeras."""
     for design, steps in record.items():
         for name, row in steps.items():
@@ -162,7 +162,7 @@ def check_words(record: dict[str, Any], folder: Path) -> None:
                 raise ToolError(received, "0", f"compare the results in {place} and report it")
 
 
-def testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
+def _testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """Counts (N, 18, 15, inputs) of test events and of random ones, QKeras' words (N, outputs), and their type."""
     from codae_l1.data.pooling import input_counts
     from codae_l1.hls.network.mismatch import adversarial_counts
@@ -177,7 +177,7 @@ def testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, An
     return counts, firmware.predict_words(counts), output_word(firmware.config)
 
 
-def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) -> Design:
+def _hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) -> Design:
     """An hls4ml project with a testbench of counts and the words expected of them."""
     from codae_l1.hls.vendor.hls4ml_steps import (
         Expected,
@@ -196,7 +196,7 @@ def hls_design(project: Path, counts: np.ndarray, words: np.ndarray, word: Any) 
     return Design(steps, source | vectors(counts, words, word), known)
 
 
-def rtl_design(run: RunFolder) -> Design:
+def _rtl_design(run: RunFolder) -> Design:
     """The steps of the RTL and its files."""
     from codae_l1.hls.vendor.run import rtl_source, rtl_steps
 
@@ -204,7 +204,7 @@ def rtl_design(run: RunFolder) -> Design:
     return Design(rtl_steps(list(source), run.config.hls), source)
 
 
-def run_design(run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
+def _run_design(run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
     """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
     from codae_l1.hls.vendor.run import run_steps
 
@@ -213,7 +213,7 @@ def run_design(run: RunFolder, name: str, design: Design, asked: set[str], argum
     def progress(done: int, total: int, text: str) -> None:
         print(f"{name} [{done}/{total}] {text}", flush=True)
 
-    heard, work = None if arguments.quiet else follow, run.path("vendor", name)
+    heard, work = None if arguments.quiet else _follow, run.path("vendor", name)
     found = run_steps(design.steps, design.source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
     kept = ("program", "seconds", "log")
     return {
@@ -222,7 +222,7 @@ def run_design(run: RunFolder, name: str, design: Design, asked: set[str], argum
     }
 
 
-def rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+def _rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> list[dict[str, str]]:
     """What the report shows of a record: rows {name, kind, tool, figures}; another project is named as what it is."""
 
     def title(design: str, step: str) -> str:
@@ -236,7 +236,7 @@ def rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> list
             "name": title(design, step),
             "kind": row["kind"],
             "tool": " ".join([Path(row["program"]).name, row.get("version", "")]).strip(),
-            "figures": "; ".join(figures(report) for report in row.values() if isinstance(report, dict)),
+            "figures": "; ".join(_figures(report) for report in row.values() if isinstance(report, dict)),
         }
         for design, steps in record.items()
         for step, row in steps.items()

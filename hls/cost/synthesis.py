@@ -42,7 +42,7 @@ def synthesize(
     progress: Progress | None = None,
     clocks: ClockCount | None = None,
 ) -> dict[str, Any]:
-    """Map the Verilog of a `build_rtl` folder; return the report, JSON-ready (see `report`).
+    """Map the Verilog of a `build_rtl` folder; return the report, JSON-ready (see `_report`).
 
     clocks: what `count_clocks` found in the simulation.
 
@@ -66,10 +66,10 @@ def synthesize(
             total.update(result["cells"])
             if progress is not None:
                 progress(done + 1, len(jobs), f"Yosys mapped {done + 1} of {len(jobs)} modules")
-    return report(design, dict(total), creator, config, clocks)
+    return _report(design, dict(total), creator, config, clocks)
 
 
-def report(
+def _report(
     design: dict[str, Any], cells: dict[str, int], creator: str, config: HlsConfig, clocks: ClockCount | None = None
 ) -> dict[str, Any]:
     """The synthesis report from cell counts: resources, hls4ml's keys, latency, estimates with their bands.

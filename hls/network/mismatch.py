@@ -66,7 +66,7 @@ def compare_words(a: Any, b: Any, counts: np.ndarray, words_a: np.ndarray, words
 
 
 def _compare(a: Any, b: Any, counts: np.ndarray, words_a: np.ndarray, words_b: np.ndarray) -> Mismatch:
-    names = executor_name(a), executor_name(b)
+    names = _executor_name(a), _executor_name(b)
     if words_a.shape != words_b.shape or len(words_a) != len(counts):
         raise InputError(
             f"words of shapes {words_a.shape} and {words_b.shape} for {len(counts)} events",
@@ -78,16 +78,16 @@ def _compare(a: Any, b: Any, counts: np.ndarray, words_a: np.ndarray, words_b: n
     samples = tuple(
         {"event": int(i), names[0]: words_a[i].tolist(), names[1]: words_b[i].tolist()} for i in differing[:_SAMPLES]
     )
-    first = first_difference(a, b, counts[differing[:_TRACED]]) if len(differing) else None
+    first = _first_difference(a, b, counts[differing[:_TRACED]]) if len(differing) else None
     return Mismatch("-".join(names), len(counts), len(differing), worst, first, samples)
 
 
-def executor_name(executor: Any) -> str:
+def _executor_name(executor: Any) -> str:
     """The executor's name; a FirmwareModel is "qkeras"."""
     return getattr(executor, "name", "qkeras")
 
 
-def first_difference(a: Any, b: Any, counts: np.ndarray) -> LayerDifference | None:
+def _first_difference(a: Any, b: Any, counts: np.ndarray) -> LayerDifference | None:
     """The first layer, in a's order, that both trace and that differs; None where they agree or cannot be traced."""
     trace_a, trace_b = _tracer(a), _tracer(b)
     if trace_a is None or trace_b is None:
@@ -105,10 +105,10 @@ def first_difference(a: Any, b: Any, counts: np.ndarray) -> LayerDifference | No
 def _tracer(executor: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]] | None:
     if hasattr(executor, "predict_layers"):
         return executor.predict_layers
-    return (lambda counts: qkeras_layers(executor, counts)) if hasattr(executor, "model") else None
+    return (lambda counts: _qkeras_layers(executor, counts)) if hasattr(executor, "model") else None
 
 
-def qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
+def _qkeras_layers(firmware: Any, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Counts (N, 18, 15, inputs) -> {layer name: values (N, *shape) float64} of a FirmwareModel, in order."""
     from codae_l1.quantization.f_m.config import input_word
 
@@ -158,10 +158,10 @@ def adversarial_counts(config: Any, seed: int, n_random: int = 2000) -> np.ndarr
     from codae_l1.quantization.f_m.config import input_word
 
     shape, word, full = config.input_shape, input_word(config), config.pool**2
-    return adversarial_words(shape, word, full, seed, n_random)
+    return _adversarial_words(shape, word, full, seed, n_random)
 
 
-def adversarial_words(shape: tuple[int, ...], word: WordType, full: int, seed: int, n_random: int) -> np.ndarray:
+def _adversarial_words(shape: tuple[int, ...], word: WordType, full: int, seed: int, n_random: int) -> np.ndarray:
     """The same for any input shape and word; `full` is the largest count that events can give."""
     rng, top = np.random.default_rng(seed), word.bounds[1]
     index = np.indices(shape).sum(axis=0)

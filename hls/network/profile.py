@@ -92,7 +92,7 @@ class _WordCount:
         }
 
 
-def profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> list[dict[str, Any]]:
+def _profile(network: Network, batches: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> list[dict[str, Any]]:
     """Batches of (counts (N, ...) integers as pooled, {layer: values (N, ...)}) -> one record per layer, input first.
 
     The layers' values may be those of QKeras (`hls.mismatch.keras_layers`), of any executor that shows all layers, or
@@ -136,7 +136,7 @@ def profile_firmware(firmware: Any, float_model: Any, counts: np.ndarray) -> dic
             yield raw, keras_layers(model, saturated(raw, firmware.config))
 
     models = {"qkeras": firmware.model, "float": float_model.model}
-    return {name: profile(network, batches(model)) for name, model in models.items()}
+    return {name: _profile(network, batches(model)) for name, model in models.items()}
 
 
 def _asked(layer: Layer, before: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -156,7 +156,7 @@ def _asked(layer: Layer, before: np.ndarray, value: np.ndarray) -> tuple[np.ndar
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Records of `profile` as aligned text, one line per layer."""
+    """Records of `_profile` as aligned text, one line per layer."""
     head = ("layer", "word", "lowest", "highest", "used bits", "head, tail", "zeros %", "saturated", "wrapped")
     rows: list[tuple[str, ...]] = [head]
     for row in records:

@@ -79,7 +79,7 @@ class Interpreter:
         return layers
 
     def _run(self, program: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        with without_compiler():
+        with _without_compiler():
             from da4ml._binary import dais_interp_run
 
         inputs = np.ascontiguousarray(self.design.saturated(counts), np.float64)
@@ -174,7 +174,7 @@ def build_rtl(
 
 
 @contextmanager
-def without_compiler() -> Iterator[None]:
+def _without_compiler() -> Iterator[None]:
     """Whatever imports da4ml first inside the block gets its optimiser as plain Python, not compiled by Numba."""
     import numba
 
@@ -199,7 +199,7 @@ def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[
     plain = largest <= _PLAIN_WEIGHTS and not compiled
     core = sys.modules.get("da4ml.cmvm.core")
     if core is None or compiled or hasattr(core.cmvm, "py_func") != plain:
-        with without_compiler() if plain else nullcontext():
+        with _without_compiler() if plain else nullcontext():
             return trace_here(network, config)
     return _trace_apart(network, config, plain)
 

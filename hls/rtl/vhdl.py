@@ -66,7 +66,7 @@ class VhdlSimulation:
     name = "vhdl"
 
     def __init__(self, folder: Path | str, config: HlsConfig | None = None):
-        self.folder, self.config, self.ghdl = Path(folder), config or HlsConfig(), find_ghdl()
+        self.folder, self.config, self.ghdl = Path(folder), config or HlsConfig(), _find_ghdl()
         self.design = RtlDesign.read(self.folder / "design.json", "build the VHDL again")
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ class VhdlSimulation:
 
     def _simulate(self, scratch: Path) -> None:
         log, flags = scratch / "ghdl.log", ["--std=08", f"--workdir={scratch}"]
-        sources = [str(path) for path in vhdl_sources(self.folder)]
+        sources = [str(path) for path in _vhdl_sources(self.folder)]
         unit = f"{TOP}_testbench"
         call_logged([self.ghdl, "-a", *flags, *sources], scratch, log, self.config, "GHDL's analysis")
         call_logged([self.ghdl, "-e", *flags, unit], scratch, log, self.config, "GHDL's elaboration")
@@ -105,7 +105,7 @@ class VhdlSimulation:
         call_logged(run, scratch, log, self.config, "GHDL's simulation")
 
 
-def find_ghdl() -> str:
+def _find_ghdl() -> str:
     """Path of GHDL; ToolError where it is not installed."""
     found = shutil.which("ghdl")
     if found is None:
@@ -113,7 +113,7 @@ def find_ghdl() -> str:
     return found
 
 
-def vhdl_sources(folder: Path) -> list[Path]:
+def _vhdl_sources(folder: Path) -> list[Path]:
     """All VHDL files of a design in the order of analysis, the testbench last."""
     source = Path(folder).resolve() / "src"
     stages = sorted(source.glob(f"{TOP}_stage*.vhd"))

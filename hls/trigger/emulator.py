@@ -187,7 +187,7 @@ def emulator_sources(
     names = {"emulator.h": ".h", "emulator.cpp": ".cpp", "network.h": "_network.h", "layers.h": "_layers.h"}
     names |= {"pooling.h": "_pooling.h", "pooling.cpp": "_pooling.cpp"} if pooling else {}
     if decision:
-        values |= decision_values(decision)
+        values |= _decision_values(decision)
         names["decision.h"] = "_decision.h"
     return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
 
@@ -196,7 +196,7 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def decision_values(decision: Decision) -> dict[str, Any]:
+def _decision_values(decision: Decision) -> dict[str, Any]:
     """@NAME@ -> value of the decision's template."""
     points = [
         f'{{"{p.name}", {str(p.threshold is not None).lower()}, {0 if p.threshold is None else p.threshold}}},'

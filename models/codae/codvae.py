@@ -51,7 +51,7 @@ def sample_log(logits: Any, temperature: Any, gumbel: Any) -> Any:
     return ops.log_softmax((logits + gumbel) / temperature, axis=-1)
 
 
-def log_density(y: Any, logits: Any, temperature: Any) -> Any:
+def _log_density(y: Any, logits: Any, temperature: Any) -> Any:
     """Log density of y = log z: y and logits (..., K), temperature (..., 1) -> (...). The formula is the module's.
 
     Of two classes, equal logits and temperature 1, z is uniform, so that of y is z1 z2:
@@ -87,7 +87,7 @@ class MixturePrior(keras.layers.Layer):
     def call(self, y: Any) -> Any:
         """(..., 5, 4, K) -> (..., 5, 4)."""
         logits = ops.convert_to_tensor(self.logits)
-        density = log_density(y[..., None, :], logits, ops.convert_to_tensor(self.temperatures[:, None]))
+        density = _log_density(y[..., None, :], logits, ops.convert_to_tensor(self.temperatures[:, None]))
         return ops.logsumexp(density, axis=-1) - math.log(len(self.temperatures))
 
 
@@ -153,7 +153,7 @@ class CoDVAE(CoDAE):
 
     def _divergence(self, y: Any, logits: Any, temperature: Any) -> Any:
         """KL(q || p) of each event, summed over cells, from samples y (S, N, 5, 4, K) of q: (N,)."""
-        difference = log_density(y, logits, temperature) - self.prior(y)
+        difference = _log_density(y, logits, temperature) - self.prior(y)
         return ops.sum(ops.mean(difference, axis=0), axis=(1, 2))
 
     def _sample_log(self, logits: Any, temperature: Any, seed: Any = None) -> Any:

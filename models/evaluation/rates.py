@@ -108,7 +108,7 @@ def _at_rate(
     return background_rate(scores, weight, threshold, cross_section_pb, luminosity)
 
 
-def weighted_rates(
+def _weighted_rates(
     scores: Mapping[str, np.ndarray],
     signal: np.ndarray,
     weight: np.ndarray,
@@ -157,7 +157,7 @@ def sample_rates(
         section = accepted_cross_section(provenance, "qcd", weight[signal == "qcd"])
     except InputError as error:
         return {"reason": str(error)}
-    return weighted_rates(scores, signal[part], weight[part], section, rates_khz, luminosity)
+    return _weighted_rates(scores, signal[part], weight[part], section, rates_khz, luminosity)
 
 
 def _efficiency(scores: np.ndarray, point: BackgroundRate) -> dict[str, float] | None:

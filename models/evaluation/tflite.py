@@ -4,7 +4,7 @@ float16        weights rounded to half precision, arithmetic in float32
 int8           weights int8 per channel, activations rounded to int8 by the range of each event at run time
 int8_static    weights and activations int8, ranges fixed beforehand on calibration events
 
-`convert` and `time_one` take any network as a tf.function of arrays. `compare` is for the parts of a full model: f_m
+`_convert` and `time_one` take any network as a tf.function of arrays. `compare` is for the parts of a full model: f_m
 (mask -> z_m), f_r (mask -> z_R, of a CoDVAE softmax(l / tau)), decoder (z_R, z_m -> logits).
 """
 
@@ -34,7 +34,7 @@ CALIBRATION_EVENTS = 100
 _KNOWN_WARNINGS = (r"\s*Warning: tf\.lite\.Interpreter is deprecated", "Statistics for quantized inputs were expected")
 
 
-class LiteModel:
+class _LiteModel:
     """A TF-Lite model: called on arrays (N, ...) float32, any N, it gives an array (N, ...) float32; one thread."""
 
     def __init__(self, content: bytes):
@@ -67,7 +67,7 @@ class LiteModel:
             temporary.write_bytes(self.content)
 
 
-def keras_parts(model: CoDAE, masks: np.ndarray) -> dict[str, tuple[Callable, list[np.ndarray]]]:
+def _keras_parts(model: CoDAE, masks: np.ndarray) -> dict[str, tuple[Callable, list[np.ndarray]]]:
     """Part -> (compiled Keras function of arrays, its inputs for these masks (N, 72, 58, 1), float32)."""
     import tensorflow as tf
 
@@ -81,7 +81,7 @@ def keras_parts(model: CoDAE, masks: np.ndarray) -> dict[str, tuple[Callable, li
     return {part: (functions[part], latents if part == "decoder" else [masks]) for part in PARTS}
 
 
-def convert(function: Any, inputs: list[np.ndarray], kind: Kind, batch: int | None = None) -> LiteModel:
+def _convert(function: Any, inputs: list[np.ndarray], kind: Kind, batch: int | None = None) -> _LiteModel:
     """Convert a tf.function, given its inputs for calibration events (N, ...) float32, to a kind.
 
     batch: events a call, where that is known beforehand; None leaves it open.
@@ -105,7 +105,7 @@ def convert(function: Any, inputs: list[np.ndarray], kind: Kind, batch: int | No
             converter.representative_dataset = lambda: (
                 {name: x[i : i + 1] for name, x in zip(names, inputs, strict=True)} for i in events
             )
-        return LiteModel(converter.convert())
+        return _LiteModel(converter.convert())
 
 
 def time_one(function: Any, inputs: list[np.ndarray], kind: Kind = "float16") -> dict[str, Any]:
@@ -117,7 +117,7 @@ def time_one(function: Any, inputs: list[np.ndarray], kind: Kind = "float16") ->
     inputs = [np.asarray(x, np.float32) for x in inputs]
     if not len(inputs[0]):
         raise InputError("0 events to time", "at least one", "give more events")
-    lite = convert(function, inputs, kind, batch=1)
+    lite = _convert(function, inputs, kind, batch=1)
     events = [[x[i : i + 1] for x in inputs] for i in range(len(inputs[0]))]
     differences = [np.abs(lite(*event) - function(*event).numpy()).max() for event in events]
     speed = _speeds(lite, inputs, (1,))["cpu_ms_batch_1"]
@@ -136,13 +136,13 @@ def compare(
     A row: part, kind ("keras" too), bytes, largest difference of an output number from Keras and the correlation of all
     numbers with Keras's, CPU milliseconds per event in calls of each of BATCHES. folder: where to write the files.
     """
-    calibration = keras_parts(model, calibration_masks)
+    calibration = _keras_parts(model, calibration_masks)
     rows = []
-    for i, (part, (function, inputs)) in enumerate(keras_parts(model, masks).items()):
+    for i, (part, (function, inputs)) in enumerate(_keras_parts(model, masks).items()):
         expected = function(*inputs).numpy()
         rows.append({"part": part, "kind": "keras", **_speeds(lambda *x, f=function: f(*x).numpy(), inputs, BATCHES)})
         for kind in get_args(Kind):
-            lite = convert(function, calibration[part][1], kind)
+            lite = _convert(function, calibration[part][1], kind)
             if folder is not None:
                 lite.save(folder / f"{part}_{kind}.tflite")
             found = lite(*inputs)

@@ -35,7 +35,7 @@ CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "histor
 _EVALUATION = 2**32 - 1
 
 
-class Trainable(Protocol):
+class _Trainable(Protocol):
     """What the loop requires of a model, which is also a keras.Model.
 
     config: frozen dataclass of its sizes. seed: of order, augmentation and what the loss draws. event_shape: of the
@@ -52,7 +52,7 @@ class Trainable(Protocol):
 
 
 def train(
-    model: Trainable,
+    model: _Trainable,
     train_events: Arrays,
     validation_events: Arrays,
     config: TrainingConfig,
@@ -110,7 +110,7 @@ def default_view(config: TrainingConfig) -> View:
 class _State:
     """Model, optimizer and history, and the file that keeps them together."""
 
-    def __init__(self, model: Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any]):
+    def __init__(self, model: _Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any]):
         self.model, self.folder, self.fingerprint = model, folder, fingerprint
         self.optimizer = create_optimizer(config, model)
         self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
@@ -200,7 +200,7 @@ def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
     return write
 
 
-def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
+def create_optimizer(config: TrainingConfig, model: _Trainable) -> Any:
     """AdamW of the model's trainable variables; the step clips each gradient by itself."""
     import keras
 
@@ -209,7 +209,7 @@ def create_optimizer(config: TrainingConfig, model: Trainable) -> Any:
     return optimizer
 
 
-def create_steps(model: Trainable, optimizer: Any, config: TrainingConfig) -> tuple[Callable, Callable]:
+def create_steps(model: _Trainable, optimizer: Any, config: TrainingConfig) -> tuple[Callable, Callable]:
     """Training step and evaluation: arrays of events and weights (n,) -> the loss and its terms, summed."""
     import tensorflow as tf
 
@@ -287,7 +287,7 @@ def _values(variables: Any) -> list[np.ndarray]:
     return [v.numpy() for v in variables]
 
 
-def _arrays(model: Trainable, config: TrainingConfig, name: str, events: Arrays) -> tuple[np.ndarray, ...]:
+def _arrays(model: _Trainable, config: TrainingConfig, name: str, events: Arrays) -> tuple[np.ndarray, ...]:
     """Events as a tuple of arrays of one length, the first of the shape that the model reads."""
     arrays = events if isinstance(events, tuple) else (events,)
     shape = tuple(model.event_shape)
@@ -304,7 +304,7 @@ def _arrays(model: Trainable, config: TrainingConfig, name: str, events: Arrays)
     return arrays
 
 
-def _fingerprint(model: Trainable, config: TrainingConfig, train: tuple, validation: tuple) -> dict[str, Any]:
+def _fingerprint(model: _Trainable, config: TrainingConfig, train: tuple, validation: tuple) -> dict[str, Any]:
     """What must be the same for a training to go on."""
     return {
         **{name: value for name, value in dump(config).items() if name != "tensorboard"},

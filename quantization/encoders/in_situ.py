@@ -132,7 +132,7 @@ def _linear_outputs(encoder: keras.Model) -> list[keras.Model]:
     return found
 
 
-def with_quantized(codae: CoDAE, encoders: Mapping[Part, QuantizedEncoder]) -> CoDAE:
+def _with_quantized(codae: CoDAE, encoders: Mapping[Part, QuantizedEncoder]) -> CoDAE:
     """The full model with quantized encoders, loaded ones say, in place of its own; the rest is shared.
 
     Made with train_decoder, encoders belong to the model that train_encoders gave, not to this one.

@@ -60,7 +60,7 @@ class FirmwareConfig:
                 raise InputError(
                     f"firmware.precision.{name}", f"one of {', '.join(self.layers)}", "rename or remove it"
                 )
-        accumulator_words(self)
+        _accumulator_words(self)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def output_word(config: FirmwareConfig) -> WordType:
 
 
 @dataclass(frozen=True)
-class LayerSize:
+class _LayerSize:
     """One layer with weights, as the configuration alone fixes it.
 
     kernel: shape, (phi, eta, in, out) or (in, out). cells: windows that the kernel is applied to. channels: of the
@@ -130,7 +130,7 @@ class LayerSize:
         return self.inputs * self.outputs
 
 
-def layer_sizes(config: FirmwareConfig) -> dict[str, LayerSize]:
+def layer_sizes(config: FirmwareConfig) -> dict[str, _LayerSize]:
     """Size of each layer with weights, in order.
 
     >>> {name: size.kernel for name, size in layer_sizes(FirmwareConfig()).items()}
@@ -143,16 +143,16 @@ def layer_sizes(config: FirmwareConfig) -> dict[str, LayerSize]:
         columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
         if min(rows, columns) < 1:
             raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
-        found[name] = LayerSize(kernel, rows * columns, channels)
+        found[name] = _LayerSize(kernel, rows * columns, channels)
         channels = conv.filters
     widths = (rows * columns * channels, *config.dense, config.outputs)
     for name, kernel in zip(config.layers[len(config.conv) :], pairwise(widths), strict=True):
-        found[name] = LayerSize(kernel, 1, channels)
+        found[name] = _LayerSize(kernel, 1, channels)
         channels = 1
     return found
 
 
-def accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
+def _accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
     """Word type of each layer's sums before rounding; InputError where float32 could not hold them exactly."""
     word, found = input_word(config), {}
     for name, size in layer_sizes(config).items():

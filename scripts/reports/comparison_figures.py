@@ -34,15 +34,15 @@ ROC_ROWS = {
 }
 
 
-def look(row: dict[str, Any]) -> tuple[str, str]:
+def _look(row: dict[str, Any]) -> tuple[str, str]:
     """Colour and marker of a row."""
     return FIRMWARE if row["model"] == "firmware" else LOOKS[row["learning"]]
 
 
-def auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
+def _auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
     """AUC of each row for one signal: bootstrap error as a bar, the seeds as small points."""
     for y, row in enumerate(rows):
-        colour, marker = look(row)
+        colour, marker = _look(row)
         found = row["auc"][signal]
         ax.errorbar(found["value"], y, xerr=found["error"], fmt=marker, color=colour, markersize=4, elinewidth=0.9)
         if found["spread"] is not None:
@@ -55,7 +55,7 @@ def auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
     ax.set_title(TITLES[signal], loc="left")
 
 
-def roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, n_background: int) -> None:
+def _roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, n_background: int) -> None:
     """ROC curves of the rows in ROC_ROWS, x logarithmic from where ten QCD events pass."""
     for (model, score), (colour, line) in ROC_ROWS.items():
         for row in rows:
@@ -65,14 +65,14 @@ def roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, n_backgroun
     ax.set_title(TITLES[signal], loc="left")
 
 
-def cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]) -> None:
+def _cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]) -> None:
     """Mean AUC over the signals against the MACs of an event; the firmware's LUT beside its name."""
     points = [(_mean(row, signals), row) for row in rows if row["main"] and row.get("macs")]
     flat = [(_mean(row, signals), row) for row in rows if row["model"] == "observables" and row["score"] in NO_NETWORK]
     step = 0.04 * (max(m for m, _ in points + flat) - min(m for m, _ in points + flat))
     named: list[tuple[float, float]] = []
     for mean, row in sorted(points, key=lambda point: point[0]):
-        colour, marker = look(row)
+        colour, marker = _look(row)
         ax.plot(row["macs"], mean, marker, color=colour, markersize=5)
         # A name goes up where it would cover another one.
         beside, name_at = float(np.log10(row["macs"])), mean
@@ -92,7 +92,7 @@ def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:
     return float(np.mean([row["auc"][s]["value"] for s in signals]))
 
 
-def auc_figure(content: dict[str, Any]) -> Figure:
+def _auc_figure(content: dict[str, Any]) -> Figure:
     """AUC of every system, one panel per signal."""
     rows, signals = [r for r in content["rows"] if is_shown(r)], list(content["events"]["signals"])
     columns = min(3, len(signals))
@@ -100,7 +100,7 @@ def auc_figure(content: dict[str, Any]) -> Figure:
     with matplotlib.rc_context(cms_style() | {"ytick.labelsize": 6.5}):
         figure, axes = new_figure(lines, columns, 3.0 + 2.2 * columns, lines * (0.7 + 0.14 * len(rows)), sharey=True)
         for ax, signal in zip(axes.flat, signals, strict=False):
-            auc_panel(ax, rows, signal)
+            _auc_panel(ax, rows, signal)
         for ax in axes.flat[len(signals) :]:
             ax.set_visible(False)
         for ax in axes[-1]:
@@ -112,31 +112,31 @@ def auc_figure(content: dict[str, Any]) -> Figure:
         return figure
 
 
-def roc_figure(content: dict[str, Any]) -> Figure:
+def _roc_figure(content: dict[str, Any]) -> Figure:
     """ROC curves of a few signals."""
     rows, signals = content["rows"], list(content["events"]["signals"])
     shown = [s for s in ROC_SIGNALS if s in signals] or signals[:1]
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, len(shown), 2.4 * len(shown) + 1.2, 3.7, sharey=True)
         for ax, signal in zip(axes[0], shown, strict=True):
-            roc_panel(ax, rows, signal, content["events"]["qcd"])
+            _roc_panel(ax, rows, signal, content["events"]["qcd"])
         axes[0, 0].set_ylabel("TPR")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure
 
 
-def cost_figure(content: dict[str, Any]) -> Figure:
+def _cost_figure(content: dict[str, Any]) -> Figure:
     """AUC against cost."""
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 1, 6.8, 4.4)
-        cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
+        _cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
         figure.legend(loc="outside lower center", ncols=2)
         return figure
 
 
 # Name of the file -> title, function.
 FIGURES = {
-    "auc": ("AUC of every system on every signal", auc_figure),
-    "roc": ("ROC curves", roc_figure),
-    "cost": ("Mean AUC against multiply-accumulates", cost_figure),
+    "auc": ("AUC of every system on every signal", _auc_figure),
+    "roc": ("ROC curves", _roc_figure),
+    "cost": ("Mean AUC against multiply-accumulates", _cost_figure),
 }

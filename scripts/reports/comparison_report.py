@@ -114,7 +114,7 @@ def title(row: dict[str, Any]) -> str:
     return name + (" (supervised)" if row["learning"] == "signals" else "")
 
 
-def cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
+def _cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
     """A measured number, its error and spread, scaled.
 
     >>> cell({"value": 0.81, "error": 0.012, "spread": 0.004}), cell({"value": None, "reason": "too few"})
@@ -134,9 +134,9 @@ def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool 
         ("", title),
         ("learned from", lambda r: LEARNING[r["learning"]]),
     ]
-    columns += [(s, lambda r, s=s: cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
+    columns += [(s, lambda r, s=s: _cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
     if rate:
-        columns.append(("rate [kHz]", lambda r: cell(r["rate"], 1, 3)))
+        columns.append(("rate [kHz]", lambda r: _cell(r["rate"], 1, 3)))
     return _lines(rows, columns)
 
 
@@ -181,7 +181,7 @@ def _bias(entries: dict[str, Any]) -> list[str]:
         return reasons
     rows = [("fitted to QCD, flags the signal", "from_qcd"), ("fitted to the signal, flags QCD", "from_signal")]
     head = [f"|  | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
-    lines = [f"| {name} | {' | '.join(cell(v[key]) for v in found.values())} |" for name, key in rows]
+    lines = [f"| {name} | {' | '.join(_cell(v[key]) for v in found.values())} |" for name, key in rows]
     return ["\n".join(head + lines), *reasons]
 
 

@@ -59,7 +59,7 @@ def new_figure(rows: int, columns: int, width: float, height: float, **kwargs: A
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-# Names that scripts/reports/jet_figures.py has for them.
+# Names that scripts/reports/_jet_figures.py has for them.
 _style, _figure = cms_style, new_figure
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from codae_l1.scripts.reports.jet_figures import (
+from codae_l1.scripts.reports._jet_figures import (
     latent_figure,
     reconstruction_figure,
     roc_figure,

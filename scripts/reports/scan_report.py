@@ -129,10 +129,10 @@ def _winner_toml(run: "Run", budget: int, row: dict[str, Any]) -> str:
         f"#   {_describe(row['choices'])}\n"
         f"#   {row['lut']:,.0f} LUT, {row['latency_ns']:g} ns, mean AUC {100 * row['auc_mean']:.2f} % on validation\n"
     )
-    return head + to_toml(table)
+    return head + _to_toml(table)
 
 
-def to_toml(table: dict[str, Any]) -> str:
+def _to_toml(table: dict[str, Any]) -> str:
     """A config as TOML: one table a section, what lies deeper inline.
 
     >>> print(to_toml({"seed": 1, "hls": {"part": "a", "sizes": [1, 2], "deep": {"x": True}}}))

@@ -10,7 +10,7 @@ AUC_TOLERANCE = 0.01
 
 def verdict(report: dict[str, Any]) -> dict[str, Any]:
     """What the report begins with: headline, sentence, baseline (words), checks (rows), missed (names), fits."""
-    checks = budget_checks(report) + agreement_checks(report)
+    checks = _budget_checks(report) + _agreement_checks(report)
     missed = [check["name"] for check in checks if not check["ok"]]
     headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
@@ -31,7 +31,7 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
     """LUT, DSP, BRAM, latency and interval against the Level-1 budget: rows {name, limit, value, ok, how}."""
     resources = report["resources"]
     how = f"{resources['tool']}, {resources['kind']}"
@@ -55,7 +55,7 @@ def budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
 
 
-def agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
+def _agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Equal words everywhere, and the AUC of counting active pixels: rows as above."""
     different = sum(m["different"] for m in report["mismatches"].values())
     auc = report["auc"]

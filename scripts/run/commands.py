@@ -41,7 +41,7 @@ def main() -> None:
     """Run the command that the first argument names; nothing is imported that it does not need."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(overview())
+        print(_overview())
         return
     if name == "--version":
         from importlib.metadata import version
@@ -58,7 +58,7 @@ def main() -> None:
     runpy.run_module(f"codae_l1.scripts.{COMMANDS[name]}", run_name="__main__")
 
 
-def overview() -> str:
+def _overview() -> str:
     """The commands with one line each."""
     lines = [*(__doc__ or "").rstrip().split("\n"), "", "commands:"]
     lines += [f"  {name:12}{_first_sentence(module)}" for name, module in COMMANDS.items()]

@@ -4,9 +4,9 @@
     runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made
     runs/<name>/<stage>/        what it made
 
-The stages are a graph (scripts/run/stages.py). A stage is done when its JSON is there and was made from the same inputs:
-its part of the config, the stages that it needs, the package versions and its own code. A stage killed half-way leaves no
-JSON and goes on from its folder's own checkpoints. Doing a stage takes away the JSON of those that need it.
+The stages are a graph (scripts/run/stages.py). A stage is done when its JSON is there and was made from the same
+inputs: its part of the config, the stages that it needs, the package versions and its own code. A stage killed half-way
+leaves no JSON and goes on from its folder's own checkpoints. Doing a stage takes away the JSON of those that need it.
 """
 
 import importlib.metadata

@@ -87,12 +87,12 @@ def dependents(name: str) -> tuple[str, ...]:
 def code_of(module: str) -> str:
     """SHA-256 of a module's code, of all that it imports of this package, and of their templates."""
     sum_ = hashlib.sha256()
-    for path in sorted(files_of(module)):
+    for path in sorted(_files_of(module)):
         sum_.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + _content(path))
     return sum_.hexdigest()
 
 
-def files_of(module: str) -> set[Path]:
+def _files_of(module: str) -> set[Path]:
     """The source files of a module and of all that it imports of this package, with the templates beside them."""
     waiting, seen, files = [module], set(), set()
     while waiting:

@@ -58,16 +58,16 @@ def tabulate_backends(run: Run, combinations: Combinations, out: Path, n_events:
         for done, choice in enumerate(choices):
             progress(done, len(choices), f"{choice.backend} {choice.io} {choice.strategy}")
             folder = out / f"{choice.backend}-{choice.io}-{choice.strategy}-{choice.reuse[0]}"
-            rows.append(backend_row(run.config.hls, firmware, inputs, choice, folder, stamp(run.config.seed)))
+            rows.append(_backend_row(run.config.hls, firmware, inputs, choice, folder, stamp(run.config.seed)))
             content = {"rows": rows, "stamp": stamp(run.config.seed), "inputs": len(inputs)}
             write_json(out / "backends.json", content)
     with whole_file(out / "backends.md") as temporary:
-        temporary.write_text(backends_table(rows) + "\n")
-    print(backends_table(rows), flush=True)
+        temporary.write_text(_backends_table(rows) + "\n")
+    print(_backends_table(rows), flush=True)
     return rows
 
 
-def backend_row(
+def _backend_row(
     base: HlsConfig, firmware: FirmwareModel, inputs: np.ndarray, choice: Choice, folder: Path, stamp: dict[str, Any]
 ) -> dict[str, Any]:
     """One row of the table; a project in `folder` that was made from the same is not made again."""
@@ -109,7 +109,7 @@ def _facts(record: dict[str, Any], language: str) -> dict[str, Any]:
     }
 
 
-def backends_table(rows: list[dict[str, Any]]) -> str:
+def _backends_table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = []
     for row in rows:

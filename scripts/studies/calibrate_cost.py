@@ -56,12 +56,12 @@ def command() -> None:
     with cli.Progress("calibrate") as progress:
         for number, design in enumerate(DESIGNS[: options.designs]):
             progress(number, options.designs, f"design {number + 1}")
-            firmware, sparsity = describe(design)
+            firmware, sparsity = _describe(design)
             key = {"firmware": dump(firmware), "sparsity": sparsity, "held_out": design[-1]}
             row = next((r for r in known if all(r[k] == value for k, value in key.items())), None)
             if row is None:
-                events = shipped_qcd() if events is None else events
-                row = {**key, **measure(firmware, sparsity, events, HlsConfig())}
+                events = _shipped_qcd() if events is None else events
+                row = {**key, **_measure(firmware, sparsity, events, HlsConfig())}
             rows.append(row)
             write_json(options.out, {"versions": made, "seed": SEED, "designs": rows})
     fitted = [row for row in rows if not row["held_out"]]
@@ -72,7 +72,7 @@ def command() -> None:
         print(f"{method}: LUT = {a:.3f} x + {b:.3f} y, spread {100 * sigma:.0f} %, held out within {100 * worst:.0f} %")
 
 
-def describe(design: tuple[Any, ...]) -> tuple[Any, float]:
+def _describe(design: tuple[Any, ...]) -> tuple[Any, float]:
     """FirmwareConfig and pruned share of a row of DESIGNS."""
     from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
     from codae_l1.quantization.f_m.precision import LayerPrecision
@@ -85,7 +85,7 @@ def describe(design: tuple[Any, ...]) -> tuple[Any, float]:
     return dataclasses.replace(config, precision=bits), sparsity
 
 
-def shipped_qcd() -> Any:
+def _shipped_qcd() -> Any:
     """Images (N, 72, 58, 3) of the first QCD events of the shipped sample's training split."""
     import numpy as np
 
@@ -99,7 +99,7 @@ def shipped_qcd() -> Any:
         return file.read_where(chosen[:EVENTS]).images
 
 
-def measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, Any]:
+def _measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str, Any]:
     """Train the design, trace it before and after, map it: a row of cost_calibration.json."""
     import numpy as np
 

@@ -1,7 +1,7 @@
 """What scripts/compare.py measures: scores of each system on the same events -> rows of a table, JSON-ready.
 
 A row is one score of one system, or the firmware, or a published model. AUC, FPR and TPR are means over the seeds;
-`error` is the standard deviation over bootstrap samples of both classes' events, of the first seed, `spread` the
+`error` is the standard deviation over bootstrap samples of both classes' events, of the first seed, `_spread` the
 standard deviation over seeds (ddof 1). Each event counts once in them: only the rate is of weighted QCD.
 """
 
@@ -50,7 +50,7 @@ EXPECTED_AUC = {"cct_three_class": 0.95}
 
 
 @dataclass(frozen=True)
-class ComparedEvents:
+class _ComparedEvents:
     """The events that all systems score.
 
     images (N, 72, 58, 3) GeV, signal (N,) str, n_tracks (N,), weight (N,). cross_section_pb: of the QCD; None where it
@@ -109,7 +109,7 @@ class Part:
         return cls(of["scores"], record, of["untrained"]) if record["key"] == key else None
 
 
-def run_events(run: "Run") -> ComparedEvents:
+def run_events(run: "Run") -> _ComparedEvents:
     """The test events of a run."""
     with EventFile(events_path(run)) as file:
         check_signals(file)
@@ -119,10 +119,10 @@ def run_events(run: "Run") -> ComparedEvents:
         except InputError as error:
             section, reason = None, str(error)
         record = (events.n_tracks, events.weight, section, reason, file.checksum, "the run's test events")
-    return ComparedEvents(events.images, events.signal, *record)
+    return _ComparedEvents(events.images, events.signal, *record)
 
 
-def file_events(paths: Sequence[Path]) -> ComparedEvents:
+def file_events(paths: Sequence[Path]) -> _ComparedEvents:
     """All events of some files; those of the public sample come with the published models' scores."""
     parts = [read_events(path) for path in paths]
     events = concatenate(parts)
@@ -131,7 +131,7 @@ def file_events(paths: Sequence[Path]) -> ComparedEvents:
     what = ", ".join(path.name for path in paths)
     published = _published(paths, [len(part) for part in parts])
     record = (events.n_tracks, events.weight, None, reason, key, what, published)
-    return ComparedEvents(events.images, events.signal, *record)
+    return _ComparedEvents(events.images, events.signal, *record)
 
 
 def _published(paths: Sequence[Path], lengths: Sequence[int]) -> dict[str, np.ndarray]:
@@ -169,17 +169,19 @@ def timing(system: Any, images: np.ndarray) -> dict[str, Any]:
     return {"cpu_ms": 1e3 * spent / calls, "how": "Python"}
 
 
-def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int, luminosity: float) -> dict[str, Any]:
+def _measure(
+    scores: Sequence[np.ndarray], events: _ComparedEvents, bootstrap: int, luminosity: float
+) -> dict[str, Any]:
     """One row's numbers: scores (N,) of each seed -> auc, fpr_at_tpr, tpr_at_fpr and roc by signal, rate.
 
     A value that the events cannot carry is None, with a `reason`.
     """
     is_qcd = events.signal == QCD
-    row: dict[str, Any] = {"auc": aucs(scores, events, bootstrap), "fpr_at_tpr": {}, "tpr_at_fpr": {}, "roc": {}}
+    row: dict[str, Any] = {"auc": _aucs(scores, events, bootstrap), "fpr_at_tpr": {}, "tpr_at_fpr": {}, "roc": {}}
     for process in (s for s in SIGNALS if s in events.signal):
         pairs = [(s[is_qcd], s[events.signal == process]) for s in scores]
         shares = [fpr_at_tpr(*pair, TPR, bootstrap) for pair in pairs]
-        row["fpr_at_tpr"][process] = spread([share for share, _ in shares], shares[0][1])
+        row["fpr_at_tpr"][process] = _spread([share for share, _ in shares], shares[0][1])
         if not any(share for share, _ in shares):
             # No QCD event passes: 90 % confidence limit of a binomial.
             row["fpr_at_tpr"][process]["limit"] = 1 - 0.1 ** (1 / int(is_qcd.sum()))
@@ -188,23 +190,23 @@ def measure(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int
         if missing is not None:
             row["tpr_at_fpr"][process] = {"value": None, "reason": missing.reason}
         else:
-            row["tpr_at_fpr"][process] = spread([p.value for p in points], points[0].error)
+            row["tpr_at_fpr"][process] = _spread([p.value for p in points], points[0].error)
         curve = roc_curve(*pairs[0])
         row["roc"][process] = np.round(np.interp(ROC_GRID, curve.fpr, curve.tpr), 4).tolist()
-    row["rate"] = rate_at_fpr([s[is_qcd] for s in scores], events, luminosity)
+    row["rate"] = _rate_at_fpr([s[is_qcd] for s in scores], events, luminosity)
     return row
 
 
-def aucs(scores: Sequence[np.ndarray], events: ComparedEvents, bootstrap: int) -> dict[str, Any]:
+def _aucs(scores: Sequence[np.ndarray], events: _ComparedEvents, bootstrap: int) -> dict[str, Any]:
     """Signal -> the AUC of scores (N,) of each seed: mean, error, spread."""
     by_signal = {}
     for process in (s for s in SIGNALS if s in events.signal):
         pairs = [(s[events.signal == QCD], s[events.signal == process]) for s in scores]
-        by_signal[process] = spread([auc(*pair) for pair in pairs], auc_with_error(*pairs[0], bootstrap)[1])
+        by_signal[process] = _spread([auc(*pair) for pair in pairs], auc_with_error(*pairs[0], bootstrap)[1])
     return by_signal
 
 
-def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, luminosity: float) -> dict[str, Any]:
+def _rate_at_fpr(backgrounds: Sequence[np.ndarray], events: _ComparedEvents, luminosity: float) -> dict[str, Any]:
     """The rate [kHz] of weighted QCD above each seed's threshold of FPR; None with a reason where it is not known.
 
     Where too few events pass, `effective` is their effective number.
@@ -222,10 +224,10 @@ def rate_at_fpr(backgrounds: Sequence[np.ndarray], events: ComparedEvents, lumin
         few = refused[0].effective_events < MINIMUM_BACKGROUND
         counted = {"effective": refused[0].effective_events} if few else {}
         return {"value": None, "reason": refused[0].reason, **counted}
-    return spread([r.rate_khz for r in rates], rates[0].error_khz)
+    return _spread([r.rate_khz for r in rates], rates[0].error_khz)
 
 
-def complexity_bias(run: "Run", events: ComparedEvents) -> dict[str, Any]:
+def complexity_bias(run: "Run", events: _ComparedEvents) -> dict[str, Any]:
     """Does an auto-encoder flag what it has not seen, or what is complicated? Signal -> the AUCs of both directions.
 
     Principal components of the pooled track mask (18 x 15 counts) are fitted to as many validation events of QCD, or of
@@ -254,7 +256,7 @@ def complexity_bias(run: "Run", events: ComparedEvents) -> dict[str, Any]:
     return bias
 
 
-def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
+def _spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
     """Mean of a number over seeds, the error of the first, the standard deviation over seeds where there are several.
 
     >>> spread([0.5, 0.7], 0.01)["spread"].__round__(4)
@@ -264,7 +266,7 @@ def spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
     return {**summary, "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None}
 
 
-def rows_of(name: str, parts: Mapping[int, Part], events: ComparedEvents, **how: Any) -> list[dict[str, Any]]:
+def rows_of(name: str, parts: Mapping[int, Part], events: _ComparedEvents, **how: Any) -> list[dict[str, Any]]:
     """The rows of a system: one a score; parts: seed -> what it gave. how: bootstrap, luminosity."""
     first = next(iter(parts.values()))
     rows = []
@@ -274,11 +276,11 @@ def rows_of(name: str, parts: Mapping[int, Part], events: ComparedEvents, **how:
         record["seconds"] = [part.record.get("seconds") for part in parts.values()]
         if "classification" in record:
             each = [part.record["classification"] for part in parts.values()]
-            record["classification"] = {name: spread([c[name] for c in each], None) for name in each[0]}
+            record["classification"] = {name: _spread([c[name] for c in each], None) for name in each[0]}
         if score in first.untrained:
             before = [part.untrained[score] for part in parts.values()]
-            record["untrained"] = aucs(before, events, how["bootstrap"])
-        rows.append({**record, **measure([part.scores[score] for part in parts.values()], events, **how)})
+            record["untrained"] = _aucs(before, events, how["bootstrap"])
+        rows.append({**record, **_measure([part.scores[score] for part in parts.values()], events, **how)})
     return rows
 
 

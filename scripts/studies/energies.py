@@ -35,15 +35,15 @@ _COUNT_BITS = 6
 
 def compare_energies(run: "Run", data: Path, evaluate: Evaluate, seeds: int) -> str:
     """Train each variant with some seeds and write both files; returns the table. data: folder of scan_data.prepare."""
-    rows, known, made = energy_rows(run, evaluate, seeds), baselines(run, ScanData(data)), stamp(run.config.seed)
+    rows, known, made = _energy_rows(run, evaluate, seeds), baselines(run, ScanData(data)), stamp(run.config.seed)
     write_json(run.path("scan", "inputs.json"), {"rows": rows, "baselines": known, "stamp": made})
-    text = energy_table(rows, known, made)
+    text = _energy_table(rows, known, made)
     with whole_file(run.path("scan", "inputs.md")) as temporary:
         temporary.write_text(text)
     return text
 
 
-def energy_rows(run: "Run", evaluate: Evaluate, seeds: int) -> list[dict[str, Any]]:
+def _energy_rows(run: "Run", evaluate: Evaluate, seeds: int) -> list[dict[str, Any]]:
     """One row per variant: inputs, given_energies, LUT and FF of the first seed, AUC as mean and spread over seeds."""
     numbers = range(run.config.seed, run.config.seed + seeds)
     requests = []
@@ -65,7 +65,7 @@ def energy_rows(run: "Run", evaluate: Evaluate, seeds: int) -> list[dict[str, An
     return rows
 
 
-def energy_table(rows: list[dict[str, Any]], known: dict[str, Any], made: dict[str, Any]) -> str:
+def _energy_table(rows: list[dict[str, Any]], known: dict[str, Any], made: dict[str, Any]) -> str:
     """The table, AUC in %: baselines, then each variant, mean +- spread over seeds."""
     signals = list(rows[0]["auc"])
     lines = [[name, "", *(f"{100 * row['auc'][s]['value']:.1f}" for s in signals)] for name, row in known.items()]

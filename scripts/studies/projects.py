@@ -1,4 +1,4 @@
-"""HLS and RTL projects of a run's firmware: what a command asks for, the project, and whether its words are QKeras's."""
+"""HLS and RTL projects of a run's firmware: what is asked for, the project, and whether its words are QKeras's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

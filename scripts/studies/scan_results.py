@@ -1,4 +1,4 @@
-"""Results of a scan's trainings in numbers: a design's mean and spread over seeds, and what needs no firmware network."""
+"""Results of a scan's trainings in numbers: mean and spread over seeds of a design, and what needs no network."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.quantization.distill import combined, teacher_coefficients
+from codae_l1.scripts.studies._scan_trial import auc_table, mean_auc
 from codae_l1.scripts.studies.scan_data import BASELINES, ScanData
-from codae_l1.scripts.studies.scan_trial import auc_table, mean_auc
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run

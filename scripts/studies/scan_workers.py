@@ -12,8 +12,8 @@ from codae_l1.data.base.keep import digest, without_speed
 from codae_l1.data.base.progress import Progress
 from codae_l1.scripts.run.folder import versions
 from codae_l1.scripts.run.stages import code_of
+from codae_l1.scripts.studies._scan_trial import run_trial
 from codae_l1.scripts.studies.scan_data import identity
-from codae_l1.scripts.studies.scan_trial import run_trial
 
 if TYPE_CHECKING:
     from codae_l1.quantization.config import DistillConfig
@@ -74,7 +74,7 @@ def _request_key(run: "Run", request: dict[str, Any]) -> str:
     """Name that a request's result is kept under: hash of it and of all else that decides its numbers."""
     plain = {name: value for name, value in request.items() if name != "codae"}
     plain["hls"] = without_speed(request["hls"])
-    return digest([plain, identity(run), code_of("codae_l1.scripts.studies.scan_trial"), versions()])[:24]
+    return digest([plain, identity(run), code_of("codae_l1.scripts.studies._scan_trial"), versions()])[:24]
 
 
 def make_request(

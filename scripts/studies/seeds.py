@@ -35,10 +35,10 @@ def run_seeds(arguments: Any, chain: Callable[[Run], None], columns: Sequence[tu
         run = Run(arguments.out / f"seed-{seed}", dataclasses.replace(config, seed=seed), arguments.update)
         chain(run)
         reports.append(run.read("report"))
-    return write_seeds(arguments.out, reports, columns)
+    return _write_seeds(arguments.out, reports, columns)
 
 
-def write_seeds(folder: Path, reports: list[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
+def _write_seeds(folder: Path, reports: list[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
     """seeds.json and seeds.md from the reports of several seeds; returns the table."""
     summary = _summarise(reports)
     text = _markdown(summary, columns)

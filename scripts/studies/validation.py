@@ -55,10 +55,15 @@ def compare(a: dict[str, Any], b: dict[str, Any], seed: int = 0) -> dict[str, An
     tests = {
         name: _tested(a[name]["features"], b[name]["features"], seed) for name in PROCESSES if {name} <= {*a} & {*b}
     }
-    return {"a": describe(a), "b": describe(b), "profiles": {"a": _profiles(a), "b": _profiles(b)}, "two_sample": tests}
+    return {
+        "a": _describe(a),
+        "b": _describe(b),
+        "profiles": {"a": _profiles(a), "b": _profiles(b)},
+        "two_sample": tests,
+    }
 
 
-def describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+def _describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
     """Class -> its figures, JSON-ready: mean with error and quantiles, AUCs where the sample has QCD."""
     described = {}
     for name in (p for p in PROCESSES if p in classes):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from codae_l1.data.base.errors import ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml.project import convert_network
-from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare, first_difference
+from codae_l1.hls.network.mismatch import QKerasNetwork, _adversarial_words, _first_difference, compare
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, build_rtl
 from codae_l1.hls.target.compiler import call_logged, find_compiler
@@ -129,7 +129,7 @@ def build(spec):
 def inputs(spec):
     """Counts beyond the input word on both sides, patterns, single cells, random words."""
     shape = (spec.side, spec.side, spec.channels)
-    counts = adversarial_words(shape, spec.word, 3, spec.seed, N_EVENTS)
+    counts = _adversarial_words(shape, spec.word, 3, spec.seed, N_EVENTS)
     counts[-N_EVENTS // 2 :] *= np.random.default_rng(spec.seed).choice([-1, 1], counts[-N_EVENTS // 2 :].shape)
     counts[-10:] *= 3
     return counts
@@ -182,7 +182,7 @@ def check(spec, names, folder):
             raise
         case.agrees_with(executor)
         if isinstance(name, HlsConfig) and executor.design.traced:
-            assert first_difference(case.reference, executor, case.counts[:LAYERED]) is None, str(spec)
+            assert _first_difference(case.reference, executor, case.counts[:LAYERED]) is None, str(spec)
 
 
 def compile_emulators(networks, folder):
@@ -280,6 +280,6 @@ class LayerTestBase:
             return out
 
         monkeypatch.setattr(self.kind, "trace", broken)
-        found = first_difference(case.reference, case.make("interpreter", tmp_path), case.counts)
+        found = _first_difference(case.reference, case.make("interpreter", tmp_path), case.counts)
         assert found is not None
         assert (found.layer, found.worst) == (layer.name, layer.interval.step)

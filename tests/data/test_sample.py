@@ -15,7 +15,7 @@ from codae_l1.data.splits import SPLITS, split_of
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.scripts.events import command
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.studies.validation import describe, summaries
+from codae_l1.scripts.studies.validation import _describe, summaries
 
 CONFIG = Path(__file__).parents[2] / "scripts" / "configs" / "sample.toml"
 # Public sample: n_tracks mean, AUC of n_tracks against QCD (arXiv:2306.12955's events).
@@ -55,7 +55,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def described():
-    return describe(summaries(str(SAMPLE)))
+    return _describe(summaries(str(SAMPLE)))
 
 
 def test_counts_and_size(sample):
@@ -105,7 +105,7 @@ def tolerance(key, error):
 
 @pytest.mark.sample
 def test_every_class_agrees_with_the_public_files(described, codae_sample):
-    public = describe(summaries(str(codae_sample)))
+    public = _describe(summaries(str(codae_sample)))
     assert set(public) == set(PROCESSES)
     outside, seen = [], set()
     for name, key, difference, error in differences(described, public):

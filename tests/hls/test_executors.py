@@ -96,9 +96,9 @@ def test_the_input_makes_words_saturate_and_vary(firmware, counts):
 
 
 def test_every_traced_layer_agrees(firmware, project, emulator, rtl_folder, counts):
-    from codae_l1.hls.network.mismatch import qkeras_layers
+    from codae_l1.hls.network.mismatch import _qkeras_layers
 
-    expected = qkeras_layers(firmware, counts[:300])
+    expected = _qkeras_layers(firmware, counts[:300])
     for executor in (project, emulator, Interpreter(rtl_folder)):
         layers = executor.predict_layers(counts[:300])
         assert {"conv1", "conv1_relu", "dense1_relu", "output", "output_word"} <= set(layers)
@@ -216,7 +216,7 @@ def test_a_failing_verilator_is_named_with_its_log(firmware, tmp_path, monkeypat
     program = tmp_path / "verilator_bin"
     program.write_text("#!/bin/sh\necho '%Error: cannot find file'\nexit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr("codae_l1.hls.rtl.verilator.find_verilator", lambda: (program, tmp_path))
+    monkeypatch.setattr("codae_l1.hls.rtl.verilator._find_verilator", lambda: (program, tmp_path))
     with pytest.raises(ToolError, match=r"Verilator ended with status 1: .*%Error: cannot find file") as raised:
         build_rtl(*firmware_network(firmware), HlsConfig(), tmp_path / "rtl")
     assert str(tmp_path / "rtl-verilator.log") in str(raised.value)
@@ -307,7 +307,8 @@ def test_a_script_without_a_main_guard_can_trace(firmware, tmp_path):
     (tmp_path / "network.pickle").write_bytes(pickle.dumps(network))
     script = tmp_path / "user.py"
     script.write_text(
-        "import pickle, sys\nfrom codae_l1.hls.target.config import HlsConfig\nfrom codae_l1.hls.rtl.build import trace\n"
+        "import pickle, sys\nfrom codae_l1.hls.target.config import HlsConfig\n"
+        "from codae_l1.hls.rtl.build import trace\n"
         # Numba compiles here, as where hls4ml was imported first.
         "import da4ml.cmvm.core\n"
         "network = pickle.load(open(sys.argv[1], 'rb'))\nprint('cost', trace(network, HlsConfig())[0].cost)\n"

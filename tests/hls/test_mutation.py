@@ -16,7 +16,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.hls4ml._compile import compile_emulation
 from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.project import HlsProject, convert_network
-from codae_l1.hls.network.mismatch import QKerasNetwork, adversarial_words, compare
+from codae_l1.hls.network.mismatch import QKerasNetwork, _adversarial_words, compare
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, build_rtl
 from codae_l1.hls.rtl.verilator import compile_simulation
@@ -58,7 +58,7 @@ def model_of(weights=None):
 
 @pytest.fixture(scope="module")
 def counts():
-    return adversarial_words((3, 3, 1), INPUT, 3, seed=1, n_random=300)
+    return _adversarial_words((3, 3, 1), INPUT, 3, seed=1, n_random=300)
 
 
 @pytest.fixture(scope="module")

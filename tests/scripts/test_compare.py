@@ -21,19 +21,19 @@ from codae_l1.models.systems.registry import BoostedTreesConfig, SystemsConfig, 
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.scripts import compare, make_data, train
 from codae_l1.scripts.reports import comparison_figures
-from codae_l1.scripts.reports.comparison_report import cell, markdown, page
+from codae_l1.scripts.reports.comparison_report import _cell, markdown, page
 from codae_l1.scripts.run import events as dataset
 from codae_l1.scripts.run import stage
 from codae_l1.scripts.run.config import DataConfig, EvaluationConfig, RunConfig
 from codae_l1.scripts.studies.comparison import (
     BIAS_EVENTS,
-    ComparedEvents,
     Part,
+    _ComparedEvents,
+    _measure,
+    _rate_at_fpr,
     checks,
     complexity_bias,
     file_events,
-    measure,
-    rate_at_fpr,
     rows_of,
 )
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 RNG = np.random.default_rng(0)
 SIGNAL = np.repeat(["qcd", "h125", "svj3100"], [1000, 200, 150])
 SCORES = [RNG.normal(size=1350) + (SIGNAL != "qcd") + 0.01 * i for i in range(3)]
-COMPARED = ComparedEvents(
+COMPARED = _ComparedEvents(
     np.zeros((1350, 1, 1, 3)), SIGNAL, np.arange(1350), RNG.random(1350), 1e5, None, "key", "handmade events"
 )
 
@@ -83,7 +83,7 @@ def test_working_points_by_brute_force():
 
 
 def test_a_row_is_the_mean_over_seeds_its_error_and_spread():
-    row = measure(SCORES, COMPARED, bootstrap=20, luminosity=2e34)
+    row = _measure(SCORES, COMPARED, bootstrap=20, luminosity=2e34)
     qcd = SIGNAL == "qcd"
     each = [auc(s[qcd], s[SIGNAL == "h125"]) for s in SCORES]
     found = row["auc"]["h125"]
@@ -97,7 +97,7 @@ def test_a_row_is_the_mean_over_seeds_its_error_and_spread():
     tpr = [np.mean(s[SIGNAL == "h125"] > np.sort(s[qcd])[-11]) for s in SCORES]
     assert row["tpr_at_fpr"]["h125"]["values"] == tpr
     assert row["roc"]["h125"][-1] == 1.0
-    easy = measure([(SIGNAL != "qcd") * 1.0], COMPARED, 5, 2e34)["fpr_at_tpr"]["h125"]
+    easy = _measure([(SIGNAL != "qcd") * 1.0], COMPARED, 5, 2e34)["fpr_at_tpr"]["h125"]
     assert easy["value"] == 0
     assert (1 - easy["limit"]) ** 1000 == pytest.approx(0.1)
 
@@ -105,8 +105,8 @@ def test_a_row_is_the_mean_over_seeds_its_error_and_spread():
 def test_the_rate_of_one_percent_is_the_weighted_one():
     rng = np.random.default_rng(2)
     qcd, weight, signal = rng.normal(size=3000), rng.uniform(0.5, 1, 3001), np.repeat(["qcd", "h125"], [3000, 1])
-    many = ComparedEvents(signal, signal, signal, weight, 1e5, None, "", "")
-    found = rate_at_fpr([qcd], many, 2e34)
+    many = _ComparedEvents(signal, signal, signal, weight, 1e5, None, "", "")
+    found = _rate_at_fpr([qcd], many, 2e34)
     # sigma L = 1e5 pb x 2e34 / cm2 / s = 1e5 x 1e-36 x 2e34 / s = 2 kHz.
     share = weight[np.argsort(-qcd)[:30]].sum() / weight[:3000].sum()
     assert found["value"] == pytest.approx(2.0 * share)
@@ -114,30 +114,30 @@ def test_the_rate_of_one_percent_is_the_weighted_one():
     assert found["spread"] is None
     heavy = np.where(np.arange(3001) == np.argmax(qcd), 1e4, weight)
     passing = heavy[np.argsort(-qcd)[:30]]
-    few = rate_at_fpr([qcd], replace(many, weight=heavy), 2e34)
+    few = _rate_at_fpr([qcd], replace(many, weight=heavy), 2e34)
     assert few["value"] is None
     assert few["effective"] == pytest.approx(passing.sum() ** 2 / np.square(passing).sum())
     assert few["reason"] == f"{few['effective']:.3g} effective background events pass, fewer than 10"
     # One event below the threshold stands for more than all that pass: another reason, and no number in brackets.
     light = np.where(np.arange(3001) == np.argmin(qcd), 1e4, weight)
-    refused = rate_at_fpr([qcd], replace(many, weight=light), 2e34)
+    refused = _rate_at_fpr([qcd], replace(many, weight=light), 2e34)
     assert "is less than one event of the largest weight stands for" in refused.pop("reason")
     assert refused == {"value": None}
-    unknown = ComparedEvents(signal, signal, signal, weight, None, "no sigma", "", "")
-    assert rate_at_fpr([qcd], unknown, 2e34) == {"value": None, "reason": "no sigma"}
+    unknown = _ComparedEvents(signal, signal, signal, weight, None, "no sigma", "", "")
+    assert _rate_at_fpr([qcd], unknown, 2e34) == {"value": None, "reason": "no sigma"}
 
 
 def test_too_few_events_give_a_reason():
     chosen = np.r_[0:200, 1000:1350]
-    few = ComparedEvents(
+    few = _ComparedEvents(
         *(a[chosen] for a in (COMPARED.images, SIGNAL, COMPARED.n_tracks)), np.ones(550), 1.0, None, "", ""
     )
-    row = measure([SCORES[0][chosen]], few, 5, 2e34)
+    row = _measure([SCORES[0][chosen]], few, 5, 2e34)
     reason = "2 of 200 effective background events would pass, fewer than 10"
     assert row["tpr_at_fpr"]["h125"] == {"value": None, "reason": reason}
     assert row["rate"] == {"value": None, "reason": reason}
     with pytest.raises(InputError, match="events of qcd alone; expected QCD and a signal"):
-        ComparedEvents(COMPARED.images[:9], SIGNAL[:9], SIGNAL[:9], SIGNAL[:9], None, None, "", "")
+        _ComparedEvents(COMPARED.images[:9], SIGNAL[:9], SIGNAL[:9], SIGNAL[:9], None, None, "", "")
 
 
 def handmade() -> dict:
@@ -203,9 +203,9 @@ def test_the_tables_of_a_handmade_comparison():
     assert lines[lines.index("## Further scores, AUC") + 4 :] == [
         "| codae: z_norm | QCD | 50.0 ± 1.0 / 0.2 | 50.0 ± 1.0 |"
     ]
-    assert cell({"value": 0.5, "error": None}, 1, 2) == "0.50"
-    assert cell({"value": 0.0, "error": 0.1, "limit": 0.0013}, 100, 2) == "< 0.13"
-    assert cell({"value": None, "reason": "few", "effective": 3.94}) == "[3.9]"
+    assert _cell({"value": 0.5, "error": None}, 1, 2) == "0.50"
+    assert _cell({"value": 0.0, "error": 0.1, "limit": 0.0013}, 100, 2) == "< 0.13"
+    assert _cell({"value": None, "reason": "few", "effective": 3.94}) == "[3.9]"
 
 
 def test_the_page_names_command_commit_and_seeds():
@@ -218,14 +218,14 @@ def test_the_page_names_command_commit_and_seeds():
 
 def test_the_figures_show_every_row_once():
     content = handmade()
-    figure = comparison_figures.auc_figure(content)
+    figure = comparison_figures._auc_figure(content)
     panel = figure.axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()][::3] == ["codae: mse", "firmware: rtl"]
     assert panel.get_title(loc="left") == "SUEP 125 GeV"
-    cost = comparison_figures.cost_figure(content)
+    cost = comparison_figures._cost_figure(content)
     assert {t.get_text() for t in cost.axes[0].texts} == {"codae", "firmware, 6,025 LUT"}
     assert [t.get_text() for t in cost.legends[0].get_texts()] == ["block_power"]
-    curves = comparison_figures.roc_figure(content).axes
+    curves = comparison_figures._roc_figure(content).axes
     assert [panel.get_title(loc="left") for panel in curves] == ["SUEP 125 GeV", "SVJ 3.1 TeV"]
     assert len(curves[0].lines) == 4
 
@@ -289,8 +289,8 @@ def test_a_comparison_is_resumed_and_redone_where_its_config_changed(events, tmp
     assert "firmware: " in capsys.readouterr().out
     assert (tmp_path / "page-auc.svg").exists()
     page_path = tmp_path / "page.md"
-    stored = read_json(compare.record_of(page_path))
-    assert compare.page_of(stored, page_path) == page_path.read_text()
+    stored = read_json(compare._record_of(page_path))
+    assert compare._page_of(stored, page_path) == page_path.read_text()
     assert [row["auc"] for row in stored["rows"]] == [row["auc"] for row in content["rows"]]
     assert (run / "comparison" / "roc.svg").exists()
     trained.clear()
@@ -336,7 +336,7 @@ def test_untrained_scores_are_those_of_the_first_weights(events, tmp_path):
     run = stage.open_run(tmp_path / "run", config)
     stage.do(run, "make_data", make_data.work)
     system = create_system("raw_ae", SystemsConfig().raw_ae, seed=4)
-    learnt, validation = train.system_events(run, type(system))
+    learnt, validation = train._system_events(run, type(system))
     before = create_system("raw_ae", SystemsConfig().raw_ae, seed=4)
     before.prepare(learnt)
     images = validation.images[:5]
@@ -355,7 +355,7 @@ def test_complexity_bias_fits_as_many_of_both_and_says_whom_it_leaves_out(events
     learned, fitted, fit = EventImages(images, signal, *columns), [], PrincipalComponents.fit
     monkeypatch.setattr(dataset, "read_split", lambda *_, **__: learned)
     monkeypatch.setattr(PrincipalComponents, "fit", lambda x, k: fitted.append(len(x)) or fit(x, k))
-    found = complexity_bias(None, ComparedEvents(images, signal, signal, signal, None, None, "", ""))
+    found = complexity_bias(None, _ComparedEvents(images, signal, signal, signal, None, None, "", ""))
     assert fitted == [22, 22]
     assert 0 <= found["h125"]["from_qcd"]["value"] <= 1
     reason = "19 validation events of svj3100 or of QCD, fewer than 20"
@@ -366,10 +366,10 @@ def test_complexity_bias_fits_as_many_of_both_and_says_whom_it_leaves_out(events
 def test_documented_pages_are_made_of_their_numbers():
     """docs/comparison.md is what docs/results/comparison.json says: `compare.py --page` writes both."""
     page_path = Path(__file__).parents[2] / "docs" / "comparison.md"
-    record = compare.record_of(page_path)
+    record = compare._record_of(page_path)
     assert page_path.exists() == record.exists()
     if record.exists():
-        assert compare.page_of(read_json(record), page_path) == page_path.read_text()
+        assert compare._page_of(read_json(record), page_path) == page_path.read_text()
 
 
 def test_random_systems_are_trained_with_each_seed(monkeypatch):
@@ -379,11 +379,11 @@ def test_random_systems_are_trained_with_each_seed(monkeypatch):
         asked.append((name, seed))
         return Part({"z_m": SCORES[seed]}, {"key": "", "main_score": "z_m", "learning": "qcd"})
 
-    monkeypatch.setattr(compare, "part_of", part_of)
-    monkeypatch.setattr(compare, "firmware_part", lambda *_: None)
+    monkeypatch.setattr(compare, "_part_of", part_of)
+    monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)
     run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
     published = replace(COMPARED, published={"mse": SCORES[0]})
-    rows = compare.compare(run, ["bdt", "mahalanobis"], [2, 0], published, None)
+    rows = compare._compare(run, ["bdt", "mahalanobis"], [2, 0], published, None)
     assert asked == [("bdt", 2), ("mahalanobis", 2), ("mahalanobis", 0)]
     seeds = {"bdt": [2], "mahalanobis": [2, 0], "published CoDAE": [0]}
     assert [(row["model"], row["seeds"]) for row in rows] == list(seeds.items())

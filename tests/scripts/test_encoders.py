@@ -106,7 +106,7 @@ def test_rows_seeds_and_table_and_nothing_is_trained_twice(run, trains_once, tmp
 
 
 def test_all_rows_have_the_same_sizes():
-    rows = swaps.rows_of("compact", None)
+    rows = swaps._rows_of("compact", None)
     assert len(rows) == 10
     sizes = {dataclasses.replace(c, swaps=rows["published layers"].swaps) for c in rows.values()}
     assert len(sizes) == 2  # groups as published, and one group
@@ -187,7 +187,7 @@ def test_what_was_trained_is_kept_when_hls4ml_stops(quantize, monkeypatch, tmp_p
     def stop(*arguments):
         raise RuntimeError("hls4ml crashed")
 
-    monkeypatch.setattr(encoders, "hls", stop)
+    monkeypatch.setattr(encoders, "_hls", stop)
     with pytest.raises(RuntimeError, match="hls4ml crashed"):
         quantize(CoDAE(TINY), "--encoders", "f_m", "f_r", "--pooling", "strided", "--hls")
     assert "mse" in read_json(tmp_path / "run" / "encoders" / "encoders.json")["scores"]

@@ -114,7 +114,7 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     events = make_events({"h125": 3, "qcd": 4})
     write_events(tmp_path / "events.h5", events)
     pooling = PoolingConfig(inputs=("tracks", "hcal"))
-    rows = events_command.collect([tmp_path / "events.h5"] * 2, ("qcd",), 5, pooling)
+    rows = events_command._collect([tmp_path / "events.h5"] * 2, ("qcd",), 5, pooling)
     qcd = events.images[events.signal == "qcd"]
     assert list(rows) == ["qcd"]
     assert rows["qcd"]["events"] == 8
@@ -125,7 +125,7 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     assert np.array_equal(last["mask"], qcd[0, ..., 0] > 0)
     assert np.array_equal(last["words"]["hcal"], input_counts(qcd[:1], pooling)[0, ..., 1])
     with pytest.raises(InputError, match="no events of svj2100; expected at least one"):
-        events_command.collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
+        events_command._collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
 
 
 def raw_file(path, n=3):

@@ -93,7 +93,7 @@ def test_each_working_point_is_said_with_its_rate_or_why_there_is_none():
         "executed": {"rtl": "0 of 300 vectors differ"},
         "simulated": {"codae_trigger_tb": NOT_SIMULATED},
     }
-    assert export.summary(interface).splitlines() == [
+    assert export._summary(interface).splitlines() == [
         "300 vectors, self-test passed, checksum abababababab",
         "towers to accept bits: 6 clocks = 30 ns, an event every 1; 11,000 LUT, 6,700 FF, of which pooling and "
         "thresholds 5,000 and 4,200",

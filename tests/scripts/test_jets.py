@@ -304,7 +304,7 @@ def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, c
 def test_the_documented_tables_are_those_of_the_results_and_as_expected(name):
     content = read_json(PAGE.parent / "results" / f"{name}.json")
     assert jet_report.markdown(content) in PAGE.read_text()
-    assert content["checks"] == jets.checks(content) != []
+    assert content["checks"] == jets._checks(content) != []
     assert all(check["holds"] for check in content["checks"])
 
 
@@ -312,9 +312,9 @@ def test_an_expected_auc_that_fails_is_said():
     content = {"train_on": "qcd", "models": {}}
     for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
         content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
-    assert [check["holds"] for check in jets.checks(content)] == [False]
+    assert [check["holds"] for check in jets._checks(content)] == [False]
     del content["models"]["pca-2"]
-    [check] = jets.checks(content)
+    [check] = jets._checks(content)
     assert jet_report._check(check) == "- Not checked: jet_ae, mse above pca-2, which was not asked for."
 
 

@@ -67,7 +67,7 @@ def test_both_models_are_profiled_on_qcd_and_on_all_events(found, run):
 
 
 def test_the_reports_rows_count_saturated_and_wrapped_values(found):
-    rows = report.overflow_rows(found)
+    rows = report._overflow_rows(found)
     profiles = found["profiles"]
     for i, row in enumerate(rows):
         records = [profiles[events][model][i] for events, model in report.OVERFLOWS.values()]

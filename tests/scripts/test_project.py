@@ -108,7 +108,7 @@ def test_projects_are_made_again_when_anything_they_are_made_from_changes(run, t
     choice = projects.Choice("Verilog", "io_parallel", "distributed_arithmetic", ("1",))
 
     def one(config, firmware, inputs, commit):
-        return backends.backend_row(config, firmware, inputs, choice, tmp_path / "out", {"commit": commit})
+        return backends._backend_row(config, firmware, inputs, choice, tmp_path / "out", {"commit": commit})
 
     inputs, config = np.zeros((3, 18, 15, 1), np.int64), HlsConfig()
     assert one(config, firmware, inputs, "a")["stamp"] == {"commit": "a"}
@@ -161,7 +161,7 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     def no_ghdl():
         raise ToolError("no ghdl on PATH", "GHDL", "install it")
 
-    monkeypatch.setattr("codae_l1.hls.rtl.vhdl.find_ghdl", no_ghdl)
+    monkeypatch.setattr("codae_l1.hls.rtl.vhdl._find_ghdl", no_ghdl)
     out, wanted = tmp_path / "backends", ("--backends", "Libero", "VHDL", "--io", "io_parallel")
     arguments = ("--run", run, "--out", out, *wanted, "--strategies", "resource", "--events", "5")
     call(monkeypatch, project.command, "--all", *arguments)
@@ -182,7 +182,7 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
 
 def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
     row = {"backend": "Vivado", "io": "io_stream", "strategy": "resource", "reuse": 3, "made": True, "compiled": True}
-    lines = backends.backends_table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
+    lines = backends._backends_table([row | {"compared": 9, "different": 2, "says": ["a | b.", "c."]}]).splitlines()
     assert lines[2:] == ["| Vivado | io_stream | resource | 3 | yes | yes | 2 of 9 | a / b. c. |"]
 
 

@@ -32,7 +32,7 @@ from codae_l1.scripts import scan
 from codae_l1.scripts.reports import scan_report
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig, load_config
-from codae_l1.scripts.studies import scan_trial, scan_workers
+from codae_l1.scripts.studies import _scan_trial, scan_workers
 from codae_l1.scripts.studies.scan_data import ScanData
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
@@ -151,7 +151,7 @@ def check_results(run, content):
     data = ScanData(next((run / "scan" / "data").iterdir()))
     counts = data.counts("validation", firmware.config.pooling)
     scores = firmware.firmware_score(firmware.predict_words(counts))
-    assert scan_trial.auc_table(scores, data.validation["signal"]) == trial["auc"]
+    assert _scan_trial.auc_table(scores, data.validation["signal"]) == trial["auc"]
     assert set(trial["auc"]) == {"h125", "svj3100"}
     assert trial["latency_ns"] == 5.0 * trial["trained"]["stages"]
     assert trial["trained"]["lut"]["low"] < trial["lut"] < trial["trained"]["lut"]["high"]
@@ -199,7 +199,7 @@ def test_a_space_of_designs_that_never_fit_ends(tmp_path):
     space = SpaceConfig(filters=(64, 65, 66), kernels=(2,), tied=(False,), sparsity=(0.0,))
     config = RunConfig(scan=ScanConfig(trials=2, attempts=3, max_lut=2000, space=space))
     evaluated = []
-    trials = scan.search(RunFolder(tmp_path / "run", config), lambda requests: evaluated.extend(requests) or [])
+    trials = scan._search(RunFolder(tmp_path / "run", config), lambda requests: evaluated.extend(requests) or [])
     assert not evaluated
     assert {t["state"] for t in trials} == {"rejected"}
     assert 0 < len(trials) <= 3 * 3 * 2
@@ -216,10 +216,10 @@ def test_same_seed_same_designs_whatever_the_batch_takes(tmp_path):
         values = {"state": "trained", "latency_ns": 20.0}
         return [{**values, "key": k, "lut": b / 9, "auc_mean": b % 97 / 97} for k, b in zip(keys, bits, strict=True)]
 
-    first, second = scan.search(run, evaluate), scan.search(run, evaluate)
+    first, second = scan._search(run, evaluate), scan._search(run, evaluate)
     assert first == second
     assert [t["number"] for t in first] == list(range(len(first)))
-    front = scan.front_of(run, first)
+    front = scan._front_of(run, first)
     assert [t["lut"] for t in front] == sorted(t["lut"] for t in front)
     for t in (t for t in first if t["state"] == "trained"):
         assert any(f["lut"] <= t["lut"] and f["auc_mean"] >= t["auc_mean"] for f in front)
@@ -275,7 +275,7 @@ def test_no_scheduler_and_no_jobs_are_one_line(monkeypatch, capsys):
 
 def test_configs_survive_being_written_as_toml():
     config = RunConfig(distill=DistillConfig(scores={"mse": 1.0, "bce": -0.5}))
-    assert parse(RunConfig, tomllib.loads(scan_report.to_toml(dump(config)))) == config
+    assert parse(RunConfig, tomllib.loads(scan_report._to_toml(dump(config)))) == config
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -94,7 +94,7 @@ def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch
     run, stored = stage.open_run(tmp_path / "run", config), CoDAE(TINY, seed=5)
     save_codae(stored, run.path("train", "codae.keras"))
     write_json(run.folder / "train.json", {"history": {"loss": [1.0]}, "stamp": {"seconds": 100.0}})
-    assert not train.is_full_model(run, "codae", 3)
+    assert not train._is_full_model(run, "codae", 3)
     monkeypatch.setattr(run, "is_done", lambda name: name == "train")
     monkeypatch.setattr(training, "train", None)
     system, seconds = train.train_system(run, "codae", 3)
@@ -110,8 +110,8 @@ def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch
     kept, _ = train.train_system(run, "codae", 3)
     assert kept.signs == system.signs
     assert (np.asarray(kept.model(masks)) == np.asarray(stored(masks))).all()
-    assert not train.is_full_model(run, "codae", 4)
-    assert not train.is_full_model(run, "codvae", 3)
+    assert not train._is_full_model(run, "codae", 4)
+    assert not train._is_full_model(run, "codvae", 3)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_supervised_training_keeps_every_fifth_event_of_each_process_apart(confi
         return EventImages(images.astype("float32"), signal, *columns)
 
     monkeypatch.setattr(dataset, "read_split", read)
-    learnt, apart = train.system_events(run, system_class("cct"))
+    learnt, apart = train._system_events(run, system_class("cct"))
     assert asked == [("validation", False)]
     assert apart.images[:, 0, 0, 0].tolist() == [4, 9, 14, 19]
     assert apart.label.tolist() == ["qcd", "qcd", "h125", "svj2100"]

@@ -21,7 +21,7 @@ from codae_l1.data.generation._parallel import Piece, make_piece, prepare, versi
 from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.generate import generate
 from codae_l1.data.splits import split_of
-from codae_l1.scripts.make_data import configuration
+from codae_l1.scripts.make_data import _configuration
 
 pytestmark = [
     pytest.mark.generate,
@@ -226,7 +226,7 @@ def test_missing_pythia_names_the_command(tmp_path, monkeypatch):
 
 def test_command_line_flags_win_over_the_file(tmp_path):
     (tmp_path / "c.toml").write_text("[generation]\nn_qcd = 5\nseed = 3\n")
-    config = configuration(tmp_path / "c.toml", {"seed": 4})
+    config = _configuration(tmp_path / "c.toml", {"seed": 4})
     assert (config.n_qcd, config.seed) == (5, 4)
 
 

@@ -28,7 +28,7 @@ def test_the_stored_calibration_is_that_of_the_designs(monkeypatch, tmp_path, ca
     write_json(tmp_path / "c.json", stored)
     # Of another version every design would be measured anew.
     monkeypatch.setattr(run_folder, "versions", lambda: stored["versions"])
-    monkeypatch.setattr(calibrate_cost, "measure", lambda *a: pytest.fail("a design that is stored was measured"))
+    monkeypatch.setattr(calibrate_cost, "_measure", lambda *a: pytest.fail("a design that is stored was measured"))
     calibrate(monkeypatch, tmp_path / "c.json")
     assert read_json(tmp_path / "c.json") == stored
     said = capsys.readouterr().out
@@ -38,10 +38,10 @@ def test_the_stored_calibration_is_that_of_the_designs(monkeypatch, tmp_path, ca
 def test_a_fresh_design_lies_within_the_band(monkeypatch, tmp_path):
     monkeypatch.setattr(calibrate_cost, "STEPS", 60)
     monkeypatch.setattr(calibrate_cost, "QAT_STEPS", 40)
-    firmware, _ = calibrate_cost.describe((((2, 3, 3),), (), False, 5, 6, ("tracks",), 0.0, True))
+    firmware, _ = calibrate_cost._describe((((2, 3, 3),), (), False, 5, 6, ("tracks",), 0.0, True))
     firmware = replace(firmware, pool=8)
-    images = calibrate_cost.shipped_qcd()[:300]
-    row = calibrate_cost.measure(firmware, 0.0, images, HlsConfig())
+    images = calibrate_cost._shipped_qcd()[:300]
+    row = calibrate_cost._measure(firmware, 0.0, images, HlsConfig())
     row |= {"firmware": dump(firmware), "sparsity": 0.0}
     for method in ("effective_bits", "trained"):
         found = estimate_lut(method, row_features(row, method))

@@ -10,7 +10,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.hls.cost._estimates import estimates
-from codae_l1.hls.cost.synthesis import report, synthesize
+from codae_l1.hls.cost.synthesis import _report, synthesize
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.clocks import ClockCount
@@ -93,7 +93,7 @@ def test_bands_and_cross_check():
 def test_every_kind_of_cell_is_counted():
     cells = {"LUT1": 1, "LUT6": 2, "SRL16E": 4, "FDRE": 8, "FDSE": 1, "DSP48E2": 2, "RAMB36E2": 3, "RAMB18E2": 1}
     design = {"tool": "da4ml", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
-    resources = report(design, {**cells, "URAM288": 1, "CARRY4": 5, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())[
+    resources = _report(design, {**cells, "URAM288": 1, "CARRY4": 5, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())[
         "resources"
     ]
     assert {key: resources[key] for key in RESOURCES} == {"LUT": 7, "FF": 9, "DSP": 2, "BRAM_18K": 7, "URAM": 1}
@@ -102,7 +102,7 @@ def test_every_kind_of_cell_is_counted():
 
 def test_inverters_are_shown_beside_the_luts():
     design = {"tool": "da4ml", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
-    found = report(design, {"LUT2": 8, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())
+    found = _report(design, {"LUT2": 8, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())
     assert found["resources"]["LUT"] == 8
     row = {row["name"]: row for row in found["estimates"]}["inverters"]
     assert (row["value"], row["low"], row["high"], row["kind"]) == (9, 0, 9, "synthesis")
@@ -112,7 +112,7 @@ def test_inverters_are_shown_beside_the_luts():
 def test_counted_clocks_are_reported_as_such():
     design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
     counted = ClockCount(4, 2, 16, 256, "Verilator 5.48.0")
-    found = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
+    found = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
     assert (found["latency_cycles"], found["latency_ns"], found["interval_cycles"]) == (4, 20.0, 2)
     assert found["CSynthesisReport"]["IntervalMax"] == 2
     assert found["latency_how"].startswith("counted in simulation (Verilator 5.48.0) on 16 steps")
@@ -125,7 +125,7 @@ def test_counted_clocks_are_reported_as_such():
 )
 def test_clocks_that_were_not_counted_are_said_to_be_da4mls(clocks, why):
     design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
-    found = report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), clocks)
+    found = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), clocks)
     assert (found["latency_cycles"], found["interval_cycles"], found["latency_tool"]) == (4, 1, "da4ml 0.5.2")
     assert found["latency_how"].startswith("not counted (")
     assert why in found["latency_how"]

@@ -8,12 +8,12 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.layers import Quantizer
 from codae_l1.hls.layers._adders import quantize_exactly
 from codae_l1.hls.network.records import read_network
-from codae_l1.hls.rtl.build import without_compiler
+from codae_l1.hls.rtl.build import _without_compiler
 
 
 @pytest.fixture(autouse=True)
 def plain_python():
-    with without_compiler():
+    with _without_compiler():
         yield
 
 

@@ -8,7 +8,7 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.layers import Activation, Dense, Flatten, Interval, Quantizer
-from codae_l1.hls.network.profile import EXPONENTS, profile, table
+from codae_l1.hls.network.profile import EXPONENTS, _profile, table
 from codae_l1.hls.network.records import Network
 
 INPUT = WordType(False, 3, 0, "TRN", "SAT")
@@ -34,7 +34,7 @@ def rows(quantizer, counts, dense=None):
     sums = 2.0 * np.clip(counts, 0, 7) - 5 if dense is None else np.array(dense)[:, None]
     values = quantizer.quantize(sums)
     halves = [(counts[i::2], {"dense": sums[i::2], "act": values[i::2], "flat": values[i::2]}) for i in (0, 1)]
-    return {row["layer"]: row for row in profile(network(quantizer), halves)}
+    return {row["layer"]: row for row in _profile(network(quantizer), halves)}
 
 
 def test_the_input_saturates_beyond_its_word():
@@ -89,7 +89,7 @@ def test_floats_have_no_lowest_bit_and_may_need_more_than_the_word():
     counts = np.zeros((3, 1), np.int64)
     values = np.array([[0.1], [-9.0], [20.0]])
     (batch,) = [(counts, {"dense": values, "act": values, "flat": values})]
-    found = {row["layer"]: row for row in profile(network(SIGNED), [batch])}
+    found = {row["layer"]: row for row in _profile(network(SIGNED), [batch])}
     assert found["act"]["tail_room"] is None
     assert found["act"]["head_room"] == -3
     assert (found["act"]["above"], found["act"]["below"], found["act"]["saturated"]) == (1, 1, 2)
@@ -114,6 +114,6 @@ def test_records_are_json_and_a_table():
 
 def test_nothing_to_count_is_said():
     with pytest.raises(InputError, match="no event; expected at least one event to profile"):
-        profile(network(RELU), [])
+        _profile(network(RELU), [])
     with pytest.raises(InputError, match="no values of layer act; expected all 3 layers"):
-        profile(network(RELU), [(np.zeros((1, 1), int), {"dense": np.zeros((1, 1))})])
+        _profile(network(RELU), [(np.zeros((1, 1), int), {"dense": np.zeros((1, 1))})])

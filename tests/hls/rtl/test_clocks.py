@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.hls.rtl.clocks import count_interval, count_latency
+from codae_l1.hls.rtl.clocks import _count_interval, _count_latency
 
 COUNTS = np.random.default_rng(1).integers(0, 100, (40, 3))
 WORDS = COUNTS.sum(1, keepdims=True)
@@ -31,22 +31,22 @@ def steps(*pairs):
 
 @pytest.mark.parametrize("latency", [0, 1, 4, 11])
 def test_the_latency_of_a_pipeline_is_counted(latency):
-    assert count_latency(Delay(latency), steps((0, 1), (1, 2), (2, 3)), stages=4) == latency
+    assert _count_latency(Delay(latency), steps((0, 1), (1, 2), (2, 3)), stages=4) == latency
 
 
 @pytest.mark.parametrize("interval", [1, 2, 5])
 def test_the_interval_of_a_pipeline_is_counted(interval):
-    assert count_interval(Delay(3, interval), COUNTS, WORDS, latency=3) == interval
+    assert _count_interval(Delay(3, interval), COUNTS, WORDS, latency=3) == interval
 
 
 def test_a_wrong_word_on_the_way_is_found():
     with pytest.raises(ToolError, match=r"no single latency: \[None\] clocks on 1 steps; expected each step"):
-        count_latency(Delay(3, glitch=1), steps((0, 1)), stages=3)
+        _count_latency(Delay(3, glitch=1), steps((0, 1)), stages=3)
 
 
 def test_a_word_that_never_comes_is_found():
     with pytest.raises(ToolError, match="no single latency"):
-        count_latency(Delay(60), steps((0, 1)), stages=3)
+        _count_latency(Delay(60), steps((0, 1)), stages=3)
 
 
 def test_steps_of_different_latency_are_found():
@@ -55,9 +55,9 @@ def test_steps_of_different_latency_are_found():
             return Delay(int(counts[0, 0] == COUNTS[1, 0]) + 2).predict_clocks(counts)
 
     with pytest.raises(ToolError, match=r"no single latency: \[2, 3\] clocks on 2 steps"):
-        count_latency(Uneven(), steps((0, 2), (1, 2)), stages=3)
+        _count_latency(Uneven(), steps((0, 2), (1, 2)), stages=3)
 
 
 def test_words_that_are_wrong_at_any_interval_are_refused():
     with pytest.raises(ToolError, match="wrong words even with an event every 16 clocks"):
-        count_interval(Delay(3), COUNTS, WORDS + 1, latency=3)
+        _count_interval(Delay(3), COUNTS, WORDS + 1, latency=3)

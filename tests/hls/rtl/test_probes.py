@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codae_l1.hls.network.mismatch import adversarial_counts, qkeras_layers
+from codae_l1.hls.network.mismatch import _qkeras_layers, adversarial_counts
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import TOP, build_rtl
 from codae_l1.hls.rtl.probes import WIRE, ProbedSimulation, shown_layers
@@ -36,7 +36,7 @@ def test_every_layer_of_a_pipeline_of_stages_is_qkeras(firmware, tmp_path):
     assert design.stages >= 3
     probed = ProbedSimulation(tmp_path / "rtl", TOP, design, config)
     counts = adversarial_counts(CONFIG, seed=5, n_random=40)[-60:]
-    layers, expected = probed.predict_layers(design.saturated(counts)), qkeras_layers(firmware, counts)
+    layers, expected = probed.predict_layers(design.saturated(counts)), _qkeras_layers(firmware, counts)
     assert list(layers) == SHOWN
     for name, values in layers.items():
         np.testing.assert_array_equal(values.reshape(60, -1), expected[name].reshape(60, -1), err_msg=name)

@@ -9,7 +9,7 @@ from codae_l1.data.base.errors import ToolError
 from codae_l1.hls.network.mismatch import adversarial_counts, compare
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import Interpreter
-from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl, find_ghdl
+from codae_l1.hls.rtl.vhdl import VhdlSimulation, _find_ghdl, build_vhdl
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
@@ -83,6 +83,6 @@ def test_vhdl_that_does_not_analyse_or_drives_nothing_is_named(folder, tmp_path)
 def test_a_missing_ghdl_is_said_with_the_remedy(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match=r"no ghdl on PATH; expected GHDL, which checks VHDL; install it, e.g. apt-get"):
-        find_ghdl()
+        _find_ghdl()
     with pytest.raises(ToolError, match="no ghdl on PATH"):
         VhdlSimulation(folder)

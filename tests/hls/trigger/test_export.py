@@ -16,7 +16,7 @@ from codae_l1.data.pooling import input_counts, pool_towers
 from codae_l1.hls.network.mismatch import adversarial_counts
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
-from codae_l1.hls.rtl.verilator import build_testbench
+from codae_l1.hls.rtl.verilator import _build_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
@@ -280,7 +280,7 @@ def run_mutated(program, folder, file, line, bit):
 
 def test_the_testbench_of_the_network_passes_and_finds_a_changed_word(made, tmp_path):
     folder = shutil.copytree(made[2], tmp_path / "out")
-    program = build_testbench(folder / "rtl", "codae_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    program = _build_testbench(folder / "rtl", "codae_tb", HlsConfig(), tmp_path / "log", tmp_path)
     done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
     events = made[3]["vectors"]["events"]
     assert f"PASS: 0 of {events} events differ" in done.stdout
@@ -295,7 +295,7 @@ def test_the_testbench_of_the_trigger_passes_and_finds_what_is_changed(made, tmp
     folder = shutil.copytree(made[2], tmp_path / "out")
     assert made[3]["trigger"]["latency_cycles"] == 2 + made[3]["pipeline"]["latency_cycles"] + 1
     assert made[3]["trigger"]["initiation_interval"] == 3
-    program = build_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    program = _build_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
     done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
     towers = made[3]["vectors"]["from_towers"]
     assert re.search(rf"PASS: 0 of \d+ clocks wrong, {2 * towers + 3} events", done.stdout)

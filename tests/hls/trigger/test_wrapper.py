@@ -17,7 +17,7 @@ from codae_l1.hls.cost.synthesis import black_box
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
-from codae_l1.hls.rtl.verilator import find_verilator, run_testbench
+from codae_l1.hls.rtl.verilator import _find_verilator, run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._vectors import Vectors
 from codae_l1.hls.trigger._wrapper import FILES, TriggerRtl, adversarial_towers
@@ -216,7 +216,7 @@ def test_its_verilog_has_no_warning_of_verilator(tmp_path, pooling, slices, sign
         "/* verilator lint_off UNUSEDSIGNAL */ /* verilator lint_off UNDRIVEN */\n"
         + (tmp_path / "codae_wrapper.v").read_text()
     )
-    program, root = find_verilator()
+    program, root = _find_verilator()
     command = [program, "--lint-only", "-Wall", "--timescale", "1ns/1ps", "codae_trigger.v", "-I."]
     environment = {**os.environ, "VERILATOR_ROOT": str(root)}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)

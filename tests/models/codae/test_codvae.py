@@ -13,8 +13,8 @@ from codae_l1.models.codae.codvae import (
     TINY_CODVAE,
     CoDVAE,
     MixturePrior,
+    _log_density,
     create_model,
-    log_density,
     sample_log,
 )
 from codae_l1.models.codae.config import CODVAE_SCORES, PAPER, SCORES, TINY, CategoricalConfig
@@ -62,7 +62,7 @@ def test_density_of_z_integrates_to_one():
     z = np.stack([z1, z2, 1 - z1 - z2], axis=-1)[inside].astype("float32")
     y, logits = np.log(z), np.array([0.5, -0.3, 0.1], "float32")
     for temperature in (0.7, 1.0, 1.8):
-        density = values(log_density(y, logits, np.full(1, temperature, "float32"))) - y.sum(axis=-1)
+        density = values(_log_density(y, logits, np.full(1, temperature, "float32"))) - y.sum(axis=-1)
         assert np.exp(density).sum() * step**2 == pytest.approx(1, abs=0.03)
 
 
@@ -74,7 +74,7 @@ def test_samples_follow_the_density():
     np.testing.assert_allclose(sampled.sum(axis=-1), 1, atol=1e-5)
     z1 = (np.arange(20_000) + 0.5) / 20_000
     y = np.log(np.stack([z1, 1 - z1], axis=-1)).astype("float32")
-    density = np.exp(values(log_density(y, logits, temperature)) - y.sum(axis=-1))
+    density = np.exp(values(_log_density(y, logits, temperature)) - y.sum(axis=-1))
     assert density.mean() == pytest.approx(1, abs=1e-3)
     assert sampled[:, 0].mean() == pytest.approx((density * z1).mean(), abs=0.005)
     assert sampled[:, 0].std() == pytest.approx(
@@ -86,7 +86,7 @@ def test_density_is_finite_where_z_underflows():
     logits, temperature = np.array([60.0, -60.0], "float32"), np.full(1, 0.1, "float32")
     y = values(sample_log(logits, temperature, np.zeros(2, "float32")))
     assert np.exp(y[1]) == 0
-    assert np.isfinite(values(log_density(y, logits, temperature)))
+    assert np.isfinite(values(_log_density(y, logits, temperature)))
 
 
 def test_prior_is_an_equal_mixture_in_each_cell():
@@ -97,7 +97,7 @@ def test_prior_is_an_equal_mixture_in_each_cell():
     assert prior.temperatures.shape == (3,)
     assert ((prior.temperatures >= 0.1) & (prior.temperatures < 1)).all()
     parts = [
-        np.exp(values(log_density(y, logits[:, :, j], prior.temperatures[j : j + 1])).astype(float)) for j in range(3)
+        np.exp(values(_log_density(y, logits[:, :, j], prior.temperatures[j : j + 1])).astype(float)) for j in range(3)
     ]
     np.testing.assert_allclose(values(prior(y)), np.log(np.mean(parts, axis=0)), atol=1e-4)
 
@@ -134,7 +134,7 @@ def test_kl_tends_to_the_integral():
     model.prior.logits.assign(np.broadcast_to([[0.0, 1.0], [-1.0, 0.5]], (5, 4, 2, 2)))
     z1 = (np.arange(100_000) + 0.5) / 100_000
     y = np.log(np.stack([z1, 1 - z1], axis=-1)).astype("float32")
-    log_q = values(log_density(y, logits, temperature))
+    log_q = values(_log_density(y, logits, temperature))
     log_p = values(model.prior(np.broadcast_to(y[:, None, None], (len(y), 5, 4, 2))))[:, 0, 0]
     exact = 20 * (np.exp(log_q - y.sum(axis=-1)) * (log_q - log_p)).mean()
     assert float(model.objective(MASK[:1])["kl"][0]) == pytest.approx(exact, rel=0.03)

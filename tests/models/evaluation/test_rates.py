@@ -10,10 +10,10 @@ from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
 from codae_l1.models.evaluation.rates import (
     _at_rate,
+    _weighted_rates,
     accepted_cross_section,
     background_rate,
     sample_rates,
-    weighted_rates,
 )
 
 # kHz for one picobarn.
@@ -84,7 +84,7 @@ def test_refused_where_one_unseen_heavy_event_would_change_it():
 def test_efficiencies_at_rates_are_ready_for_json():
     signal = np.repeat(["qcd", "h125"], [1000, 50])
     scores = {"a": np.concatenate([np.arange(1000.0), np.arange(925.0, 975.0)])}
-    content = weighted_rates(scores, signal, np.ones(1050), 1e5, (0.1, 1e-4))
+    content = _weighted_rates(scores, signal, np.ones(1050), 1e5, (0.1, 1e-4))
     json.dumps(content, allow_nan=False)
     assert content["total"]["rate_khz"] == pytest.approx(2.0)
     carried, refused = content["scores"]["a"]

@@ -11,7 +11,7 @@ from codae_l1.models.codae.codvae import TINY_CODVAE, CoDVAE
 from codae_l1.models.codae.config import COMPACT, TINY
 from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.evaluation import tflite
-from codae_l1.models.evaluation.tflite import LiteModel, compare, convert, keras_parts, time_one
+from codae_l1.models.evaluation.tflite import _convert, _keras_parts, _LiteModel, compare, time_one
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -23,8 +23,8 @@ GROUPED = replace(TINY, f_r_filters=(2, 4, 4, 4), f_r_groups=(1, 2, 1, 1))
 
 @pytest.mark.parametrize("model", [CoDAE(GROUPED, seed=1), CoDVAE(TINY_CODVAE, seed=1)], ids=["codae", "codvae"])
 def test_float16_is_keras_with_rounded_weights(model):
-    parts = keras_parts(model, MASKS)
-    converted = {part: convert(function, inputs, "float16") for part, (function, inputs) in parts.items()}
+    parts = _keras_parts(model, MASKS)
+    converted = {part: _convert(function, inputs, "float16") for part, (function, inputs) in parts.items()}
     for variable in model.variables:
         value = keras.ops.convert_to_numpy(variable)
         variable.assign(value.astype(np.float16).astype(np.float32))
@@ -36,10 +36,10 @@ def test_float16_is_keras_with_rounded_weights(model):
 
 
 def test_any_number_of_events_from_the_saved_file(tmp_path):
-    function, inputs = keras_parts(CoDAE(TINY, seed=1), MASKS)["decoder"]
-    lite = convert(function, inputs, "float16")
+    function, inputs = _keras_parts(CoDAE(TINY, seed=1), MASKS)["decoder"]
+    lite = _convert(function, inputs, "float16")
     lite.save(tmp_path / "decoder.tflite")
-    again = LiteModel((tmp_path / "decoder.tflite").read_bytes())
+    again = _LiteModel((tmp_path / "decoder.tflite").read_bytes())
     whole = lite(*inputs)
     assert whole.shape == (20, 72, 58, 1)
     for n in (1, 7, 20):
@@ -86,6 +86,6 @@ def test_any_network_is_timed_event_by_event(monkeypatch):
 
 
 def test_unknown_kind_is_named():
-    function, inputs = keras_parts(CoDAE(TINY), MASKS[:1])["f_m"]
+    function, inputs = _keras_parts(CoDAE(TINY), MASKS[:1])["f_m"]
     with pytest.raises(InputError, match="kind 'int4'; expected one of float16, int8, int8_static"):
-        convert(function, inputs, "int4")
+        _convert(function, inputs, "int4")

@@ -13,7 +13,7 @@ from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.quantization.config import InSituConfig, Training
 from codae_l1.quantization.encoders.config import EncoderConfig
-from codae_l1.quantization.encoders.in_situ import train_encoders, validate, with_quantized
+from codae_l1.quantization.encoders.in_situ import _with_quantized, train_encoders, validate
 from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.in_situ import train_in_situ
@@ -85,7 +85,7 @@ def test_saved_encoders_give_the_scores_again(case, masks, tmp_path):
     for part, encoder in trained.encoders.items():
         encoder.save(tmp_path / f"{part}.npz")
         loaded[part] = QuantizedEncoder.load(tmp_path / f"{part}.npz")
-    first, again = (codae_scores(m, masks) for m in (trained.model, with_quantized(model, loaded)))
+    first, again = (codae_scores(m, masks) for m in (trained.model, _with_quantized(model, loaded)))
     assert ("kl" in first) == (model.config.categorical is not None)
     assert all((first[score] == again[score]).all() for score in first)
 

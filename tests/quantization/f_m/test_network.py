@@ -7,7 +7,7 @@ import pytest
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.quantization._calibration import calibrate, without_ties
-from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, accumulator_words, input_word, output_word
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, _accumulator_words, input_word, output_word
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
@@ -52,7 +52,7 @@ def integer_reference(firmware: FirmwareModel, counts: np.ndarray) -> np.ndarray
     config, word = firmware.config, input_word(firmware.config)
     words, value = weight_words(firmware.model, config), np.clip(counts, *input_word(config).bounds)
     for name, conv in zip(config.layers, [*config.conv, *[None] * 9], strict=False):
-        precision, accumulator = config.layer_precision(name), accumulator_words(config)[name]
+        precision, accumulator = config.layer_precision(name), _accumulator_words(config)[name]
         kernel, bias = words[f"{name}.kernel"], words[f"{name}.bias"]
         if conv is None:
             sums = value.reshape(len(value), -1) @ kernel

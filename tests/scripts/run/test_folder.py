@@ -109,5 +109,5 @@ def test_commands_refuse_a_run_of_another_config(folder, monkeypatch, capsys, co
 
 
 def test_the_comparison_leaves_a_firmware_of_another_config_out(folder, capsys):
-    assert compare.firmware_part(RunFolder(folder, OTHER_CLOCK, update=True), None) is None
+    assert compare._firmware_part(RunFolder(folder, OTHER_CLOCK, update=True), None) is None
     assert "firmware: left out, stage synthesize of" in capsys.readouterr().out

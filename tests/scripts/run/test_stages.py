@@ -7,11 +7,11 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.scripts.run import stages
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
-from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, all_needs, code_of, dependents, files_of
+from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, _files_of, all_needs, code_of, dependents
 
 
 def names(stage):
-    return {path.relative_to(ROOT).as_posix() for path in files_of(STAGES[stage].module)}
+    return {path.relative_to(ROOT).as_posix() for path in _files_of(STAGES[stage].module)}
 
 
 def done(run, *chosen):

@@ -9,7 +9,7 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.scripts import scan
 from codae_l1.scripts.run.config import RunConfig
-from codae_l1.scripts.studies.energies import VARIANTS, energy_rows, energy_table
+from codae_l1.scripts.studies.energies import VARIANTS, _energy_rows, _energy_table
 
 
 def fake_evaluate(requests: list[dict]) -> list[dict]:
@@ -37,13 +37,13 @@ def test_each_variant_is_trained_with_each_seed():
         asked.extend(requests)
         return fake_evaluate(requests)
 
-    rows = energy_rows(run, evaluate, seeds=3)
+    rows = _energy_rows(run, evaluate, seeds=3)
     assert len(asked) == 3 * len(VARIANTS)
     assert [tuple(r["firmware"]["inputs"]) for r in asked[::3]] == [inputs for inputs, _ in VARIANTS]
     assert [r["distill"]["given_energies"] for r in asked[::3]] == [given for _, given in VARIANTS]
     assert sum(r["map"] for r in asked) == len(VARIANTS)
     assert rows[0]["auc"]["h125"]["value"] == pytest.approx(0.82)
-    table = energy_table(rows, {"n_tracks": {"auc": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
+    table = _energy_table(rows, {"n_tracks": {"auc": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
     assert "| n_tracks |  | 79.0 |" in table
     assert "| tracks | 1,000 | 82.0 ± 1.0 |" in table
     assert "| tracks + track_pt, given energies | 2,000 | 82.0 ± 1.0 |" in table

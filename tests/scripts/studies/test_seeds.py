@@ -12,7 +12,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.scripts import run_chain
 from codae_l1.scripts.report import COLUMNS
-from codae_l1.scripts.studies.seeds import run_seeds, write_seeds
+from codae_l1.scripts.studies.seeds import _write_seeds, run_seeds
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "scripts" / "configs" / "demo.toml"
@@ -31,7 +31,7 @@ def report(seed: int) -> dict:
 
 
 def test_mean_and_spread_over_seeds(tmp_path):
-    text = write_seeds(tmp_path, [report(1), report(2), report(3)], COLUMNS)
+    text = _write_seeds(tmp_path, [report(1), report(2), report(3)], COLUMNS)
     summary = read_json(tmp_path / "seeds.json")
     assert summary["seeds"] == [1, 2, 3]
     assert summary["commits"] == ["abc"]

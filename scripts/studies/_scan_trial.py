@@ -43,7 +43,7 @@ def run_trial(request: dict[str, Any], data: str, keep: str) -> dict[str, Any]:
         expected = estimate_lut("untrained", before.features)
         found["untrained"] = {**before.as_dict(), "lut": vars(expected)}
         # Training may save a stage.
-        reason = too_large(expected.low, before.stages - 1, hls, request)
+        reason = _too_large(expected.low, before.stages - 1, hls, request)
         if reason:
             return {"state": "rejected", "reason": reason, **found, "lut": expected.lut}
     try:
@@ -62,7 +62,7 @@ def run_trial(request: dict[str, Any], data: str, keep: str) -> dict[str, Any]:
     return {"state": "trained", **found, "cpu_seconds": round(time.process_time() - started, 1)}
 
 
-def too_large(lut: float, stages: int, hls: Any, request: dict[str, Any]) -> str | None:
+def _too_large(lut: float, stages: int, hls: Any, request: dict[str, Any]) -> str | None:
     """Why a design is out of the budget: its LUT or its latency, in words."""
     latency = stages * hls.clock_period_ns
     if lut > request["max_lut"]:
