@@ -102,6 +102,17 @@ def test_no_module_imports_itself_by_way_of_others():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
+# A room shows few names: functions and classes without an underscore, in modules without one.
+PUBLIC_DEFINITIONS = 600
+
+
+def test_few_names_are_public():
+    shown = [path for path in MODULES if not path.stem.startswith("_") or path.name == "__init__.py"]
+    kinds = ast.FunctionDef | ast.ClassDef
+    public = [n for p in shown for n in tree(p).body if isinstance(n, kinds) and not n.name.startswith("_")]
+    assert len(public) <= PUBLIC_DEFINITIONS
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef))
 
