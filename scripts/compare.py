@@ -116,7 +116,7 @@ def _compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: P
 def _place(row: dict[str, Any]) -> int:
     """Where a row stands: what learns nothing first, then what learns from QCD, the firmware, what sees signals.
 
-    >>> place({"learning": "none", "model": "observables"}) < place({"learning": "signals", "model": "bdt"})
+    >>> _place({"learning": "none", "model": "observables"}) < _place({"learning": "signals", "model": "bdt"})
     True
     """
     last = {"published CoDAE": 2, "firmware": 3}
@@ -226,7 +226,7 @@ def _write(content: dict[str, Any], out: Path, page_path: Path | None) -> str:
 def _record_of(page_path: Path) -> Path:
     """Where the numbers of a page lie: results/ beside it.
 
-    >>> record_of(Path("docs/comparison.md")).as_posix()
+    >>> _record_of(Path("docs/comparison.md")).as_posix()
     'docs/results/comparison.json'
     """
     return page_path.parent / "results" / f"{page_path.stem}.json"

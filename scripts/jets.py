@@ -253,10 +253,10 @@ def _checks(content: dict[str, Any]) -> list[dict[str, Any]]:
 
     >>> auc = {"pca-2": 0.8, "jet_ae": 0.9}
     >>> models = {name: {"summary": {"mse": {"auc": {"mean": value}}}} for name, value in auc.items()}
-    >>> checks({"train_on": "qcd", "models": models})
+    >>> _checks({"train_on": "qcd", "models": models})
     [{'what': 'jet_ae, mse', 'value': 0.9, 'least': 0.8, 'most': 1.0, 'holds': True}]
     >>> del models["pca-2"]
-    >>> checks({"train_on": "qcd", "models": models})
+    >>> _checks({"train_on": "qcd", "models": models})
     [{'what': 'jet_ae, mse', 'missing': 'pca-2'}]
     """
     found = {title: row["summary"] for title, row in content["models"].items() if "summary" in row}

@@ -95,7 +95,7 @@ def command() -> None:
 def _typed(words: list[str]) -> str:
     """The command, for the provenance, without what makes no other events: the file is the same for any workers.
 
-    >>> typed(["--out", "e.h5", "--workers", "2", "--scheduler=tcp://x:1", "--seed", "7"])
+    >>> _typed(["--out", "e.h5", "--workers", "2", "--scheduler=tcp://x:1", "--seed", "7"])
     'python scripts/make_data.py --out e.h5 --seed 7'
     """
     kept, rest = [], iter(words)

@@ -95,7 +95,7 @@ def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
 def _agreement(words: dict[str, np.ndarray]) -> str:
     """Firmware words of each executor -> in how many events they are not all the same.
 
-    >>> agreement({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
+    >>> _agreement({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
     'words of qkeras, hls, rtl: 1 of 2 events differ'
     """
     first = next(iter(words.values()))

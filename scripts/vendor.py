@@ -122,7 +122,7 @@ def _follow(step: str, line: str) -> None:
 def _figures(report: dict[str, Any]) -> str:
     """A report's numbers on one line, what is available of a part left out.
 
-    >>> figures({"LUT": 45321, "AvailableLUT": 1728000, "WNS": -0.5, "IntervalMax": None})
+    >>> _figures({"LUT": 45321, "AvailableLUT": 1728000, "WNS": -0.5, "IntervalMax": None})
     'LUT 45,321, WNS -0.5, IntervalMax -'
     """
     shown = {key: value for key, value in report.items() if not key.startswith("Available")}

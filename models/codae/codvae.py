@@ -57,7 +57,7 @@ def _log_density(y: Any, logits: Any, temperature: Any) -> Any:
     Of two classes, equal logits and temperature 1, z is uniform, so that of y is z1 z2:
 
     >>> y = np.log(np.array([0.25, 0.75], "float32"))
-    >>> round(float(ops.exp(log_density(y, np.zeros(2, "float32"), np.ones(1, "float32")))), 4)
+    >>> round(float(ops.exp(_log_density(y, np.zeros(2, "float32"), np.ones(1, "float32")))), 4)
     0.1875
     """
     classes = y.shape[-1]

@@ -117,7 +117,7 @@ def title(row: dict[str, Any]) -> str:
 def _cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
     """A measured number, its error and spread, scaled.
 
-    >>> cell({"value": 0.81, "error": 0.012, "spread": 0.004}), cell({"value": None, "reason": "too few"})
+    >>> _cell({"value": 0.81, "error": 0.012, "spread": 0.004}), _cell({"value": None, "reason": "too few"})
     ('81.0 ± 1.2 / 0.4', '-')
     """
     if value["value"] is None:

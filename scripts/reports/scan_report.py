@@ -135,7 +135,7 @@ def _winner_toml(run: "Run", budget: int, row: dict[str, Any]) -> str:
 def _to_toml(table: dict[str, Any]) -> str:
     """A config as TOML: one table a section, what lies deeper inline.
 
-    >>> print(to_toml({"seed": 1, "hls": {"part": "a", "sizes": [1, 2], "deep": {"x": True}}}))
+    >>> print(_to_toml({"seed": 1, "hls": {"part": "a", "sizes": [1, 2], "deep": {"x": True}}}))
     seed = 1
     <BLANKLINE>
     [hls]

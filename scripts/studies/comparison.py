@@ -259,7 +259,7 @@ def complexity_bias(run: "Run", events: _ComparedEvents) -> dict[str, Any]:
 def _spread(values: Sequence[Any], error: float | None) -> dict[str, Any]:
     """Mean of a number over seeds, the error of the first, the standard deviation over seeds where there are several.
 
-    >>> spread([0.5, 0.7], 0.01)["spread"].__round__(4)
+    >>> _spread([0.5, 0.7], 0.01)["spread"].__round__(4)
     0.1414
     """
     summary = {"value": float(np.mean(values)), "error": error, "values": [float(v) for v in values]}
