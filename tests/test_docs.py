@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import codae_l1
 from codae_l1.scripts.run.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +101,7 @@ def is_defined(name: str) -> bool:
     """Whether codae_l1.a.b.C is a module or a name at the top of one, read from the sources."""
     parts = name.split(".")[1:]
     if parts[0] not in PACKAGES:
-        return parts[0] in top_names(ROOT / "scripts" / "package" / "__init__.py")
+        return hasattr(codae_l1, parts[0])
     for length in range(len(parts), 0, -1):
         base = ROOT.joinpath(*parts[:length])
         file = base.with_suffix(".py") if base.with_suffix(".py").exists() else base / "__init__.py"
