@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from codae_l1.hls.network.executor import RtlDesign
+
 
 class Vivado(NamedTuple):
     """LUT that Vivado counts. kind: S synthesis (T), R post-route (T), P post-route (P)."""
@@ -150,13 +152,13 @@ def _range(ends: tuple[float, float]) -> str:
     return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
 
 
-def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inverters: int = 0) -> list[dict[str, Any]]:
+def estimates(design: RtlDesign, resources: dict[str, int], tool: str, inverters: int = 0) -> list[dict[str, Any]]:
     """What place and route is expected to give: rows {name, value, low, high, kind, how}, values in their units.
 
     design: the RTL's design.json. resources: LUT and FF by Yosys (`tool`). inverters: cells INV that Yosys leaves
     beside the LUTs.
     """
-    cost, lut = design["da4ml_cost"], resources["LUT"]
+    cost, lut = design.da4ml_cost, resources["LUT"]
     rows = _cost_rows(design)
     said = _calibrated(lut) + _version(tool)
     how = f"synthesis: {tool} sum of LUT primitives, against Vivado {_percent(LUT_BAND)}{said}"
@@ -175,9 +177,9 @@ def estimates(design: dict[str, Any], resources: dict[str, int], tool: str, inve
     return [*rows, *_clock_rows(design, lut)]
 
 
-def _classes(design: dict[str, Any]) -> list[tuple[str, float]]:
+def _classes(design: RtlDesign) -> list[tuple[str, float]]:
     """(class, LUT / cost) of the calibrated classes that a design may belong to: both where it is of neither."""
-    kinds = design.get("operations_by_kind", {})
+    kinds = design.operations_by_kind
     both = [("adders only", ADDER_RATIO), ("lookup tables and few adders", LOOKUP_RATIO)]
     # How many saturations, roundings and maxima make another class is not known: with any of them it is open.
     if not kinds or any(kinds.get(kind, 0) for kind in ("multiplexer", "relu", "slice")):
@@ -185,12 +187,12 @@ def _classes(design: dict[str, Any]) -> list[tuple[str, float]]:
     return both[1:] if kinds.get("table", 0) else both[:1]
 
 
-def _cost_rows(design: dict[str, Any]) -> list[dict[str, Any]]:
-    rows, cost, classes = [], design["da4ml_cost"], _classes(design)
+def _cost_rows(design: RtlDesign) -> list[dict[str, Any]]:
+    rows, cost, classes = [], design.da4ml_cost, _classes(design)
     for which, ratio in classes:
         how = (
-            f"estimate: {design['tool']} cost {cost:.0f} x {ratio}, {_percent(RATIO_BAND)}, calibrated on designs of "
-            f"{which}{_calibrated(ratio * cost)}{_version(design['tool'])}"
+            f"estimate: {design.tool} cost {cost:.0f} x {ratio}, {_percent(RATIO_BAND)}, calibrated on designs of "
+            f"{which}{_calibrated(ratio * cost)}{_version(design.tool)}"
         )
         if len(classes) > 1:
             how += "; with its saturations, roundings and maxima this design is of neither class"
@@ -198,9 +200,9 @@ def _cost_rows(design: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _clock_rows(design: dict[str, Any], lut: float) -> list[dict[str, Any]]:
+def _clock_rows(design: RtlDesign, lut: float) -> list[dict[str, Any]]:
     """Period, frequency and latency as place and route may leave them: indicative, none of them met before it."""
-    period, cutoff = round(period_ns(design["latency_cutoff"]), 2), design["latency_cutoff"]
+    period, cutoff = round(period_ns(design.latency_cutoff), 2), design.latency_cutoff
     how = (
         f"indicative: {PERIOD_OFFSET_NS:g} + {PERIOD_PER_CUTOFF_NS:g} x cutoff {cutoff:g}, {_percent(PERIOD_BAND)}; "
         "needs place and route"
@@ -213,7 +215,7 @@ def _clock_rows(design: dict[str, Any], lut: float) -> list[dict[str, Any]]:
     fmax = {"value": round(1000 / period), "low": round(1000 / high), "high": round(1000 / low)}
     rows.append({"name": "Fmax [MHz]", **fmax, "kind": "estimate", "how": how})
     if "stages" in design:
-        cycles = design["stages"]
+        cycles = design.stages
         how = f"indicative: {cycles} cycles (exact: da4ml's stages) of that period"
         times = {"value": round(cycles * period, 1), "low": round(cycles * low, 1), "high": round(cycles * high, 1)}
         rows.append({"name": "latency at that period [ns]", **times, "kind": "estimate", "how": how})

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json, writing
+from codae_l1.data.base.files import writing
 from codae_l1.data.base.logs import tail
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost._estimates import estimates, period_ns
+from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
@@ -49,7 +50,7 @@ def synthesize(
     Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s, InputError on a full disk.
     """
     folder = Path(folder)
-    design = read_json(folder / "design.json")
+    design = RtlDesign.read(folder / "design.json", "run the synthesize stage again")
     logs = folder / "yosys"
     total, creator = Counter(), ""
     with (
@@ -58,7 +59,7 @@ def synthesize(
         concurrent.futures.ThreadPoolExecutor(config.jobs) as pool,
     ):
         logs.mkdir(exist_ok=True)
-        jobs = _jobs(folder, design["stages"], Path(scratch))
+        jobs = _jobs(folder, design.stages, Path(scratch))
         waiting = [pool.submit(map_module, name, files, Path(scratch), logs, config) for name, files in jobs]
         for done, finished in enumerate(concurrent.futures.as_completed(waiting)):
             result = finished.result()
@@ -70,7 +71,7 @@ def synthesize(
 
 
 def _report(
-    design: dict[str, Any], cells: dict[str, int], creator: str, config: HlsConfig, clocks: ClockCount | None = None
+    design: RtlDesign, cells: dict[str, int], creator: str, config: HlsConfig, clocks: ClockCount | None = None
 ) -> dict[str, Any]:
     """The synthesis report from cell counts: resources, hls4ml's keys, latency, estimates with their bands.
 
@@ -91,7 +92,7 @@ def _report(
         "part": config.part,
         "CSynthesisReport": {
             "TargetClockPeriod": period,
-            "EstimatedClockPeriod": round(period_ns(design["latency_cutoff"]), 2),
+            "EstimatedClockPeriod": round(period_ns(design.latency_cutoff), 2),
             "BestLatency": cycles,
             "WorstLatency": cycles,
             "IntervalMin": interval,
@@ -100,17 +101,17 @@ def _report(
             **{f"Available{key}": value for key, value in part(config.part).available.items()},
         },
         "estimates": estimates(design, resources, tool, cells.get("INV", 0)),
-        "da4ml_cost": design["da4ml_cost"],
+        "da4ml_cost": design.da4ml_cost,
         "cells": dict(sorted(cells.items())),
     }
 
 
-def _timing(design: dict[str, Any], clocks: ClockCount | None) -> dict[str, Any]:
+def _timing(design: RtlDesign, clocks: ClockCount | None) -> dict[str, Any]:
     """Latency and interval with how they were got: counted in simulation where it was, else what da4ml built."""
     if clocks is None or clocks.latency_cycles is None or clocks.interval_cycles is None:
         why = "the pipeline was not simulated" if clocks is None else "every simulated event has the same word"
-        how = f"not counted ({why}); {design['tool']} built it so"
-        timing = {"latency_cycles": design["stages"], "interval_cycles": 1, "latency_tool": design["tool"]}
+        how = f"not counted ({why}); {design.tool} built it so"
+        timing = {"latency_cycles": design.stages, "interval_cycles": 1, "latency_tool": design.tool}
         return {**timing, "latency_how": how, "interval_how": how}
     return {
         "latency_cycles": clocks.latency_cycles,

@@ -1,6 +1,7 @@
 """Estimates within the stated band on the calibration designs; a band narrowed beyond them fails."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,7 @@ DESIGN = {"tool": "da4ml 0.5.2", "da4ml_cost": 20_000.0, "latency_cutoff": 5.0, 
 
 
 def rows_of(operations=None, lut=18_000, yosys="Yosys 0.70", **changed):
-    design = {**DESIGN, **changed, **({"operations_by_kind": operations} if operations else {})}
+    design = SimpleNamespace(**{**DESIGN, **changed, "operations_by_kind": operations or {}})
     return {row["name"]: row for row in estimates(design, {"LUT": lut, "FF": 3_000}, yosys)}
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_the_mapping_of_these_versions_is_the_one_that_was_seen(mapped, rtl_fold
 
 
 def test_bands_and_cross_check():
-    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 20_000.0, "latency_cutoff": 5.0}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=20_000.0, latency_cutoff=5.0)
     rows = {row["name"]: row for row in estimates(design, {"LUT": 16_000, "FF": 3_000}, "Yosys 0.70")}
     assert rows["LUT, adders only"]["value"] == 21_000
     assert (rows["LUT, Yosys"]["low"], rows["LUT, Yosys"]["high"]) == (13_600, 19_200)
@@ -92,7 +93,7 @@ def test_bands_and_cross_check():
 
 def test_every_kind_of_cell_is_counted():
     cells = {"LUT1": 1, "LUT6": 2, "SRL16E": 4, "FDRE": 8, "FDSE": 1, "DSP48E2": 2, "RAMB36E2": 3, "RAMB18E2": 1}
-    design = {"tool": "da4ml", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     resources = _report(design, {**cells, "URAM288": 1, "CARRY4": 5, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())[
         "resources"
     ]
@@ -101,7 +102,7 @@ def test_every_kind_of_cell_is_counted():
 
 
 def test_inverters_are_shown_beside_the_luts():
-    design = {"tool": "da4ml", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     found = _report(design, {"LUT2": 8, "INV": 9}, "Yosys 0.70 (git)", HlsConfig())
     assert found["resources"]["LUT"] == 8
     row = {row["name"]: row for row in found["estimates"]}["inverters"]
@@ -110,7 +111,7 @@ def test_inverters_are_shown_beside_the_luts():
 
 
 def test_counted_clocks_are_reported_as_such():
-    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     counted = ClockCount(4, 2, 16, 256, "Verilator 5.48.0")
     found = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
     assert (found["latency_cycles"], found["latency_ns"], found["interval_cycles"]) == (4, 20.0, 2)
@@ -124,7 +125,7 @@ def test_counted_clocks_are_reported_as_such():
     [(None, "not simulated"), (ClockCount(None, None, 0, 256, "Verilator"), "every simulated event has the same word")],
 )
 def test_clocks_that_were_not_counted_are_said_to_be_da4mls(clocks, why):
-    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     found = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), clocks)
     assert (found["latency_cycles"], found["interval_cycles"], found["latency_tool"]) == (4, 1, "da4ml 0.5.2")
     assert found["latency_how"].startswith("not counted (")

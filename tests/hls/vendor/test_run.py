@@ -127,11 +127,13 @@ def test_the_stage_keeps_its_open_figures_where_the_vendor_tool_fails(stand_in, 
     config = FirmwareConfig()
     run = SimpleNamespace(config=SimpleNamespace(hls=HlsConfig()), path=lambda *names: project)
     counted = ClockCount(4, 1, 16, 256, "Verilator")
-    design = {"tool": "da4ml 0.5.2", "da4ml_cost": 7.0, "latency_cutoff": 5.0, "stages": 4}
+    design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     mapped = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
     monkeypatch.setattr(executors, "open_firmware", lambda run: SimpleNamespace(config=config, model=None))
     monkeypatch.setattr("codae_l1.hls.network.records.firmware_network", lambda firmware: (None, None))
-    monkeypatch.setattr("codae_l1.hls.rtl.build.build_rtl", lambda *arguments: SimpleNamespace(as_dict=lambda: design))
+    monkeypatch.setattr(
+        "codae_l1.hls.rtl.build.build_rtl", lambda *arguments: SimpleNamespace(as_dict=lambda: vars(design))
+    )
     monkeypatch.setattr("codae_l1.hls.rtl.clocks.count_clocks", lambda folder: counted)
     monkeypatch.setattr("codae_l1.hls.cost.synthesis.synthesize", lambda *arguments: mapped)
     content = synthesize.work(run)
