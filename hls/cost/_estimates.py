@@ -214,11 +214,10 @@ def _clock_rows(design: RtlDesign, lut: float) -> list[dict[str, Any]]:
     how = "indicative: what that period means; no clock is met before it is routed"
     fmax = {"value": round(1000 / period), "low": round(1000 / high), "high": round(1000 / low)}
     rows.append({"name": "Fmax [MHz]", **fmax, "kind": "estimate", "how": how})
-    if "stages" in design:
-        cycles = design.stages
-        how = f"indicative: {cycles} cycles (exact: da4ml's stages) of that period"
-        times = {"value": round(cycles * period, 1), "low": round(cycles * low, 1), "high": round(cycles * high, 1)}
-        rows.append({"name": "latency at that period [ns]", **times, "kind": "estimate", "how": how})
+    cycles = design.stages
+    how = f"indicative: {cycles} cycles (exact: da4ml's stages) of that period"
+    times = {"value": round(cycles * period, 1), "low": round(cycles * low, 1), "high": round(cycles * high, 1)}
+    rows.append({"name": "latency at that period [ns]", **times, "kind": "estimate", "how": how})
     return rows
 
 

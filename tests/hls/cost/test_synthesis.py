@@ -80,7 +80,9 @@ def test_the_mapping_of_these_versions_is_the_one_that_was_seen(mapped, rtl_fold
 
 
 def test_bands_and_cross_check():
-    design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=20_000.0, latency_cutoff=5.0)
+    design = SimpleNamespace(
+        operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=20_000.0, latency_cutoff=5.0, stages=4
+    )
     rows = {row["name"]: row for row in estimates(design, {"LUT": 16_000, "FF": 3_000}, "Yosys 0.70")}
     assert rows["LUT, adders only"]["value"] == 21_000
     assert (rows["LUT, Yosys"]["low"], rows["LUT, Yosys"]["high"]) == (13_600, 19_200)
