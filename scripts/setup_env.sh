@@ -31,7 +31,7 @@ command -v "${CXX:-g++}" >/dev/null || command -v g++ >/dev/null || command -v c
 command -v make >/dev/null ||
     echo "codae-l1: no make on PATH; install it (Debian, Ubuntu: apt-get install make), or call what it calls: .venv/bin/python scripts/run_chain.py --config scripts/configs/demo.toml, .venv/bin/python -m pytest" >&2
 
-echo "codae-l1: making .venv with $("$python" -V) from requirements.txt (about 2 GB; some minutes)"
+echo "codae-l1: making .venv with $("$python" -V) from requirements.txt (about 4 GB; some minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv || fail "$python -m venv .venv failed; Debian, Ubuntu: apt-get install python3-venv; then remove .venv and try again"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
     fail "pip could not install requirements.txt; read its last lines above, check the package index, and run this again"

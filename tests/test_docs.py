@@ -97,6 +97,18 @@ def test_names_and_paths_exist(path):
     assert [name for name in sorted(paths) if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("path", CURRENT, ids=name_of)
+def test_imports_of_examples_exist(path):
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        code = ["".join(cell["source"]) for cell in cells]
+    else:
+        code = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    imported = re.findall(r"^from (codae_l1[\w.]*) import (.+)$", "\n".join(code), re.MULTILINE)
+    names = [f"{module}.{name.strip()}" for module, listed in imported for name in listed.split(",")]
+    assert [name for name in names if not is_defined(name)] == []
+
+
 def is_defined(name: str) -> bool:
     """Whether codae_l1.a.b.C is a module or a name at the top of one, read from the sources."""
     parts = name.split(".")[1:]

@@ -3,7 +3,7 @@
 The registry is models/systems/registry.py. All systems see the same splits. An unsupervised one is trained on QCD alone
 and refuses signals. A supervised one needs them; both of its classes come from one split, so that pile-up does not
 identify a class. The orientation of a score (higher = more anomalous) is fixed without labels: reconstruction errors
-count as defined, and the other scores follow their rank correlation with one on QCD (models/scores.orientations).
+count as defined, and the other scores follow their rank correlation with one on QCD (models/codae/scores.orientations).
 
 A training is, in this order: `prepare`, `learn`, `finish`, `orient_by`. A subclass gives the steps that it has.
 """

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from codae_l1.data.base.errors import InputError
 
@@ -22,16 +23,25 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         text = action.help or ""
         if action.required:
             return f"{text} (required)".strip()
-        silent = action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0
+        silent = action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0 or action.default == []
         if silent or "default" in text:
             return text
         shown = " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
         return f"{text} (default: {shown})".strip()
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line that names the command's help, and exit code 2."""
+        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser whose help is a module's docstring, examples included, and the options' defaults."""
-    return argparse.ArgumentParser(description=inspect.cleandoc(description or ""), formatter_class=_Help)
+    return _Parser(description=inspect.cleandoc(description or ""), formatter_class=_Help)
 
 
 def run(command: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """The command codae-l1: one name for everything that users start.
 
-    codae-l1 run --config scripts/configs/demo.toml
+    codae-l1 run --config demo
     codae-l1 score --run runs/demo --events my.h5 --executor emulator --out scores.h5
     codae-l1 COMMAND --help
 
@@ -11,6 +11,8 @@ import ast
 import runpy
 import sys
 from pathlib import Path
+
+from codae_l1.scripts.run import cli
 
 # Command -> its module in scripts/. To add one: a module with a docstring, and a line here.
 COMMANDS = {
@@ -39,6 +41,10 @@ _SCRIPTS = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     """Run the command that the first argument names; nothing is imported that it does not need."""
+    cli.run(_command)
+
+
+def _command() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())

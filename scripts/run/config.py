@@ -124,7 +124,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         with open(path, "rb") as handle:
             return tomllib.load(handle)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist", "a TOML config", "take scripts/configs/demo.toml") from None
+        raise InputError(f"{path} does not exist", "a TOML config", "take demo, or your own file") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML config", "correct --config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -97,7 +97,7 @@ class RunExecutor:
 
     def words(self, events: EventImages | np.ndarray) -> np.ndarray:
         """Events -> output words (N, outputs) int64."""
-        return self.predict_words(_counts_of(events, self.trained.config))
+        return self.predict_words(counts_of(events, self.trained.config))
 
     def score_words(self, events: EventImages | np.ndarray) -> np.ndarray:
         """Events -> score words (N,) int64, higher is more anomalous."""
@@ -105,7 +105,7 @@ class RunExecutor:
 
     def scores(self, events: EventImages | np.ndarray) -> np.ndarray:
         """Events -> scores (N,) float64, higher is more anomalous; equal bits for all integer executors."""
-        counts = _counts_of(events, self.trained.config)
+        counts = counts_of(events, self.trained.config)
         if self.name == "float":
             return self._opened.predict_scores(counts)  # type: ignore[union-attr]
         return self.trained.scores(self.predict_words(counts))
@@ -119,7 +119,7 @@ class RunExecutor:
         return self._opened  # type: ignore[return-value]
 
 
-def _counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
+def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
     """EventImages, images in GeV (N, 72, 58, 3) or pooled counts (N, phi, eta, inputs) -> counts, integers."""
     from codae_l1.data.pooling import input_counts
 

@@ -56,9 +56,9 @@ class RunFolder:
             config = config or kept
         elif config is None:
             raise InputError(
-                f"{self.folder} is no run folder (no config.json)",
+                f"{self.folder} is not a run folder (no config.json)",
                 "a folder that run_chain.py or a stage with --config made",
-                "name one with --run, or give --config",
+                "name a finished run; codae-l1 run --config demo makes one",
             )
         self.config = config
         # A run folder that is opened for scoring may be read-only, and its config of an older release.

@@ -78,8 +78,8 @@ class Run(RunFolder):
     def accept(self, events: EventImages | np.ndarray, working_point: str, executor: str = _FASTEST) -> np.ndarray:
         """Which events fire: (N,) bool.
 
-        working_point: a false-positive rate ("1 %", "fpr_0.01") or a rate of weighted QCD ("2 kHz", "rate_2_khz"); it
-        need not be one of the config's. A rate that the run's events do not carry raises InputError, which says why.
+        working_point: a false-positive rate ("1 %", "fpr_0.01") or a rate of weighted QCD ("0.1 kHz", "rate_0.1_khz");
+        it need not be one of the config's. A rate that the run's events do not carry raises InputError, which says why.
         """
         kind, value = _asked(working_point, [point.name for point in self.working_points()])
         (point,) = self.working_points((value,)) if kind == "rate" else self.working_points(fprs=(value,))
@@ -117,7 +117,7 @@ class Run(RunFolder):
         return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _asked(text: str, known: list[str]) -> tuple[str, float]:
+def _asked(text: object, known: list[str]) -> tuple[str, float]:
     """A working point's name -> ("rate", kHz) or ("fpr", fraction).
 
     >>> _asked("40 kHz", []), _asked("0.5 %", []), _asked("fpr_0.01", [])
@@ -130,12 +130,12 @@ def _asked(text: str, known: list[str]) -> tuple[str, float]:
         (rf"fpr_{number}", "fpr", 1.0),
     )
     for pattern, kind, unit in forms:
-        match = re.fullmatch(pattern, text.strip(), re.IGNORECASE)
+        match = re.fullmatch(pattern, str(text).strip(), re.IGNORECASE)
         value = float(next(g for g in match.groups() if g)) * unit if match else 0.0
         if value > 0 and (kind == "rate" or value < 1):
             return kind, round(value, 12)
     raise InputError(
         f"working point {text!r}",
-        f'a rate such as "2 kHz", a false-positive rate such as "1 %", or one of {", ".join(known)}',
+        f'a rate such as "0.1 kHz", a false-positive rate such as "1 %", or one of {", ".join(known)}',
         "name one of them",
     )

@@ -135,7 +135,7 @@ def test_no_run_folder(command, tmp_path):
         score.command, "--run", tmp_path / "none", "--events", "x.h5", "--out", tmp_path / "scores.h5"
     )
     assert code == 2
-    assert "is no run folder (no config.json)" in error
+    assert "is not a run folder (no config.json)" in error
 
 
 def test_stage_before_its_inputs_names_the_script(run):

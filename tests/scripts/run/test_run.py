@@ -147,6 +147,7 @@ def test_a_threshold_is_the_one_of_the_test_events_counted_by_hand(folder):
     [
         ("40 kHz", "'40 kHz', which the run's test events do not carry .*not below the sample's total"),
         ("loose", "working point 'loose'; expected a rate such as"),
+        (0.01, "working point 0.01; expected a rate such as"),
         ("0 %", "working point '0 %'"),
         ("100 %", "working point '100 %'"),
     ],
@@ -177,7 +178,7 @@ def test_events_of_no_known_form_are_refused(folder, given, words):
 def test_names_and_folders_that_are_none_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="executor 'verilog'; expected one of float, qkeras"):
         codae_l1.open_run(folder).executor("verilog")
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         codae_l1.open_run(tmp_path)
 
 
