@@ -92,6 +92,8 @@ def _untrained(arguments: Namespace) -> None:
         raise InputError("--untrained", "--out beside it", "name a folder to write")
     if arguments.events < 1 or arguments.reuse < 0:
         raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
     cli.import_tensorflow()
     content = published_f_m(arguments)
     print(published_table(content), flush=True)

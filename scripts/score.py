@@ -41,6 +41,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     for file in arguments.events:
         cli.existing(str(file))
+    points = () if names == ("float",) else _known_points(run)
     counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **reading.chosen(arguments))
     scored, trained = {}, run.trained
     for name in names:
@@ -51,7 +52,6 @@ def command() -> None:
             words = executor.predict_words(counts)
             scored[name] = trained.scores(words), trained.score_words(words)
         print(f"{name}: {len(counts)} events", flush=True)
-    points = _known_points(run)
     write_scores(arguments.out, scored, signal, file, points)
     words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
     if len(words) > 1:

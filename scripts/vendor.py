@@ -49,18 +49,24 @@ def command() -> None:
     parser.add_argument("--project", type=Path, help="another hls4ml project of the run's network (Vitis, Vivado)")
     parser.add_argument("--events", type=int, help=f"test events in the testbench (default: as before, or {EVENTS})")
     parser.add_argument("--out-of-context", action="store_true", help="ecp5: the pipeline alone, no bitstream")
-    parser.add_argument("--seed", type=int, default=1, help="ecp5: of the placer")
+    parser.add_argument("--seed", type=int, help="ecp5: of the placer (default: 1)")
     parser.add_argument("--timeout-s", type=float, default=14_400.0, help="longest run of one step [s]")
     parser.add_argument("--quiet", action="store_true", help="do not follow the tools' output")
     arguments = parser.parse_args()
     for name, value in (("--events", arguments.events), ("--timeout-s", arguments.timeout_s)):
         if value is not None and not value > 0:
             raise InputError(f"{name} {value:g}", "a number above zero", "correct it")
-    if arguments.out_of_context and ECP5 not in arguments.steps:
-        raise InputError("--out-of-context without --steps ecp5", "both, or neither", "add ecp5 to --steps")
+    others = set(arguments.steps) - {ECP5}
+    of_ecp5 = {"--out-of-context": arguments.out_of_context, "--seed": arguments.seed is not None}
+    of_vendors = {"--project": arguments.project is not None, "--events": arguments.events is not None}
+    for given, wanted, steps in ((of_ecp5, ECP5 in arguments.steps, ECP5), (of_vendors, others, "csim, csynth, ...")):
+        for option in (name for name, there in given.items() if there and not wanted):
+            raise InputError(f"{option} without one of --steps {steps}", "both, or neither", f"leave {option} out")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
     run = stage.open_run(arguments.run, None)
     run.require("synthesize")
-    if set(arguments.steps) != {ECP5}:
+    if others:
         made = run.do("vendor", lambda run: work(run, arguments))
         print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in made["rows"]))
         print(run.folder / "vendor.json")
@@ -93,7 +99,11 @@ def place(run: RunFolder, arguments: Any) -> dict[str, Any]:
         print(f"[{done}/{total}] {text}", flush=True)
 
     variant, heard = _variant(arguments), None if arguments.quiet else _follow
-    options = {"seed": arguments.seed, "bitstream": not arguments.out_of_context, "timeout_s": arguments.timeout_s}
+    options = {
+        "seed": 1 if arguments.seed is None else arguments.seed,
+        "bitstream": not arguments.out_of_context,
+        "timeout_s": arguments.timeout_s,
+    }
     rtl, folder = run.path("synthesize", "rtl"), run.path("place", variant)
     placed = place_and_route(rtl, run.config.hls, folder, follow=heard, progress=progress, **options)
     before = run.stored("place") or {}

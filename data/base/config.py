@@ -12,7 +12,7 @@ A config class may have two class attributes:
 
     PRESETS   name -> instance; `preset = "name"` in a table selects the instance that the other keys change
     REMOVED   key, or dotted path of a key in a table below -> value, for keys that have become constants; older files
-              may still give that value, and no other
+              may still give that value, and no other (..., for keys that only said how fast: any value)
 """
 
 import copy
@@ -107,7 +107,7 @@ def _without_removed(cls: type, table: Mapping[str, Any], where: str) -> dict[st
         for name in tables:
             inner = inner.get(name, {}) if isinstance(inner, Mapping) else {}
         given = inner.pop(key, value) if isinstance(inner, dict) else value
-        if given != value:
+        if value is not ... and given != value:
             raise InputError(
                 f"{_join(where, path)} = {given!r}, which can no longer be set",
                 f"{value!r}, its only value by now",

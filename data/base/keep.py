@@ -44,15 +44,17 @@ def without_speed(section: Any) -> Any:
 def keep(folder: Path, inputs: Any, make: Callable[[Path], Any], result: str = "result.json") -> Any:
     """The JSON-ready result of `make(folder)`: the stored one where the folder was made from the same inputs.
 
-    inputs: JSON-ready, all that decides the result. result: name of the file that holds it. Raises InputError where the
-    folder holds files that this function did not put there.
+    inputs: JSON-ready, all that decides the result. result: name of the file that holds it. The folder is its own
+    from then on, and emptied when the inputs change. Raises InputError where it holds files and was never claimed.
     """
     asked, stored = digest(inputs), folder / result
     if made_from(folder) == asked and stored.is_file():
         return read_json(stored)
-    if made_from(folder) is None and folder.is_dir() and any(folder.iterdir()):
+    # What a claim that was killed leaves is of this function, too.
+    others = [p.name for p in folder.iterdir() if not p.name.startswith(f".{_INPUTS}-")] if folder.is_dir() else []
+    if made_from(folder) is None and others:
         raise InputError(
-            f"{folder} holds files of something else ({sorted(p.name for p in folder.iterdir())[0]})",
+            f"{folder} holds files of something else ({min(others)})",
             "an empty or a new folder",
             "name another folder, or empty this one",
         )

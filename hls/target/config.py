@@ -42,7 +42,7 @@ class HlsConfig:
     latency_cutoff: float = 5.0
     jobs: int = 2
     tool_timeout_s: float = 900.0
-    REMOVED: ClassVar[dict[str, Any]] = {"simulation_threads": 2}
+    REMOVED: ClassVar[dict[str, Any]] = {"simulation_threads": ...}
 
     def __post_init__(self):
         for name, known in (("backend", BackendName), ("io_type", IoType), ("strategy", Strategy)):

@@ -59,6 +59,13 @@ class EvaluationConfig:
                 "finite numbers above zero",
                 "correct them",
             )
+        for key, values in (("rates_khz", self.rates_khz), ("fprs", self.fprs)):
+            if len({f"{value:g}" for value in values}) < len(values):
+                raise InputError(
+                    f"evaluation.{key} = {list(values)}, two of which have one name",
+                    "numbers that differ in six digits",
+                    "remove one",
+                )
         if self.bootstrap < 2 or not all(0 < f < 1 for f in self.fprs):
             raise InputError(
                 f"evaluation.bootstrap = {self.bootstrap}, evaluation.fprs = {list(self.fprs)}",

@@ -109,7 +109,7 @@ class RunFolder:
         file = self.folder / f"{stage}.json"
         if not file.exists() or not all(map(self.is_done, STAGES[stage].needs)):
             return False
-        return read_json(file).get("stamp", {}).get("inputs") == self._inputs(stage)
+        return _stamp(self.read(stage)).get("inputs") == self._inputs(stage)
 
     def do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage: call `work`, stamp what it returns and write the stage's JSON.
@@ -144,7 +144,7 @@ class RunFolder:
             return None
         content = read_json(file)
         rows = content.get("rows") if isinstance(content, dict) else None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and set(ROW) <= set(row) for row in rows):
+        if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
             raise InputError(
                 f"{file} is of another layout", f"rows of {', '.join(ROW)}", "remove it, and do its stage again"
             )
@@ -156,13 +156,13 @@ class RunFolder:
         current = [
             content
             for stage, content in found.items()
-            if content and content.get("stamp", {}).get("needs") == self._made_needs(stage)
+            if content and _stamp(content).get("needs") == self._made_needs(stage)
         ]
         return [row for content in current for row in content["rows"]]
 
     def _made_needs(self, stage: str) -> dict[str, Any]:
         """Stage that is needed -> the inputs that it was made from."""
-        return {need: self.read(need).get("stamp", {}).get("inputs") for need in STAGES[stage].needs}
+        return {need: _stamp(self.read(need)).get("inputs") for need in STAGES[stage].needs}
 
     def _note_config(self, kept: RunConfig) -> None:
         """Note in the stages of older code, which do not say, the config that the folder had up to now."""
@@ -186,6 +186,16 @@ class RunFolder:
             needs = [EventFile(events_path(self)).checksum]
         code = code_of(STAGES[stage].module)
         return digest([stage, made_from(self.config, (stage,)), needs, versions(), code])
+
+
+def _stamp(content: dict[str, Any]) -> dict[str, Any]:
+    """How a stage's JSON says that it was made; empty where it does not."""
+    stamp = content.get("stamp")
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ROW)
 
 
 def made_from(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:

@@ -33,6 +33,9 @@ _FASTEST = "emulator"
 class Run(RunFolder):
     """A run folder with its trigger network opened for scoring; `codae_l1.open_run(folder)` makes it."""
 
+    # Score words of the test events, once they are known.
+    _test_words: np.ndarray | None = None
+
     @functools.cached_property
     def trained(self) -> Trained:
         """The trained network's config and the orientation of its score."""
@@ -57,6 +60,12 @@ class Run(RunFolder):
         asked = self.config.evaluation
         if rates_khz is None and fprs is None:
             rates_khz, fprs = asked.rates_khz, asked.fprs
+        if not all(0 < rate < np.inf for rate in rates_khz or ()) or not all(0 < fpr < 1 for fpr in fprs or ()):
+            raise InputError(
+                f"rates {list(rates_khz or ())} kHz, false-positive rates {list(fprs or ())}",
+                "finite rates above zero, false-positive rates between 0 and 1",
+                "correct them",
+            )
         with EventFile(self._own_events()) as file:
             part = indices(file, "test")
             scores = self._test_score_words(file, part)
@@ -73,7 +82,8 @@ class Run(RunFolder):
 
     def decision(self, points: Sequence[WorkingPoint] | None = None) -> Decision:
         """From output words to accept bits, for the run's working points or the given ones."""
-        return Decision(tuple(points or self.working_points()), self.trained.sign, self.trained.component)
+        chosen = self.working_points() if points is None else tuple(points)
+        return Decision(chosen, self.trained.sign, self.trained.component)
 
     def accept(self, events: EventImages | np.ndarray, working_point: str, executor: str = _FASTEST) -> np.ndarray:
         """Which events fire: (N,) bool.
@@ -95,7 +105,8 @@ class Run(RunFolder):
 
     def _own_events(self) -> Path:
         """The run's events file; InputError where it no longer holds the events that the run was made from."""
-        path, then = events_path(self), self.read("make_data").get("events", {}).get("checksum")
+        path, known = events_path(self), self.read("make_data").get("events")
+        then = known.get("checksum") if isinstance(known, dict) else None
         with EventFile(path) as file:
             if then is not None and file.checksum != then:
                 raise InputError(
@@ -108,10 +119,21 @@ class Run(RunFolder):
 
     def _test_score_words(self, file: EventFile, part: np.ndarray) -> np.ndarray:
         """Score words of the test events: those that evaluate wrote, else computed now."""
-        path = self.path("evaluate", "scores.h5")
-        if self.is_done("evaluate") and path.is_file():
-            with h5py.File(path) as scores:
-                return scores["rtl/firmware_word"][()][part]  # type: ignore[index]
+        if self._test_words is None:
+            stored = self._stored_score_words(len(file)) if self.is_done("evaluate") else None
+            self._test_words = self._score_now(file, part) if stored is None else stored[part]
+        return self._test_words
+
+    def _stored_score_words(self, events: int) -> np.ndarray | None:
+        """The RTL's score words (events,) that evaluate wrote; None where the file is not whole."""
+        try:
+            with h5py.File(self.path("evaluate", "scores.h5")) as scores:
+                words = np.asarray(scores["rtl/firmware_word"])
+        except (OSError, KeyError, ValueError, RuntimeError):
+            return None
+        return words if words.shape == (events,) and words.dtype.kind == "i" else None
+
+    def _score_now(self, file: EventFile, part: np.ndarray) -> np.ndarray:
         step, opened = 4096, self.executor(_FASTEST)
         parts = [opened.score_words(file.read_where(part[i : i + step])) for i in range(0, len(part), step)]
         return np.concatenate([np.zeros(0, np.int64), *parts])

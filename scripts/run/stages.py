@@ -14,13 +14,14 @@ To add a stage: a module of scripts/ with `work(run) -> dict`, and one line in S
 import ast
 import functools
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = "codae_l1"
-# Modules of scripts/run that decide numbers: which events are in which split.
-_COUNTED = ("codae_l1.scripts.run.events",)
+# Modules of scripts/run that decide numbers: which events are in which split, what an executor gives, tables.
+_COUNTED = ("codae_l1.scripts.run.events", "codae_l1.scripts.run.executors", "codae_l1.scripts.run.tables")
 _TEMPLATES = (".j2", ".h", ".hpp", ".cpp", ".v", ".json")
 # Packages whose templates lie in another folder.
 _TEMPLATE_FOLDERS = {"codae_l1.hls.trigger": "hls/cpp", "codae_l1.hls.hls4ml": "hls/cpp"}
@@ -121,9 +122,11 @@ def _content(path: Path) -> bytes:
 @functools.cache
 def _path(name: str) -> Path | None:
     """The file of a module or package; None where there is none (a name inside a module, another package)."""
+    if not re.fullmatch(rf"{_PACKAGE}(\.\w+)+", name):
+        return None
     base = ROOT.joinpath(*name.split(".")[1:])
     for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if name.startswith(f"{_PACKAGE}.") and path.is_file():
+        if path.is_file():
             return path
     return None
 
@@ -149,6 +152,9 @@ def _imports(path: Path, function: str) -> tuple[str, ...]:
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _path(node.value) is not None:
+            # python -m MODULE: a job of its own process.
+            found.append(node.value)
         waiting += ast.iter_child_nodes(node)
     return tuple(name for name in found if name.startswith(f"{_PACKAGE}."))
 

@@ -180,6 +180,10 @@ def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
         (vendor.command, ("--events", 0), "--events 0; expected a number above zero"),
         (vendor.command, ("--timeout-s", -1), "--timeout-s -1; expected a number above zero"),
         (vendor.command, ("--timeout-s", 0), "--timeout-s 0; expected a number above zero"),
+        (vendor.command, ("--seed", 3), "--seed without one of --steps ecp5"),
+        (vendor.command, ("--out-of-context",), "--out-of-context without one of --steps ecp5"),
+        (vendor.command, ("--steps", "ecp5", "--project", "x"), "--project without one of --steps csim, csynth"),
+        (vendor.command, ("--steps", "ecp5", "--seed", -1), "--seed -1; expected a number >= 0"),
     ],
 )
 def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message):

@@ -52,3 +52,8 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
 def test_what_only_says_how_fast_does_not_count():
     assert digest(without_speed({"hls": {"jobs": 1, "part": "a"}})) == digest({"hls": {"part": "a"}})
     assert digest({"part": "a"}) != digest({"part": "b"})
+
+
+def test_what_a_killed_claim_leaves_is_no_file_of_others(tmp_path):
+    (tmp_path / "..inputs-abcd1234").write_text("half")
+    assert keep(tmp_path, 1, lambda folder: "made") == "made"

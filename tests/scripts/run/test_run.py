@@ -1,6 +1,7 @@
 """A run opened from Python: executors, scores, working points, accept bits, and what is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -209,3 +210,40 @@ def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, mon
             else:
                 assert np.array_equal(bits[()], words >= bits.attrs["threshold_word"])
     assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(fprs=(0.03,))[0].threshold)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other group", "other length"])
+def test_scores_that_evaluate_left_damaged_are_computed_anew(folder, tmp_path, monkeypatch, damage):
+    expected = codae_l1.open_run(folder).working_points()
+    run = Run(shutil.copytree(folder, tmp_path / "run"))
+    path = run.path("evaluate", "scores.h5")
+    path.parent.mkdir()
+    if damage == "text":
+        path.write_text("no HDF5")
+    else:
+        with h5py.File(path, "w") as file:
+            file["rtl/firmware_word" if damage != "other group" else "float"] = np.zeros(100, np.int64)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    monkeypatch.setattr(run, "is_done", lambda stage: True)
+    assert [p.threshold for p in run.working_points()] == [p.threshold for p in expected]
+
+
+@pytest.mark.parametrize("content", ['{"stamp": null}', '{"events": []}', '{"events": null, "stamp": []}'])
+def test_a_stage_json_without_its_tables_is_no_reason_to_stop(folder, tmp_path, content):
+    run = Run(shutil.copytree(folder, tmp_path / "run"))
+    (run.folder / "make_data.json").write_text(content)
+    (run.folder / "evaluate.json").write_text(content)
+    assert not run.is_done("evaluate")
+    assert len(run.working_points()) == 8
+
+
+@pytest.mark.parametrize("asked", [{"rates_khz": [float("nan")]}, {"rates_khz": [-1.0]}, {"fprs": [1.0]}])
+def test_rates_that_are_none_are_refused(folder, asked):
+    with pytest.raises(InputError, match="finite rates above zero, false-positive rates between 0 and 1"):
+        codae_l1.open_run(folder).working_points(**asked)
+
+
+def test_no_points_are_not_all_points(folder):
+    with pytest.raises(InputError, match=r"working points \[\]; expected 1 to 64"):
+        codae_l1.open_run(folder).decision(())

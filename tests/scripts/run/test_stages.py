@@ -1,5 +1,7 @@
 """The stages as a graph: what each needs, which code it is of, what is done again when something changes."""
 
+import re
+
 import pytest
 
 from codae_l1.data.base.errors import InputError
@@ -33,6 +35,9 @@ def test_the_code_of_a_stage_is_what_it_imports():
     assert {"scripts/run/events.py", "data/splits.py", "models/codae/model.py"} <= names("train")
     assert {"hls/rtl/build.py", "hls/layers/conv.py"} <= names("synthesize")
     assert "hls/cpp/emulator.cpp" in names("convert")
+    # Jobs that run as processes of their own, and what opens the executors.
+    assert {"hls/cost/_yosys_job.py", "hls/rtl/_trace_job.py"} <= names("synthesize")
+    assert "scripts/run/executors.py" in names("evaluate")
     assert "scripts/reports/report.html.j2" in names("report")
     # Neither what other commands do, nor how a run folder is kept.
     for stage in CHAIN:
@@ -142,3 +147,26 @@ def test_a_run_of_before_the_graph_is_still_used_but_not_done(tmp_path):
     assert not opened.is_done("make_data")
     with pytest.raises(InputError, match=r"stage make_data of .* is out of date .*run_chain\.py"):
         opened.do("train", lambda run: {})
+
+
+def test_every_job_started_as_a_process_is_in_the_code_of_a_stage():
+    started = {
+        match
+        for path in (ROOT / "hls").rglob("*.py")
+        for match in re.findall(r'"-m",\s*"codae_l1\.([\w.]+)"', path.read_text())
+    }
+    assert {"hls.cost._yosys_job", "hls.rtl._trace_job"} <= started
+    counted = set().union(*(names(stage) for stage in STAGES))
+    assert {f"{name.replace('.', '/')}.py" for name in started} <= counted
+
+
+@pytest.mark.parametrize("stamp", [None, [], "x"])
+def test_a_record_without_a_stamp_shows_no_rows(tmp_path, stamp):
+    run = RunFolder(tmp_path / "run", RunConfig())
+    done(run, *CHAIN[:5])
+    row = {"name": "a", "kind": "b", "tool": "c", "figures": "d"}
+    write_json(run.folder / "vendor.json", {"rows": [row], "stamp": stamp})
+    assert run.rows() == []
+    write_json(run.folder / "vendor.json", {"rows": [{**row, "figures": 1}]})
+    with pytest.raises(InputError, match="of another layout"):
+        run.rows()
