@@ -94,20 +94,6 @@ class Design:
         low, high = self.input_word.bounds
         return np.clip(self.check_counts(counts), low, high).astype(np.int32)
 
-    def score_words(self, words: np.ndarray) -> np.ndarray:
-        """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""
-        if self.sign is None or self.component is None:
-            raise InputError(
-                "a design that does not say which output word is the score",
-                "sign and component",
-                "open it through its run folder, or run its stage again",
-            )
-        return score_words(words, self.sign, self.component)
-
-    def scores(self, words: np.ndarray) -> np.ndarray:
-        """Output words (N, outputs) -> scores (N,) float64 in units of the training target."""
-        return self.score_words(words) * self.output_word.lsb
-
 
 @dataclass(frozen=True)
 class RtlDesign(Design):

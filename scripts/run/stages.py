@@ -5,8 +5,9 @@
                              `-> numerics;  make_data -> compare
 
 A stage is up to date while its sections, the stages that it needs, the package versions and its code are those that it
-was made with. Its code is what its function `work` and the functions that it calls import, directly or not. The modules
-of scripts/run are not followed: they hand on what other stages made, whose code is counted there.
+was made with. Its code is what its function `work` and the functions that it calls import, directly or not. Of the
+modules of scripts/run only those that decide numbers are followed: the others hand on what other stages made, whose
+code is counted there.
 
 To add a stage: a module of scripts/ with `work(run) -> dict`, and one line in STAGES.
 """
