@@ -85,9 +85,12 @@ def _convert(options: argparse.Namespace) -> None:
     if len(formats) > 1:
         raise InputError(f"files of {', '.join(sorted(formats))}", "one format", "convert each by itself")
     [known] = formats.values()
-    provenance = {"source": known.name, "files": [path.name for path in options.files], "label": options.label}
+    how = reading.chosen(options)
+    provenance = {"source": known.name, "files": [path.name for path in options.files]}
+    # The list grows while the files are read, and the provenance is written after the last event.
+    provenance |= {"reading": how["tell"]} | ({} if known.labelled else {"label": options.label})
     with cli.Progress("convert") as progress:
-        parts = _each(options.files, reading.chosen(options), progress)
+        parts = _each(options.files, how, progress)
         n = (_write_images if known.images else write_arrays)(options.out, parts, provenance)
     print(f"{options.out}: {n:,} events ({known.name}), {options.out.stat().st_size / 1e6:.1f} MB")
 
@@ -108,6 +111,8 @@ def _write_images(out: Path, parts: Iterator[EventImages], provenance: dict[str,
 
 
 def _joined(part: EventImages, provenance: dict[str, Any], lost: set[str]) -> dict[str, Any]:
+    told = provenance["reading"]
+    told[:0] = [line for line in part.provenance.get("reading", []) if line not in told]
     return {**{key: value for key, value in part.provenance.items() if key not in lost}, **provenance}
 
 
@@ -123,8 +128,10 @@ def _validate_arguments(parser: argparse.ArgumentParser) -> None:
 def _validate(options: argparse.Namespace) -> None:
     from codae_l1.scripts.studies.validation import compare, summaries, table, test_lines
 
-    samples = {side: summaries(getattr(options, side), **reading.chosen(options)) for side in ("a", "b")}
-    content = {"files": {"a": options.a, "b": options.b}, **compare(samples["a"], samples["b"], options.seed)}
+    how = reading.chosen(options)
+    samples = {side: summaries(getattr(options, side), **how) for side in ("a", "b")}
+    content = {"files": {"a": options.a, "b": options.b}, "reading": list(how["tell"])}
+    content |= compare(samples["a"], samples["b"], options.seed)
     if options.out is not None:
         write_json(options.out, content)
     if options.plots is not None:
@@ -170,7 +177,7 @@ def _collect(
 ) -> dict[str, dict[str, Any]]:
     """Class -> its number of events, their sum (72, 58, 3) GeV, and displays of the first, in order of PROCESSES.
 
-    how: label and options of formats, as for event_slices.
+    how: label, options of formats and tell, as for event_slices.
     """
     rows: dict[str, dict[str, Any]] = {}
     for path in files:

@@ -38,13 +38,15 @@ def command() -> None:
     from codae_l1.scripts.reports.figures import numerics_figure, save_svg
     from codae_l1.scripts.run.folder import stamp
 
-    counts, signal = _read_events(run, arguments.events, **reading.chosen(arguments))
+    how = reading.chosen(arguments)
+    counts, signal = _read_events(run, arguments.events, **how)
     found = numerics(run, counts, signal)
     for events, models in found["profiles"].items():
         for model, records in models.items():
             print(f"{model} on {events}, {found['events'][events]:,} events\n{table(records)}\n")
     if arguments.events or arguments.out:
-        write_json(out / "numerics.json", {**found, "stamp": stamp(run.config.seed)})
+        read = {"reading": list(how["tell"])} if how["tell"] else {}
+        write_json(out / "numerics.json", {**found, **read, "stamp": stamp(run.config.seed)})
     else:
         run.do("numerics", lambda run: {**found, "rows": []})
     last = list(found["profiles"])[-1]
@@ -55,7 +57,7 @@ def command() -> None:
 def _read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
     """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events.
 
-    how: label and options of formats, as for event_slices.
+    how: label, options of formats and tell, as for event_slices.
     """
     from codae_l1.scripts.run.executors import open_firmware
 

@@ -10,10 +10,13 @@ a group with
     accept/<point>   (N,) bool for each working point of the run (integer executors); its attribute `threshold_word` is
                      the lowest word that fires, or `reason` says why the point never fires
 
-Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. Only the
-executors float and qkeras need TensorFlow.
+Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. What was done to
+the events while they were read, such as tracks dropped as pile-up, is printed and kept in the attribute `reading`, a
+JSON list of lines. Only the executors float and qkeras need TensorFlow.
 """
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +45,8 @@ def command() -> None:
     for file in arguments.events:
         cli.existing(str(file))
     points = () if names == ("float",) else _known_points(run)
-    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **reading.chosen(arguments))
+    how = reading.chosen(arguments)
+    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **how)
     scored, trained = {}, run.trained
     for name in names:
         executor = run.executor(name)
@@ -52,7 +56,7 @@ def command() -> None:
             words = executor.predict_words(counts)
             scored[name] = trained.scores(words), trained.score_words(words)
         print(f"{name}: {len(counts)} events", flush=True)
-    write_scores(arguments.out, scored, signal, file, points)
+    write_scores(arguments.out, scored, signal, file, points, how["tell"])
     words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
     if len(words) > 1:
         print(_agreement(words))
@@ -65,7 +69,7 @@ def read_counts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time.
 
-    how: label and options of formats, as for event_slices.
+    how: label, options of formats and tell, as for event_slices.
     """
     from codae_l1.data.formats import event_slices
     from codae_l1.data.pooling import input_counts, track_mask
@@ -129,10 +133,11 @@ def write_scores(
     signal: np.ndarray,
     file: np.ndarray,
     points: tuple["WorkingPoint", ...] = (),
+    told: Sequence[str] = (),
 ) -> None:
     """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None).
 
-    points: working points whose accept bits are written beside the words.
+    points: working points whose accept bits are written beside the words. told: what was done to the events.
     """
     import h5py
 
@@ -152,6 +157,7 @@ def write_scores(
                     bits.attrs["threshold_word"] = point.threshold
         out["signal"] = signal.astype(h5py.string_dtype())
         out["file"] = file.astype(h5py.string_dtype())
+        out.attrs["reading"] = json.dumps(list(told))
 
 
 if __name__ == "__main__":

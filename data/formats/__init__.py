@@ -4,16 +4,20 @@ All of them are read in slices, in bounded memory, and name what is wrong with a
 there is nothing to score or to compare.
 """
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import EventImages, concatenate
+from codae_l1.data.events import EventImages, check_signals, concatenate
 from codae_l1.data.formats._codae_raw import CodaeRaw
 from codae_l1.data.formats._delphes import Delphes, DelphesOptions
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._public import Public
 from codae_l1.data.formats._top_tagging import TopTagging
 from codae_l1.data.formats.adc2021 import Adc2021
@@ -30,6 +34,8 @@ __all__ = [
 ]
 
 FORMATS: tuple[Format, ...] = (Events(), Public(), CodaeRaw(), Delphes(), TopTagging(), Adc2021())
+# Where lines about what was done to events go that nobody asks for: to standard error, unless logging is set up.
+_LOG = logging.getLogger(__name__)
 SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes))
 
 
@@ -50,25 +56,46 @@ def format_of(path: Path | str) -> Format:
 
 
 def slices(
-    path: Path | str, size: int = 1024, label: str | None = None, options: Mapping[str, Any] | None = None
+    path: Path | str,
+    size: int = 1024,
+    label: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    tell: Tell | None = None,
 ) -> Iterator[Any]:
     """The events of a file of any format in order, at most `size` at a time: EventImages, or name -> array (n, ...).
 
     label: "qcd" or a signal's name, for the formats that do not say what their events are. options: name of a format ->
-    its Options, where they are not the defaults.
+    its Options, where they are not the defaults. tell: called after the last slice with each line about what was done
+    to the events, such as tracks that were dropped; without it the lines are logged as warnings.
     """
-    path, n = Path(path), 0
+    path, n, empty = Path(path), 0, 0
+    say = _LOG.warning if tell is None else tell
     known = format_of(path)
     chosen = (options or {}).get(known.name) or known.Options()
-    for part in known.slices(path, chosen, size, known.checked_label(path, label)):
+    for part in known.slices(path, chosen, size, known.checked_label(path, label), lambda line: say(f"{path}: {line}")):
         n += len(part) if known.images else len(next(iter(part.values())))
+        empty += _n_empty(part) if known.images else 0
         yield part
     if not n:
         raise InputError(f"no events in {path}", "at least one event", "choose another file")
+    if empty:
+        say(f"{path}: {empty:,} of {n:,} events are empty, without a track or a tower")
+    if known.labelled and label is not None:
+        say(f"{path}: says itself what its events are, so the label {label} was not used")
+
+
+def _n_empty(events: EventImages) -> int:
+    """Number of events without a track or a tower; where there are tracks, the image need not be looked at."""
+    images = events.images[events.n_tracks == 0]
+    return int(np.sum(~images.any(axis=(1, 2, 3))))
 
 
 def event_slices(
-    path: Path | str, size: int = 1024, label: str | None = None, options: Mapping[str, Any] | None = None
+    path: Path | str,
+    size: int = 1024,
+    label: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    tell: Tell | None = None,
 ) -> Iterator[EventImages]:
     """`slices` of a file of event images; InputError for another one.
 
@@ -78,9 +105,19 @@ def event_slices(
     known = format_of(path)
     if not known.images:
         raise InputError(f"{path} of the format {known.name}", "event images", f"see docs/events.md for {known.name}")
-    yield from slices(path, size, label, options)
+    if label is not None:
+        check_signals(np.array([label]))
+    yield from slices(path, size, label, options, tell)
 
 
 def read_events(path: Path | str, label: str | None = None, options: Mapping[str, Any] | None = None) -> EventImages:
-    """All events of a file of event images, as `event_slices` gives them."""
-    return concatenate(list(event_slices(path, sys.maxsize, label, options)))
+    """All events of a file of event images, as `event_slices` gives them.
+
+    What was done to the events is logged, and kept in the list `reading` of their provenance.
+    """
+    lines: list[str] = []
+    events = concatenate(list(event_slices(path, sys.maxsize, label, options, lines.append)))
+    for line in lines:
+        _LOG.warning(line)
+    told = [*events.provenance.get("reading", []), *lines]
+    return replace(events, provenance=events.provenance | {"reading": told}) if lines else events

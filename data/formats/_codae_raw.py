@@ -12,7 +12,7 @@ import numpy as np
 
 from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages, check_signals, unweighted
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
 from codae_l1.data.formats._public import integers
 
@@ -39,7 +39,7 @@ class CodaeRaw(Format):
         """Whether it has images of tracks."""
         return holds(path, IMAGES[0])
 
-    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+    def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """At most 32 events at a time."""
         check_signals(np.array([label]))
         with open_hdf5(path, KIND) as file:

@@ -2,9 +2,8 @@
 
 Channel 0 is the pT of tracks where they meet the calorimeter (EtaOuter, PhiOuter), channels 1 and 2 are the transverse
 energies Eem / cosh(Eta) and Ehad / cosh(Eta) of towers. As in the public CoDAE sample (arXiv:2306.12955), tracks of
-pile-up are dropped where |DZ - z of the first vertex| exceeds a window, tracks and ECAL reach to |eta| = 2.49535, and
-HCAL towers of the outermost columns count with the fraction of their width that lies inside. Needs uproot (pip install
-uproot).
+pile-up are dropped (codae_l1.data.formats._delphes_tracks), tracks and ECAL reach to |eta| = 2.49535, and HCAL towers
+of the outermost columns count with the fraction of their width that lies inside. Needs uproot (pip install uproot).
 """
 
 import struct
@@ -19,24 +18,31 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, ETA_STEP, IMAGE_SHAPE, OUTER_SHARE, fill_towers, grid_cells
+from codae_l1.data.calorimeter import (
+    ETA_COVERED,
+    ETA_MAX,
+    ETA_STEP,
+    IMAGE_SHAPE,
+    N_ETA,
+    N_PHI,
+    OUTER_SHARE,
+    fill_towers,
+    grid_cells,
+)
 from codae_l1.data.events import EventImages, check_signals, unweighted
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._delphes_tracks import KIND, TREE, PileUp
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import bounds, require_finite
 
-TREE = "Delphes"
-KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
 # Events that are read at a time; with 50 pile-up collisions an event has about a thousand tracks and towers.
 SLICE = 512
+# Number of towers in a file from which on every row of the grid must hold some; a row then has 50 on average.
+MANY_TOWERS = 50 * N_PHI
 
 
 @dataclass(frozen=True)
 class DelphesOptions:
-    """What differs between ROOT files of Delphes: names of branches, and the window around the first vertex.
-
-    The window has no effect where the file has no vertices, or where `tracks` is EFlowTrack, which Delphes has cleaned
-    of pile-up already.
-    """
+    """What differs between ROOT files of Delphes: names of branches, and what is done about tracks of pile-up."""
 
     tracks: str = field(default="Track", metadata={"help": "branch of the tracks, such as EFlowTrack"})
     towers: str = field(default="Tower", metadata={"help": "branch of the towers"})
@@ -44,6 +50,11 @@ class DelphesOptions:
     vertex_window_mm: float = field(
         default=0.1, metadata={"help": "tracks further than this from the first vertex are pile-up"}
     )
+    keep_pileup: bool = field(default=False, metadata={"help": "keep all tracks, those of pile-up as well"})
+
+    def __post_init__(self):
+        if not 0 < self.vertex_window_mm < np.inf:
+            raise InputError(f"vertex_window_mm = {self.vertex_window_mm}", "a number of mm above 0", "correct it")
 
 
 class Delphes(Format):
@@ -55,7 +66,7 @@ class Delphes(Format):
     labelled = False
     Options = DelphesOptions
 
-    def slices(self, path: Path, options: DelphesOptions, size: int, label: str) -> Iterator[EventImages]:
+    def slices(self, path: Path, options: DelphesOptions, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """At most 512 events at a time."""
         check_signals(np.array([label]))
         with _open(path) as tree:
@@ -65,17 +76,19 @@ class Delphes(Format):
             missing = [name for name in (*tracks, *towers) if name not in names]
             if missing:
                 raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
-            track_z, vertex_z = f"{options.tracks}.DZ", f"{options.vertices}.Z"
-            cut = options.tracks != "EFlowTrack" and {track_z, vertex_z} <= names
+            pileup = PileUp(path, options, names)
+            filled = np.zeros((N_PHI, N_ETA), np.int64)
             provenance = {"source": "Delphes ROOT", "file": path.name, "label": label, "config": dump(options)}
-            provenance["pileup_tracks_cut"] = cut
+            provenance["pileup_tracks_cut"] = pileup.cuts
             for start, stop in bounds(tree.num_entries, min(size, SLICE)):
                 columns = _Columns(tree, str(path), start, stop)
-                kept = columns.near_vertex(tracks[0], track_z, vertex_z, options.vertex_window_mm) if cut else None
                 images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
-                images[..., 0], n_tracks = _track_image(columns, tracks, kept)
-                images[..., 1], images[..., 2] = _tower_images(columns, towers)
+                images[..., 0], n_tracks = _track_image(columns, tracks, pileup.kept(columns))
+                images[..., 1], images[..., 2] = _tower_images(columns, towers, filled)
                 yield unweighted(images, np.full(stop - start, label), n_tracks, provenance)
+            tell(pileup.line())
+            for line in _other_grid(filled):
+                tell(line)
 
 
 class _Columns:
@@ -83,6 +96,14 @@ class _Columns:
 
     def __init__(self, tree: Any, path: str, start: int, stop: int):
         self._tree, self._path, self.start, self.n = tree, path, start, stop - start
+
+    def count(self, name: str) -> np.ndarray:
+        """Number of entries (n,) of a branch."""
+        import awkward
+
+        with _readable(self._path):
+            column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
+        return awkward.to_numpy(awkward.num(column))
 
     def read(self, name: str, least: float = -np.inf) -> tuple[np.ndarray, np.ndarray]:
         """(event (m,), value (m,) float64) of a branch; event from 0 in this slice."""
@@ -104,35 +125,44 @@ class _Columns:
             raise InputError(f"{self._path}: {', '.join(names)} of different lengths", KIND, "correct the file")
         return columns[0][0], [values for _, values in columns]
 
-    def near_vertex(self, track_pt: str, track_z: str, vertex_z: str, window_mm: float) -> np.ndarray:
-        """Which tracks (m,) are within the window of their event's first vertex; all where an event has none."""
-        event, (_, z) = self.read_all([track_pt, track_z])
-        vertex_event, vertex = self.read(vertex_z)
-        first = np.full(self.n, np.nan)
-        first[vertex_event[::-1]] = vertex[::-1]
-        return ~(np.abs(z - first[event]) > window_mm)
-
 
 def _track_image(columns: _Columns, names: list[str], kept: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Image (n, 72, 58) [GeV] and number (n,) of the tracks that are kept and inside."""
     columns.read(names[0], 0.0)
     event, (pt, eta, phi) = columns.read_all(names)
-    inside = np.abs(eta) < ETA_COVERED
+    inside = (np.abs(eta) < ETA_COVERED) & (pt > 0)
     if kept is not None:
         inside &= kept
     image = _fill(columns.n, event[inside], eta[inside], phi[inside], pt[inside])
     return image, np.bincount(event[inside], minlength=columns.n)
 
 
-def _tower_images(columns: _Columns, names: list[str]) -> list[np.ndarray]:
-    """ECAL and HCAL images (n, 72, 58) [GeV]."""
+def _tower_images(columns: _Columns, names: list[str], filled: np.ndarray) -> list[np.ndarray]:
+    """ECAL and HCAL images (n, 72, 58) [GeV]; filled: (72, 58), number of towers in each pixel so far, added to."""
     for name in names[2:]:
         columns.read(name, 0.0)
     event, (eta, phi, *energies) = columns.read_all(names)
     ecal, hcal = (energy / np.cosh(eta) for energy in energies)
     hcal = np.where(np.abs(eta) > ETA_MAX - ETA_STEP, OUTER_SHARE * hcal, hcal)
+    inside = np.abs(eta) < ETA_MAX
+    np.add.at(filled, grid_cells(phi[inside], eta[inside]), 1)
     reach = ((ecal, ETA_COVERED), (hcal, ETA_MAX))
     return [_fill(columns.n, *(a[np.abs(eta) < edge] for a in (event, eta, phi, et))) for et, edge in reach]
+
+
+def _other_grid(filled: np.ndarray) -> list[str]:
+    """A line where whole rows or columns have no tower: towers of another card. filled: (72, 58) number of towers.
+
+    >>> _other_grid(np.tile([[900] * 58, [0] * 58], (36, 1)))
+    ['no tower in 36 of 72 rows and 0 of 58 columns of the grid (5 degrees x 0.08725): these are other towers']
+    """
+    # Cards may end below the grid's |eta|: only columns between filled ones count.
+    columns = np.trim_zeros(filled.sum(axis=0))
+    rows, empty = int((filled.sum(axis=1) == 0).sum()), int((columns == 0).sum())
+    if filled.sum() < MANY_TOWERS or not rows + empty:
+        return []
+    where = f"{rows} of {N_PHI} rows and {empty} of {N_ETA} columns of the grid (5 degrees x {ETA_STEP})"
+    return [f"no tower in {where}: these are other towers"]
 
 
 def _fill(n: int, event: np.ndarray, eta: np.ndarray, phi: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -158,6 +188,8 @@ def _open(path: Path) -> Iterator[Any]:
             raise InputError(f"{path} without the tree {TREE}", KIND, "choose another file or format")
         with _readable(path):
             tree = file[TREE]
+        if not hasattr(tree, "num_entries") or "RNTuple" in tree.classname:
+            raise InputError(f"{path}: {TREE} is of the class {tree.classname}", "a TTree", "write it with mktree")
         yield tree
 
 

@@ -1,11 +1,14 @@
 """What an input format is: one class with a name, suffixes, options, and the slices of its events."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from codae_l1.data.base.errors import InputError
+
+# Called with a line about what was done to the events of a file.
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,11 @@ class Format:
         """Whether a file with one of the suffixes has this format; here the suffix alone decides."""
         return True
 
-    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[Any]:
+    def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[Any]:
         """The events of a file in order, at most `size` at a time.
 
-        options: an instance of Options. label: "qcd" or the name of a signal, for formats that do not say.
+        options: an instance of Options. label: "qcd" or the name of a signal, for formats that do not say. tell: called
+        after the last slice with what was done to the events, where that was not the same for every file.
         """
         raise NotImplementedError
 

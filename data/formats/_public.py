@@ -10,7 +10,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 
 # (label, mass code) of the files -> name: SUEP masses are numbered from 1, SVJ's from 5.
 PUBLIC_CLASSES = {(0, 0): QCD}
@@ -30,7 +30,7 @@ class Public(Format):
     kind = ".npz of the public CoDAE sample"
     suffixes = (".npz",)
 
-    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+    def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """The file is read as a whole."""
         events = read_public(path)
         if len(events) <= size:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite
 
 TABLE = "table/table"
@@ -81,7 +81,9 @@ class TopTagging(Format):
         """Whether it has the table."""
         return holds(path, TABLE)
 
-    def slices(self, path: Path, options: JetOptions, size: int, label: str) -> Iterator[dict[str, np.ndarray]]:
+    def slices(
+        self, path: Path, options: JetOptions, size: int, label: str, tell: Tell
+    ) -> Iterator[dict[str, np.ndarray]]:
         """relative (n, 200, 3), image (n, bins, bins), is_signal (n,)."""
         config = {c.bins: c for c in (COARSE, FINE)}[options.jet_images]
         for jets in jet_slices(path, size):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
 
 PARTICLES = "Particles"
@@ -36,7 +36,7 @@ class Adc2021(Format):
         """Whether it has particles."""
         return holds(path, PARTICLES)
 
-    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[dict[str, np.ndarray]]:
+    def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[dict[str, np.ndarray]]:
         """particles (n, 19, 4), label (n,)."""
         for particles in object_slices(path, size):
             yield {"particles": particles, "label": np.full(len(particles), label.encode())}

@@ -23,7 +23,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
-from codae_l1.data.formats._format import Format
+from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
 
 FORMAT = "codae-l1 events"
@@ -65,7 +65,7 @@ class Events(Format):
         with _open_file(path) as file:
             return file.attrs.get("format") == FORMAT
 
-    def slices(self, path: Path, options: Any, size: int, label: str) -> Iterator[EventImages]:
+    def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """Verified against the checksum on the way."""
         with EventFile(path) as file:
             yield from file.slices(size, verify=True)

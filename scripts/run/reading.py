@@ -16,14 +16,26 @@ def add_arguments(parser: argparse.ArgumentParser, images: bool = True) -> None:
         group = parser.add_argument_group(f"files of {known.name}") if fields else parser
         for field in fields:
             name, settings = "--" + field.name.replace("_", "-"), dict(field.metadata)
-            group.add_argument(name, type=type(field.default), default=field.default, **settings)
+            if field.default is False:
+                group.add_argument(name, action="store_true", **settings)
+            else:
+                group.add_argument(name, type=type(field.default), default=field.default, **settings)
+
+
+class _Told(list[str]):
+    """The lines about what was done to the events that were read: each is printed and kept."""
+
+    def __call__(self, line: str) -> None:
+        """Print a line and keep it."""
+        print(line, flush=True)
+        self.append(line)
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The label and the options of the formats, as codae_l1.data.formats takes them."""
+    """label, options of the formats and tell (a _Told), as codae_l1.data.formats takes them."""
     given = vars(arguments)
     options = {}
     for known in FORMATS:
         names = [field.name for field in dataclasses.fields(known.Options)]
         options[known.name] = known.Options(**{name: given[name] for name in names if name in given})
-    return {"label": arguments.label, "options": options}
+    return {"label": arguments.label, "options": options, "tell": _Told()}

@@ -37,7 +37,8 @@ def summaries(sample: str, **how: Any) -> dict[str, dict[str, np.ndarray]]:
     """Class -> summaries of its N events.
 
     n_tracks (N,), fraction of active pixels (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and
-    squares over the events of each slice, (slices, 58 or 72, 3). how: label and options of formats, as in event_slices.
+    squares over the events of each slice, (slices, 58 or 72, 3). how: label, options of formats and tell, as in
+    event_slices.
     """
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
     for path in _files_of(sample):

@@ -19,7 +19,7 @@ from codae_l1.data.formats import read_events
 from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
 from codae_l1.data.formats.adc2021 import ROW_CLASS
 from codae_l1.data.formats.arrays import array_slices, write_arrays
-from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import PoolingConfig, input_counts
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.scripts import events as events_command
@@ -174,6 +174,34 @@ def test_convert_reads_delphes_with_other_tracks(command, tmp_path):
     assert events.images[..., 0].sum(axis=(1, 2)).tolist() == [1.0, 1.5]
 
 
+def test_convert_says_and_stores_what_was_done(command, tmp_path):
+    uproot = pytest.importorskip("uproot")
+    names = ("Track.PT", "Track.EtaOuter", "Track.PhiOuter", "Track.DZ", "Vertex.Z")
+    names += ("Tower.Eta", "Tower.Phi", "Tower.Eem", "Tower.Ehad")
+    with uproot.recreate(tmp_path / "d.root") as file:
+        file.mktree("Delphes", {name: "var * float32" for name in names})
+        columns = {name: [[0.5, 0.5], [1.5, 1.5], []] for name in names} | {"Track.DZ": [[0.5, 0.7], [9.5, 9.5], []]}
+        file["Delphes"].extend({name: pytest.importorskip("awkward").Array(v) for name, v in columns.items()})
+    printed = command("convert", tmp_path / "d.root", "--label", "qcd", "--out", tmp_path / "one.h5")
+    lines = [
+        f"{tmp_path / 'd.root'}: 3 of 4 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex; "
+        "1 of 3 events have no vertex and keep all tracks",
+        f"{tmp_path / 'd.root'}: 1 of 3 events are empty, without a track or a tower",
+    ]
+    assert printed.split("\n")[:2] == lines
+    assert read_events(tmp_path / "one.h5").provenance["reading"][:2] == lines
+    printed = command("convert", tmp_path / "one.h5", "--label", "h125", "--out", tmp_path / "two.h5")
+    unused = f"{tmp_path / 'one.h5'}: says itself what its events are, so the label h125 was not used"
+    assert unused in printed
+    with EventFile(tmp_path / "two.h5") as file:
+        assert file.provenance["reading"][:2] == lines
+        assert file.provenance["reading"][-1] == unused
+        assert file.provenance["label"] == "qcd"
+        assert file.signal.tolist() == ["qcd"] * 3
+    with pytest.raises(InputError, match="unknown signal name 'nonsense'"):
+        command("show", tmp_path / "two.h5", "--label", "nonsense", "--out", tmp_path / "shown")
+
+
 def test_scores_are_asked_for_with_a_label(tmp_path):
     from codae_l1.quantization.f_m.config import FirmwareConfig
     from codae_l1.scripts.score import read_counts
@@ -277,5 +305,8 @@ def test_commands_that_read_events_take_the_options_of_the_formats(module, monke
     with pytest.raises(SystemExit):
         cli.run(importlib.import_module(f"codae_l1.scripts.{name}").command)
     printed = capsys.readouterr().out
-    assert all(option in printed for option in ("--label", "--tracks", "--towers", "--vertices", "--vertex-window-mm"))
+    assert all(
+        option in printed
+        for option in ("--label", "--tracks", "--towers", "--vertices", "--vertex-window-mm", "--keep-pileup")
+    )
     assert ("--jet-images" in printed) == (module == "events convert")

@@ -67,14 +67,103 @@ def test_centres_of_towers_fill_their_pixel(tmp_path):
     assert image[1:].sum() == 0
 
 
-def test_tracks_that_delphes_has_cleaned_are_not_cut_again(tmp_path):
-    renamed = {name.replace("Track.", "EFlowTrack."): values for name, values in COLUMNS.items()}
-    path = write(tmp_path / "d.root", renamed)
-    events = read_events(path, "qcd", {"delphes": DelphesOptions(tracks="EFlowTrack")})
-    assert events.n_tracks.tolist() == [3, 1]
-    assert not events.provenance["pileup_tracks_cut"]
+def with_pileup(n=3, **changes):
+    """Branches of n events: a hard vertex of 60 tracks, then 20 vertices of 15 each, all tracks inside the image."""
+    rng, rows = np.random.default_rng(0), {name: [] for name in COLUMNS}
+    for _ in range(n):
+        z = rng.normal(0, 50, 21)
+        number, m = [60] + [15] * 20, 360
+        row = (np.ones(m), rng.uniform(-2.4, 2.4, m), rng.uniform(-3, 3, m), np.repeat(z, number), z, *[EMPTY] * 4)
+        for name, values in zip(rows, row, strict=True):
+            rows[name].append(values)
+    return rows | changes
+
+
+def read_told(path, **options):
+    told = []
+    parts = list(event_slices(path, label="qcd", options={"delphes": DelphesOptions(**options)}, tell=told.append))
+    return np.concatenate([part.n_tracks for part in parts]).tolist(), [line.split(": ", 1)[1] for line in told]
+
+
+@pytest.mark.parametrize("tracks", ["Track", "EFlowTrack"])
+def test_pileup_is_dropped_from_every_branch_of_tracks_and_said(tmp_path, tracks):
+    columns = {name.replace("Track.", f"{tracks}."): values for name, values in with_pileup().items()}
+    path = write(tmp_path / "d.root", columns)
+    assert read_told(path, tracks=tracks) == (
+        [60] * 3,
+        ["900 of 1,080 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"],
+    )
+    kept = [360] * 3, ["all tracks are kept, those of pile-up as well (--keep-pileup)"]
+    assert read_told(path, tracks=tracks, keep_pileup=True) == kept
+    events = read_events(path, "qcd", {"delphes": DelphesOptions(tracks=tracks)})
+    assert events.provenance["pileup_tracks_cut"]
+    assert events.provenance["reading"] == [
+        f"{path}: 900 of 1,080 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"
+    ]
+
+
+def test_vertices_without_what_assigns_tracks_to_them(tmp_path):
+    path = write(tmp_path / "no-dz.root", with_pileup(), **{"Track.DZ": None})
+    with pytest.raises(
+        InputError, match=r"no-dz.root has up to 21 vertices an event, but no Track.DZ; .*; write DZ, or"
+    ):
+        read_told(path)
+    assert read_told(path, keep_pileup=True)[0] == [360] * 3
+    path = write(tmp_path / "no-z.root", with_pileup() | {"Vertex.X": with_pileup()["Vertex.Z"]}, **{"Vertex.Z": None})
+    with pytest.raises(InputError, match=r"no-z.root has up to 21 vertices an event, but no Vertex.Z"):
+        read_told(path)
+
+
+def test_without_pileup_nothing_is_dropped_and_that_is_said(tmp_path):
     path = write(tmp_path / "no-vertex.root", **{"Vertex.Z": None})
-    assert read_events(path, "qcd").n_tracks.tolist() == [3, 1]
+    assert read_told(path) == ([3, 1], ["no branch Vertex, so no track was dropped as pile-up"])
+    path = write(tmp_path / "one.root", **{"Vertex.Z": [[5.0], EMPTY], "Track.DZ": None})
+    assert read_told(path) == ([3, 1], ["at most one vertex per event, so no track was dropped as pile-up"])
+    line = "1 of 5 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"
+    assert read_told(write(tmp_path / "none.root"))[1] == [f"{line}; 1 of 2 events have no vertex and keep all tracks"]
+
+
+def test_tracks_that_start_at_the_vertex_are_kept_where_the_beam_axis_is_another(tmp_path):
+    columns = with_pileup()
+    origin = columns["Track.DZ"]
+    path = write(tmp_path / "d.root", columns | {"Track.DZ": [z + 2.2 for z in origin], "Track.Z": origin})
+    assert read_told(path)[0] == [60] * 3
+
+
+def test_sorted_vertices_are_refused(tmp_path):
+    z = with_pileup()["Vertex.Z"]
+    for name, values in (("up", [np.sort(v) for v in z]), ("down", [z[0], -np.sort(-z[1]), z[2]])):
+        path = write(tmp_path / f"{name}.root", with_pileup(), **{"Vertex.Z": values})
+        with pytest.raises(
+            InputError, match=r"Vertex.Z is in order of z in [13] events; expected the vertex of the hard"
+        ):
+            read_told(path)
+
+
+def test_towers_of_another_card_are_said(tmp_path):
+    rng, n = np.random.default_rng(0), 5000
+    steps = {5: rng.integers(0, 72, n), 10: 2 * rng.integers(0, 36, n)}
+    eta = 0.08725 * (rng.integers(-28, 28, n) + 0.5)
+    for degrees, row in steps.items():
+        columns = with_pileup(1) | {"Tower.Eta": [eta], "Tower.Phi": [-np.pi + np.deg2rad(5 * row + 2.5)]}
+        path = write(tmp_path / f"{degrees}.root", columns | {"Tower.Eem": [np.ones(n)], "Tower.Ehad": [np.ones(n)]})
+        lines = read_told(path)[1][1:]
+        assert [line.split(" of the grid")[0] for line in lines] == (
+            [] if degrees == 5 else ["no tower in 36 of 72 rows and 0 of 58 columns"]
+        )
+
+
+def test_an_rntuple_is_named(tmp_path):
+    with uproot.recreate(tmp_path / "d.root") as file:
+        file.mkrntuple("Delphes", {"x": np.float32})
+    with pytest.raises(InputError, match=r"d.root: Delphes is of the class ROOT::RNTuple; expected a TTree; write it"):
+        read_told(tmp_path / "d.root")
+
+
+def test_a_window_that_is_no_length_is_refused():
+    for window in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match=r"vertex_window_mm = .*; expected a number of mm above 0"):
+            DelphesOptions(vertex_window_mm=window)
 
 
 def test_never_more_than_512_events_at_once(tmp_path):
