@@ -19,6 +19,12 @@ from codae_l1.data.base.logs import tail
 _LOOK_S = 0.2
 # How vendor tools begin the line that says what went wrong.
 _ERROR = re.compile(r"^\s*(@E|ERROR|FATAL)\b.*", re.MULTILINE)
+# hls4ml's build_prj.tcl catches the error of an option that Vitis HLS does not know, and goes on: Vitis HLS 2023.2 to
+# 2025.2 name the option and its value in a line each, 2020.2 the command.
+_CAUGHT = re.compile(
+    r"config_array_partition: Unknown option '(-maximum_size|\d+)'"
+    r"|'config_array_partition -maximum_size' command is not supported"
+)
 
 
 def on_path(*names: str) -> tuple[str, str]:
@@ -68,9 +74,9 @@ def run_tool(
 
 
 def what_went_wrong(log: Path) -> tuple[str, str]:
-    """(the first error line of a log, or its end; what to do, with the log's place)."""
+    """(the first error line of a log that ended something, or the log's end; what to do, with the log's place)."""
     text = log.read_text(errors="replace") if log.is_file() else ""
-    found = _ERROR.search(text)
+    found = next((match for match in _ERROR.finditer(text) if not _CAUGHT.search(match.group())), None)
     said = found.group().strip()[:400] if found else tail(log)
     line = f", line {text[: found.start()].count(chr(10)) + 1}" if found else ""
     remedy = f"read the log {log}{line}"
