@@ -9,7 +9,7 @@ events are where the file does not.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,26 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _each(files: list[Path], how: dict[str, Any], progress: Progress) -> Iterator[Any]:
+    first: dict[str, Any] = {}
     for i, path in enumerate(files):
         progress(i, len(files), path.name)
-        yield from slices(path, **how)
+        for part in slices(path, **how):
+            if isinstance(part, Mapping):
+                first = first or {name: column.shape[1:] for name, column in part.items()}
+                _require_alike(part, first, path, files[0])
+            yield part
+
+
+def _require_alike(part: Mapping[str, np.ndarray], first: dict[str, Any], path: Path, other: Path) -> None:
+    """InputError where arrays have other shapes than those of the first file, such as jets of fewer constituents."""
+    for name, column in part.items():
+        if column.shape[1:] != first[name]:
+            shapes = [" x ".join(map(str, shape)) for shape in (column.shape[1:], first[name])]
+            raise InputError(
+                f"{path}: {name} of {shapes[0]} per event, {other}: {shapes[1]}",
+                "files alike",
+                "convert each by itself",
+            )
 
 
 def _write_images(out: Path, parts: Iterator[EventImages], provenance: dict[str, Any]) -> int:

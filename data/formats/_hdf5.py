@@ -101,8 +101,8 @@ def require_shape(dataset: h5py.Dataset, name: str, shape: tuple[int | None, ...
         )
 
 
-def read(dataset: h5py.Dataset, kind: str, start: int, stop: int, field: str | None = None) -> np.ndarray:
-    """Rows start to stop of a dataset, or of one field of it."""
+def read(dataset: h5py.Dataset, kind: str, start: int, stop: int, field: list[str] | None = None) -> np.ndarray:
+    """Rows start to stop of a dataset, or of some fields of it."""
     try:
         return dataset[start:stop] if field is None else dataset.fields(field)[start:stop]
     except OSError as error:

@@ -2,7 +2,9 @@
 
 A pandas table: group `table`, dataset `table/table` with the floats E_0, PX_0, PY_0, PZ_0, E_1, ... of 200
 constituents, hardest first and zero-padded, then the top quark's four-vector; and the integers ttv, is_signal_new
-(0 QCD, 1 signal). Relative coordinates of a constituent, with the jet the sum of all of them:
+(0 QCD, 1 signal). Columns are found by the names that pandas keeps in the table's attributes, whatever their order and
+number; a table without names must have exactly this layout. Relative coordinates of a constituent, with the jet the sum
+of all of them:
 
     (eta - eta_jet, phi - phi_jet within +-pi, pT / pT_jet)
 
@@ -18,12 +20,17 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite
+from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, require_finite
+from codae_l1.data.formats._pandas_table import Place, named_columns, read_columns
 
 TABLE = "table/table"
 KIND = "the top-tagging reference's HDF5: a pandas table of 200 constituents (E, px, py, pz), ttv and is_signal_new"
-# Columns after the constituents (the top quark's four-vector), and columns of integers.
-EXTRA, INTEGERS = 4, 2
+COMPONENTS = ("E", "PX", "PY", "PZ")
+LABEL = "is_signal_new"
+# Without names: floats of a row (200 constituents and the top quark's four-vector), and integers (ttv, is_signal_new).
+FLOATS, EXTRA, INTEGERS = 804, 4, 2
+# Relative, and in GeV: how far |p| of a constituent may be above its energy, by the rounding of float32.
+_ROUNDING = 1e-3
 # Jets read at a time, 3.2 kB each.
 SLICE = 4096
 
@@ -95,12 +102,17 @@ def jet_slices(path: Path | str, size: int = SLICE) -> Iterator[Jets]:
     """The jets of a file in order, at most `size` at a time."""
     with open_hdf5(path, KIND) as file:
         table = find(file, TABLE, KIND)
-        floats, integers = _fields(table, path)
+        named = named_columns(table, path)
+        columns, label = _by_name(table, named, path) if named else _by_position(table, path)
         for start, stop in bounds(len(table), size):
-            block = read(table, KIND, start, stop, floats)
-            require_finite(block, f"{path}: constituents", start)
-            constituents = block[:, :-EXTRA].reshape(stop - start, -1, 4).astype(np.float32, copy=False)
-            yield Jets(constituents, _is_signal(read(table, KIND, start, stop, integers)[:, -1], path, start))
+            values = read_columns(table, KIND, start, stop, columns)
+            require_finite(values, f"{path}: constituents", start)
+            with np.errstate(over="ignore"):
+                constituents = values.astype(np.float32, copy=False).reshape(stop - start, -1, 4)
+            require_finite(constituents, f"{path}: constituents as float32", start)
+            _require_energies(constituents, path, start, by_position=not named)
+            labels = read_columns(table, KIND, start, stop, [label])[:, 0]
+            yield Jets(constituents, _is_signal(labels, path, start))
 
 
 def relative(constituents: np.ndarray) -> np.ndarray:
@@ -161,21 +173,65 @@ def _is_signal(labels: np.ndarray, path: Path | str, start: int) -> np.ndarray:
     return labels == 1
 
 
-def _fields(table: h5py.Dataset, path: Path | str) -> tuple[str, str]:
-    """Names of the table's fields of floats and of integers; InputError where the layout is another one."""
+def _by_name(table: h5py.Dataset, named: dict[str, Place], path: Path | str) -> tuple[list[Place], Place]:
+    """Columns E_0, PX_0, PY_0, PZ_0, E_1, ... and the label's; InputError names the first that is missing."""
+    n = max((int(name[2:]) + 1 for name in named if name.startswith("E_") and name[2:].isdecimal()), default=1)
+    wanted = [*(f"{component}_{i}" for i in range(n) for component in COMPONENTS), LABEL]
+    missing = [name for name in wanted if name not in named]
+    if missing == wanted:
+        raise _other_layout(table, path)
+    if missing:
+        raise InputError(
+            f"{path}: {TABLE} without the column {missing[0]}",
+            f"E_i, PX_i, PY_i, PZ_i of i = 0 to {n - 1}, and {LABEL}",
+            "give the columns the reference's names",
+        )
+    *columns, label = (named[name] for name in wanted)
+    return columns, label
+
+
+def _by_position(table: h5py.Dataset, path: Path | str) -> tuple[list[Place], Place]:
+    """The same columns of a table without names, which must have the reference's layout."""
     blocks = {name: table.dtype[name] for name in table.dtype.names or () if name.startswith("values_block")}
-    floats = [n for n, t in blocks.items() if t.base.kind == "f" and len(t.shape) == 1]
+    floats = [n for n, t in blocks.items() if t.base.kind == "f" and t.shape == (FLOATS,)]
     integers = [n for n, t in blocks.items() if t.base.kind == "i" and t.shape == (INTEGERS,)]
-    if len(floats) == len(integers) == 1:
-        width = blocks[floats[0]].shape[0]
-        if width > EXTRA and (width - EXTRA) % 4 == 0:
-            return floats[0], integers[0]
+    if len(floats) == len(integers) == 1 and table.ndim == 1:
+        return [(floats[0], i) for i in range(FLOATS - EXTRA)], (integers[0], INTEGERS - 1)
+    raise _other_layout(table, path)
+
+
+def _other_layout(table: h5py.Dataset, path: Path | str) -> InputError:
+    blocks = {name: table.dtype[name] for name in table.dtype.names or () if name.startswith("values_block")}
     found = ", ".join(f"{n} {t.base}{list(t.shape)}" for n, t in blocks.items()) or str(table.dtype)
-    raise InputError(
+    return InputError(
         f"{path}: {TABLE} with {found}",
-        "values_block_0 of 804 floats and values_block_1 of 2 integers",
-        "write it with pandas, format='table', the columns in the reference's order",
+        f"values_block_0 of {FLOATS} floats and values_block_1 of {INTEGERS} integers, or the names of its columns",
+        "write it with pandas, format='table', and the reference's names",
     )
+
+
+def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by_position: bool) -> None:
+    """Raise InputError where a jet (K, 4) of (n, K, 4) has no pT, or what should be an energy cannot be one.
+
+    by_position: the order of the columns is assumed, so energies below |p| say that it is another.
+    """
+    require_finite(constituents[..., 0], f"{path}: energy of constituents", start, 0.0)
+    empty = ~constituents[..., 1:3].any(axis=(1, 2))
+    if empty.any():
+        raise InputError(
+            f"{path}: jet {start + np.argmax(empty)} without a constituent of pT > 0",
+            "jets with constituents",
+            "correct the file",
+        )
+    if by_position:
+        energy, momentum = constituents[..., 0], np.linalg.norm(constituents[..., 1:].astype(np.float64), axis=-1)
+        low = (energy < momentum * (1 - _ROUNDING) - _ROUNDING).any(axis=1)
+        if low.any():
+            raise InputError(
+                f"{path}: jet {start + np.argmax(low)} with an energy below |p|, in columns without names",
+                "E, px, py, pz of one constituent after another",
+                "write it with pandas, format='table', which keeps the names",
+            )
 
 
 def _pt_eta_phi(px: np.ndarray, py: np.ndarray, pz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,6 +31,9 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
                 raise InputError(f"columns of {sorted(rows)} rows", "as many rows in each", "correct the part")
             for name, column in part.items():
                 dataset = file.get(name) or _create(file, name, column)
+                if dataset.shape[1:] != column.shape[1:] or dataset.dtype != column.dtype:
+                    here, before = (f"{('n', *a.shape[1:])} {a.dtype}".replace("'", "") for a in (column, dataset))
+                    raise InputError(f"{name} of shape {here} after {before}", "parts alike", "correct the part")
                 dataset.resize(n + len(column), axis=0)
                 dataset[n:] = column
             n += rows.pop()

@@ -50,19 +50,17 @@ def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: in
     images: dict[int, list[np.ndarray]] = {side: [] for side in sides}
     observables: dict[str, list[np.ndarray]] = {name: [] for name in OBSERVABLES}
     kinds: list[np.ndarray] = []
-    start, left = 0, dict.fromkeys(KINDS, np.inf if most is None else most)
+    left = dict.fromkeys(KINDS, np.inf if most is None else most)
     for jets in jet_slices(path):
         kind = np.where(jets.is_signal, TOP, QCD)
         take = np.concatenate([np.flatnonzero(kind == k)[: int(min(left[k], len(kind)))] for k in KINDS])
         take.sort()
         constituents, coordinates = jets.constituents[take], relative(jets.constituents[take])
-        _require_energy(coordinates, take + start, path)
         for side in sides:
             images[side].append(jet_images(coordinates, IMAGES[side])[..., None])
         for name, values in observe(constituents, coordinates).items():
             observables[name].append(values)
         kinds.append(kind[take])
-        start += len(kind)
         left = {k: n - np.count_nonzero(kind[take] == k) for k, n in left.items()}
         if not any(left.values()):
             break
@@ -112,14 +110,3 @@ def split_jets(kind: np.ndarray, seed: int = 42) -> np.ndarray:
         part[order[:trained]] = "train"
         part[order[: round(VALIDATION_SHARE * trained)]] = "validation"
     return part
-
-
-def _require_energy(coordinates: np.ndarray, number: np.ndarray, path: Path | str) -> None:
-    """InputError where a jet has no constituent with pT."""
-    empty = ~(coordinates[..., 2] > 0).any(axis=1)
-    if empty.any():
-        raise InputError(
-            f"{path}: jet {number[empty][0]} without a constituent of pT > 0",
-            "jets with constituents",
-            "correct the file",
-        )

@@ -1,6 +1,7 @@
 """Commands on events: validate, show, convert, each by its documented example on small files."""
 
 import importlib
+import pickle
 import resource
 import signal
 import sys
@@ -215,7 +216,9 @@ def test_scores_are_asked_for_with_a_label(tmp_path):
 
 
 def test_convert_makes_jet_images(command, tmp_path):
-    constituents = np.random.default_rng(0).normal(size=(6, 200, 4)).astype(np.float32)
+    momenta = np.random.default_rng(0).normal(size=(6, 200, 3))
+    constituents = np.concatenate([np.linalg.norm(momenta, axis=-1, keepdims=True), momenta], axis=-1)
+    constituents = constituents.astype(np.float32)
     types = [("index", "i8"), ("values_block_0", "f4", (804,)), ("values_block_1", "i8", (2,))]
     table = np.zeros(6, types)
     table["values_block_0"][:, :800] = constituents.reshape(6, 800)
@@ -228,6 +231,29 @@ def test_convert_makes_jet_images(command, tmp_path):
     assert np.array_equal(jets["relative"], relative(constituents))
     assert np.array_equal(jets["image"], jet_images(relative(constituents), FINE))
     assert jets["is_signal"].tolist() == [False, True, True, False, False, True]
+
+
+def test_jets_of_two_lengths_are_not_joined(command, tmp_path):
+    write_arrays(tmp_path / "one.h5", [{"x": np.zeros((2, 5))}], {})
+    with pytest.raises(InputError, match=r"x of shape \(n, 3\) float64 after \(n, 5\) float64; expected parts alike"):
+        write_arrays(tmp_path / "two.h5", [{"x": np.zeros((2, 5))}, {"x": np.zeros((2, 3))}], {})
+    types = {k: [("values_block_0", "f4", (4 * k + 4,)), ("values_block_1", "i8", (1,))] for k in (2, 3)}
+    files = []
+    for k, dtype in types.items():
+        table = np.zeros(3, dtype)
+        table["values_block_0"][:, :4] = 5, 3, 4, 0
+        names = [[f"{c}_{i}" for i in range(k) for c in ("E", "PX", "PY", "PZ")] + [*"abcd"], ["is_signal_new"]]
+        files.append(tmp_path / f"{k}.h5")
+        with h5py.File(files[-1], "w") as file:
+            file["table/table"] = table
+            for number, words in enumerate(names):
+                file["table/table"].attrs[f"values_block_{number}_kind"] = np.bytes_(pickle.dumps(words, 0))
+    with pytest.raises(InputError, match=r"3.h5: relative of 3 x 3 per event, .*2.h5: 2 x 3; expected files alike"):
+        command("convert", *files, "--out", tmp_path / "jets.h5")
+    assert not (tmp_path / "jets.h5").exists()
+    command("convert", files[0], "--out", tmp_path / "jets.h5")
+    [jets] = array_slices(tmp_path / "jets.h5")
+    assert jets["relative"][:, :, 2].tolist() == [[1.0, 0.0]] * 3
 
 
 def test_convert_keeps_objects(command, tmp_path):

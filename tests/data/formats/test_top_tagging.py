@@ -1,5 +1,6 @@
 """The top-tagging reference's layout, written by pandas and PyTables: columns, coordinates, images, bad files."""
 
+import pickle
 import sys
 import tracemalloc
 
@@ -26,14 +27,18 @@ def make_jets(n=20, seed=0):
     return np.stack(momenta, axis=-1).astype(np.float32), rng.integers(0, 2, n)
 
 
-def write(path, constituents, labels, **options):
-    """As the reference set was written: a pandas table of float32 columns and two integers."""
-    names = [f"{component}_{i}" for i in range(200) for component in ("E", "PX", "PY", "PZ")]
+def frame_of(constituents, labels):
+    """The reference's columns: float32 of the constituents and the truth, and two integers; ttv is never a label."""
+    names = [f"{component}_{i}" for i in range(constituents.shape[1]) for component in ("E", "PX", "PY", "PZ")]
     names += ["truthE", "truthPX", "truthPY", "truthPZ"]
     floats = np.column_stack([constituents.reshape(len(labels), -1), np.zeros((len(labels), 4), np.float32)])
-    frame = pandas.DataFrame(floats, columns=names)
-    integers = pandas.DataFrame({"ttv": np.ones(len(labels), np.int64), "is_signal_new": labels.astype(np.int64)})
-    pandas.concat([frame, integers], axis=1).to_hdf(path, key="table", format="table", **options)
+    integers = {"ttv": 1 - labels.astype(np.int64), "is_signal_new": labels.astype(np.int64)}
+    return pandas.concat([pandas.DataFrame(floats, columns=names), pandas.DataFrame(integers)], axis=1)
+
+
+def write(path, constituents, labels, **options):
+    """As the reference set was written: a pandas table."""
+    frame_of(constituents, labels).to_hdf(path, key="table", format="table", **options)
     return path
 
 
@@ -46,6 +51,92 @@ def test_the_jets_of_a_pandas_table(tmp_path, options):
     assert np.array_equal(np.concatenate([p.constituents for p in parts]), constituents)
     assert np.array_equal(np.concatenate([p.is_signal for p in parts]), labels == 1)
     assert parts[0].constituents.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda frame: frame[[*frame.columns[:-2], "is_signal_new", "ttv"]], {}),
+        (lambda frame: frame[sorted(frame.columns)], {}),
+        (lambda frame: frame[[c for c in frame.columns if not c.startswith("truth")]], {}),
+        (lambda frame: frame.assign(mass=np.float32(80), n=np.int64(3)), {}),
+        (lambda frame: frame.astype({"E_0": np.float64, "PX_5": np.float64, "is_signal_new": np.int8}), {}),
+        (lambda frame: frame, {"data_columns": ["is_signal_new", "E_3"]}),
+        (lambda frame: frame.astype({"is_signal_new": np.float32, "ttv": np.float32}), {}),
+    ],
+)
+@pytest.mark.parametrize("n_constituents", [200, 20])
+def test_columns_are_found_by_name(tmp_path, change, options, n_constituents):
+    constituents, labels = make_jets()
+    constituents = constituents[:, :n_constituents]
+    frame = change(frame_of(constituents, labels))
+    frame.to_hdf(tmp_path / "jets.h5", key="table", format="table", **options)
+    parts = list(jet_slices(tmp_path / "jets.h5", 7))
+    assert np.array_equal(np.concatenate([p.constituents for p in parts]), constituents)
+    assert np.array_equal(np.concatenate([p.is_signal for p in parts]), labels == 1)
+
+
+def drop(*names):
+    return lambda path: frame_of(*make_jets()).drop(columns=[*names]).to_hdf(path, key="table", format="table")
+
+
+def unnamed(path, floats, **changes):
+    """A table without names: 2 jets of one constituent each."""
+    table = np.zeros(2, [("values_block_0", "f4", (floats,)), ("values_block_1", "i8", (2,))])
+    table["values_block_0"][:, :4] = 5, 3, 4, 0
+    for column, value in changes.items():
+        table["values_block_0"][1, int(column[1:])] = value
+    with h5py.File(path, "w") as file:
+        file["table/table"] = table
+
+
+def pickled(path, content):
+    frame_of(*make_jets()).to_hdf(path, key="table", format="table")
+    with h5py.File(path, "r+") as file:
+        file["table/table"].attrs["values_block_1_kind"] = np.bytes_(pickle.dumps(content, 0))
+
+
+def test_a_table_without_names_has_the_layout_of_the_reference(tmp_path):
+    unnamed(tmp_path / "jets.h5", 804)
+    [jets] = jet_slices(tmp_path / "jets.h5")
+    assert jets.constituents.shape == (2, 200, 4)
+    assert jets.constituents[:, 0].tolist() == [[5, 3, 4, 0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            drop("is_signal_new"),
+            r"bad.h5: table/table without the column is_signal_new; expected E_i, PX_i, PY_i, PZ_i",
+        ),
+        (drop("PY_7"), r"without the column PY_7; .* of i = 0 to 199, and is_signal_new; give the columns"),
+        (drop("E_7"), r"without the column E_7;"),
+        (lambda path: unnamed(path, 800), r"values_block_0 float32\[800\], .* expected values_block_0 of 804 floats"),
+        (lambda path: unnamed(path, 604), r"values_block_0 float32\[604\]"),
+        # As if E of all constituents came first.
+        (lambda path: unnamed(path, 804, c0=5, c1=40), r"jet 1 with an energy below \|p\|, in columns without names"),
+        (lambda path: unnamed(path, 804, c0=-5), r"energy of constituents with -5 in event 1"),
+        (lambda path: unnamed(path, 804, c1=0, c2=0, c3=1), r"jet 1 without a constituent of pT > 0"),
+        (lambda path: pickled(path, ["ttv"]), r"values_block_1 of shape \(2,\) with 1 names, 1 of them different"),
+        (lambda path: pickled(path, ["ttv", "E_0"]), r"values_block_1 of shape \(2,\) with 2 names"),
+        # What would run a function is not run.
+        (lambda path: pickled(path, [print, "ttv"]), r"values_block_1 of shape \(2,\) with unreadable names"),
+    ],
+)
+def test_columns_that_are_not_the_references_are_named(tmp_path, make, words):
+    make(tmp_path / "bad.h5")
+    with pytest.raises(InputError, match=words):
+        list(jet_slices(tmp_path / "bad.h5"))
+
+
+def test_momenta_beyond_float32_are_refused(tmp_path):
+    constituents, labels = make_jets()
+    frame = frame_of(constituents, labels).astype({"E_0": np.float64})
+    frame.loc[3, "E_0"] = 1e39
+    frame.to_hdf(tmp_path / "jets.h5", key="table", format="table")
+    with pytest.raises(InputError, match="constituents as float32 with inf in event 3"):
+        list(jet_slices(tmp_path / "jets.h5"))
 
 
 def test_memory_stays_below_the_file(tmp_path):
