@@ -29,6 +29,33 @@ _CSYNTH = {
     "IntervalMax": "PerformanceEstimates/SummaryOfOverallLatency/Interval-max",
 }
 _RESOURCES = ("BRAM_18K", "DSP", "FF", "LUT", "URAM")
+_LATENCIES, _INTERVALS = ("BestLatency", "WorstLatency"), ("IntervalMin", "IntervalMax")
+# What the HLS tools write where they cannot state a latency or an interval, for example of a loop without bound.
+_UNDEFINED = "undef"
+
+
+class Subject(NamedTuple):
+    """What a report is of: the part and the top of the design, each empty where the report does not name it."""
+
+    part: str
+    design: str
+
+    def differs(self, asked: "Subject") -> tuple[str, str]:
+        """(what the report names, what was asked for) of the first that is another one; empty where none is.
+
+        Vivado's reports name a part with or without xc, hyphens and the grades at its end; what is named has to agree.
+
+        >>> Subject("7z020-clg400", "").differs(Subject("xc7z020clg400-1", "codae"))
+        ('', '')
+        >>> Subject("xcu250-figd2104-2L-e", "codae").differs(Subject("xcvu13p-flga2577-2-e", "codae"))
+        ('part xcu250-figd2104-2L-e', 'part xcvu13p-flga2577-2-e')
+        """
+        ours, theirs = (re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix("xc") for name in (asked.part, self.part))
+        if not ours.startswith(theirs) and not theirs.startswith(ours):
+            return f"part {self.part}", f"part {asked.part}"
+        if self.design not in ("", asked.design):
+            return f"design {self.design}", f"design {asked.design}"
+        return "", ""
 
 
 class Source(NamedTuple):
@@ -46,6 +73,16 @@ class Source(NamedTuple):
             f"read the log {self.log}",
         )
 
+    def check_subject(self, found: Subject, asked: Subject) -> None:
+        """Raise the error of a report of another part or design than what the tool was asked for."""
+        other, ours = found.differs(asked)
+        if ours:
+            raise ToolError(
+                f"the report of {self.tool}, {self.path}, is of the {other}",
+                f"the {ours}",
+                f"see what its Tcl scripts ask for, read the log {self.log}",
+            )
+
 
 def _cut_off(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
@@ -58,10 +95,14 @@ def _cut_off(text: str) -> str:
 
 @dataclass(frozen=True)
 class CSynthesis:
-    """C synthesis of an HLS tool, an estimate. report: hls4ml's keys of CSynthesisReport (ns, cycles, counts)."""
+    """C synthesis of an HLS tool, an estimate. report: hls4ml's keys of CSynthesisReport (ns, cycles, counts).
+
+    A latency or an interval that the tool cannot state is None.
+    """
 
     version: str
-    report: dict[str, Number]
+    subject: Subject
+    report: dict[str, Number | None]
 
 
 @dataclass(frozen=True)
@@ -102,8 +143,9 @@ class Placed:
     asked_mhz: float
 
 
-def parse_csynth(text: str, source: Source) -> CSynthesis:
-    """Text of TOP_csynth.xml -> record."""
+def parse_csynth(text: str, source: Source, has_uram: bool = True) -> CSynthesis:
+    """Text of TOP_csynth.xml -> record. has_uram: whether the part has URAM; of one without, Vivado HLS up to 2018.3
+    says nothing."""
     root = _xml(text, source)
 
     def number(where: str) -> Number:
@@ -112,13 +154,24 @@ def parse_csynth(text: str, source: Source) -> CSynthesis:
             source.lacks(f"number {where}", f"a number, not {found!r}")
         return to_number(found)
 
-    report = {key: number(where) for key, where in _CSYNTH.items()}
+    def latency(key: str, where: str) -> Number | None:
+        stated = (root.findtext(where) or "").strip() != _UNDEFINED
+        return number(where) if stated or key not in _LATENCIES + _INTERVALS else None
+
+    report = {key: latency(key, where) for key, where in _CSYNTH.items()}
+    for bound, interval in zip(_LATENCIES, _INTERVALS, strict=True):
+        # Vitis HLS 2024.2 writes 0 for the interval of a latency that it cannot state; no interval is that short.
+        if report[bound] is None and report[interval] == 0:
+            report[interval] = None
     for prefix, where in (("", "AreaEstimates/Resources"), ("Available", "AreaEstimates/AvailableResources")):
         for key in _RESOURCES:
             # Vivado HLS called a DSP by its block's name.
             name = key if key != "DSP" or root.find(f"{where}/DSP") is not None else "DSP48E"
-            report[prefix + key] = number(f"{where}/{name}")
-    return CSynthesis(root.findtext("ReportVersion/Version") or "of unknown version", report)
+            absent = key == "URAM" and not has_uram and root.find(f"{where}/{name}") is None
+            report[prefix + key] = 0 if absent else number(f"{where}/{name}")
+    part, design = ((root.findtext(f"UserAssignments/{name}") or "").strip() for name in ("Part", "TopModelName"))
+    version = root.findtext("ReportVersion/Version") or "of unknown version"
+    return CSynthesis(version, Subject(part, design), report)
 
 
 def parse_csim(text: str, source: Source) -> int:

@@ -11,7 +11,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.target.parts import part
-from codae_l1.hls.vendor._reports import Source
+from codae_l1.hls.vendor._reports import Source, Subject
 from codae_l1.hls.vendor._steps import Step, run_step
 from codae_l1.hls.vendor._vivado_reports import Timing, Utilization, parse_timing, parse_utilization
 
@@ -54,6 +54,8 @@ def rtl_steps(files: list[str], config: HlsConfig) -> list[Step]:
 
         def read(found: list[tuple[str, Source]]) -> dict[str, Any]:
             result = VivadoResult(parse_utilization(*found[0], has_uram), parse_timing(*found[1]))
+            for (_, source), part_of in zip(found, result, strict=False):
+                source.check_subject(part_of.subject, Subject(config.part, TOP))
             return _as_json(name, result)
 
         more |= {"products": (checkpoint,), "files": texts, "folder": FOLDER}

@@ -5,19 +5,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codae_l1.hls.vendor._reports import NUMBER, Number, Source, to_number
+from codae_l1.hls.vendor._reports import NUMBER, Number, Source, Subject, to_number
 
-# Figure -> rows of Vivado's utilisation report, UltraScale+ and 7-series.
+# Figure -> rows of Vivado's utilisation report: UltraScale+, 7-series, Versal. Of a placed Versal design, only the
+# table of the distribution may have the registers, under UltraScale+'s name.
 _SITES = {
     "LUT": ("CLB LUTs", "Slice LUTs"),
     "LUT as Logic": ("LUT as Logic",),
     "LUT as Memory": ("LUT as Memory",),
-    "FF": ("CLB Registers", "Slice Registers"),
+    "FF": ("CLB Registers", "Slice Registers", "Registers"),
     "Block RAM tiles": ("Block RAM Tile",),
-    "RAMB36": ("RAMB36/FIFO",),
-    "RAMB18": ("RAMB18",),
+    "RAMB36": ("RAMB36/FIFO", "RAMB36E5"),
+    "RAMB18": ("RAMB18", "RAMB18E5"),
     "URAM": ("URAM",),
-    "DSP48E": ("DSPs",),
+    "DSP48E": ("DSPs", "DSP Slices"),
 }
 # Rows that are there only where some LUT is a memory.
 _MEMORIES = {"LUTRAM": ("LUT as Distributed RAM",), "SRL": ("LUT as Shift Register",)}
@@ -47,6 +48,7 @@ class Utilization:
 
     version: str
     state: str
+    subject: Subject
     used: dict[str, float]
     available: dict[str, int]
 
@@ -70,6 +72,7 @@ class Utilization:
 class Timing:
     """Vivado's Design Timing Summary [ns]; hold and pulse width are None where it says NA."""
 
+    subject: Subject
     slack: dict[str, float | None]
 
     @property
@@ -102,19 +105,24 @@ def parse_utilization(text: str, source: Source, has_uram: bool = True) -> Utili
         if key not in used:
             source.lacks(key, f"row {' or '.join(names)}, columns Used and Available", text)
     state = re.search(r"Design State\s*:\s*(.+)", text)
-    return Utilization(_vivado_version(text), state.group(1).strip() if state else "unknown", used, available)
+    stated = state.group(1).strip() if state else "unknown"
+    return Utilization(_vivado_version(text), stated, _subject(text), used, available)
 
 
 def parse_timing(text: str, source: Source) -> Timing:
-    """Text of report_timing_summary -> record; a design without constrained path has no slack."""
+    """Text of report_timing_summary -> record; ToolError, which says why, where no path is constrained."""
     _, _, table = text.partition("| Design Timing Summary")
     match = re.search(r"WNS\(ns\).*\n[\s-]*\n([^\n]*)\n", table)
     cells = match.group(1).split() if match else []
+    if len(cells) == len(_TIMING) and set(cells) == {"NA"}:
+        no_clock = "There are no user specified timing constraints" in table
+        why = "no clock constrains the design" if no_clock else "no path is constrained"
+        source.lacks(f"slack: {why}", "a clock that reaches the design's registers", text)
     slack = {name: float(cell) if NUMBER.fullmatch(cell) else None for name, cell in zip(_TIMING, cells, strict=False)}
     for name in _TIMING:
         if name not in slack or (name in ("WNS", "TNS") and slack[name] is None):
             source.lacks(name, f"a number under {name} of the Design Timing Summary", text)
-    return Timing(slack)
+    return Timing(_subject(text), slack)
 
 
 def _site_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -126,6 +134,12 @@ def _site_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             header = cells if cells[0] == "Site Type" else []
         elif cells and header:
             yield cells[0], dict(zip(header, cells, strict=False))
+
+
+def _subject(text: str) -> Subject:
+    """Part and design of the head of a report, which calls the part a device."""
+    found = (re.search(rf"^\| {name}\s*:\s*(\S+)", text, re.MULTILINE) for name in ("Device", "Design"))
+    return Subject(*(match.group(1) if match else "" for match in found))
 
 
 def _vivado_version(text: str) -> str:

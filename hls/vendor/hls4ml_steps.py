@@ -21,6 +21,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.hls.target.parts import part as find_part
 from codae_l1.hls.vendor._reports import (
     Source,
+    Subject,
     parse_component,
     parse_cosim,
     parse_csim,
@@ -58,6 +59,13 @@ class _ProjectFacts(NamedTuple):
     top: str
     backend: str
     part: str
+
+
+class _Target(NamedTuple):
+    """What a project's reports have to be of, and whether its part has URAM."""
+
+    subject: Subject
+    has_uram: bool
 
 
 def project_facts(project: Path | str) -> _ProjectFacts:
@@ -120,7 +128,7 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
     """The five steps of a project; expected: what the testbench has to give, which is counted in addition to whether it
     passes."""
     top, backend, part = project_facts(project)
-    solution, has_uram = f"{top}_prj/solution1", find_part(part).uram > 0
+    solution, target = f"{top}_prj/solution1", _Target(Subject(part, top), find_part(part).uram > 0)
 
     def step(name: str, says: str, options: tuple[str, ...], reports: tuple[str, ...], read: Read, **more: Any) -> Step:
         flags = {option: int(option in options) for option in _OPTIONS}
@@ -137,7 +145,11 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
     no_vectors: Any = {"ignores": ("tb_data/",)}
     return [
         step("csim", "C simulation of the testbench", ("csim",), (_CSIM_RESULTS,), partial(_csim, expected)),
-        step("csynth", "C synthesis", ("synth",), (f"{solution}/syn/report/{top}_csynth.xml",), _csynth, **no_vectors),
+        step(
+            *("csynth", "C synthesis", ("synth",), (f"{solution}/syn/report/{top}_csynth.xml",)),
+            partial(_csynth, target),
+            **no_vectors,
+        ),
         step(
             *("cosim", "co-simulation of the RTL with the testbench", ("cosim", "validation"), cosim_reports),
             partial(_cosim, expected),
@@ -145,7 +157,7 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
         ),
         step(
             *("vsynth", "logic synthesis of the HLS tool's RTL by Vivado", ("vsynth",), ("vivado_synth.rpt",)),
-            partial(_vsynth, has_uram),
+            partial(_vsynth, target),
             **{"needs": ("csynth",), "also": ("vivado",), **no_vectors},
         ),
         step(
@@ -181,8 +193,9 @@ def _csim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     return {"CSimReport": {"Errors": errors, **_compared(expected, *results)}}
 
 
-def _csynth(texts: Texts) -> dict[str, Any]:
-    found = parse_csynth(*texts[0])
+def _csynth(target: _Target, texts: Texts) -> dict[str, Any]:
+    found = parse_csynth(*texts[0], target.has_uram)
+    texts[0][1].check_subject(found.subject, target.subject)
     return {"CSynthesisReport": found.report, "version": found.version}
 
 
@@ -194,8 +207,9 @@ def _cosim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     return {"CosimReport": {**found.report, **_compared(expected, *results)}}
 
 
-def _vsynth(has_uram: bool, texts: Texts) -> dict[str, Any]:
-    found = parse_utilization(*texts[0], has_uram)
+def _vsynth(target: _Target, texts: Texts) -> dict[str, Any]:
+    found = parse_utilization(*texts[0], target.has_uram)
+    texts[0][1].check_subject(found.subject, target.subject)
     return {"VivadoSynthReport": found.report, "version": found.version}
 
 

@@ -124,7 +124,7 @@ def _summary(found: list[tuple[str, str, str]], failed: list[str], missing: list
     }
 
 
-def _rows(report: dict[str, float | int], opened: dict[str, Any] | None, tool: str) -> list[dict[str, Any]]:
+def _rows(report: dict[str, float | int | None], opened: dict[str, Any] | None, tool: str) -> list[dict[str, Any]]:
     """The HLS tool next to the open figures: rows {name, open, vendor, tool, kind}."""
     ours = opened["CSynthesisReport"] if opened else {}
     return [

@@ -92,3 +92,10 @@ def test_the_rate_of_a_false_positive_rate_says_what_it_is():
     head = next(line for line in TEMPLATE.read_text().splitlines() if "report.fprs" in line)
     point = {"fpr": 0.01, "rate_if_all_crossings_khz": 400.0}
     assert "<th>FPR 0.01 (400 kHz)</th>" in jinja2.Template(head).render(report={"fprs": [point]})
+
+
+def test_a_figure_that_a_vendor_tool_cannot_state_is_a_dash():
+    line = next(line for line in TEMPLATE.read_text().splitlines() if "in report.vendor.records" in line)
+    row = {"name": "latency", "open": 1_234, "vendor": None, "tool": "vitis_hls 2024.2", "kind": "estimate"}
+    shown = jinja2.Template(f"{line}{{% endfor %}}").render(report={"vendor": {"records": [row]}})
+    assert "<td>latency</td><td>1,234</td><td>-</td>" in shown

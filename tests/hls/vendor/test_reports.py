@@ -1,6 +1,7 @@
 """Reports in the vendors' form as typed records; a figure that is missing, of no number or cut off is named."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from codae_l1.data.base.errors import ToolError
 from codae_l1.hls.vendor._reports import (
     IpCore,
     Source,
+    Subject,
     parse_component,
     parse_cosim,
     parse_csim,
@@ -51,6 +53,42 @@ def test_vivado_hls_calls_a_dsp_by_its_block():
     assert parse_csynth(text, SOURCE) == parse_csynth(TEXTS["csynth.xml"], SOURCE)
 
 
+def without_uram(text):
+    return re.sub(r"<URAM>\d+</URAM>", "", text)
+
+
+def test_a_part_without_uram_has_none_in_reports_up_to_2018_3():
+    text = without_uram(TEXTS["csynth.xml"])
+    report = parse_csynth(text, SOURCE, has_uram=False).report
+    assert (report["URAM"], report["AvailableURAM"], report["DSP"], report["LUT"]) == (0, 0, 3, 45_321)
+    with pytest.raises(ToolError, match="has no number AreaEstimates/Resources/URAM; expected a number, not ''"):
+        parse_csynth(text, SOURCE)
+    # Where the report has it, it is read.
+    assert parse_csynth(TEXTS["csynth.xml"], SOURCE, has_uram=False).report["AvailableURAM"] == 1_280
+
+
+LATENCIES = ("Best-caseLatency", "Worst-caseLatency", "Interval-min", "Interval-max")
+
+
+@pytest.mark.parametrize(
+    ("undefined", "zero", "expected"),
+    [
+        (LATENCIES, (), (None, None, None, None)),
+        (("Worst-caseLatency", "Interval-max"), (), (11, None, 1, None)),
+        (LATENCIES[:2], LATENCIES[2:], (None, None, None, None)),
+        ((), LATENCIES, (0, 0, 0, 0)),
+    ],
+)
+def test_a_latency_that_the_tool_cannot_state_is_none(undefined, zero, expected):
+    text = TEXTS["csynth.xml"]
+    for names, value in ((undefined, "undef"), (zero, "0")):
+        for name in names:
+            text = re.sub(rf"<{name}>\d+<", f"<{name}>{value}<", text)
+    report = parse_csynth(text, SOURCE).report
+    assert tuple(report[key] for key in ("BestLatency", "WorstLatency", "IntervalMin", "IntervalMax")) == expected
+    assert (report["EstimatedClockPeriod"], report["LUT"]) == (3.633, 45_321)
+
+
 def test_cosim_reads_the_rtl_that_was_simulated():
     found = parse_cosim(TEXTS["cosim.rpt"], SOURCE)
     assert found.report == {
@@ -77,6 +115,58 @@ def test_utilization_has_both_reports_of_hls4ml():
     assert (shares["TotLUTs%"], shares["RAMB36s%"]) == (0.82, 0.04)
 
 
+# What a placed Versal design says of its registers: the first table has lost its row.
+PLACED = """
+2. CLB Distribution
++---------------+------+-------+------------+-----------+-------+
+|   Site Type   | Used | Fixed | Prohibited | Available | Util% |
++---------------+------+-------+------------+-----------+-------+
+| CLB Registers | 2100 |     0 |          0 |   1799680 |  0.12 |
++---------------+------+-------+------------+-----------+-------+
+"""
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_versal_calls_its_sites_by_other_names(placed):
+    text = TEXTS["versal.rpt"]
+    if placed:
+        text = re.sub(r"\| Registers .*\n", "", text).replace("\n3. BLOCKRAM", f"{PLACED}\n3. BLOCKRAM")
+    found = parse_utilization(text, SOURCE)
+    assert found.version == "2025.1"
+    assert found.report == {"LUT": 4_300, "FF": 2_100, "URAM": 0, "DSP48E": 5, "BRAM_18K": 3}
+    counts = {key: value for key, value in found.implementation.items() if not key.endswith("%")}
+    assert counts == {
+        **{"TotLUTs": 4_300, "LogicLUTs": 4_290, "LUTRAMs": 4, "SRLs": 6, "FFs": 2_100},
+        **{"RAMB36s": 1, "RAMB18s": 1, "URAMs": 0, "DSPs": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "asked", "same"),
+    [
+        ("xcvu13p-flga2577-2-e", "xcvu13p-flga2577-2-e", True),
+        ("xcvu13pflga2577-2", "xcvu13p-flga2577-2-e", True),
+        ("7z020-clg400", "xc7z020clg400-1", True),
+        ("7z020clg400-1", "xc7z020clg400-1", True),
+        ("", "xc7z020clg400-1", True),
+        ("7z020clg400-2", "xc7z020clg400-1", False),
+        ("xcu250-figd2104-2L-e", "xcvu13p-flga2577-2-e", False),
+        ("xczu7ev-ffvc1156-2-e", "xczu9eg-ffvb1156-2-e", False),
+    ],
+)
+def test_a_part_is_the_same_however_the_report_writes_it(part, asked, same):
+    expected = ("", "") if same else (f"part {part}", f"part {asked}")
+    assert Subject(part, "codae").differs(Subject(asked, "codae")) == expected
+
+
+def test_reports_say_what_they_are_of():
+    part = "xcvu13p-flga2577-2-e"
+    assert parse_csynth(TEXTS["csynth.xml"], SOURCE).subject == (part, "codae")
+    assert parse_utilization(TEXTS["utilization.rpt"], SOURCE).subject == (part, "codae")
+    assert parse_timing(TEXTS["timing.rpt"], SOURCE).subject == ("xcvu13p-flga2577", "codae")
+    assert Subject(part, "other").differs(Subject(part, "codae")) == ("design other", "design codae")
+
+
 def test_no_lut_as_memory_has_no_rows_of_its_kinds():
     lines = TEXTS["utilization.rpt"].splitlines(keepends=True)
     kept = "".join(line for line in lines if "Distributed" not in line and "Shift Reg" not in line)
@@ -97,6 +187,20 @@ def test_timing_is_met_where_no_slack_is_below_zero():
     assert not found.met
     assert parse_timing(TEXTS["timing.rpt"].replace("-0.612", "0.612").replace("-3.1", "0.0"), SOURCE).met
     assert parse_timing(TEXTS["timing.rpt"].replace("0.031", "   NA"), SOURCE).report["WHS"] is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "why"),
+    [
+        ("There are no user specified timing constraints.", "no clock constrains the design"),
+        ("All user specified timing constraints are met.", "no path is constrained"),
+    ],
+)
+def test_a_summary_without_a_path_says_why(sentence, why):
+    text = re.sub(r"(?m)^ +-0\.612.*$", "     " + "           NA" * 12, TEXTS["timing.rpt"])
+    text = text.replace("Timing constraints are not met.", sentence)
+    with pytest.raises(ToolError, match=f"has no slack: {why}; expected a clock that reaches the design's registers"):
+        parse_timing(text, SOURCE)
 
 
 def test_the_exported_core_has_its_catalogue_name():

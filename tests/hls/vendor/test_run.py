@@ -69,6 +69,13 @@ def test_the_report_is_read_as_numbers(stand_in, name, arguments):
     assert "cosim 0" in (project / "build_opt.tcl").read_text()
 
 
+def test_a_latency_that_the_tool_cannot_state_has_no_figure(stand_in):
+    stand_in.report.write_text(REPORT.replace(">12</Worst-case", ">undef</Worst-case"))
+    record = run_vendor(stand_in("vitis_hls", writes_report(stand_in.report)), HlsConfig())
+    rows = {row["name"]: row["vendor"] for row in record["records"]}
+    assert (rows["latency [cycles]"], rows["interval [cycles]"], rows["LUT"]) == (None, 1, 45_321)
+
+
 def test_an_old_report_is_not_taken_for_a_new_one(stand_in):
     run_vendor(stand_in("vitis_hls", writes_report(stand_in.report)), HlsConfig())
     stand_in("vitis_hls", "echo ERROR: no licence for xcvu13p")

@@ -1,64 +1,16 @@
 """The vendor's steps with stand-ins of the tools: order, figures, what is done again, the live log, every failure."""
 
 import os
-import shutil
 import signal
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
+from vendor_bench import REPORTS, VITIS, Bench
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json
-from codae_l1.data.base.words import WordType
-from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.vendor._steps import run_steps
-from codae_l1.hls.vendor._tools import locked, what_went_wrong
-from codae_l1.hls.vendor._vivado import rtl_source, rtl_steps
-from codae_l1.hls.vendor.hls4ml_steps import STEPS, Expected, check_digits, hls4ml_steps, project_source, vectors
-
-REPORTS = Path(__file__).parent / "texts"
-# Does what build_opt.tcl asks, as hls4ml's build_prj.tcl would, with the reports of a folder.
-VITIS = (REPORTS / "vitis_hls").read_text()
-VIVADO = (REPORTS / "vivado").read_text()
-WORD, WORDS = WordType(True, 2, 1), np.array([[3], [-1], [0]])
-
-
-class Bench:
-    """Programs alone on PATH with the shell's own, the reports they copy, an hls4ml project, an RTL folder."""
-
-    def __init__(self, root):
-        self.programs, self.reports = root / "bin", root / "reports"
-        self.project, self.work, self.rtl = root / "project", root / "work", root / "rtl"
-        shutil.copytree(REPORTS, self.reports)
-        for folder in (self.programs, self.project / "firmware", self.project / "tb_data", self.rtl / "src"):
-            folder.mkdir(parents=True)
-        shutil.copy(REPORTS / "project.tcl", self.project)
-        for name in ("build_prj.tcl", "codae_test.cpp", "firmware/codae.cpp", "firmware/libcodae.so"):
-            (self.project / name).write_text(name)
-        (self.rtl / "src" / "codae.v").write_text("module codae; endmodule\n")
-        (self.reports / "results").write_text("1.5 \n-0.5 \n0 \n")
-        self.install("vitis_hls", VITIS)
-        self.install("vivado", VIVADO)
-
-    def install(self, name, script):
-        (self.programs / name).write_text(f"#!/bin/sh\n{script.format(reports=self.reports)}\n")
-        (self.programs / name).chmod(0o755)
-
-    @property
-    def calls(self):
-        file = self.reports / "calls"
-        return [line.strip() for line in file.read_text().splitlines()] if file.exists() else []
-
-    def run(self, *selected, timeout_s=60.0, counts=0, **options):
-        source = project_source(self.project) | vectors(np.full((3, 2), counts), WORDS, WORD)
-        steps = hls4ml_steps(self.project, Expected(WORDS, WORD))
-        return run_steps(steps, source, self.work, selected or STEPS, timeout_s, **options)
-
-    def run_rtl(self, *selected):
-        source = rtl_source(self.rtl)
-        return run_steps(rtl_steps(list(source), HlsConfig()), source, self.work / "rtl", selected, 60.0)
+from codae_l1.hls.vendor._tools import locked
+from codae_l1.hls.vendor.hls4ml_steps import STEPS
 
 
 @pytest.fixture
@@ -123,22 +75,6 @@ def test_a_step_file_of_another_shape_is_of_a_step_not_done(bench, text):
     (bench.work / "csim.json").write_text(text)
     assert bench.run("csim")["csim"]["reports"] == first["csim"]["reports"]
     assert bench.calls == ["csim 1"] * 2
-
-
-def test_the_testbench_prints_words_that_can_be_told_apart(bench):
-    wide = WordType(True, 4, 16)
-    words = np.array([[1_000_001], [1_000_002]])
-    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.6g}")] for w in words[:, 0]], None) == 1
-    with pytest.raises(InputError, match=r"output words of 21 bits, of which .* prints 6 digits; expected a testbench"):
-        check_digits(project_source(bench.project), wide)
-    check_digits(project_source(bench.project), WordType(True, 4, 11))
-    (bench.project / "codae_test.cpp").write_text("    std::ofstream fout(RESULTS_LOG);\n    int e = 0;\n")
-    source = project_source(bench.project)
-    assert source["codae_test.cpp"].decode().splitlines()[1] == "    fout.precision(17);"
-    check_digits(source, wide)
-    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.17g}")] for w in words[:, 0]], None) == 0
-    with pytest.raises(InputError, match=r"output words of 54 bits.* prints 17 digits"):
-        check_digits(source, WordType(False, 4, 50))
 
 
 def test_a_step_does_what_it_needs_and_no_more(bench):
@@ -208,15 +144,6 @@ def test_lines_are_followed_while_the_tool_runs(bench):
     assert heard == [("csynth", "ready"), ("csynth", "last word")]
 
 
-def test_events_with_other_words_are_counted(bench):
-    (bench.reports / "results").write_text("1.5 \n-1 \n0.5 \n")
-    assert bench.run("csim")["csim"]["found"]["CSimReport"]["Different"] == 2
-    (bench.reports / "results").write_text("1.5 \n")
-    shutil.rmtree(bench.work)
-    with pytest.raises(ToolError, match=r"csim_results.log, has no 3 events of 1 outputs; expected not \(1, 1\)"):
-        bench.run("csim")
-
-
 @pytest.mark.parametrize(
     ("program", "steps", "message"),
     [
@@ -260,51 +187,6 @@ def test_a_failure_is_named_with_the_place_of_its_log(bench, script, message):
     assert not (bench.work / "csim.json").exists()
 
 
-CAUGHT = {
-    "2025.2": (
-        "INFO: [HLS 200-1510] Running: config_array_partition -maximum_size 4096\n"
-        "ERROR: [HLS 200-101] config_array_partition: Unknown option '-maximum_size'.\n"
-        "ERROR: [HLS 200-101] config_array_partition: Unknown option '4096'.\n"
-        "INFO: [HLS 200-1510] Running: csynth_design\n"
-    ),
-    "2020.2": (
-        "ERROR: [HLS 200-642] The 'config_array_partition -maximum_size' command is not supported.\n"
-        "***** C SIMULATION *****\n"
-        "INFO: [SIM 211-4] CSIM will launch GCC as the compiler.\n"
-        "   Compiling ../../../../codae_test.cpp in debug mode\n"
-    ),
-}
-
-
-@pytest.mark.parametrize("version", CAUGHT)
-def test_an_error_that_the_script_caught_is_passed_over(tmp_path, version):
-    log = tmp_path / "csim.log"
-    line = "ERROR: [Common 17-345] A valid license was not found for feature 'Synthesis' and/or device 'xcvu13p'."
-    log.write_text(f"{CAUGHT[version]}{line}\nbye\n")
-    said, remedy = what_went_wrong(log)
-    assert said == line
-    assert remedy == f"give the tool its licence (XILINXD_LICENSE_FILE or LM_LICENSE_FILE), read the log {log}, line 5"
-    log.write_text(CAUGHT[version])
-    said, remedy = what_went_wrong(log)
-    assert said == " | ".join(row.strip() for row in CAUGHT[version].splitlines()[1:])
-    assert remedy == f"read the log {log}"
-
-
-def test_an_error_of_another_option_is_not_passed_over(tmp_path):
-    log = tmp_path / "csim.log"
-    line = "ERROR: [HLS 200-101] config_array_partition: Unknown option '-throughput'."
-    log.write_text(f"{line}\nERROR: [SIM 211-100] 'csim_design' failed: compilation error(s).\n")
-    assert what_went_wrong(log) == (line, f"read the log {log}, line 1")
-
-
-def test_a_co_simulation_that_fails_is_an_error(bench):
-    text = (REPORTS / "cosim.rpt").read_text()
-    (bench.reports / "cosim.rpt").write_text(text.replace("      Pass|", "      Fail|"))
-    with pytest.raises(ToolError, match=r"codae_cosim.rpt, has no co-simulation that passed; expected the status Pass"):
-        bench.run()
-    assert (bench.work / "csynth.json").exists()
-
-
 def test_a_folder_in_use_is_refused(bench):
     bench.work.mkdir()
     with (
@@ -332,24 +214,6 @@ def test_a_tool_that_outlives_its_command_holds_the_folder(bench):
     (bench.reports / "go").touch()
     wait_until_free(bench.work / ".lock")
     assert list(bench.run("csynth")) == ["csynth"]
-
-
-def test_a_vivado_project_takes_its_options_as_an_argument(bench):
-    file = bench.project / "project.tcl"
-    file.write_text(file.read_text().replace("vitis", "vivado"))
-    steps = {step.name: step.commands for step in hls4ml_steps(bench.project)}
-    options = "reset=0 csim=0 synth=1 cosim=0 validation=0 export=0 vsynth=0 fifo_opt=0"
-    assert steps["csynth"] == {"vivado_hls": ("vivado_hls", "-f", "build_prj.tcl", options)}
-    assert "cosim=1 validation=1" in steps["cosim"]["vivado_hls"][-1]
-
-
-@pytest.mark.parametrize(
-    "text", ["", b"\xff\xfe\x89", 'set project_name "codae"\nset backend "oneapi"\nset part "Agilex7"\n']
-)
-def test_a_project_of_another_backend_is_refused(bench, text):
-    (bench.project / "project.tcl").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=r"project.tcl .*expected an hls4ml project of the Vitis or Vivado backend"):
-        hls4ml_steps(bench.project)
 
 
 def test_an_unknown_step_is_named(bench):

@@ -104,6 +104,10 @@ def test_vivado_goes_on_where_the_other_tool_fails(workshop):
 
 
 def test_the_script_synthesises_the_pipeline_at_the_configured_clock(workshop):
+    for name, text in (("utilization.rpt", UTILIZATION), ("timing.rpt", TIMING)):
+        workshop.report(
+            name, text.replace("xcvu13p-flga2577-2-e", "xcvu9p-flga2104-2-e").replace("vu13p-flga2577", "vu9p-flga2104")
+        )
     workshop.install()
     workshop.run(HlsConfig(clock_period_ns=2.5, part="xcvu9p-flga2104-2-e"))
     folder = workshop.rtl / "vivado"
@@ -177,6 +181,23 @@ def test_a_missing_figure_is_named(workshop, name, old, new, figure):
     workshop.report(name, whole.replace(old, new))
     workshop.install()
     with pytest.raises(ToolError, match=rf"the report of vivado, .*{name}, has no {figure}"):
+        workshop.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("utilization.rpt", "xcvu13p-flga2577-2-e", "xcu250-figd2104-2L-e", "part xcu250-figd2104-2L-e; expected the"),
+        ("timing.rpt", "xcvu13p-flga2577", "xcvu9p-flga2577", "part xcvu9p-flga2577; expected the part xcvu13p-flga25"),
+        ("utilization.rpt", ": codae", ": other", "design other; expected the design codae"),
+    ],
+)
+def test_a_report_of_another_part_or_design_is_refused(workshop, name, old, new, message):
+    whole = {"utilization.rpt": UTILIZATION, "timing.rpt": TIMING}[name]
+    assert old in whole
+    workshop.report(name, whole.replace(old, new))
+    workshop.install()
+    with pytest.raises(ToolError, match=rf"the report of vivado, .*{name}, is of the {message}"):
         workshop.run()
 
 

@@ -1,0 +1,97 @@
+"""The vendor's steps on an hls4ml project: its projects, its testbench, and the figures of each step."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from vendor_bench import REPORTS, VITIS, Bench
+
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.words import WordType
+from codae_l1.hls.vendor.hls4ml_steps import Expected, check_digits, hls4ml_steps, project_source
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    made = Bench(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.programs}:/usr/bin:/bin")
+    return made
+
+
+def test_the_testbench_prints_words_that_can_be_told_apart(bench):
+    wide = WordType(True, 4, 16)
+    words = np.array([[1_000_001], [1_000_002]])
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.6g}")] for w in words[:, 0]], None) == 1
+    with pytest.raises(InputError, match=r"output words of 21 bits, of which .* prints 6 digits; expected a testbench"):
+        check_digits(project_source(bench.project), wide)
+    check_digits(project_source(bench.project), WordType(True, 4, 11))
+    (bench.project / "codae_test.cpp").write_text("    std::ofstream fout(RESULTS_LOG);\n    int e = 0;\n")
+    source = project_source(bench.project)
+    assert source["codae_test.cpp"].decode().splitlines()[1] == "    fout.precision(17);"
+    check_digits(source, wide)
+    assert Expected(words, wide).different([[float(f"{w * wide.lsb:.17g}")] for w in words[:, 0]], None) == 0
+    with pytest.raises(InputError, match=r"output words of 54 bits.* prints 17 digits"):
+        check_digits(source, WordType(False, 4, 50))
+
+
+def test_events_with_other_words_are_counted(bench):
+    (bench.reports / "results").write_text("1.5 \n-1 \n0.5 \n")
+    assert bench.run("csim")["csim"]["found"]["CSimReport"]["Different"] == 2
+    (bench.reports / "results").write_text("1.5 \n")
+    shutil.rmtree(bench.work)
+    with pytest.raises(ToolError, match=r"csim_results.log, has no 3 events of 1 outputs; expected not \(1, 1\)"):
+        bench.run("csim")
+
+
+def test_a_report_of_another_part_is_refused(bench):
+    text = (REPORTS / "csynth.xml").read_text()
+    (bench.reports / "csynth.xml").write_text(text.replace("xcvu13p-flga2577-2-e", "xczu7ev-ffvc1156-2-e"))
+    with pytest.raises(
+        ToolError, match=r"csynth.xml, is of the part xczu7ev.*; expected the part xcvu13p-flga2577-2-e; see what"
+    ):
+        bench.run("csynth")
+    (bench.reports / "csynth.xml").write_text(text)
+    text = (REPORTS / "utilization.rpt").read_text()
+    (bench.reports / "utilization.rpt").write_text(text.replace(": codae", ": other"))
+    with pytest.raises(ToolError, match=r"vivado_synth.rpt, is of the design other; expected the design codae"):
+        bench.run("vsynth")
+
+
+def test_a_part_without_uram_needs_no_row_of_it(bench):
+    file = bench.project / "project.tcl"
+    file.write_text(file.read_text().replace("vitis", "vivado").replace("xcvu13p-flga2577-2-e", "xc7z020clg400-1"))
+    bench.install(
+        "vivado_hls",
+        VITIS.replace("build_opt.tcl", "options").replace("{reports}", "{reports}; echo synth 1 > options", 1),
+    )
+    text = (REPORTS / "csynth.xml").read_text().replace("xcvu13p-flga2577-2-e", "xc7z020clg400-1")
+    (bench.reports / "csynth.xml").write_text(re.sub(r"<URAM>\d+</URAM>", "", text))
+    found = bench.run("csynth")["csynth"]["found"]["CSynthesisReport"]
+    assert (found["URAM"], found["AvailableURAM"], found["LUT"]) == (0, 0, 45_321)
+
+
+def test_a_co_simulation_that_fails_is_an_error(bench):
+    text = (REPORTS / "cosim.rpt").read_text()
+    (bench.reports / "cosim.rpt").write_text(text.replace("      Pass|", "      Fail|"))
+    with pytest.raises(ToolError, match=r"codae_cosim.rpt, has no co-simulation that passed; expected the status Pass"):
+        bench.run()
+    assert (bench.work / "csynth.json").exists()
+
+
+def test_a_vivado_project_takes_its_options_as_an_argument(bench):
+    file = bench.project / "project.tcl"
+    file.write_text(file.read_text().replace("vitis", "vivado"))
+    steps = {step.name: step.commands for step in hls4ml_steps(bench.project)}
+    options = "reset=0 csim=0 synth=1 cosim=0 validation=0 export=0 vsynth=0 fifo_opt=0"
+    assert steps["csynth"] == {"vivado_hls": ("vivado_hls", "-f", "build_prj.tcl", options)}
+    assert "cosim=1 validation=1" in steps["cosim"]["vivado_hls"][-1]
+
+
+@pytest.mark.parametrize(
+    "text", ["", b"\xff\xfe\x89", 'set project_name "codae"\nset backend "oneapi"\nset part "Agilex7"\n']
+)
+def test_a_project_of_another_backend_is_refused(bench, text):
+    (bench.project / "project.tcl").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=r"project.tcl .*expected an hls4ml project of the Vitis or Vivado backend"):
+        hls4ml_steps(bench.project)
