@@ -12,7 +12,7 @@ import re
 import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 from codae_l1.data.base.errors import ToolError
 
@@ -30,6 +30,8 @@ _CSYNTH = {
 }
 _RESOURCES = ("BRAM_18K", "DSP", "FF", "LUT", "URAM")
 _LATENCIES, _INTERVALS = ("BestLatency", "WorstLatency"), ("IntervalMin", "IntervalMax")
+# An event's line of a co-simulation's transaction file: number, latency and interval [clock cycles]. VHDL has no colon.
+_TRANSACTION = re.compile(r"\s*transaction\s+(\d+)(\s*:)?\s+(\d+)\s+(\d+|x)\s*")
 # What the HLS tools write where they cannot state a latency or an interval, for example of a loop without bound.
 _UNDEFINED = "undef"
 
@@ -107,18 +109,22 @@ class CSynthesis:
 
 @dataclass(frozen=True)
 class Cosim:
-    """Co-simulation of the HLS tool's RTL [clock cycles]; the interval is None where one event alone was simulated."""
+    """Co-simulation of the HLS tool's RTL [clock cycles]; the interval is None where one event alone was simulated.
+
+    Latency and interval of a report from before the RTL was simulated (`cosim_design -setup`) are None, and its status
+    Pass says nothing; `parse_transactions` has the figures.
+    """
 
     rtl: str
     status: str
-    latency: tuple[int, Number, int]
+    latency: tuple[int, Number, int] | None
     interval: tuple[int, Number, int] | None
 
     @property
     def report(self) -> dict[str, str | Number | None]:
         """hls4ml's keys of CosimReport."""
         ends = ("Min", "Avg", "Max")
-        latency = dict(zip((f"Latency{end}" for end in ends), self.latency, strict=True))
+        latency = dict(zip((f"Latency{end}" for end in ends), self.latency or (None,) * 3, strict=True))
         interval = dict(zip((f"Interval{end}" for end in ends), self.interval or (None,) * 3, strict=True))
         return {"RTL": self.rtl, "Status": self.status, **latency, **interval}
 
@@ -210,12 +216,39 @@ def parse_cosim(text: str, source: Source) -> Cosim:
         if len(cells) < 8 or not all(cell == "NA" or NUMBER.fullmatch(cell) for cell in cells[2:8]):
             source.lacks(f"whole row {cells[0]}", "status, latency and interval: min, avg, max", text)
         numbers = [None if cell == "NA" else to_number(cell) for cell in cells[2:8]]
-        if None in numbers[:3]:
+        if None in numbers[:3] and set(numbers) != {None}:
             source.lacks("latency", f"numbers in the row {cells[0]}, which ended with {cells[1]}", text)
-        interval: Any = None if None in numbers[3:] else tuple(numbers[3:])
-        latency: Any = tuple(numbers[:3])
-        return Cosim(cells[0], cells[1], latency, interval)
+        latency, interval = (None if None in three else tuple(three) for three in (numbers[:3], numbers[3:]))
+        return Cosim(cells[0], cells[1], cast(Any, latency), cast(Any, interval))
     source.lacks("row of a simulated RTL", "a row Verilog or VHDL whose status is not NA", text)
+
+
+def parse_transactions(text: str, source: Source) -> tuple[tuple[int, int, int], tuple[int, int, int] | None]:
+    """Text of TOP.performance.result.transaction.xml, no XML -> (latency, interval): min, mean, max [clock cycles].
+
+    The simulated testbench writes it, one line an event. The tool rounds means down. The last event has no interval
+    (x); where it is the only one, its 0 is none either: None. (Vivado HLS 2017.4 to Vitis HLS 2025.2.)
+
+    >>> parse_transactions("latency interval\\ntransaction 0: 21 4\\ntransaction 1: 22 x\\n", Source("vitis_hls", "x"))
+    ((21, 21, 22), (4, 4, 4))
+    """
+    lines = [line for line in text.splitlines() if line.split() not in ([], ["latency", "interval"])]
+    events = [match for line in lines if (match := _TRANSACTION.fullmatch(line))]
+    if not lines or len(events) < len(lines):
+        source.lacks("whole line an event", "lines such as 'transaction 0: 21 4', latency and interval", text)
+    latencies = [int(event[3]) for event in events]
+    *intervals, last = [event[4] for event in events]
+    numbered = [int(event[1]) for event in events] == list(range(len(events)))
+    # How VHDL ends the last of several events has not been seen.
+    ended = last == "x" or (last == "0" if len(events) == 1 else events[-1][2] is None)
+    if not numbered or not ended or "x" in intervals:
+        source.lacks("line of every event", "events 0, 1, ..., of which the last alone has the interval x", text)
+    return _extent(latencies), (_extent([int(interval) for interval in intervals]) if intervals else None)
+
+
+def _extent(cycles: list[int]) -> tuple[int, int, int]:
+    """Minimum, mean rounded down, maximum."""
+    return min(cycles), sum(cycles) // len(cycles), max(cycles)
 
 
 def parse_component(text: str, source: Source) -> IpCore:

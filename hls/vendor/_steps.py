@@ -37,8 +37,9 @@ class Step:
     commands: program -> command; the first that is on PATH runs, in the subfolder `folder` of the project. also:
     further programs that it calls. reports: texts it has to leave there; read: those and the log, each with its source
     -> figures, JSON-ready. products: other files it has to leave. needs: steps whose results it works on. files:
-    written into the folder before it runs. label: what errors call the program, its own name by default. ignores: how
-    the paths of source files begin that it does not read. version: of the program, where its place does not tell it.
+    written into the folder before it runs. optional: texts that it may leave, read after the reports, empty where it
+    did not. label: what errors call the program, its own name by default. ignores: how the paths of source files begin
+    that it does not read. version: of the program, where its place does not tell it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Step:
     reports: tuple[str, ...]
     read: Callable[[list[tuple[str, Source]]], dict[str, Any]]
     products: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
@@ -75,10 +77,13 @@ def run_step(step: Step, project: Path, log: Path, timeout_s: float, **options: 
         folder.mkdir(exist_ok=True)
         for file, text in step.files.items():
             (folder / file).write_text(text)
+        for file in step.optional:
+            (folder / file).unlink(missing_ok=True)
         leaves = tuple(folder / file for file in step.leaves)
         run_tool(step.commands[name], folder, log, timeout_s, leaves, label=step.label or name, **options)
-    texts = [*(folder / report for report in step.reports), log]
-    return step.read([(path.read_text(errors="replace"), Source(step.label or name, path, log)) for path in texts])
+    files = [*(folder / file for file in (*step.reports, *step.optional)), log]
+    texts = [path.read_text(errors="replace") if path.is_file() else "" for path in files]
+    return step.read([(text, Source(step.label or name, path, log)) for text, path in zip(texts, files, strict=True)])
 
 
 def run_steps(
@@ -130,11 +135,16 @@ def _do(step: Step, work: Path, inputs: str | None, timeout_s: float, options: d
         "program": step.program()[1],
         "seconds": round(time.time() - started, 1),
         "log": str(log),
-        "reports": {name: sha256(folder / name) for name in step.leaves},
+        "reports": {name: sha256(folder / name) for name in _left(step, folder)},
         "found": found,
     }
     write_json(file, content)
     return content
+
+
+def _left(step: Step, folder: Path) -> list[str]:
+    """The files that a step left."""
+    return [*step.leaves, *(name for name in step.optional if (folder / name).is_file())]
 
 
 def _with_needs(steps: list[Step], selected: tuple[str, ...]) -> set[str]:

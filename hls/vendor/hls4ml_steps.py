@@ -9,7 +9,7 @@ enough digits to distinguish any two words (by default six, too few from 17 bits
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from codae_l1.hls.vendor._reports import (
     parse_csim,
     parse_csynth,
     parse_results,
+    parse_transactions,
 )
 from codae_l1.hls.vendor._steps import Step
 from codae_l1.hls.vendor._vivado_reports import parse_utilization
@@ -44,7 +45,11 @@ _VITIS: dict[str, tuple[str, ...]] = {
 }
 # Folders and files of a project that the tools read; the rest is hls4ml's own or made by a run.
 _SOURCES = ("*.tcl", "*_test.cpp", "firmware/**/*", "tb_data/*.dat")
+# Languages of the RTL that cosim simulates, as its report names them; hls4ml asks for Verilog.
+_RTLS = ("Verilog", "VHDL")
 _CSIM_RESULTS, _COSIM_RESULTS = "tb_data/csim_results.log", "tb_data/rtl_cosim_results.log"
+# What build_prj.tcl prints where the words of both simulations are equal; it ends with status 1 where they are not.
+_PASSED = re.compile(r"^\s*INFO: Test PASSED\s*$", re.MULTILINE)
 _INPUTS, _EXPECTED = "tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat"
 
 
@@ -154,6 +159,7 @@ def hls4ml_steps(project: Path | str, expected: "Expected | None" = None) -> lis
             *("cosim", "co-simulation of the RTL with the testbench", ("cosim", "validation"), cosim_reports),
             partial(_cosim, expected),
             needs=("csim", "csynth"),
+            optional=tuple(f"{solution}/sim/{rtl.lower()}/{top}.performance.result.transaction.xml" for rtl in _RTLS),
         ),
         step(
             *("vsynth", "logic synthesis of the HLS tool's RTL by Vivado", ("vsynth",), ("vivado_synth.rpt",)),
@@ -200,10 +206,20 @@ def _csynth(target: _Target, texts: Texts) -> dict[str, Any]:
 
 
 def _cosim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
-    (text, source), results, _ = texts
+    """hls4ml's flow writes the report before it simulates the RTL: that it passed is in the log, the figures are in the
+    transaction file, in the folder of the RTL's language."""
+    (text, source), results, *transactions, (log, log_source) = texts
     found = parse_cosim(text, source)
     if found.status.lower() != "pass":
         source.lacks("co-simulation that passed", f"the status Pass, not {found.status}")
+    if not _PASSED.search(log):
+        log_source.lacks("co-simulation that passed", "a line 'INFO: Test PASSED'", log)
+    times, times_source = transactions[_RTLS.index(found.rtl)]
+    if times:
+        latency, interval = parse_transactions(times, times_source)
+        found = replace(found, latency=latency, interval=interval)
+    if found.latency is None:
+        source.lacks("latency", f"numbers in the row {found.rtl}, or the file {times_source.path}", text)
     return {"CosimReport": {**found.report, **_compared(expected, *results)}}
 
 

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from vendor_bench import REPORTS, VITIS, Bench
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_json
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.vendor.hls4ml_steps import Expected, check_digits, hls4ml_steps, project_source
 
@@ -74,9 +76,72 @@ def test_a_part_without_uram_needs_no_row_of_it(bench):
 def test_a_co_simulation_that_fails_is_an_error(bench):
     text = (REPORTS / "cosim.rpt").read_text()
     (bench.reports / "cosim.rpt").write_text(text.replace("      Pass|", "      Fail|"))
-    with pytest.raises(ToolError, match=r"codae_cosim.rpt, has no co-simulation that passed; expected the status Pass"):
+    with pytest.raises(
+        ToolError, match=r"codae_cosim.rpt, has no co-simulation that passed; expected the status Pass, not Fail"
+    ):
         bench.run()
     assert (bench.work / "csynth.json").exists()
+
+
+def test_pass_in_a_report_from_before_the_simulation_proves_nothing(bench):
+    bench.install("vitis_hls", VITIS.replace("INFO: Test PASSED", "INFO: [COSIM 212-1000] done"))
+    with pytest.raises(
+        ToolError, match=r"cosim.log, has no co-simulation that passed; expected a line 'INFO: Test PASSED'; read"
+    ):
+        bench.run("cosim")
+
+
+def test_words_that_differ_between_the_simulations_are_what_the_tool_says(bench):
+    bench.install("vitis_hls", VITIS.replace('"INFO: Test PASSED"', '"ERROR: Test failed"; exit 1'))
+    with pytest.raises(ToolError, match=r"vitis_hls ended with status 1: ERROR: Test failed; .*cosim.log, line 1"):
+        bench.run("cosim")
+
+
+FIGURES = {
+    **{"RTL": "Verilog", "Status": "Pass", "LatencyMin": 11, "LatencyAvg": 11, "LatencyMax": 12},
+    **{"IntervalMin": 1, "IntervalAvg": 1, "IntervalMax": 1, "Events": 3, "Different": 0},
+}
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+def test_the_figures_of_cosim_are_in_its_transactions_or_its_report(bench, transactions):
+    if not transactions:
+        (bench.reports / "transaction.xml").unlink()
+        shutil.copy(REPORTS / "cosim_whole.rpt", bench.reports / "cosim.rpt")
+        bench.install("vitis_hls", VITIS.replace("cp $D/transaction.xml", ": "))
+    assert bench.run("cosim")["cosim"]["found"]["CosimReport"] == FIGURES
+    names = [Path(name).name for name in read_json(bench.work / "cosim.json")["reports"]]
+    assert ("codae.performance.result.transaction.xml" in names) == transactions
+
+
+def test_transactions_of_an_earlier_run_are_not_taken_for_new_ones(bench):
+    bench.run("cosim")
+    bench.install("vitis_hls", VITIS.replace("cp $D/transaction.xml", ": "))
+    with pytest.raises(
+        ToolError,
+        match=r"cosim.rpt, has no latency; expected numbers in the row Verilog, or the file .*sim/verilog/codae",
+    ):
+        bench.run("cosim", counts=1)
+
+
+def test_transactions_that_are_changed_make_the_step_anew(bench):
+    first = bench.run("cosim")
+    file = next((bench.work / "project").rglob("*transaction.xml"))
+    file.write_text(file.read_text().replace("12", "13"))
+    assert bench.run("cosim")["cosim"]["found"] == first["cosim"]["found"]
+    assert bench.calls == ["csim 1", "synth 1", "cosim 1 validation 1", "cosim 1 validation 1"]
+
+
+def test_vhdl_has_its_transactions_elsewhere(bench):
+    text = (REPORTS / "cosim.rpt").read_text()
+    text = text.replace("   Verilog|      Pass", "      VHDL|      Pass").replace(
+        "      VHDL|        NA", "   Verilog|        NA"
+    )
+    (bench.reports / "cosim.rpt").write_text(text)
+    (bench.reports / "transaction.xml").write_text("transaction        0            21            0\n")
+    bench.install("vitis_hls", VITIS.replace("sim/verilog", "sim/vhdl"))
+    found = bench.run("cosim")["cosim"]["found"]["CosimReport"]
+    assert (found["RTL"], found["LatencyAvg"], found["IntervalMax"]) == ("VHDL", 21, None)
 
 
 def test_a_vivado_project_takes_its_options_as_an_argument(bench):

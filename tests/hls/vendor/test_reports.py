@@ -8,6 +8,7 @@ import pytest
 
 from codae_l1.data.base.errors import ToolError
 from codae_l1.hls.vendor._reports import (
+    Cosim,
     IpCore,
     Source,
     Subject,
@@ -17,6 +18,7 @@ from codae_l1.hls.vendor._reports import (
     parse_csynth,
     parse_nextpnr,
     parse_results,
+    parse_transactions,
 )
 from codae_l1.hls.vendor._vivado_reports import parse_timing, parse_utilization
 
@@ -31,7 +33,8 @@ NEXTPNR = json.dumps(
 )
 PARSERS = {
     "csynth.xml": parse_csynth,
-    "cosim.rpt": parse_cosim,
+    "cosim_whole.rpt": parse_cosim,
+    "transaction.xml": parse_transactions,
     "utilization.rpt": parse_utilization,
     "timing.rpt": parse_timing,
     "component.xml": parse_component,
@@ -90,16 +93,41 @@ def test_a_latency_that_the_tool_cannot_state_is_none(undefined, zero, expected)
 
 
 def test_cosim_reads_the_rtl_that_was_simulated():
-    found = parse_cosim(TEXTS["cosim.rpt"], SOURCE)
+    found = parse_cosim(TEXTS["cosim_whole.rpt"], SOURCE)
     assert found.report == {
-        **{"RTL": "Verilog", "Status": "Pass", "LatencyMin": 11, "LatencyAvg": 11.5, "LatencyMax": 12},
+        **{"RTL": "Verilog", "Status": "Pass", "LatencyMin": 11, "LatencyAvg": 11, "LatencyMax": 12},
         **{"IntervalMin": 1, "IntervalAvg": 1, "IntervalMax": 1},
     }
-    alone = TEXTS["cosim.rpt"].replace("              1|", "             NA|")
+    alone = TEXTS["cosim_whole.rpt"].replace("              1|", "             NA|")
+    assert parse_cosim(alone, SOURCE).latency == (11, 11, 12)
     assert parse_cosim(alone, SOURCE).interval is None
     assert parse_cosim(alone, SOURCE).report["IntervalMax"] is None
-    failed = TEXTS["cosim.rpt"].replace("      Pass|", "      Fail|")
-    assert parse_cosim(failed, SOURCE).status == "Fail"
+
+
+@pytest.mark.parametrize("status", ["Pass", "Fail"])
+def test_a_cosim_report_without_figures_has_a_status_alone(status):
+    text = TEXTS["cosim.rpt"].replace("      Pass|", f"      {status}|")
+    for whole in (text, text.replace("|                    NA|", "|")):
+        assert parse_cosim(whole, SOURCE) == Cosim("Verilog", status, None, None)
+
+
+HEAD = "                             latency        interval\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (("0:              21               4", "1:  22  5", "2:  26  x"), ((21, 23, 26), (4, 4, 5))),
+        (("0:              21               0",), ((21, 21, 21), None)),
+        ((" 0            21            0",), ((21, 21, 21), None)),
+        ((" 0            21            4", " 1            24            0"), ((21, 22, 24), (4, 4, 4))),
+    ],
+)
+def test_transactions_give_what_a_whole_cosim_report_has(lines, expected):
+    """Means are rounded down, as the tool does; the last event has no interval; VHDL writes no colon."""
+    text = HEAD + "".join(f"transaction       {line}\n" for line in lines)
+    assert parse_transactions(text, SOURCE) == expected
+    assert parse_transactions(TEXTS["transaction.xml"], SOURCE) == ((11, 11, 12), (1, 1, 1))
 
 
 def test_utilization_has_both_reports_of_hls4ml():
@@ -247,14 +275,19 @@ def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
         ),
         (
             parse_cosim,
-            TEXTS["cosim.rpt"].replace("  12|", "  NA|"),
+            TEXTS["cosim_whole.rpt"].replace("  12|", "  NA|"),
             "has no latency; expected numbers in the row Verilog",
         ),
         (
             parse_cosim,
-            TEXTS["cosim.rpt"].replace("   12|", " many|"),
+            TEXTS["cosim_whole.rpt"].replace("   12|", " many|"),
             "has no whole row Verilog; expected status, latency",
         ),
+        (parse_transactions, HEAD, "has no whole line an event; expected lines such as 'transaction 0: 21 4'"),
+        (parse_transactions, f"{HEAD}transaction 0: x 4\n", "has no whole line an event"),
+        (parse_transactions, "transaction 0: 21 4\ntransaction 2: 21 x\n", "has no line of every event; expected ev"),
+        (parse_transactions, "transaction 0: 21 x\ntransaction 1: 21 x\n", "has no line of every event"),
+        (parse_transactions, "transaction 0: 21 4\ntransaction 1: 21 4\n", "has no line of every event"),
         (
             parse_csim,
             "ERROR: [SIM 211-100] CSim failed with errors.\n",
