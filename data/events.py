@@ -112,6 +112,23 @@ def check_images(images: np.ndarray, where: str = "images") -> None:
         )
 
 
+def check_tracks(n_tracks: np.ndarray, seen: np.ndarray, where: str = "images") -> None:
+    """Raise InputError where an event has tracks, but no active pixel of tracks, or less than no tracks.
+
+    n_tracks: (N,) integers. seen: (N,) bool, whether the channel has an active pixel. Where a part of a file was lost,
+    its images are empty: only this tells them from empty events.
+    """
+    wrong = (n_tracks < 0) | ((n_tracks > 0) & ~seen)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InputError(
+            f"{where} in {wrong.sum()} of {len(wrong)} events contradict n_tracks: event {first} has n_tracks = "
+            f"{n_tracks[first]} and {'an' if seen[first] else 'no'} active pixel of tracks",
+            "an active pixel where there are tracks, and n_tracks >= 0",
+            "copy or make the file again; part of it may be missing",
+        )
+
+
 def check_signals(names: np.ndarray) -> None:
     """Raise InputError if a name is not a known process."""
     unknown = sorted(set(np.unique(names).tolist()) - set(PROCESSES))

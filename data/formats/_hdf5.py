@@ -11,6 +11,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file
+from codae_l1.data.formats._hdf5_storage import require_source, require_stored
 
 # Of HDF5 files, whoever wrote them.
 SUFFIXES = (".h5", ".hdf5")
@@ -79,13 +80,17 @@ class _Target(io.FileIO):
 
 
 def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
-    """The dataset of that name, its compression readable."""
-    path, found = file.filename, file.get(name)
+    """The dataset of that name, its content all there and its compression readable."""
+    path, link = file.filename, file.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        require_source(path, name, link.filename)
+    found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path} without the dataset {name}", kind, "correct the file or choose another format")
     if not found.shape:
         raise InputError(f"{path}: {name} is one number or empty", f"rows of {kind}", "correct the file")
     _require_filters(found, path)
+    require_stored(found, name)
     return found
 
 

@@ -25,6 +25,7 @@ from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
+from codae_l1.data.formats._hdf5_storage import require_stored
 
 FORMAT = "codae-l1 events"
 VERSION = 1
@@ -59,6 +60,7 @@ class Events(Format):
     name = "codae-l1"
     kind = "events of codae-l1"
     suffixes = SUFFIXES
+    checksummed = True
 
     def recognises(self, path: Path) -> bool:
         """Whether the attribute `format` says so."""
@@ -174,6 +176,8 @@ class EventFile:
         self.signal = self._columns["signal"].astype("U8")
         self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
         self.pileup_block = self._columns["pileup_block"]
+        for name in _datasets():
+            require_stored(self._file[name], name)
         self._first = {name: np.concatenate([[0], np.cumsum(n)]) for name, n in self._count.items()}
         lengths = {len(column) for column in self._columns.values()}
         if len(lengths) != 1 or any(self._first[n][-1] != length for (n, _), length in streams.items()):

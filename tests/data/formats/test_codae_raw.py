@@ -115,6 +115,96 @@ def test_damaged_block(tmp_path):
         read_events(path, "qcd")
 
 
+def joined(path, *sources, n=5, **rest):
+    """A virtual file of n events a source; rest: dataset -> content that is not virtual."""
+    with h5py.File(path, "w") as file:
+        for name in IMAGES:
+            layout = h5py.VirtualLayout((n * len(sources), 286, 360), np.float32)
+            for i, source in enumerate(sources):
+                layout[n * i : n * (i + 1)] = h5py.VirtualSource(source, name, (n, 286, 360))
+            file.create_virtual_dataset(name, layout)
+        for name, content in rest.items():
+            file[name] = content
+    return path
+
+
+def test_a_virtual_file_is_that_of_its_sources(tmp_path):
+    parts = [read_events(write(tmp_path / f"{seed}.h5", seed=seed), "qcd") for seed in (0, 1)]
+    path = joined(tmp_path / "all.h5", "0.h5", "1.h5", **{N_TRACKS: np.full(10, 7)})
+    whole = np.concatenate([part.images for part in parts])
+    assert np.array_equal(read_events(path, "qcd").images, whole)
+    (tmp_path / "1.h5").unlink()
+    with pytest.raises(InputError, match=r"all.h5: ImageTrk_PUcorr is put together from 1.h5, which is not there; exp"):
+        next(event_slices(path, label="qcd"))
+    write(tmp_path / "1.h5", 3)
+    with pytest.raises(InputError, match=r"ImageTrk_PUcorr needs 514800 numbers of .* of shape \(3, 286, 360\)"):
+        next(event_slices(path, label="qcd"))
+    (tmp_path / "1.h5").write_text("no HDF5")
+    with pytest.raises(InputError, match=r"ImageTrk_PUcorr is put together from .*1.h5, which is damaged"):
+        next(event_slices(path, label="qcd"))
+    write(tmp_path / "1.h5", ImageTrk_PUcorr=None)
+    with pytest.raises(InputError, match=r"ImageTrk_PUcorr needs ImageTrk_PUcorr of .*1.h5, which lacks it"):
+        next(event_slices(path, label="qcd"))
+
+
+def test_a_virtual_file_that_leaves_events_out(tmp_path):
+    write(tmp_path / "0.h5")
+    path = tmp_path / "all.h5"
+    with h5py.File(path, "w") as file:
+        layout = h5py.VirtualLayout((6, 286, 360), np.float32)
+        layout[:5] = h5py.VirtualSource("0.h5", IMAGES[0], (5, 286, 360))
+        file.create_virtual_dataset(IMAGES[0], layout)
+    with pytest.raises(InputError, match="is put together from parts of 514800 of its 617760 numbers"):
+        next(event_slices(path, label="qcd"))
+
+
+def external(path, size):
+    """The first channel of 5 events in a file of its own, of which `size` bytes are there."""
+    write(path, ImageTrk_PUcorr=None)
+    raw = path.parent / "raw.bin"
+    with h5py.File(path, "r+") as file:
+        file.create_dataset(IMAGES[0], (5, 286, 360), "f4", external=[(raw, 0, 5 * 286 * 360 * 4)])[:] = 1
+    with raw.open("r+b") as handle:
+        handle.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda file, folder: file.create_dataset(IMAGES[0], (5, 286, 360), "f4"), "1 of 1 blocks .* never written"),
+        (
+            lambda file, folder: file.create_dataset(IMAGES[0], (5, 286, 360), "f4", chunks=(1, 286, 360)).write_direct(
+                np.ones((5, 286, 360), "f4"), np.s_[:3], np.s_[:3]
+            ),
+            "2 of 5 blocks of ImageTrk_PUcorr were never written; expected a dataset whose content is all there",
+        ),
+        (
+            lambda file, folder: file.__setitem__(IMAGES[0], h5py.ExternalLink("gone.h5", IMAGES[0])),
+            r"ImageTrk_PUcorr is put together from gone.h5, which is not there",
+        ),
+        (lambda file, folder: file.create_dataset(IMAGES[0], data=np.zeros((5, 286, 360))), "contradict n_tracks"),
+    ],
+)
+def test_what_was_never_written_is_no_empty_event(tmp_path, damage, words):
+    path = write(tmp_path / "raw.h5", ImageTrk_PUcorr=None)
+    with h5py.File(path, "r+") as file:
+        damage(file, tmp_path)
+    with pytest.raises(InputError, match=words):
+        read_events(path, "qcd")
+
+
+def test_raw_data_in_a_file_of_its_own(tmp_path):
+    whole = 5 * 286 * 360 * 4
+    assert read_events(external(tmp_path / "a.h5", whole), "qcd").images[..., 0].min() == 15.0
+    path = external(tmp_path / "a.h5", whole // 2)
+    with pytest.raises(InputError, match=f"ImageTrk_PUcorr needs {whole} bytes of .*raw.bin, which is shorter"):
+        read_events(path, "qcd")
+    (tmp_path / "raw.bin").unlink()
+    with pytest.raises(InputError, match=r"put together from .*raw.bin, which is not there"):
+        read_events(path, "qcd")
+
+
 class TestCodaeRaw(FormatTestBase):
     name = "codae-raw"
 

@@ -62,6 +62,23 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_public(write(tmp_path / "bad.npz", **changes))
 
 
+def test_tracks_that_contradict_the_images_are_refused(tmp_path):
+    content = {"images": np.ones((4, 72, 58, 3), np.float32), "labels": np.zeros(4, int), "masses": np.zeros(4, int)}
+    content["images"][2, ..., 0] = 0
+    np.savez(tmp_path / "lost.npz", n_tracks=np.full(4, 60), **content)
+    with pytest.raises(
+        InputError, match=r"lost.npz: images in 1 of 4 events contradict n_tracks: event 2 has n_tracks = 60"
+    ):
+        read_events(tmp_path / "lost.npz")
+    np.savez(tmp_path / "none.npz", n_tracks=np.array([1, -5, 0, 2]), **content)
+    with pytest.raises(
+        InputError, match=r"event 1 has n_tracks = -5 and an active pixel of tracks; expected an active"
+    ):
+        read_events(tmp_path / "none.npz")
+    np.savez(tmp_path / "good.npz", n_tracks=np.array([1, 5, 0, 2]), **content)
+    assert read_events(tmp_path / "good.npz").n_tracks.tolist() == [1, 5, 0, 2]
+
+
 class TestPublic(FormatTestBase):
     name = "public"
     suffix = ".npz"

@@ -1,0 +1,93 @@
+"""Whether all content of an HDF5 dataset is stored: HDF5 itself gives zeros for what is not there.
+
+A virtual dataset is put together from others, whose files may have been left behind, and may leave rows out; raw data
+may lie in external files; and blocks of a dataset may never have been written.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from codae_l1.data.base.errors import InputError
+
+_WHOLE = "a dataset whose content is all there"
+_COPY = "copy the files that belong together, or write the dataset again"
+
+
+def require_stored(dataset: h5py.Dataset, name: str) -> None:
+    """Raise InputError where a part of the dataset, or of one that it is made of, is not stored."""
+    path = dataset.file.filename
+    if dataset.is_virtual:
+        _require_sources(dataset, path, name)
+        return
+    for file, offset, size in dataset.external or ():
+        source = require_source(path, name, file)
+        # HDF5 takes what lies beyond the end of the file for zeros; all sizes but the last are given.
+        needed = offset + (dataset.nbytes if size == h5py.h5s.UNLIMITED else size)
+        if source.stat().st_size < needed:
+            raise InputError(f"{path}: {name} needs {needed} bytes of {source}, which is shorter", _WHOLE, _COPY)
+    if dataset.size == 0 or dataset.external:
+        return
+    blocks = [-(-n // block) for n, block in zip(dataset.shape, dataset.chunks or dataset.shape, strict=True)]
+    n = math.prod(blocks)
+    try:
+        stored = dataset.id.get_num_chunks() if dataset.chunks else int(dataset.id.get_storage_size() > 0)
+    except RuntimeError as error:
+        raise InputError(f"{path} is truncated or damaged ({error})", _WHOLE, "copy it again") from error
+    missing = n - stored
+    if missing:
+        raise InputError(f"{path}: {missing} of {n} blocks of {name} were never written", _WHOLE, _COPY)
+
+
+def require_source(path: str, name: str, source: str) -> Path:
+    """The file that a dataset of the file `path` refers to, where HDF5 looks for it; InputError where it is not."""
+    found = next((p for p in (Path(path).parent / source, Path(source)) if p.is_file()), None)
+    if found is None:
+        raise InputError(f"{path}: {name} is put together from {source}, which is not there", _WHOLE, _COPY)
+    return found
+
+
+def _require_sources(dataset: h5py.Dataset, path: str, name: str) -> None:
+    mapped = 0
+    for source in dataset.virtual_sources():
+        # HDF5 numbers the files and datasets of an endless series by %b.
+        file_name, inside = (word.replace("%b", "0") for word in (source.file_name, source.dset_name))
+        file = path if file_name == "." else str(require_source(path, name, file_name))
+        try:
+            opened = h5py.File(file, "r")
+        except OSError as error:
+            raise InputError(f"{path}: {name} is put together from {file}, which is damaged", _WHOLE, _COPY) from error
+        with opened:
+            inner = opened.get(inside)
+            if not isinstance(inner, h5py.Dataset):
+                raise InputError(f"{path}: {name} needs {inside} of {file}, which lacks it", _WHOLE, _COPY)
+            require_stored(inner, inside)
+            mapped += _mapped(source, inner, path, name, file)
+    if mapped < dataset.size:
+        raise InputError(
+            f"{path}: {name} is put together from parts of {mapped} of its {dataset.size} numbers", _WHOLE, _COPY
+        )
+
+
+def _mapped(source: Any, inner: h5py.Dataset, path: str, name: str, file: str) -> int | float:
+    """Numbers that a source gives; infinite where its length is not limited: the virtual dataset is then as long."""
+    try:
+        n = source.vspace.get_select_npoints()
+    except RuntimeError:
+        # What h5py makes of a selection without end.
+        return math.inf
+    # A source that is taken as a whole has no shape of its own in the record.
+    shape = source.src_space.shape
+    fits = inner.size == n if shape == () else all(a >= b for a, b in zip(inner.shape, _needed(source), strict=True))
+    if not fits:
+        raise InputError(
+            f"{path}: {name} needs {n} numbers of {source.dset_name} in {file}, of shape {inner.shape}", _WHOLE, _COPY
+        )
+    return n
+
+
+def _needed(source: Any) -> tuple[int, ...]:
+    """Least shape of the source for what is selected of it."""
+    return tuple(last + 1 for last in source.src_space.get_select_bounds()[1])
