@@ -224,7 +224,7 @@ def effective_size(events: np.ndarray, weight: np.ndarray | None = None) -> floa
     return float(np.sum(weight) ** 2 / np.sum(np.square(weight)))
 
 
-def binomial_error(share: float, n: int) -> float:
+def binomial_error(share: float, n: float) -> float:
     """Half-width of the 68 % Wilson interval of a share of n events: above zero at 0 and 1, too.
 
     >>> round(binomial_error(0.5, 100), 4), round(binomial_error(0.0, 100), 4)
