@@ -13,8 +13,9 @@ collisions come from finite pools, so that one collision is in many crossings. W
 to first order (Hoeffding's projection, of Poisson many collisions mu from a pool of M) the variance over pools is
 mu^2 Var(g) / M with g(k) the probability that a crossing with collision k fires, however many crossings are drawn.
 The members of a crossing are its three most important collisions; what the others have in common is left out, and a
-pair of crossings that shares two collisions counts twice, which is an excess of the order of mu / M. The probabilities
-of strata are taken as known. A kind of collision that the pools do not hold is in no error.
+pair of crossings that shares two collisions counts twice, which is an excess of the order of mu / M. As p_s is taken
+from the same crossings, `common` is too small by the share of pairs with a common member: members have to be few. The
+probabilities of strata are taken as known. A kind of collision that the pools do not hold is in no error.
 
 An error of a sum over few collisions is itself uncertain, so that a rate with less than ten effective is refused. The
 pure rate counts crossings that the score takes and the menu does not. A signal's efficiency is the same weighted share
