@@ -7,12 +7,14 @@
 hls4ml project (Vitis HLS or Vivado HLS): csim, csynth, cosim, vsynth, export. RTL (Vivado): synthesis and, where asked
 for, implementation (place and route). RTL on an open FPGA family (Lattice ECP5, extra `place`): ecp5; Yosys maps it,
 nextpnr places and routes it, ecppack writes the bitstream; its figures are those of that chip. A finished step is not
-done again unless its inputs changed. Writes vendor.json with hls4ml's keys and place.json into the run folder, each
-step's log beside them in vendor/ and place/; the run's next report shows them. Another project (--project) has a
-folder, a record and rows of its own, which say what it is. docs/vendor.md and docs/estimates.md have more.
+done again unless its inputs changed; where a step fails, those that do not need it go on. Writes vendor.json with
+hls4ml's keys and place.json into the run folder, each step's log beside them in vendor/ and place/; the run's next
+report shows them. Another project (--project) has a folder, a record and rows of its own, which say what it is.
+docs/vendor.md and docs/estimates.md have more.
 """
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,8 @@ KINDS = {
     **{"csim": "simulation", "csynth": "estimate", "cosim": "simulation", "vsynth": "synthesis", "export": "files"},
     **{"synthesis": "synthesis", "implementation": "post-route"},
 }
+# Whose figures a step shows, where another program starts it.
+FIGURES_BY = {"vsynth": "vivado"}
 # Events of the test split in the testbench; random inputs beside them: words overflow.
 EVENTS, RANDOM_EVENTS = 50, 20
 
@@ -39,6 +43,14 @@ class Design(NamedTuple):
     steps: list[Any]
     source: dict[str, bytes]
     project: dict[str, str] | None = None
+
+
+class _Chosen(NamedTuple):
+    """What is asked of a design: its folder's name, its hls4ml project (None: the RTL), steps (none: what was done)."""
+
+    name: str
+    project: Path | None
+    steps: set[str]
 
 
 def command() -> None:
@@ -66,28 +78,64 @@ def command() -> None:
         raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
     run = stage.open_run(arguments.run, None)
     run.require("synthesize")
-    if others:
-        made = run.do("vendor", lambda run: work(run, arguments))
-        print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in made["rows"]))
-        print(run.folder / "vendor.json")
-        _check_words({name: made[name] for name in (*made["projects"], RTL) if name in made}, run.path("vendor"))
-    if ECP5 in arguments.steps:
-        placed = run.do("place", lambda run: place(run, arguments))[_variant(arguments)]
-        sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
-        print(f"{placed['design']}: {sites}")
-        print(f"clock {placed['achieved_mhz']:g} MHz of the asked {placed['asked_mhz']:g} MHz; {placed['how']}")
-        print(f"bitstream: {placed['bitstream'] or 'none out of context'}")
-        print(run.folder / "place.json")
+    failed = _do_vendor(run, arguments) if others else []
+    try:
+        if ECP5 in arguments.steps:
+            _do_place(run, arguments)
+    except ToolError as error:
+        failed.append(error)
+    for error in failed[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if failed:
+        raise failed[-1]
 
 
-def work(run: RunFolder, arguments: Any) -> dict[str, Any]:
-    """Run the vendor steps; {design: {step: its record}}, with "projects", "events" and "rows" beside the designs."""
+def _do_vendor(run: Any, arguments: Any) -> list[ToolError]:
+    """Do the vendors' steps, print and write what worked; the errors of what did not."""
+    failed: list[ToolError] = []
+    try:
+        made = run.do("vendor", lambda run: work(run, arguments, failed))
+    except ToolError as error:
+        # Where no step worked, there is no record; other errors are of no step.
+        if error not in failed:
+            raise
+        return failed
+    print("\n".join(f"{row['name']} ({row['kind']}, {row['tool']}): {row['figures']}" for row in made["rows"]))
+    print(run.folder / "vendor.json")
+    return failed + _other_words(
+        {name: made[name] for name in (*made["projects"], RTL) if name in made}, run.path("vendor")
+    )
+
+
+def _do_place(run: Any, arguments: Any) -> None:
+    """Place and route on ECP5, and print what came of it."""
+    placed = run.do("place", lambda run: place(run, arguments))[_variant(arguments)]
+    sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
+    print(f"{placed['design']}: {sites}")
+    print(f"clock {placed['achieved_mhz']:g} MHz of the asked {placed['asked_mhz']:g} MHz; {placed['how']}")
+    print(f"bitstream: {placed['bitstream'] or 'none out of context'}")
+    print(run.folder / "place.json")
+
+
+def work(run: RunFolder, arguments: Any, failed: list[ToolError]) -> dict[str, Any]:
+    """Run the vendor steps; {design: {step: its record}}, with "projects", "events" and "rows" beside the designs.
+
+    failed: takes the errors of steps, without which the others go on. Raises the first one where no step worked, and
+    ToolError where a tool is not there, before anything else is done.
+    """
     before = run.stored("vendor") or {}
     events = arguments.events or before.get("events", EVENTS)
+    chosen = _chosen(run, arguments, before)
+    _look_for_tools(run, chosen)
+    designs = _designs(run, chosen, events)
+    _look_for_tools(run, chosen, designs)
     record, projects = {}, {}
-    for name, design, chosen in _designs(run, arguments, before, events):
-        record[name] = _run_design(run, name, design, chosen, arguments)
-        projects |= {name: design.project} if design.project else {}
+    for name, _, steps in chosen:
+        record[name] = _run_design(run, name, designs[name], steps, arguments, failed)
+        project = designs[name].project
+        projects |= {name: project} if project else {}
+    if failed and not any(record.values()):
+        raise failed[0]
     return {**record, "projects": projects, "events": events, "rows": _rows_of(record, projects)}
 
 
@@ -140,13 +188,12 @@ def _figures(report: dict[str, Any]) -> str:
     return ", ".join(f"{key} {word}" for key, word in words.items())
 
 
-def _designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int) -> list[tuple[str, Design, set[str]]]:
-    """(name, design, steps asked for) of what is asked for, or was done before. before: the record of then."""
+def _chosen(run: RunFolder, arguments: Any, before: dict[str, Any]) -> list[_Chosen]:
+    """The designs that are asked for, or were done before. before: the record of then."""
     asked, found = set(arguments.steps), []
     own, other = run.path("convert", "hls4ml").resolve(), arguments.project and arguments.project.resolve()
     target = other or own
     known = [Path(project["path"]) for project in before.get("projects", {}).values()]
-    bench = None
     for project in dict.fromkeys([own, target, *known]):
         name = OWN if project == own else f"{OWN}-{hashlib.sha256(str(project).encode()).hexdigest()[:8]}"
         chosen = asked & set(HLS_STEPS) if project == target else set()
@@ -155,21 +202,39 @@ def _designs(run: RunFolder, arguments: Any, before: dict[str, Any], events: int
         if not chosen and not (project / "project.tcl").is_file():
             print(f"{name}: {project} is not there any more, left out", flush=True)
             continue
-        bench = bench or _testbench(run, events)
-        found.append((name, _hls_design(project, *bench), chosen))
+        found.append(_Chosen(name, project, chosen))
     chosen = asked & set(RTL_STEPS)
-    return found + ([(RTL, _rtl_design(run), chosen)] if chosen or run.path("vendor", RTL).is_dir() else [])
+    return found + ([_Chosen(RTL, None, chosen)] if chosen or run.path("vendor", RTL).is_dir() else [])
 
 
-def _check_words(record: dict[str, Any], folder: Path) -> None:
-    """Raise ToolError where a simulation of the vendor's gives other words than QKeras."""
+def _look_for_tools(run: RunFolder, chosen: list[_Chosen], designs: dict[str, Design] | None = None) -> None:
+    """Refuse tools that are not there: at first of steps that were never done; with designs, of all that are to run."""
+    from codae_l1.hls.vendor.hls4ml_steps import hls4ml_steps
+    from codae_l1.hls.vendor.run import check_programs
+
+    for name, project, asked in chosen:
+        steps = hls4ml_steps(project) if project else _rtl_design(run).steps
+        source = designs[name].source if designs else None
+        check_programs(steps, run.path("vendor", name), tuple(asked), source)
+
+
+def _designs(run: RunFolder, chosen: list[_Chosen], events: int) -> dict[str, Design]:
+    """Name -> design; the hls4ml projects have one testbench of `events` test events."""
+    bench = _testbench(run, events) if any(project for _, project, _ in chosen) else ()
+    return {name: _hls_design(project, *bench) if project else _rtl_design(run) for name, project, _ in chosen}
+
+
+def _other_words(record: dict[str, Any], folder: Path) -> list[ToolError]:
+    """The errors of the vendor's simulations that give other words than QKeras."""
+    found = []
     for design, steps in record.items():
         for name, row in steps.items():
             different = sum(report.get("Different", 0) for report in row.values() if isinstance(report, dict))
             if different:
-                received = f"{name} gives other words than QKeras in {different} events"
+                received = f"{design} {name} gives other words than QKeras in {different} events"
                 place = folder / design / "project" / "tb_data"
-                raise ToolError(received, "0", f"compare the results in {place} and report it")
+                found.append(ToolError(received, "0", f"compare the results in {place} and report it"))
+    return found
 
 
 def _testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -214,7 +279,9 @@ def _rtl_design(run: RunFolder) -> Design:
     return Design(rtl_steps(list(source), run.config.hls), source)
 
 
-def _run_design(run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any) -> dict[str, Any]:
+def _run_design(
+    run: RunFolder, name: str, design: Design, asked: set[str], arguments: Any, failed: list[ToolError]
+) -> dict[str, Any]:
     """Do the steps asked for of one design, following them on standard output; the record of all that are done."""
     from codae_l1.hls.vendor.run import run_steps
 
@@ -224,7 +291,12 @@ def _run_design(run: RunFolder, name: str, design: Design, asked: set[str], argu
         print(f"{name} [{done}/{total}] {text}", flush=True)
 
     heard, work = None if arguments.quiet else _follow, run.path("vendor", name)
-    found = run_steps(design.steps, design.source, work, chosen, arguments.timeout_s, heard, progress, "--timeout-s")
+    errors: dict[str, ToolError] = {}
+    options = {"follow": heard, "progress": progress, "limit": "--timeout-s", "failed": errors}
+    found = run_steps(design.steps, design.source, work, chosen, arguments.timeout_s, **options)
+    failed += [
+        ToolError(f"{name} {step}: {error.received}", error.expected, error.remedy) for step, error in errors.items()
+    ]
     kept = ("program", "seconds", "log")
     return {
         step: {"kind": KINDS[step], **{key: content[key] for key in kept}, **content["found"]}
@@ -245,7 +317,7 @@ def _rows_of(record: dict[str, Any], projects: dict[str, dict[str, str]]) -> lis
         {
             "name": title(design, step),
             "kind": row["kind"],
-            "tool": " ".join([Path(row["program"]).name, row.get("version", "")]).strip(),
+            "tool": " ".join([FIGURES_BY.get(step, Path(row["program"]).name), row.get("version", "")]).strip(),
             "figures": "; ".join(_figures(report) for report in row.values() if isinstance(report, dict)),
         }
         for design, steps in record.items()

@@ -60,6 +60,10 @@ class Subject(NamedTuple):
         return "", ""
 
 
+class Unreadable(ToolError):
+    """A report lacks what its tool ought to have written; what else the tool made may be whole."""
+
+
 class Source(NamedTuple):
     """Whose text a record is read from: the tool, the report's file and the log that the error points at."""
 
@@ -69,10 +73,16 @@ class Source(NamedTuple):
 
     def lacks(self, figure: str, expected: str, text: str = "\n") -> NoReturn:
         """Raise the error of a figure that the text does not have."""
-        raise ToolError(
+        raise Unreadable(
             f"the report of {self.tool}, {self.path}, has no {figure}{_cut_off(text)}",
             expected,
             f"read the log {self.log}",
+        )
+
+    def denies(self, success: str, expected: str) -> NoReturn:
+        """Raise the error of a step that did not succeed, as the text says."""
+        raise ToolError(
+            f"the report of {self.tool}, {self.path}, has no {success}", expected, f"read the log {self.log}"
         )
 
     def check_subject(self, found: Subject, asked: Subject) -> None:

@@ -6,22 +6,25 @@
 
 A step is done if its JSON exists and was made from the same source files (those that it reads), scripts and program and
 from the same results of the steps that it needs, and if its files have not changed. An interrupted step leaves no JSON
-and is repeated. When a step runs, only the changed files of the copy are replaced.
+and is repeated. When a step runs, only the changed files of the copy are replaced. A step whose tool ended well, but
+whose reports cannot be read, has a JSON without figures ("unread"): others work on what it left, and the next run reads
+it again.
 """
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, sha256, write_json, writing
 from codae_l1.data.base.progress import Progress
-from codae_l1.hls.vendor._reports import Source
+from codae_l1.hls.vendor._reports import Source, Unreadable
 from codae_l1.hls.vendor._tools import locked, on_path, run_tool
 
 # What the JSON of a finished step holds, apart from its name.
@@ -71,6 +74,12 @@ class Step:
 
 def run_step(step: Step, project: Path, log: Path, timeout_s: float, **options: Any) -> dict[str, Any]:
     """Run one step in its project and read its reports; options: those of `run_tool`. Raises ToolError."""
+    name = _run_program(step, project, log, timeout_s, **options)
+    return _figures(step, project / step.folder, log, name)
+
+
+def _run_program(step: Step, project: Path, log: Path, timeout_s: float, **options: Any) -> str:
+    """Run the program of a step; its name. Raises ToolError."""
     name, _ = step.program()
     folder = project / step.folder
     with writing(folder):
@@ -81,9 +90,32 @@ def run_step(step: Step, project: Path, log: Path, timeout_s: float, **options: 
             (folder / file).unlink(missing_ok=True)
         leaves = tuple(folder / file for file in step.leaves)
         run_tool(step.commands[name], folder, log, timeout_s, leaves, label=step.label or name, **options)
+    return name
+
+
+def _figures(step: Step, folder: Path, log: Path, program: str) -> dict[str, Any]:
+    """What the reports of a step say; ToolError where it did not succeed, Unreadable where they lack something."""
     files = [*(folder / file for file in (*step.reports, *step.optional)), log]
     texts = [path.read_text(errors="replace") if path.is_file() else "" for path in files]
-    return step.read([(text, Source(step.label or name, path, log)) for text, path in zip(texts, files, strict=True)])
+    tool = step.label or program
+    return step.read([(text, Source(tool, path, log)) for text, path in zip(texts, files, strict=True)])
+
+
+def check_programs(
+    steps: list[Step], work: Path, selected: tuple[str, ...], source: dict[str, bytes] | None = None
+) -> None:
+    """Raise ToolError where a program is not on PATH that the `selected` steps, or those they need, would run.
+
+    source: path in the project -> content; without it, only steps that were never done count as those that would run.
+    """
+    wanted = _with_needs(steps, selected)
+    if source is None:
+        done = {step.name for step in steps if (work / f"{step.name}.json").is_file()}
+    else:
+        done = set(_kept(steps, work, source))
+    for step in steps:
+        if step.name in wanted - done:
+            step.program()
 
 
 def run_steps(
@@ -95,12 +127,14 @@ def run_steps(
     follow: Follow | None = None,
     progress: Progress | None = None,
     limit: str = "hls.tool_timeout_s",
+    failed: dict[str, ToolError] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Do what is not done of the `selected` steps and of those they need; {step: its JSON} of all that are done.
 
     source: path in the project -> content. limit: what the user calls timeout_s. Programs are looked for before any
     step runs. Steps that were done and are not any more, with these inputs, are named to `progress`.
-    Raises ToolError where a tool is not there, fails, takes too long or leaves a report or a figure out.
+    Raises ToolError where a tool is not there, fails, takes too long or leaves a report or a figure out. failed: takes
+    the errors of the steps instead, by their names; steps that do not need what failed go on.
     """
     wanted, say = _with_needs(steps, selected), progress or (lambda done, total, text: None)
     with writing(work):
@@ -114,21 +148,48 @@ def run_steps(
             _copy(source, work / "project", anew=not done)
         todo = _with_followers(steps, todo, wanted, done)
         _say_dropped(steps, todo, work, done, say)
+        for step in (step for step in steps if step.name in wanted and _is_unread(done.get(step.name))):
+            with _going_on(step, done, failed):
+                done[step.name] = _with_figures(step, work, done[step.name])
         for number, step in enumerate(todo):
+            if any(name not in done for name in step.needs):
+                say(number, len(todo), f"{step.name}: left out, it needs {' and '.join(step.needs)}")
+                continue
             say(number, len(todo), f"{step.name}: {step.says}")
             heard = None if follow is None else lambda line, name=step.name: follow(name, line)
             options = {"follow": heard, "lock": lock, "limit": limit}
-            done[step.name] = _do(step, work, _inputs(step, source, done), timeout_s, options)
-        say(len(todo), len(todo), "all steps done" if todo else "done already")
-    return done
+            with _going_on(step, done, failed):
+                done[step.name] = _do(step, work, _inputs(step, source, done), timeout_s, options)
+                done[step.name] = _with_figures(step, work, done[step.name])
+        ended = "all steps done" if todo else "done already"
+        say(len(todo), len(todo), f"not done: {', '.join(failed)}" if failed else ended)
+    return {name: content for name, content in done.items() if not _is_unread(content)}
+
+
+@contextmanager
+def _going_on(step: Step, done: dict[str, Any], failed: dict[str, ToolError] | None) -> Iterator[None]:
+    """Put the error of a step into `failed`, if there is one; what could not be read alone stays in `done`."""
+    try:
+        yield
+    except ToolError as error:
+        if failed is None:
+            raise
+        failed[step.name] = error
+        if not isinstance(error, Unreadable):
+            done.pop(step.name, None)
+
+
+def _is_unread(content: dict[str, Any] | None) -> bool:
+    """Whether the JSON of a step is of one whose reports are still to be read."""
+    return bool(content) and "unread" in content
 
 
 def _do(step: Step, work: Path, inputs: str | None, timeout_s: float, options: dict[str, Any]) -> dict[str, Any]:
-    """Do one step and write its JSON."""
+    """Run the program of one step and write its JSON, which has no figures yet."""
     started, log, folder = time.time(), (work / f"{step.name}.log").resolve(), work / "project" / step.folder
     file = work / f"{step.name}.json"
     file.unlink(missing_ok=True)
-    found = run_step(step, work / "project", log, timeout_s, **options)
+    _run_program(step, work / "project", log, timeout_s, **options)
     content = {
         "step": step.name,
         "inputs": inputs,
@@ -136,10 +197,26 @@ def _do(step: Step, work: Path, inputs: str | None, timeout_s: float, options: d
         "seconds": round(time.time() - started, 1),
         "log": str(log),
         "reports": {name: sha256(folder / name) for name in _left(step, folder)},
-        "found": found,
+        "found": {},
+        "unread": True,
     }
     write_json(file, content)
     return content
+
+
+def _with_figures(step: Step, work: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a step whose program ended well, with its figures, written; without one, where it did not succeed."""
+    file, folder = work / f"{step.name}.json", work / "project" / step.folder
+    try:
+        found = _figures(step, folder, Path(content["log"]), Path(content["program"]).name)
+    except Unreadable:
+        raise
+    except ToolError:
+        file.unlink()
+        raise
+    read = {key: value for key, value in content.items() if key != "unread"} | {"found": found}
+    write_json(file, read)
+    return read
 
 
 def _left(step: Step, folder: Path) -> list[str]:
@@ -172,6 +249,7 @@ def _with_followers(steps: list[Step], todo: list[Step], wanted: set[str], done:
 
 
 def _say_dropped(steps: list[Step], todo: list[Step], work: Path, done: dict[str, Any], say: Progress) -> None:
+    """Name the steps that were done and are left out."""
     left = [step.name for step in steps if step.name not in done and step not in todo]
     dropped = [name for name in left if (work / f"{name}.json").is_file()]
     if dropped:

@@ -187,7 +187,7 @@ class Expected(NamedTuple):
         """
         found = np.array(values)
         if found.shape != self.words.shape:
-            source.lacks(f"{len(self.words)} events of {self.words.shape[1]} outputs", f"not {found.shape}")
+            source.denies(f"{len(self.words)} events of {self.words.shape[1]} outputs", f"not {found.shape}")
         return int((np.rint(found / self.word.lsb) != self.words).any(axis=1).sum())
 
 
@@ -195,7 +195,7 @@ def _csim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     results, (log, source) = texts
     errors = parse_csim(log, source)
     if errors:
-        source.lacks("C simulation that passed", f"0 errors, not {errors}")
+        source.denies("C simulation that passed", f"0 errors, not {errors}")
     return {"CSimReport": {"Errors": errors, **_compared(expected, *results)}}
 
 
@@ -211,9 +211,9 @@ def _cosim(expected: Expected | None, texts: Texts) -> dict[str, Any]:
     (text, source), results, *transactions, (log, log_source) = texts
     found = parse_cosim(text, source)
     if found.status.lower() != "pass":
-        source.lacks("co-simulation that passed", f"the status Pass, not {found.status}")
+        source.denies("co-simulation that passed", f"the status Pass, not {found.status}")
     if not _PASSED.search(log):
-        log_source.lacks("co-simulation that passed", "a line 'INFO: Test PASSED'", log)
+        log_source.denies("co-simulation that passed", "a line 'INFO: Test PASSED'")
     times, times_source = transactions[_RTLS.index(found.rtl)]
     if times:
         latency, interval = parse_transactions(times, times_source)

@@ -15,12 +15,12 @@ from typing import Any
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.vendor._steps import digest_of, run_step, run_steps
+from codae_l1.hls.vendor._steps import check_programs, digest_of, run_step, run_steps
 from codae_l1.hls.vendor._vivado import rows as vivado_rows
 from codae_l1.hls.vendor._vivado import rtl_source, rtl_steps, synthesize_with_vivado
 from codae_l1.hls.vendor.hls4ml_steps import hls4ml_steps
 
-__all__ = ["digest_of", "rtl_source", "rtl_steps", "run_steps", "run_vendor"]
+__all__ = ["check_programs", "digest_of", "rtl_source", "rtl_steps", "run_steps", "run_vendor"]
 
 _LOG = "vendor.log"
 # Programs that synthesise C++, of which a project takes those of its backend; and the one that synthesises RTL.

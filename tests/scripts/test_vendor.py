@@ -1,6 +1,7 @@
 """The commands vendor and place on a small run folder: what they print and write, and how they refuse."""
 
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -169,10 +170,92 @@ def test_other_words_than_qkeras_end_the_command(run, monkeypatch):
     assert read_json(run.folder / "vendor.json")["hls4ml"]["csim"]["CSimReport"]["Different"] == events
 
 
-def test_vendor_says_which_tool_is_not_there(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("program", "steps", "message"),
+    [
+        ("vitis_hls", (), r"vitis-run, vitis_hls not on PATH; .* source their settings64.sh"),
+        ("vivado", ("--steps", "csynth", "synthesis"), "vivado not on PATH"),
+    ],
+)
+def test_vendor_says_which_tool_is_not_there_before_anything_is_made(run, monkeypatch, program, steps, message):
+    (run.programs / program).unlink()
+    monkeypatch.setattr(vendor, "_testbench", lambda run, events: pytest.fail("a testbench was made"))
+    with pytest.raises(ToolError, match=message):
+        call(vendor.command, monkeypatch, run, *steps)
+    assert not (run.reports / "calls").exists()
+    assert not (run.folder / "vendor").exists()
+
+
+def test_a_tool_that_is_gone_is_said_before_any_design_is_done(run, monkeypatch):
+    """Only the test vectors say that csim, done before, has to be done again."""
+    write_results(run, 0.5)
+    call(vendor.command, monkeypatch, run, "--steps", "csim", "--quiet")
     (run.programs / "vitis_hls").unlink()
-    with pytest.raises(ToolError, match=r"vitis-run, vitis_hls not on PATH; .* source their settings64.sh"):
-        call(vendor.command, monkeypatch, run)
+    call(vendor.command, monkeypatch, run, "--steps", "csim", "--quiet")
+    with pytest.raises(ToolError, match="vitis-run, vitis_hls not on PATH"):
+        call(vendor.command, monkeypatch, run, "--steps", "csim", "synthesis", "--events", 2, "--quiet")
+    assert (run.reports / "calls").read_text().split() == ["csim", "1"]
+
+
+def test_what_worked_is_kept_where_a_step_cannot_be_read(run, monkeypatch, capsys):
+    write_results(run, 0.5)
+    (run.reports / "transaction.xml").write_text("latency interval\n")
+    with pytest.raises(ToolError) as error:
+        call(vendor.command, monkeypatch, run, "--quiet")
+    assert str(error.value).startswith("hls4ml cosim: the report of vitis_hls, ")
+    assert "transaction.xml, has no whole line an event; expected lines such as" in str(error.value)
+    record = read_json(run.folder / "vendor.json")
+    assert [list(record[name]) for name in ("hls4ml", "rtl")] == [["csim", "csynth", "vsynth", "export"], ["synthesis"]]
+    out, err = capsys.readouterr()
+    assert "hls4ml vsynth (synthesis, vivado 2023.2): LUT 14,210" in out
+    assert "hls4ml [5/5] not done: cosim" in out
+    # The one line is the error's own.
+    assert err == ""
+
+
+def test_every_step_that_fails_has_its_line(run, monkeypatch, capsys):
+    events = write_results(run, 0.515625)
+    (run.reports / "csynth.xml").write_text("<profile/>")
+    (run.reports / "timing.rpt").write_text("nothing\n")
+    with pytest.raises(ToolError, match=rf"hls4ml cosim gives other words than QKeras in {events} events; expected 0"):
+        call(vendor.command, monkeypatch, run, "--quiet")
+    lines = capsys.readouterr().err.splitlines()
+    assert [re.split(r"[,;]", line)[0] for line in lines] == [
+        "error: hls4ml csynth: the report of vitis_hls",
+        "error: rtl synthesis: the report of vivado",
+        f"error: hls4ml csim gives other words than QKeras in {events} events",
+    ]
+    record = read_json(run.folder / "vendor.json")
+    assert (list(record["hls4ml"]), record["rtl"]) == (["csim", "cosim", "vsynth", "export"], {})
+
+
+def test_errors_of_both_stages_are_shown(run, monkeypatch, capsys):
+    def fails(run, arguments):
+        raise ToolError("nextpnr fell over", "it to stand", "help it up")
+
+    (run.reports / "csynth.xml").write_text("<profile/>")
+    monkeypatch.setattr(vendor, "place", fails)
+    with pytest.raises(ToolError, match="nextpnr fell over"):
+        call(vendor.command, monkeypatch, run, "--steps", "csynth", "ecp5", "--quiet")
+    assert capsys.readouterr().err.startswith("error: hls4ml csynth: the report of vitis_hls, ")
+
+
+def test_there_is_no_record_where_nothing_worked(run, monkeypatch):
+    (run.programs / "vitis_hls").write_text("#!/bin/sh\necho ERROR: no licence; exit 1\n")
+    with pytest.raises(
+        ToolError, match=r"hls4ml csynth: vitis_hls ended with status 1: ERROR: no licence; .*csynth.log"
+    ):
+        call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    assert not (run.folder / "vendor.json").exists()
+
+
+def test_a_latency_that_the_tool_cannot_state_is_null(run, monkeypatch, capsys):
+    text = (REPORTS / "csynth.xml").read_text()
+    (run.reports / "csynth.xml").write_text(text.replace(">12</Worst-case", ">undef</Worst-case"))
+    call(vendor.command, monkeypatch, run, "--steps", "csynth", "--quiet")
+    report = read_json(run.folder / "vendor.json")["hls4ml"]["csynth"]["CSynthesisReport"]
+    assert (report["BestLatency"], report["WorstLatency"], report["LUT"]) == (11, None, 45_321)
+    assert "BestLatency 11, WorstLatency -, IntervalMin 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

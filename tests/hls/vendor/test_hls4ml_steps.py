@@ -46,6 +46,12 @@ def test_events_with_other_words_are_counted(bench):
         bench.run("csim")
 
 
+def test_a_simulation_without_its_outcome_is_named(bench):
+    bench.install("vitis_hls", VITIS.replace("CSim done", "over"))
+    with pytest.raises(ToolError, match=r"csim.log, has no outcome; expected a line 'CSim done with 0 errors.'"):
+        bench.run("csim")
+
+
 def test_a_report_of_another_part_is_refused(bench):
     text = (REPORTS / "csynth.xml").read_text()
     (bench.reports / "csynth.xml").write_text(text.replace("xcvu13p-flga2577-2-e", "xczu7ev-ffvc1156-2-e"))

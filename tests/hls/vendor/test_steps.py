@@ -9,8 +9,10 @@ from vendor_bench import REPORTS, VITIS, Bench
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json
+from codae_l1.hls.vendor import hls4ml_steps as steps_module
+from codae_l1.hls.vendor._steps import check_programs
 from codae_l1.hls.vendor._tools import locked
-from codae_l1.hls.vendor.hls4ml_steps import STEPS
+from codae_l1.hls.vendor.hls4ml_steps import STEPS, hls4ml_steps
 
 
 @pytest.fixture
@@ -177,7 +179,6 @@ def test_a_tool_that_is_not_there_is_said_before_anything_runs(bench, program, s
             VITIS.replace("0 errors", "2 errors"),
             "has no C simulation that passed; expected 0 errors, not 2; .*csim.log",
         ),
-        (VITIS.replace("CSim done", "over"), "csim.log, has no outcome; expected a line 'CSim done with 0 errors.'"),
     ],
 )
 def test_a_failure_is_named_with_the_place_of_its_log(bench, script, message):
@@ -185,6 +186,75 @@ def test_a_failure_is_named_with_the_place_of_its_log(bench, script, message):
     with pytest.raises(ToolError, match=message):
         bench.run(timeout_s=1.0 if "sleep" in script else 60.0, limit="--timeout-s")
     assert not (bench.work / "csim.json").exists()
+
+
+def test_steps_that_do_not_need_the_one_that_fails_go_on(bench):
+    failed, said = {}, []
+    bench.install(
+        "vitis_hls", f"if grep -qw 'cosim 1' build_opt.tcl; then echo ERROR: no simulator; exit 1; fi\n{VITIS}"
+    )
+    done = bench.run(failed=failed, progress=lambda *step: said.append(step))
+    assert list(done) == ["csim", "csynth", "vsynth", "export"]
+    assert str(failed.pop("cosim")).startswith(
+        "vitis_hls ended with status 1: ERROR: no simulator; expected a run with"
+    )
+    assert failed == {}
+    assert said[-1] == (5, 5, "not done: cosim")
+    bench.install("vitis_hls", VITIS)
+    assert list(bench.run(failed=failed)) == ["csim", "csynth", "vsynth", "export", "cosim"]
+    assert (failed, bench.calls[-1]) == ({}, "cosim 1 validation 1")
+    assert len(bench.calls) == len(ALL)
+
+
+def test_steps_that_need_the_one_that_fails_are_left_out(bench):
+    failed, said = {}, []
+    bench.install("vitis_hls", VITIS.replace("CSim done with 0", "CSim done with 2"))
+    done = bench.run(failed=failed, progress=lambda *step: said.append(step[2]))
+    assert list(done) == ["csynth", "vsynth", "export"]
+    assert str(failed["csim"]).endswith(
+        "has no C simulation that passed; expected 0 errors, not 2; read the log " + str(bench.work / "csim.log")
+    )
+    assert list(failed) == ["csim"]
+    assert "cosim: left out, it needs csim and csynth" in said
+    assert not (bench.work / "csim.json").exists()
+
+
+def test_a_report_that_cannot_be_read_keeps_no_step_from_working_on_the_rest(bench):
+    (bench.reports / "csynth.xml").write_text((REPORTS / "csynth.xml").read_text().replace("<LUT>45321</LUT>", ""))
+    for _ in range(2):
+        failed = {}
+        assert list(bench.run(failed=failed)) == ["csim", "cosim", "vsynth", "export"]
+        assert "csynth.xml, has no number AreaEstimates/Resources/LUT" in str(failed.pop("csynth"))
+        assert failed == {}
+    with pytest.raises(ToolError, match="has no number AreaEstimates/Resources/LUT"):
+        bench.run("csynth")
+    # Each tool ran once: what csynth left is read again, not made again.
+    assert bench.calls == ALL
+
+
+def test_a_report_that_could_not_be_read_is_read_again_by_newer_code(bench, monkeypatch):
+    def unable(text, source, has_uram):
+        source.lacks("form that is known", "another")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(steps_module, "parse_csynth", unable)
+        with pytest.raises(ToolError, match="has no form that is known"):
+            bench.run("csynth")
+    done = bench.run("csynth")
+    assert done["csynth"]["found"]["CSynthesisReport"]["LUT"] == 45_321
+    assert read_json(bench.work / "csynth.json") == done["csynth"]
+    assert bench.calls == ["synth 1"]
+
+
+def test_programs_are_looked_for_without_the_files_of_the_design(bench):
+    steps = hls4ml_steps(bench.project)
+    bench.run("csynth")
+    (bench.programs / "vitis_hls").unlink()
+    check_programs(steps, bench.work, ("csynth",))
+    with pytest.raises(ToolError, match="vitis-run, vitis_hls not on PATH"):
+        check_programs(steps, bench.work, ("export",))
+    with pytest.raises(ToolError, match="vitis-run, vitis_hls not on PATH"):
+        check_programs(steps, bench.work, ("csynth",), {"firmware/codae.cpp": b"other"})
 
 
 def test_a_folder_in_use_is_refused(bench):
