@@ -87,7 +87,7 @@ def main() -> None:
     from codae_l1.models.codae.config import PAPER
     from codae_l1.models.codae.model import CoDAE
     from codae_l1.models.training.config import TrainingConfig
-    from codae_l1.models.training.loop import CLIP_NORM, create_optimizer, create_steps
+    from codae_l1.models.training.loop import CLIP_NORM, _create_optimizer, _create_steps
     from codae_l1.scripts.run.folder import stamp
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,8 +99,8 @@ def main() -> None:
     model = CoDAE(PAPER, seed=0)
     plain = plain_model(model)
     config = TrainingConfig()
-    optimizer = create_optimizer(config, model)
-    step, _ = create_steps(model, optimizer, config)
+    optimizer = _create_optimizer(config, model)
+    step, _ = _create_steps(model, optimizer, config)
     ours = measure(lambda: step(masks, np.ones(n))["loss"] / n, arguments.steps, n)
     plain.compile(
         keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=CLIP_NORM),

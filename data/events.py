@@ -21,6 +21,8 @@ SUEP_MASSES = {"h125": 125.0, "h200": 200.0, "h300": 300.0, "h400": 400.0, "h700
 SVJ_MASSES = {"svj2100": 2100.0, "svj3100": 3100.0, "svj4100": 4100.0}
 SIGNALS = (*SUEP_MASSES, *SVJ_MASSES)
 PROCESSES = (QCD, *SIGNALS)
+# A crossing of inelastic collisions alone, with no selection.
+ZERO_BIAS = "zero_bias"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class EventImages:
     """N events.
 
     images: (N, 72, 58, 3) float32, axes (event, phi, eta, channel), GeV.
-    signal: (N,) str, "qcd" or the signal's name.
+    signal: (N,) str, "qcd", "zero_bias" or the signal's name.
     n_tracks: (N,) int32, tracks of channel 0.
     weight: (N,) float64, relative; physical rates need them (1 where unknown).
     pileup_block: (N,) int32, which block of the pile-up pool the event was overlaid with; -1 where unknown. Events that
@@ -81,7 +83,7 @@ class EventImages:
 def unweighted(images: np.ndarray, signal: np.ndarray, n_tracks: np.ndarray, provenance: dict) -> EventImages:
     """Events without further information: weights 1, pile-up blocks unknown (-1)."""
     n = len(images)
-    names, tracks = signal.astype("U8"), n_tracks.astype(np.int32)
+    names, tracks = signal.astype("U16"), n_tracks.astype(np.int32)
     return EventImages(images, names, tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
 
 
@@ -131,7 +133,7 @@ def check_tracks(n_tracks: np.ndarray, seen: np.ndarray, where: str = "images") 
 
 def check_signals(names: np.ndarray) -> None:
     """Raise InputError if a name is not a known process."""
-    unknown = sorted(set(np.unique(names).tolist()) - set(PROCESSES))
+    unknown = sorted(set(np.unique(names).tolist()) - {*PROCESSES, ZERO_BIAS})
     if unknown:
         raise InputError(
             f"unknown signal name {', '.join(map(repr, unknown))}",

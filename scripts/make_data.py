@@ -6,10 +6,11 @@
     python scripts/make_data.py --out events.h5 --n-qcd 100000 --scheduler tcp://node7:8786   # any Dask cluster
     python scripts/make_data.py --layout top-tagging --out jets.h5 --n-top 5000 --n-qcd 5000
     python scripts/make_data.py --layout adc2021 --out background.h5 --kind background --n-events 10000
+    python scripts/make_data.py --layout crossings --out crossings.h5 --n-crossings 0 0 0 100000 --pileup 50
 
 With --out it generates: a TOML file gives the table [generation], whose keys are those of the layout's config
-(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects); each is also an
-option that takes precedence over the file. An interrupted command resumes.
+(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects, CrossingsConfig of
+crossings_config); each is also an option that takes precedence over the file. An interrupted command resumes.
 """
 
 import argparse
@@ -17,12 +18,15 @@ import dataclasses
 import shlex
 import sys
 import tomllib
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.generation.config import GenerationConfig, Work
+from codae_l1.data.generation.crossings import generate_crossings
+from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.generation.generate import generate
 from codae_l1.data.generation.jets import JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
@@ -37,6 +41,7 @@ LAYOUTS = {
     "codae": (GenerationConfig, generate),
     "top-tagging": (JetConfig, generate_jets),
     "adc2021": (ObjectConfig, generate_objects),
+    "crossings": (CrossingsConfig, generate_crossings),
 }
 
 # Flags of how a sample is made, not of what is in it.
@@ -164,13 +169,15 @@ def _parser(kind: type[Any]) -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="local processes (default: all cores)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers are used instead")
     parser.add_argument("--work-folder", type=Path, help="where finished chunks are kept (default: OUT with .work)")
-    types = {"int": int, "float": float, "str": str}
+    types, hints = {"int": int, "float": float, "str": str}, typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         flag, name = "--" + field.name.replace("_", "-"), type(field.default).__name__
         if name == "bool":
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=f"default {field.default}")
         elif name == "tuple":
-            parser.add_argument(flag, nargs="+", help=f"default {' '.join(field.default)}")  # type: ignore[arg-type]
+            of = typing.get_args(hints[field.name])[0]
+            shown = " ".join(map(str, field.default)) or "none"  # type: ignore[arg-type]
+            parser.add_argument(flag, nargs="+", type=of, help=f"default {shown}")
         else:
             parser.add_argument(flag, type=types[name], help=f"default {field.default}")
     return parser

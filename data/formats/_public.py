@@ -57,7 +57,7 @@ def read_public(path: Path | str) -> EventImages:
             "label 0 with mass 0, 1 with 1 to 6, 2 with 5 to 7",
             "correct the labels or the masses",
         )
-    signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U8")
+    signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U16")
     provenance = {"source": "public CoDAE sample, arXiv:2306.12955", "file": path.name}
     return unweighted(images, signal, n_tracks, provenance)
 

@@ -38,11 +38,11 @@ class Adc2021(Format):
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[dict[str, np.ndarray]]:
         """particles (n, 19, 4), label (n,)."""
-        for particles in object_slices(path, size):
+        for particles in _object_slices(path, size):
             yield {"particles": particles, "label": np.full(len(particles), label.encode())}
 
 
-def object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
+def _object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
     """Objects (n, 19, 4) float64 of a file in order, at most `size` events at a time."""
     with open_hdf5(path, KIND) as file:
         particles = find(file, PARTICLES, KIND)

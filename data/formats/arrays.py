@@ -43,7 +43,7 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
     return n
 
 
-def array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.ndarray]]:
+def _array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.ndarray]]:
     """The rows of a file in order, at most `size` at a time: name -> (n, ...)."""
     with open_hdf5(path, KIND) as file:
         if file.attrs.get("format") != FORMAT:

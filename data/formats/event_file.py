@@ -31,7 +31,7 @@ FORMAT = "codae-l1 events"
 VERSION = 1
 # GeV, smallest and largest energy that float16 holds.
 FLOAT16_MIN, FLOAT16_MAX = 2.0**-24, 65504.0
-COLUMNS = {"signal": "S8", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
+COLUMNS = {"signal": "S16", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
 STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
 # Largest gap of one entry, what uint8 holds.
 GAP_MAX = 255
@@ -173,7 +173,7 @@ class EventFile:
             raise _corrupt(self.path, f"part of it is missing: {error}") from error
         if shape != IMAGE_SHAPE:
             raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
-        self.signal = self._columns["signal"].astype("U8")
+        self.signal = self._columns["signal"].astype("U16")
         self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
         self.pileup_block = self._columns["pileup_block"]
         for name in _datasets():

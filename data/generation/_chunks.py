@@ -119,7 +119,7 @@ class _Maker:
         chosen = blocks[(task.first + np.arange(task.count)) % len(blocks)].astype(np.int32)
         used = np.unique(chosen).tolist() if config.pileup_mean > 0 else []
         self._pool = {block: load_block(folder / pool_file(block)) for block in used}
-        signal = np.full(task.count, task.process, dtype="U8")
+        signal = np.full(task.count, task.process, dtype="U16")
         images = np.zeros((task.count, *IMAGE_SHAPE), np.float32)
         self.events = EventImages(images, signal, np.zeros(task.count, np.int32), np.ones(task.count), chosen)
         self.open = list(range(task.count))

@@ -69,7 +69,7 @@ def propagate(
 ) -> Hits:
     """Hits within |eta| = eta_seen of collisions whose vertices lie at z_vertex (collisions,) [mm] on the beam line."""
     pt = np.hypot(particles.momentum[:, 0], particles.momentum[:, 1])
-    keep = np.flatnonzero(_visible(np.abs(particles.pdg), rng, config.invisible_in_hcal) & (pt > 0.01))
+    keep = np.flatnonzero(visible(np.abs(particles.pdg), rng, config.invisible_in_hcal) & (pt > 0.01))
     event, pdg, pt = particles.event[keep], particles.pdg[keep], pt[keep]
     px, py, pz, energy = particles.momentum[keep].T
     # mm -> m
@@ -97,11 +97,11 @@ def propagate(
     return Hits(**{name: column[seen].astype(_TYPES.get(name, np.float32)) for name, column in columns.items()})
 
 
-def _visible(code: np.ndarray, rng: np.random.Generator, invisible_in_hcal: float) -> np.ndarray:
-    """Which particles of absolute codes (n,) reach a detector, (n,) bool."""
+def visible(code: np.ndarray, rng: np.random.Generator | None = None, invisible_in_hcal: float = 0.0) -> np.ndarray:
+    """Which particles of absolute codes (n,) reach a detector, (n,) bool; with rng a share of the dark matter, too."""
     hidden = (code == 12) | (code == 14) | (code == 16) | (code > HIDDEN_VALLEY)
     dark = np.flatnonzero((code == 51) | (code == 53))
-    hidden[dark] = rng.random(len(dark)) >= invisible_in_hcal
+    hidden[dark] = True if rng is None else rng.random(len(dark)) >= invisible_in_hcal
     return ~hidden
 
 

@@ -122,14 +122,14 @@ def _make_object_chunk(config: ObjectConfig, part: str, chunk: int, count: int, 
         for event, candidates in enumerate(readout.candidates):
             electrons, muons = (table[table[:, 0] == event, 1:] for table in leptons)
             if done < count and max(_leading(electrons), _leading(muons)) > LEADING_PT_MIN:
-                objects[done] = event_objects(candidates, electrons, muons, finder)
+                objects[done] = _event_objects(candidates, electrons, muons, finder)
                 done += 1
         tried += number
     with whole_file(folder / _file(part, chunk)) as temporary:
         np.save(temporary, objects)
 
 
-def event_objects(candidates: np.ndarray, electrons: np.ndarray, muons: np.ndarray, finder: JetFinder) -> np.ndarray:
+def _event_objects(candidates: np.ndarray, electrons: np.ndarray, muons: np.ndarray, finder: JetFinder) -> np.ndarray:
     """The 19 objects (19, 4) of an event: pT [GeV], eta, phi, class.
 
     candidates (m, 3), electrons (e, 3), muons (u, 3): pT, eta, phi. A jet of which a lepton within R makes up more than

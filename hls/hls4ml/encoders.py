@@ -4,7 +4,7 @@
     io_stream     one pixel per cycle: one multiplier per weight, and at least 72 x 58 = 4,176 cycles per event
 
 hls4ml 1.3 streams convolutions with 'same' padding, but no pooling with padding; io_parallel allows 4,096 values per
-array, fewer than the mask has pixels. `check_encoder` reports this with numbers before anything is trained or
+array, fewer than the mask has pixels. `_check_encoder` reports this with numbers before anything is trained or
 converted.
 """
 
@@ -50,7 +50,7 @@ def predict_encoder(part: Part, codae: Any, encoders: EncoderConfig, io_type: Io
     return PredictedSize.of(rows, arrays)
 
 
-def check_encoder(
+def _check_encoder(
     part: Part, codae: Any, encoders: EncoderConfig, config: HlsConfig, io_type: IoType = "io_stream"
 ) -> PredictedSize:
     """Refuse a twin that hls4ml or the part cannot take; return its predicted size."""
@@ -78,7 +78,7 @@ def convert_encoder(
     """
     if len(encoder.outputs) != 1:
         raise InputError(f"an encoder with outputs {', '.join(encoder.outputs)}", "one output", "convert a CoDAE's")
-    check_encoder(encoder.part, encoder.codae, encoder.config, config, io_type)
+    _check_encoder(encoder.part, encoder.codae, encoder.config, config, io_type)
     network, output = read_encoder(encoder), encoder.words[encoder.outputs[0]]
     return convert_network(encoder.model, network, output, replace(config, io_type=io_type), folder, progress)
 

@@ -41,11 +41,11 @@ PRIOR_TEMPERATURES = (0.1, 1.0)
 PRIOR_SHIFT = 3.0
 
 
-def sample_log(logits: Any, temperature: Any, gumbel: Any) -> Any:
+def _sample_log(logits: Any, temperature: Any, gumbel: Any) -> Any:
     """y = log z of a relaxed one-hot z: logits (..., K), temperature (..., 1), gumbel (..., K) -> (..., K).
 
     >>> zeros = np.zeros((1, 2), "float32")
-    >>> ops.convert_to_numpy(ops.exp(sample_log(zeros, np.float32(2), np.array([[1.0, -1.0]], "float32")))).round(3)
+    >>> ops.convert_to_numpy(ops.exp(_sample_log(zeros, np.float32(2), np.array([[1.0, -1.0]], "float32")))).round(3)
     array([[0.731, 0.269]], dtype=float32)
     """
     return ops.log_softmax((logits + gumbel) / temperature, axis=-1)
@@ -165,7 +165,7 @@ class CoDVAE(CoDAE):
         seed = (self.seed, 0) if seed is None else seed
         # The generator is named, so that CPUs and GPUs draw the same numbers.
         uniform = tf.random.stateless_uniform(shape, seed, minval=float(np.finfo("float32").tiny), alg="philox")
-        return sample_log(logits, temperature, -tf.math.log(-tf.math.log(uniform)))
+        return _sample_log(logits, temperature, -tf.math.log(-tf.math.log(uniform)))
 
 
 def create_model(config: CoDAEConfig, seed: int = 0) -> CoDAE:

@@ -77,7 +77,7 @@ def train(
     size, view = min(config.batch_size, len(train_arrays[0])), view or default_view(config)
     state = _State(model, config, Path(folder), _fingerprint(model, config, train_arrays, validation_arrays))
     state.resume()
-    step, evaluate = create_steps(model, state.optimizer, config)
+    step, evaluate = _create_steps(model, state.optimizer, config)
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
@@ -112,7 +112,7 @@ class _State:
 
     def __init__(self, model: _Trainable, config: TrainingConfig, folder: Path, fingerprint: dict[str, Any]):
         self.model, self.folder, self.fingerprint = model, folder, fingerprint
-        self.optimizer = create_optimizer(config, model)
+        self.optimizer = _create_optimizer(config, model)
         self.history: dict[str, Any] = {"loss": [], "validation_loss": [], "learning_rate": []}
         self.best: list[np.ndarray] = _values(model.variables)
         self.board = _board(folder) if config.tensorboard else None
@@ -200,7 +200,7 @@ def _board(folder: Path) -> Callable[[int, dict[str, float]], None]:
     return write
 
 
-def create_optimizer(config: TrainingConfig, model: _Trainable) -> Any:
+def _create_optimizer(config: TrainingConfig, model: _Trainable) -> Any:
     """AdamW of the model's trainable variables; the step clips each gradient by itself."""
     import keras
 
@@ -209,7 +209,7 @@ def create_optimizer(config: TrainingConfig, model: _Trainable) -> Any:
     return optimizer
 
 
-def create_steps(model: _Trainable, optimizer: Any, config: TrainingConfig) -> tuple[Callable, Callable]:
+def _create_steps(model: _Trainable, optimizer: Any, config: TrainingConfig) -> tuple[Callable, Callable]:
     """Training step and evaluation: arrays of events and weights (n,) -> the loss and its terms, summed."""
     import tensorflow as tf
 

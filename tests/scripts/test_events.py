@@ -19,7 +19,7 @@ from codae_l1.data.events import unweighted
 from codae_l1.data.formats import read_events
 from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
 from codae_l1.data.formats.adc2021 import ROW_CLASS
-from codae_l1.data.formats.arrays import array_slices, write_arrays
+from codae_l1.data.formats.arrays import _array_slices, write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import PoolingConfig, input_counts
 from codae_l1.models.evaluation.roc import auc
@@ -227,7 +227,7 @@ def test_convert_makes_jet_images(command, tmp_path):
         file["table/table"] = table
     printed = command("convert", tmp_path / "top.h5", "--jet-images", 40, "--out", tmp_path / "jets.h5")
     assert "6 events (top-tagging)" in printed
-    [jets] = array_slices(tmp_path / "jets.h5")
+    [jets] = _array_slices(tmp_path / "jets.h5")
     assert np.array_equal(jets["relative"], relative(constituents))
     assert np.array_equal(jets["image"], jet_images(relative(constituents), FINE))
     assert jets["is_signal"].tolist() == [False, True, True, False, False, True]
@@ -252,7 +252,7 @@ def test_jets_of_two_lengths_are_not_joined(command, tmp_path):
         command("convert", *files, "--out", tmp_path / "jets.h5")
     assert not (tmp_path / "jets.h5").exists()
     command("convert", files[0], "--out", tmp_path / "jets.h5")
-    [jets] = array_slices(tmp_path / "jets.h5")
+    [jets] = _array_slices(tmp_path / "jets.h5")
     assert jets["relative"][:, :, 2].tolist() == [[1.0, 0.0]] * 3
 
 
@@ -262,7 +262,7 @@ def test_convert_keeps_objects(command, tmp_path):
     with h5py.File(tmp_path / "adc.h5", "w") as file:
         file["Particles"] = objects
     command("convert", tmp_path / "adc.h5", "--label", "background", "--out", tmp_path / "objects.h5")
-    parts = list(array_slices(tmp_path / "objects.h5", 5))
+    parts = list(_array_slices(tmp_path / "objects.h5", 5))
     assert [len(part["label"]) for part in parts] == [5, 2]
     assert np.array_equal(np.concatenate([part["particles"] for part in parts]), objects)
     assert set(parts[0]["label"]) == {b"background"}
@@ -287,12 +287,12 @@ def test_arrays_are_whole_or_refused(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
     with pytest.raises(InputError, match=r"other.h5 is HDF5 of another kind; expected arrays of codae-l1"):
-        list(array_slices(tmp_path / "other.h5"))
+        list(_array_slices(tmp_path / "other.h5"))
     write_arrays(tmp_path / "a.h5", [{"x": np.zeros(2), "y": np.zeros(2)}], {})
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["x"].resize(1, axis=0)
     with pytest.raises(InputError, match=r"a.h5 with columns of \[1, 2\] rows"):
-        list(array_slices(tmp_path / "a.h5"))
+        list(_array_slices(tmp_path / "a.h5"))
 
 
 def test_a_full_disk_is_named(tmp_path):

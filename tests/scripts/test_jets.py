@@ -199,7 +199,7 @@ def test_the_table_and_the_pictures(made):
 
 def test_the_same_command_trains_nothing_again(toys, made, monkeypatch, capsys):
     before = read_json(made / "jets.json")
-    monkeypatch.setattr(training, "create_steps", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "_create_steps", lambda *a: pytest.fail("trained again"))
     monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
     assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", made, *ASKED) == 0
     again = read_json(made / "jets.json")

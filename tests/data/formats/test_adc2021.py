@@ -8,7 +8,7 @@ import pytest
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.adc2021 import ROW_CLASS, object_slices
+from codae_l1.data.formats.adc2021 import ROW_CLASS, _object_slices
 
 
 def make_objects(n=30, seed=0):
@@ -33,7 +33,7 @@ def write(path, objects, name="Particles"):
 def test_objects_in_slices(tmp_path):
     objects = make_objects()
     path = write(tmp_path / "adc.h5", objects)
-    parts = list(object_slices(path, 12))
+    parts = list(_object_slices(path, 12))
     assert [len(part) for part in parts] == [12, 12, 6]
     assert np.array_equal(np.concatenate(parts), objects)
     assert parts[0].dtype == np.float64
@@ -43,7 +43,7 @@ def test_memory_stays_below_the_file(tmp_path):
     objects = np.tile(make_objects(1000), (20, 1, 1))
     path = write(tmp_path / "adc.h5", objects)
     tracemalloc.start()
-    assert sum(len(part) for part in object_slices(path, 1000)) == 20_000
+    assert sum(len(part) for part in _object_slices(path, 1000)) == 20_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.4 * objects.nbytes
@@ -67,7 +67,7 @@ def bad(row, column, value):
 )
 def test_bad_content_is_named(tmp_path, objects, name, words):
     with pytest.raises(InputError, match=words):
-        list(object_slices(write(tmp_path / "bad.h5", objects, name), 8))
+        list(_object_slices(write(tmp_path / "bad.h5", objects, name), 8))
 
 
 class TestAdc2021(FormatTestBase):

@@ -11,10 +11,10 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._top_tagging import jet_slices
-from codae_l1.data.formats.adc2021 import object_slices
+from codae_l1.data.formats.adc2021 import _object_slices
 from codae_l1.data.generation.config import Work
 from codae_l1.data.generation.jets import JetConfig, generate_jets
-from codae_l1.data.generation.objects import ObjectConfig, event_objects, generate_objects
+from codae_l1.data.generation.objects import ObjectConfig, _event_objects, generate_objects
 
 pytestmark = [
     pytest.mark.generate,
@@ -78,7 +78,7 @@ def test_objects_of_the_background(tmp_path):
     with h5py.File(path) as file:
         assert file["Particles"].shape == (12, 19, 4)
         assert file["Particles_Names"][:].tolist() == [b"Pt", b"Eta", b"Phi", b"Class"]
-    [objects] = object_slices(path)
+    [objects] = _object_slices(path)
     pt, eta = objects[..., 0], np.abs(objects[..., 1])
     assert (np.maximum(pt[:, 1], pt[:, 5]) > 23).all()
     for first, last, least, edge in ((1, 5, 3, 2.5), (5, 9, 3, 2.1), (9, 19, 15, 4)):
@@ -95,7 +95,7 @@ def test_objects_are_ordered_and_leptons_are_no_jets():
 
     electrons, muons = np.array([[5.0, 0.3, 0.3]]), np.array([[4.0, 2.0, 2.0], [30.0, -1.0, -3.1]])
     candidates = np.array([[30.0, 0.0, 0.0], [40.0, 1.0, np.pi / 2]])
-    objects = event_objects(candidates, electrons, muons, Jets())
+    objects = _event_objects(candidates, electrons, muons, Jets())
     assert objects[0] == pytest.approx([50, 0, np.arctan2(-40, -30), 1])
     assert objects[1].tolist() == [5.0, 0.3, 0.3, 2]
     assert objects[5:7, 0].tolist() == [30.0, 4.0]
@@ -108,7 +108,7 @@ def test_commands_as_documented(tmp_path):
     words = "--layout adc2021 --kind a-4l --n-events 3 --workers 1 --out {}"
     run = make_data(*words.format(tmp_path / "signal.h5").split())
     assert run.returncode == 0, run.stderr
-    [objects] = object_slices(tmp_path / "signal.h5")
+    [objects] = _object_slices(tmp_path / "signal.h5")
     assert len(objects) == 3
     assert ((objects[:, 1:9, 0] > 0).sum(axis=1) >= 1).all()
 

@@ -7,7 +7,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
-from codae_l1.hls.hls4ml.encoders import check_encoder, convert_encoder, predict_encoder, read_encoder
+from codae_l1.hls.hls4ml.encoders import _check_encoder, convert_encoder, predict_encoder, read_encoder
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.codvae import TINY_CODVAE, create_model
 from codae_l1.models.codae.config import COMPACT, PAPER, TINY
@@ -82,12 +82,12 @@ def test_forecasts_count_weights_and_products():
 )
 def test_what_is_too_large_is_said_with_numbers(part, codae, io_type, words):
     with pytest.raises(InputError, match=words):
-        check_encoder(part, codae, EncoderConfig(), HlsConfig(), io_type)
+        _check_encoder(part, codae, EncoderConfig(), HlsConfig(), io_type)
 
 
 def test_what_hls4ml_does_not_stream_is_said(tmp_path):
     with pytest.raises(InputError, match=r'f_m with 2x2 pooling in io_stream.*expected encoders.pooling = "strided"'):
-        check_encoder("f_m", TINY, EncoderConfig(pooling="2x2"), HlsConfig())
+        _check_encoder("f_m", TINY, EncoderConfig(pooling="2x2"), HlsConfig())
     encoder = twin("f_r", create_model(TINY_CODVAE), EncoderConfig(encoders=("f_r",)))
     with pytest.raises(InputError, match="an encoder with outputs z_r_word, softplus_word; expected one output"):
         convert_encoder(encoder, HlsConfig(), tmp_path / "hls4ml")

@@ -14,8 +14,8 @@ from codae_l1.models.codae.codvae import (
     CoDVAE,
     MixturePrior,
     _log_density,
+    _sample_log,
     create_model,
-    sample_log,
 )
 from codae_l1.models.codae.config import CODVAE_SCORES, PAPER, SCORES, TINY, CategoricalConfig
 from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
@@ -70,7 +70,7 @@ def test_samples_follow_the_density():
     # Mean of z1 over samples, and by integration of the density of two classes.
     logits, temperature = np.array([0.8, -0.4], "float32"), np.full(1, 1.5, "float32")
     gumbel = -np.log(-np.log(RNG.random((40_000, 2)))).astype("float32")
-    sampled = np.exp(values(sample_log(logits, temperature, gumbel)))
+    sampled = np.exp(values(_sample_log(logits, temperature, gumbel)))
     np.testing.assert_allclose(sampled.sum(axis=-1), 1, atol=1e-5)
     z1 = (np.arange(20_000) + 0.5) / 20_000
     y = np.log(np.stack([z1, 1 - z1], axis=-1)).astype("float32")
@@ -84,7 +84,7 @@ def test_samples_follow_the_density():
 
 def test_density_is_finite_where_z_underflows():
     logits, temperature = np.array([60.0, -60.0], "float32"), np.full(1, 0.1, "float32")
-    y = values(sample_log(logits, temperature, np.zeros(2, "float32")))
+    y = values(_sample_log(logits, temperature, np.zeros(2, "float32")))
     assert np.exp(y[1]) == 0
     assert np.isfinite(values(_log_density(y, logits, temperature)))
 

@@ -1,0 +1,170 @@
+"""Zero-bias crossings and unselected signals in a file: what was measured of each, HDF5, checksummed.
+
+One row per crossing. Columns: `process`, `split`, `weight`, `stratum`, `members`, `pileup`, `collisions`, `n_tracks`,
+`vertex_lost`, `pt_hat`, `scalar_pt`, `jet_ht` (CrossingFile says what they are). Groups: `words/<quantity>` (N,), the
+trigger's quantities; `pooled/<input>` (N, 18, 15), the network's inputs. Integers are stored as the smallest type that
+holds them. SHA-256 guards the content.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats._hdf5 import find, new_hdf5, open_hdf5, read
+from codae_l1.data.splits import SPLITS
+
+FORMAT = "codae-l1 crossings"
+VERSION = 1
+KIND = "crossings of codae-l1"
+# Of every file; each has one value per crossing, members three.
+COLUMNS = (
+    "process",
+    "split",
+    "weight",
+    "stratum",
+    "members",
+    "pileup",
+    "collisions",
+    "n_tracks",
+    "vertex_lost",
+    "pt_hat",
+    "scalar_pt",
+    "jet_ht",
+)
+GROUPS = ("words", "pooled")
+# Crossings per block, the unit of compression.
+_BLOCK = 1024
+
+
+class CrossingFile:
+    """A file of crossings, its columns in memory.
+
+    process (N,) str: "zero_bias", a signal, qcd, w, z, top. split (N,) str. weight (N,) float64: mean 1 in zero bias.
+    stratum (N,): slice of the hardest collision. members (N, 3) int32: ids of the collisions that matter most, -1
+    where there is none. pileup (N,): mean number of collisions; collisions (N,): their number. n_tracks (N,): of the
+    primary vertex. vertex_lost (N,) bool: the hard collision is not the chosen vertex. pt_hat, scalar_pt, jet_ht (N,)
+    GeV, generated, of the hard collision. quantities, inputs: names in the groups. provenance: how the crossings were
+    made. checksum: SHA-256 of the content.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        with open_hdf5(self.path, KIND) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise InputError(
+                    f"{self.path} is HDF5 of another kind", KIND, "make_data.py --layout crossings writes them"
+                )
+            if file.attrs.get("version") != VERSION:
+                raise InputError(f"{self.path} of version {file.attrs.get('version')}", f"version {VERSION}", "make it")
+            columns = {name: read(find(file, name, KIND), KIND, 0, len(file["weight"])) for name in COLUMNS}
+            self.quantities, self.inputs = (tuple(file.get(group, ())) for group in GROUPS)
+            self.provenance: dict[str, Any] = json.loads(file.attrs["provenance"])
+            self.checksum = str(file.attrs["checksum"])
+        if len({len(column) for column in columns.values()}) != 1:
+            raise InputError(f"{self.path} with columns of different lengths", KIND, "copy it again")
+        self.process = columns["process"].astype("U16")
+        self.split = np.array(SPLITS)[columns["split"]]
+        self.weight, self.stratum, self.members = columns["weight"], columns["stratum"], columns["members"]
+        self.pileup, self.collisions, self.n_tracks = columns["pileup"], columns["collisions"], columns["n_tracks"]
+        self.vertex_lost, self.pt_hat = columns["vertex_lost"], columns["pt_hat"]
+        self.scalar_pt, self.jet_ht = columns["scalar_pt"], columns["jet_ht"]
+        if not (np.isfinite(self.weight).all() and np.min(self.weight, initial=0) >= 0):
+            raise InputError(f"{self.path} with weights that are negative or no numbers", KIND, "make it again")
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def where(self, process: str, split: str) -> np.ndarray:
+        """Indices of a process's crossings in a split."""
+        return np.flatnonzero((self.process == process) & (self.split == split))
+
+    def words(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """The trigger's quantities of some crossings (n,), ascending indices: name -> (n,) int64."""
+        return {name: self._read(f"words/{name}", which) for name in self.quantities}
+
+    def pooled(self, inputs: tuple[str, ...], which: np.ndarray) -> np.ndarray:
+        """The network's inputs of some crossings, ascending indices: (n, 18, 15, inputs) int64."""
+        missing = [name for name in inputs if name not in self.inputs]
+        if missing:
+            raise InputError(
+                f"{self.path} without the inputs {', '.join(missing)}",
+                f"some of {', '.join(self.inputs)}",
+                "choose other inputs, or make crossings that hold them",
+            )
+        return np.stack([self._read(f"pooled/{name}", which) for name in inputs], axis=-1)
+
+    def verify(self) -> None:
+        """Raise InputError unless the content has the checksum that was written with it."""
+        with open_hdf5(self.path, KIND) as file:
+            if _checksum(file) != self.checksum:
+                raise InputError(f"{self.path} without its checksum's content", KIND, "copy or make it again")
+
+    def _read(self, name: str, which: np.ndarray) -> np.ndarray:
+        if not len(which):
+            with open_hdf5(self.path, KIND) as file:
+                return np.zeros((0, *find(file, name, KIND).shape[1:]), np.int64)
+        first, last = int(which[0]), int(which[-1]) + 1
+        with open_hdf5(self.path, KIND) as file:
+            return read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
+
+
+def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: dict[str, Any]) -> None:
+    """Write crossings, whole or not at all, part after part.
+
+    A part maps each of COLUMNS, and words/<quantity> and pooled/<input>, to arrays of as many rows.
+    """
+    with new_hdf5(path) as file:
+        for part in parts:
+            for name, values in part.items():
+                _append(file, name, values)
+        file.attrs.update(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "provenance": json.dumps(provenance, allow_nan=False),
+                "checksum": _checksum(file),
+            }
+        )
+
+
+def _append(file: h5py.File, name: str, values: np.ndarray) -> None:
+    """Add rows to a dataset, which is made at the first ones."""
+    values = np.asarray(values)
+    if values.dtype.kind == "U":
+        values = values.astype("S16")
+    if name not in file:
+        # Types of the words are those of the group, since a later part may hold larger ones.
+        kind = {"words": "<i4", "pooled": "<u2"}.get(name.split("/")[0], values.dtype)
+        shape = (0, *values.shape[1:])
+        options = {"shuffle": True, "compression": "gzip", "compression_opts": 9, "fletcher32": True}
+        file.create_dataset(
+            name, shape, maxshape=(None, *shape[1:]), dtype=kind, chunks=(_BLOCK, *shape[1:]), **options
+        )
+    dataset = file[name]
+    limits = np.iinfo(dataset.dtype) if dataset.dtype.kind in "iu" else None
+    if limits is not None and values.size and not (values.min() >= limits.min and values.max() <= limits.max):
+        raise InputError(
+            f"{name} from {values.min()} to {values.max()}",
+            f"{limits.min} to {limits.max}",
+            "report it: this is a fault of ours",
+        )
+    dataset.resize(len(dataset) + len(values), axis=0)
+    dataset[len(dataset) - len(values) :] = values
+
+
+def _checksum(file: h5py.File) -> str:
+    """SHA-256 of all datasets by name, hexadecimal; no more than some blocks are in memory."""
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    total = hashlib.sha256()
+    for name in sorted(names):
+        total.update(name.encode() + b"\0")
+        for start in range(0, len(file[name]), 16 * _BLOCK):
+            total.update(np.ascontiguousarray(file[name][start : start + 16 * _BLOCK]).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,129 @@
+"""Zero-bias crossings, and signals without any selection: what a Level-1 trigger sees, streamed.
+
+    pool of collisions -> crossings -> towers and tracks -> what is measured
+
+A piece of work makes the crossings of a chunk, measures them, and writes what was measured; the images of a batch are
+in memory at a time. The pieces are the same whichever worker makes them, and those that exist are not made again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.events import ZERO_BIAS, EventImages
+from codae_l1.data.formats.crossing_file import write_crossings
+from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.generation._crossing_chunks import (
+    COLUMNS,
+    CrossingTask,
+    Measure,
+    crossing_tasks,
+    make_crossings,
+)
+from codae_l1.data.generation._parallel import Piece, make_all, prepare, versions
+from codae_l1.data.generation._pool import SECTIONS, pool_pieces
+from codae_l1.data.generation.config import DEFAULT, Work
+from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.menu import menu_words
+from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
+from codae_l1.data.splits import SPLITS
+
+# Step of the pooled energies that a file of crossings holds.
+ENERGY_LSB_GEV = 1.0
+
+
+@dataclass(frozen=True)
+class PooledWords:
+    """What a file of crossings holds of each: the menu's quantities, and every input of the network.
+
+    energy_lsb_gev: step of the pooled energies.
+    """
+
+    energy_lsb_gev: float = ENERGY_LSB_GEV
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Images (n, 72, 58, 3) GeV -> words/<quantity> (n,), pooled/<input> (n, 18, 15)."""
+        pooled = input_counts(images, PoolingConfig(inputs=tuple(INPUTS), energy_lsb_gev=self.energy_lsb_gev))
+        words = {f"words/{name}": values for name, values in menu_words(images).items()}
+        return words | {f"pooled/{name}": pooled[..., i] for i, name in enumerate(INPUTS)}
+
+
+def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DEFAULT) -> Path:
+    """Generate a sample of crossings into the file `out` and return its path; its images, if any, into a second one."""
+    out = Path(out)
+    folder = work.folder_for(out)
+    tasks = make_chunks(config, PooledWords(), folder, work)
+    total = sum(task.count for task in tasks)
+    work.report(total, total, "writing")
+    provenance = {
+        "kind": "generated crossings: Pythia 8 and a fast detector simulation, no data of any experiment",
+        "license": "CC-BY-4.0",
+        "command": work.command,
+        "config": dump(config),
+        "versions": versions(),
+        "cross_sections": read_json(folder / SECTIONS),
+        "energy_lsb_gev": ENERGY_LSB_GEV,
+    }
+    images = [part for part in _images(tasks, folder) if len(part)]
+    if images:
+        kept = np.concatenate(images)
+        n_tracks = np.concatenate([read_chunk(task, folder)["n_tracks"] for task in tasks if _shown(task)])[: len(kept)]
+        names, n = np.full(len(kept), ZERO_BIAS), len(kept)
+        events = EventImages(kept.astype(np.float32), names, n_tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
+        write_events(out.with_name(f"{out.stem}_images{out.suffix}"), events)
+    write_crossings(out, (_rows(task, folder) for task in tasks), provenance)
+    work.report(total, total, "done")
+    return out
+
+
+def make_chunks(config: CrossingsConfig, measure: Measure, folder: Path, work: Work = DEFAULT) -> list[CrossingTask]:
+    """Make all chunks of a sample in the work folder; the tasks in their order.
+
+    measure: images (n, 72, 58, 3) GeV -> name -> (n, ...), an instance of a frozen dataclass: it is sent to the
+    workers, and what it prints tells chunks of another measure from these.
+    """
+    tasks = crossing_tasks(config)
+    if not tasks:
+        raise InputError("a sample of no crossings", "at least one crossing of one process", "raise the counts")
+    prepare(folder, dump(config) | {"measure": repr(measure)})
+    pieces = [
+        Piece((task.file,), task.count, task.process, partial(make_crossings, config, task, measure)) for task in tasks
+    ]
+    make_all([pool_pieces(config), pieces], folder, work)
+    return tasks
+
+
+def read_chunk(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:
+    """The columns of a chunk and what was measured, name -> (n, ...)."""
+    path = folder / task.file
+    try:
+        with path.open("rb") as handle, np.load(handle) as content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "a whole chunk", "remove it and start again") from error
+
+
+def _rows(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:
+    """The columns of a chunk as the file has them."""
+    chunk = read_chunk(task, folder)
+    rows = {name: values for name, values in chunk.items() if name in COLUMNS or "/" in name}
+    split = np.full(task.count, SPLITS.index(task.split), np.uint8)
+    return {"process": np.full(task.count, task.process), "split": split} | rows
+
+
+def _shown(task: CrossingTask) -> bool:
+    """Whether images of the chunk may be kept."""
+    return task.process == ZERO_BIAS and task.split == "test"
+
+
+def _images(tasks: list[CrossingTask], folder: Path) -> Iterator[np.ndarray]:
+    for task in tasks:
+        if _shown(task):
+            yield read_chunk(task, folder).get("images", np.zeros((0, *IMAGE_SHAPE), np.float16))
