@@ -152,8 +152,9 @@ def run_steps(
             with _going_on(step, done, failed):
                 done[step.name] = _with_figures(step, work, done[step.name])
         for number, step in enumerate(todo):
-            if any(name not in done for name in step.needs):
-                say(number, len(todo), f"{step.name}: left out, it needs {' and '.join(step.needs)}")
+            missing = [name for name in step.needs if name not in done]
+            if missing:
+                say(number, len(todo), f"{step.name}: left out, it needs {' and '.join(missing)}")
                 continue
             say(number, len(todo), f"{step.name}: {step.says}")
             heard = None if follow is None else lambda line, name=step.name: follow(name, line)

@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import hls4ml
 import numpy as np
 import pytest
 from vendor_bench import REPORTS, VITIS, Bench
@@ -19,6 +20,23 @@ def bench(tmp_path, monkeypatch):
     made = Bench(tmp_path)
     monkeypatch.setenv("PATH", f"{made.programs}:/usr/bin:/bin")
     return made
+
+
+@pytest.mark.parametrize("backend", ["vitis", "vivado"])
+def test_hls4mls_script_does_what_the_readers_rely_on(backend):
+    """In its order: an error that it catches, a report from before the simulation, the RTL, and the line of the log."""
+    script = (Path(hls4ml.__file__).parent / "templates" / backend / "build_prj.tcl").read_text()
+    places = [
+        script.find(line)
+        for line in (
+            "catch {config_array_partition -maximum_size $maximum_size}\n",
+            "    cosim_design -trace_level all -setup\n",
+            "    cd ${project_name}_prj/solution1/sim/verilog/\n    source run_sim.tcl\n",
+            '    if {[compare_files $CSIM_RESULTS $RTL_COSIM_RESULTS]} {\n        puts "INFO: Test PASSED"\n',
+        )
+    ]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def test_the_testbench_prints_words_that_can_be_told_apart(bench):
