@@ -51,7 +51,7 @@ def run_vendor(
 
     opened: the report of `codae_l1.hls.cost.synthesis.synthesize`, shown next to them; Vivado runs if rtl is given.
     Returns {tools, ran, tool, kind, sentence, records: rows {name, open, vendor, tool, kind}, CSynthesisReport,
-    VivadoSynthReport, TimingReport (hls4ml's keys, numbers; None where not run)}.
+    VivadoSynthReport, TimingReport (hls4ml's keys, numbers or None; None where not run)}.
     strict: raise ToolError where a tool fails (no licence, too slow) or ends without its report; where it is False, the
     record's sentence says so, marked FAILED, and the other tool goes on: the open figures stand without either.
     """
