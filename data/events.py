@@ -68,6 +68,22 @@ class EventImages:
     def __len__(self) -> int:
         return len(self.images)
 
+    def check_tracks(self, where: str = "images") -> None:
+        """Raise InputError where an event has tracks, but no active pixel of tracks, or less than no tracks.
+
+        Where a part of a file was lost, its images are empty: only this tells them from empty events.
+        """
+        seen = np.any(self.images[..., 0], axis=(1, 2))
+        wrong = (self.n_tracks < 0) | ((self.n_tracks > 0) & ~seen)
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            raise InputError(
+                f"{where} in {wrong.sum()} of {len(wrong)} events contradict n_tracks: event {first} has n_tracks = "
+                f"{self.n_tracks[first]} and {'an' if seen[first] else 'no'} active pixel of tracks",
+                "an active pixel where there are tracks, and n_tracks >= 0",
+                "copy or make the file again; part of it may be missing",
+            )
+
     def select(self, which: np.ndarray) -> "EventImages":
         """The events at an index array or mask, in its order."""
         return EventImages.of_good_energies(
@@ -111,23 +127,6 @@ def check_images(images: np.ndarray, where: str = "images") -> None:
             f"{where} with {kind} energy in {bad.sum()} of {len(images)} events, first event {np.argmax(bad)}",
             "finite energies >= 0 GeV",
             "remove or repair those events",
-        )
-
-
-def check_tracks(n_tracks: np.ndarray, seen: np.ndarray, where: str = "images") -> None:
-    """Raise InputError where an event has tracks, but no active pixel of tracks, or less than no tracks.
-
-    n_tracks: (N,) integers. seen: (N,) bool, whether the channel has an active pixel. Where a part of a file was lost,
-    its images are empty: only this tells them from empty events.
-    """
-    wrong = (n_tracks < 0) | ((n_tracks > 0) & ~seen)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise InputError(
-            f"{where} in {wrong.sum()} of {len(wrong)} events contradict n_tracks: event {first} has n_tracks = "
-            f"{n_tracks[first]} and {'an' if seen[first] else 'no'} active pixel of tracks",
-            "an active pixel where there are tracks, and n_tracks >= 0",
-            "copy or make the file again; part of it may be missing",
         )
 
 

@@ -107,11 +107,12 @@ class SpaceConfig:
     """The values to choose from, one list per choice; a list with one value leaves no choice.
 
     pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
-    strides: of each (sides of squares; stride 0: as the kernel). dense: units of a hidden dense layer, 0 for none.
-    tied: one weight per channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output.
-    sparsity: fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its
-    excess over QCD of the same energies, where the inputs have some (DistillConfig). training: "distilled", or "in
-    situ" (reads tracks alone, gives two words; `scores` has no effect then).
+    strides: of each (sides of squares; stride 0: as the kernel; a design whose windows leave cells out is refused).
+    dense: units of a hidden dense layer, 0 for none. tied: one weight per channel. weight_bits, word_bits: of each
+    layer's weights, of each hidden layer's output. sparsity: fraction of the weights that is pruned. scores: what is
+    distilled, name -> weight; given_energies: its excess over QCD of the same energies, where the inputs have some
+    (DistillConfig). training: "distilled", or "in situ" (reads tracks alone, gives two words; `scores` has no effect
+    then).
     """
 
     pools: tuple[int, ...] = (4,)

@@ -67,6 +67,7 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
         tied=choices["tied"],
         precision={},
     )
+    plain.check_windows()
     precision = {}
     for name in plain.layers:
         words = SCORE_BITS if name == "output" else choices[f"{name}.word_bits"]

@@ -57,7 +57,8 @@ def chain(run: "Run") -> None:
     from codae_l1.hls.target.size import check_size
     from codae_l1.scripts.run.stages import CHAIN, STAGES
 
-    # A network that cannot fit is refused before anything is trained.
+    # A network that leaves cells out, or cannot fit, is refused before anything is trained.
+    run.config.firmware.check_windows()
     check_size(run.config.firmware, run.config.hls)
     for name in CHAIN:
         stage.do(run, name, importlib.import_module(STAGES[name].module).work)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import EventImages, check_signals, check_tracks, concatenate
+from codae_l1.data.events import EventImages, check_signals, concatenate
 from codae_l1.data.formats._codae_raw import CodaeRaw
 from codae_l1.data.formats._delphes import Delphes, DelphesOptions
 from codae_l1.data.formats._format import Format, Tell
@@ -75,7 +75,7 @@ def slices(
     for part in known.slices(path, chosen, size, known.checked_label(path, label), lambda line: say(f"{path}: {line}")):
         if known.images:
             if not known.checksummed:
-                check_tracks(part.n_tracks, part.images[..., 0].any(axis=(1, 2)), f"{path}: images")
+                part.check_tracks(f"{path}: images")
             empty += _n_empty(part)
         n += len(part) if known.images else len(next(iter(part.values())))
         yield part

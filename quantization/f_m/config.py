@@ -78,6 +78,26 @@ class FirmwareConfig:
         """Shape of one event's counts, (phi, eta, inputs)."""
         return self.pooling.shape
 
+    def check_windows(self) -> None:
+        """Raise InputError where a convolution leaves cells out: the network would not see the tracks in there.
+
+        >>> FirmwareConfig().check_windows()
+        >>> FirmwareConfig(conv=(ConvConfig(4, (4, 4), (4, 4)),), precision={}).check_windows()
+        Traceback (most recent call last):
+            ...
+        codae_l1.data.base.errors.InputError: firmware.conv: conv1 of 4 x 4 by 4 x 4 never reads 78 of 270 cells; \
+expected windows that fill the grid; take a kernel and stride that do, such as 3 x 3 by 3 x 3 of 18 x 15 cells
+        """
+        for (name, size), conv in zip(layer_sizes(self).items(), self.conv, strict=False):
+            if size.read < size.given:
+                kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
+                unread = f"{size.given - size.read} of {size.given} cells"
+                raise InputError(
+                    f"firmware.conv: {name} of {kernel} by {stride} never reads {unread}",
+                    "windows that fill the grid",
+                    "take a kernel and stride that do, such as 3 x 3 by 3 x 3 of 18 x 15 cells",
+                )
+
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
         return self.precision.get(name, LayerPrecision())
@@ -107,12 +127,14 @@ class _LayerSize:
     """One layer with weights, as the configuration alone fixes it.
 
     kernel: shape, (phi, eta, in, out) or (in, out). cells: windows that the kernel is applied to. channels: of the
-    values read, each of which a tied kernel gives one weight.
+    values read, each of which a tied kernel gives one weight. given: cells that there are. read: those in a window.
     """
 
     kernel: tuple[int, ...]
     cells: int
     channels: int
+    given: int = 1
+    read: int = 1
 
     @property
     def inputs(self) -> int:
@@ -138,12 +160,14 @@ def layer_sizes(config: FirmwareConfig) -> dict[str, _LayerSize]:
     """
     (rows, columns, channels), found = config.input_shape, {}
     for name, conv in zip(config.layers, config.conv, strict=False):
-        kernel = (*conv.kernel, channels, conv.filters)
+        kernel, given = (*conv.kernel, channels, conv.filters), rows * columns
         rows = (rows - conv.kernel[0]) // conv.stride[0] + 1
         columns = (columns - conv.kernel[1]) // conv.stride[1] + 1
         if min(rows, columns) < 1:
             raise InputError(f"firmware.conv: {name} leaves no cell", "at least one", "take a smaller kernel")
-        found[name] = _LayerSize(kernel, rows * columns, channels)
+        # Of each axis the windows read their own side, and before that as much as they advance, or leave gaps.
+        read = prod((n - 1) * min(k, s) + k for n, k, s in zip((rows, columns), conv.kernel, conv.stride, strict=True))
+        found[name] = _LayerSize(kernel, rows * columns, channels, given, read)
         channels = conv.filters
     widths = (rows * columns * channels, *config.dense, config.outputs)
     for name, kernel in zip(config.layers[len(config.conv) :], pairwise(widths), strict=True):

@@ -8,6 +8,7 @@ must give.
 Layer names, stable: counts, conv1, conv1_relu, ..., flatten, dense1, dense1_relu, ..., output, output_word.
 """
 
+import logging
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -30,6 +31,7 @@ from codae_l1.quantization.f_m.weights import (
 if TYPE_CHECKING:
     import keras
 
+_LOG = logging.getLogger(__name__)
 # Events a call of the QKeras model.
 BATCH = 2048
 # Mean scale of the first weights, the window it is for [cells], and distance of neighbouring ReLU thresholds [counts].
@@ -167,6 +169,11 @@ def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, nam
 
     from codae_l1.quantization.f_m._tying import EqualOverCells, EqualOverWindow
 
+    try:
+        config.check_windows()
+    except InputError as error:
+        # No run and no search gets here with such a network; whoever builds one by hand is told.
+        _LOG.warning(error.received)
     inputs = x = keras.Input(config.input_shape, name="counts")
     for layer, conv in zip(config.layers, config.conv, strict=False):
         sizes = {"filters": conv.filters, "kernel_size": tuple(conv.kernel), "strides": tuple(conv.stride)}

@@ -72,7 +72,7 @@ front_seeds = 0
 [scan.space]
 inputs = [["tracks"], ["tracks", "ecal"]]
 filters = [1, 40]
-kernels = [6]
+kernels = [3]
 weight_bits = [4, 5]
 word_bits = [4]
 tied = [false]
@@ -229,8 +229,8 @@ def test_designs_of_every_kind_can_be_asked_for():
     import optuna
 
     space = SpaceConfig(
-        convs=(0, 1, 2), dense=(0, 4), training=("distilled", "in situ"), given_energies=(False, True), strides=(0, 2),
-        inputs=(("tracks",), ("tracks", "hcal")), scores=({"mse": 1.0}, {"invented": 1.0, "bce": 0.5}), kernels=(1, 2),
+        convs=(0, 1, 2), dense=(0, 4), training=("distilled", "in situ"), given_energies=(False, True), strides=(1,),
+        inputs=(("tracks",), ("tracks", "hcal")), scores=({"mse": 1.0}, {"invented": 1.0, "bce": 0.5}), kernels=(1, 3),
         weight_bits=(3, 4), word_bits=(3, 4),
     )  # fmt: skip
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -240,6 +240,14 @@ def test_designs_of_every_kind_can_be_asked_for():
     assert {f.inputs for f, d in seen if d.given_energies} == {("tracks", "hcal")}
     assert {f.inputs for f, _ in seen if f.outputs == 2} == {("tracks",)}
     assert {tuple(d.scores) for f, d in seen if f.outputs == 1} == {("mse",), ("invented", "bce")}
+
+
+def test_a_design_that_leaves_cells_out_is_none():
+    from codae_l1.quantization.search import design, suggest
+
+    space = SpaceConfig(filters=(2,), kernels=(4,), tied=(True,), weight_bits=(4,), word_bits=(4,), sparsity=(0.0,))
+    with pytest.raises(InputError, match="conv1 of 4 x 4 by 4 x 4 never reads 78 of 270 cells"):
+        design(suggest(None, space), DistillConfig())
 
 
 @pytest.mark.parametrize(

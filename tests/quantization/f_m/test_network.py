@@ -7,7 +7,14 @@ import pytest
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.quantization._calibration import calibrate, without_ties
-from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, _accumulator_words, input_word, output_word
+from codae_l1.quantization.f_m.config import (
+    ConvConfig,
+    FirmwareConfig,
+    _accumulator_words,
+    input_word,
+    layer_sizes,
+    output_word,
+)
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
@@ -72,6 +79,47 @@ def integer_reference(firmware: FirmwareModel, counts: np.ndarray) -> np.ndarray
 def half_to_even(words: np.ndarray, shift: int) -> np.ndarray:
     floor, rest, half = words >> shift, words & ((1 << shift) - 1), 1 << (shift - 1)
     return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
+
+
+@pytest.mark.parametrize(
+    ("pool", "kernel", "stride", "unread"),
+    [
+        (4, (3, 3), (3, 3), 0),
+        (4, (6, 5), (6, 5), 0),
+        (4, (3, 3), (1, 1), 0),
+        (4, (4, 3), (2, 2), 0),
+        (4, (4, 4), (4, 4), 78),
+        (4, (2, 2), (2, 2), 18),
+        (2, (3, 3), (3, 3), 72),
+        (6, (3, 3), (3, 3), 12),
+        (3, (3, 3), (3, 3), 48),
+        # Gaps between the windows.
+        (4, (1, 1), (2, 2), 270 - 9 * 8),
+    ],
+)
+def test_cells_that_no_window_reads_are_counted(pool, kernel, stride, unread):
+    config = FirmwareConfig(pool=pool, conv=(ConvConfig(2, kernel, stride),), precision={})
+    size = layer_sizes(config)["conv1"]
+    touched = np.zeros(config.input_shape[:2], bool)
+    for row in range(0, touched.shape[0] - kernel[0] + 1, stride[0]):
+        for column in range(0, touched.shape[1] - kernel[1] + 1, stride[1]):
+            touched[row : row + kernel[0], column : column + kernel[1]] = True
+    assert (~touched).sum() == unread == size.given - size.read
+    if unread:
+        with pytest.raises(
+            InputError, match=rf"conv1 of .* never reads {unread} of {touched.size} cells; expected wind"
+        ):
+            config.check_windows()
+    else:
+        config.check_windows()
+
+
+def test_the_second_convolution_leaves_nothing_out_either(caplog):
+    config = FirmwareConfig(conv=(ConvConfig(2, (3, 3), (3, 3)), ConvConfig(2, (2, 2), (2, 2))), precision={})
+    with pytest.raises(InputError, match="conv2 of 2 x 2 by 2 x 2 never reads 6 of 30 cells"):
+        config.check_windows()
+    build_float(config, 0)
+    assert "firmware.conv: conv2 of 2 x 2 by 2 x 2 never reads 6 of 30 cells" in caplog.text
 
 
 def test_qkeras_is_the_integer_machine(config, counts):
