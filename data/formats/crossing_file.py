@@ -22,7 +22,7 @@ from codae_l1.data.splits import SPLITS
 FORMAT = "codae-l1 crossings"
 VERSION = 1
 KIND = "crossings of codae-l1"
-# Of every file; each has one value per crossing, members three.
+# Of every file; each has one value per crossing, members six.
 COLUMNS = (
     "process",
     "split",
@@ -46,7 +46,7 @@ class CrossingFile:
     """A file of crossings, its columns in memory.
 
     process (N,) str: "zero_bias", a signal, qcd, w, z, top. split (N,) str. weight (N,) float64: mean 1 in zero bias.
-    stratum (N,): slice of the hardest collision. members (N, 3) int32: ids of the collisions that matter most, -1
+    stratum (N,): slice of the hardest collision. members (N, 6) int32: ids of the collisions that matter most, -1
     where there is none. pileup (N,): mean number of collisions; collisions (N,): their number. n_tracks (N,): of the
     primary vertex. vertex_lost (N,) bool: the hard collision is not the chosen vertex. pt_hat, scalar_pt, jet_ht (N,)
     GeV, generated, of the hard collision. quantities, inputs: names in the groups. provenance: how the crossings were

@@ -15,7 +15,7 @@ from codae_l1.data.generation._pileup import Z_RESOLUTION
 
 TOWERS = N_PHI * N_ETA
 # Collisions that are named for each crossing: the primary vertex and those with most transverse energy.
-MEMBERS = 3
+MEMBERS = 6
 _NO_MEMBER = -1
 
 
@@ -110,14 +110,18 @@ class Overlay:
         return _largest(members, self.pool.pt_hat)
 
     def leading(self, members: Members, vertex: np.ndarray) -> np.ndarray:
-        """(crossings, MEMBERS) int32: the vertex, then the others by falling transverse energy; -1 where there are
-        none."""
+        """(crossings, MEMBERS) int32: the vertex, then the others by falling transverse energy, each once; -1 where
+        there are none."""
         result = np.full((members.crossings, MEMBERS), _NO_MEMBER, np.int32)
         has = vertex >= 0
         result[has, 0] = members.collision[vertex[has]]
         others = members.collision != result[members.crossing, 0]
         position = np.flatnonzero(others)
-        order = position[np.lexsort((-self.transverse[members.collision[position]], members.crossing[position]))]
+        of = members.collision[position]
+        order = position[np.lexsort((of, -self.transverse[of], members.crossing[position]))]
+        # A collision that was drawn twice is named once.
+        same = np.diff(members.collision[order], prepend=-1) == 0
+        order = order[~(same & (np.diff(members.crossing[order], prepend=-1) == 0))]
         crossing = members.crossing[order]
         first = np.searchsorted(crossing, np.arange(members.crossings))
         rank = np.arange(len(order)) - first[crossing]
