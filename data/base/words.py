@@ -5,8 +5,10 @@ overflow rule. width = keep_negative + integer + fraction. AP types: ap_fixed<wi
 Vitis HLS (UG1399, "Arbitrary Precision Fixed-Point Data Types").
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,6 +55,29 @@ class WordType:
         """Smallest and largest word."""
         return -(1 << (self.width - 1)) * self.keep_negative, (1 << (self.width - self.keep_negative)) - 1
 
+    def check(self, words: np.ndarray, shape: Sequence[int], what: str, highest: int = 2**63 - 1) -> np.ndarray:
+        """What an executor is given as words (N, *shape) or (N, values) -> (N, *shape) int64, values unchanged.
+
+        Raises InputError unless they are integers up to `highest`, negative only where the type has a sign, without a
+        mask. Words beyond the type's range are left for its overflow rule. what: in messages.
+
+        >>> WordType(False, 5, 0).check(np.ones((2, 6), np.uint8), (3, 2), "counts").shape
+        (2, 3, 2)
+        >>> WordType(False, 5, 0).check(np.ones((2, 2, 3), np.uint8), (3, 2), "counts")
+        Traceback (most recent call last):
+            ...
+        codae_l1.data.base.errors.InputError: counts of shape (2, 2, 3), uint8; expected integers (N, 3, 2); pool the \
+events with the run's own configuration
+        """
+        given, remedy = unmasked(words, what), "pool the events with the run's own configuration"
+        if given.dtype.kind not in "iu" or tuple(given.shape[1:]) not in (tuple(shape), (prod(shape),)):
+            expected = f"integers (N, {', '.join(map(str, shape))})"
+            raise InputError(f"{what} of shape {given.shape}, {given.dtype}", expected, remedy)
+        low = -highest - 1 if self.keep_negative else 0
+        if given.size and not low <= int(given.min()) <= int(given.max()) <= highest:
+            raise InputError(f"{what} from {given.min()} to {given.max()}", f"{what} from {low} to {highest}", remedy)
+        return given.reshape(len(given), *shape).astype(np.int64, copy=False)
+
     def to_words(self, values: np.ndarray) -> np.ndarray:
         """Values of any shape -> int64 words, rounded and kept in range by the rules of the type."""
         scaled = np.asarray(values, np.float64) * 2.0**self.fraction
@@ -78,6 +103,13 @@ class WordType:
     def __str__(self) -> str:
         sign = "" if self.keep_negative else "u"
         return f"ap_{sign}fixed<{self.width},{self.integer + self.keep_negative},AP_{self.rounding},AP_{self.overflow}>"
+
+
+def unmasked(values: Any, what: str) -> np.ndarray:
+    """The values as an array; InputError for a masked one, whose mask NumPy would drop."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"{what} in a masked array, whose mask would be ignored", "an array", "fill it: .filled(0)")
+    return np.asarray(values)
 
 
 def exact_words(values: np.ndarray, word: WordType, executor: str) -> np.ndarray:

@@ -49,7 +49,8 @@ void pool_towers(Tower tower, std::int32_t *inputs) {
 }  // namespace
 
 void pool(const std::int32_t *towers, std::int32_t *inputs) {
-    pool_towers([=](int i, int j, int k) { return towers[(i * columns + j) * n_channels + k]; }, inputs);
+    const auto word = [=](int i, int j, int k) { return towers[(i * columns + j) * n_channels + k]; };
+    pool_towers([=](int i, int j, int k) { return energy[k] ? word(i, j, k) : word(i, j, k) != 0; }, inputs);
 }
 
 void pool(const float *image, std::int32_t *inputs) {

@@ -17,7 +17,8 @@ constexpr int n_image_channels = @IMAGE_CHANNELS@;
 // Towers count energy in steps of this many GeV.
 constexpr double tower_lsb_gev = @TOWER_LSB@;
 
-// towers: (@ROWS@, @COLUMNS@, n_channels), 1 where a track is (tracks), or ET in tower_lsb_gev, rounded down.
+// towers: (@ROWS@, @COLUMNS@, n_channels), words of pT or ET >= 0 in tower_lsb_gev, rounded down. For tracks, any that
+// is not 0 counts as one.
 void pool(const std::int32_t *towers, std::int32_t *inputs);
 
 // image: (@ROWS@, @COLUMNS@, n_image_channels) in GeV -> the same towers, pooled.

@@ -72,17 +72,10 @@ class Design:
     def check_counts(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, *input_shape) -> (N, inputs), values unchanged.
 
-        Raises InputError unless they are integers in the shape of the network's input, or flattened to it.
+        Raises InputError unless they are integers in the shape of the network's input, or flattened to it, and not
+        negative where the input word has no sign.
         """
-        counts = np.asarray(counts)
-        shapes = (self.input_shape, (self.inputs,))
-        if counts.dtype.kind not in "iu" or tuple(counts.shape[1:]) not in shapes:
-            raise InputError(
-                f"counts of shape {counts.shape}, {counts.dtype}",
-                f"integers (N, {', '.join(map(str, self.input_shape))})",
-                "pool the events with the run's own configuration",
-            )
-        return counts.reshape(len(counts), self.inputs)
+        return self.input_word.check(counts, self.input_shape, "counts").reshape(len(counts), self.inputs)
 
     def saturated(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, *input_shape) integers -> input words (N, inputs) int32, clipped to the input word's range.

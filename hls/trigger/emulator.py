@@ -20,7 +20,6 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_folder
 from codae_l1.data.base.words import WordType
-from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.network.executor import EmulatorDesign, TracedLayer
 from codae_l1.hls.network.records import Network
@@ -68,17 +67,20 @@ class Emulator:
 
     def predict_images(self, images: np.ndarray) -> np.ndarray:
         """Images (N, 72, 58, 3) GeV -> output words (N, outputs) int64, pooled in C++, too."""
-        return self._call("predict_images", self._towers(images, N_CHANNELS), self.design.outputs)
+        return self._call("predict_images", self._pooling.check_images(images), self.design.outputs)
 
     def pool_images(self, images: np.ndarray) -> np.ndarray:
         """Images (N, 72, 58, 3) GeV -> counts (N, *input_shape) int32, saturated."""
-        inputs = self._call("pool_images", self._towers(images, N_CHANNELS), self.design.inputs)
+        inputs = self._call("pool_images", self._pooling.check_images(images), self.design.inputs)
         return inputs.reshape(-1, *self.design.input_shape)
 
     def pool_towers(self, towers: np.ndarray) -> np.ndarray:
-        """Tower words (N, 72, 58, inputs), 1 for a track or ET in TOWER_LSB_GEV -> counts (N, *input_shape) int32."""
-        towers = self._towers(towers, self.design.input_shape[-1])
-        return self._call("pool_towers", towers, self.design.inputs).reshape(-1, *self.design.input_shape)
+        """Tower words (N, 72, 58, inputs) of pT or ET in TOWER_LSB_GEV -> counts (N, *input_shape) int32.
+
+        For the tracks, any word that is not 0 counts as one: 1, or the word of their pT.
+        """
+        words = self._pooling.check_towers(towers)
+        return self._call("pool_towers", words, self.design.inputs).reshape(-1, *self.design.input_shape)
 
     def predict_layers(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Counts (N, ...) -> {layer name: values (N, *shape) float64}, in the order of the layers."""
@@ -90,15 +92,11 @@ class Emulator:
             for layer, words in zip(self.design.layers, parts, strict=True)
         }
 
-    def _towers(self, images: np.ndarray, channels: int) -> np.ndarray:
-        expected = (N_PHI, N_ETA, channels)
-        if images.shape[1:] != expected or self.design.pooling is None:
-            raise InputError(
-                f"images of shape {images.shape}, pooling {self.design.pooling}",
-                f"(N, {', '.join(map(str, expected))}) and an emulator with its pooling",
-                "give images of the calorimeter, or the pooling to build_emulator",
-            )
-        return images
+    @property
+    def _pooling(self) -> PoolingConfig:
+        if self.design.pooling is None:
+            raise InputError("pooling None", "an emulator with its pooling", "give the pooling to build_emulator")
+        return self.design.pooling
 
     def _call(self, function: str, inputs: np.ndarray, columns: int) -> np.ndarray:
         """Inputs (N, ...) -> results (N, columns) of a C function of the library."""

@@ -147,21 +147,8 @@ class FirmwareModel:
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
     """Counts (N, 18, 15, inputs) integers -> what the input words hold of them, float32."""
-    return input_word(config).to_words(_check_counts(counts, config)).astype(np.float32)
-
-
-def _check_counts(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
-    """Raise InputError unless counts are non-negative integers of shape (N, phi, eta, inputs)."""
-    counts = np.asarray(counts)
-    if counts.ndim != 4 or counts.shape[1:] != config.input_shape or counts.dtype.kind not in "iu":
-        raise InputError(
-            f"counts {counts.shape} of {counts.dtype}",
-            f"integers (N, {', '.join(map(str, config.input_shape))})",
-            "pool the images with input_counts",
-        )
-    if counts.size and counts.min() < 0:
-        raise InputError(f"counts with {counts.min()}", "counts >= 0", "pool the images anew")
-    return counts
+    word = input_word(config)
+    return word.to_words(word.check(counts, config.input_shape, "counts")).astype(np.float32)
 
 
 def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":

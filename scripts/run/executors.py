@@ -19,10 +19,11 @@ import numpy as np
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.words import unmasked
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.hls.network.executor import Executor, score_words
-from codae_l1.quantization.f_m.config import FirmwareConfig, output_word
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, output_word
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.folder import RunFolder
 
@@ -123,21 +124,15 @@ def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.
     """EventImages, images in GeV (N, 72, 58, 3) or pooled counts (N, phi, eta, inputs) -> counts, integers."""
     from codae_l1.data.pooling import input_counts
 
-    array = events.images if isinstance(events, EventImages) else np.asarray(events)
+    array = events.images if isinstance(events, EventImages) else unmasked(events, "events")
     expected = (
         f"EventImages, energies in GeV (N, {', '.join(map(str, IMAGE_SHAPE))}) as floats, or counts "
         f"(N, {', '.join(map(str, firmware.input_shape))}) as integers"
     )
-    if isinstance(events, np.ma.MaskedArray):
-        raise InputError("a masked array, whose mask would be ignored", expected, "fill it: array.filled(0)")
     if array.dtype.kind in "iu" and array.shape[1:] == firmware.input_shape:
-        if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int64).max):
-            raise InputError(f"counts from {array.min()} to {array.max()}", "counts from 0 up to 2^63 - 1", "pool anew")
-        return array.astype(np.int64, copy=False)
+        return input_word(firmware).check(array, firmware.input_shape, "counts")
     if array.dtype.kind != "f" or array.shape[1:] != IMAGE_SHAPE:
         raise InputError(f"an array of shape {array.shape}, {array.dtype}", expected, "give one of these")
-    if array.size and not (np.isfinite(array).all() and array.min() >= 0):
-        raise InputError("images with negative or non-finite energies", "finite energies >= 0 in GeV", "clean them")
     return input_counts(array, firmware.pooling)
 
 

@@ -130,7 +130,9 @@ def inputs(spec):
     """Counts beyond the input word on both sides, patterns, single cells, random words."""
     shape = (spec.side, spec.side, spec.channels)
     counts = _adversarial_words(shape, spec.word, 3, spec.seed, N_EVENTS)
-    counts[-N_EVENTS // 2 :] *= np.random.default_rng(spec.seed).choice([-1, 1], counts[-N_EVENTS // 2 :].shape)
+    if spec.word.keep_negative:
+        # Without a sign, every executor refuses them.
+        counts[-N_EVENTS // 2 :] *= np.random.default_rng(spec.seed).choice([-1, 1], counts[-N_EVENTS // 2 :].shape)
     counts[-10:] *= 3
     return counts
 

@@ -22,6 +22,7 @@ from codae_l1.hls.rtl.clocks import count_clocks
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word, output_word
+from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.executors import open_executor
@@ -167,13 +168,35 @@ def test_no_event_gives_no_word(executor, counts):
     assert executor.predict_words(counts[:0]).shape == (0, 2)
 
 
-def test_counts_of_another_shape_or_type_are_refused(executor, counts):
-    with pytest.raises(
-        InputError, match=r"counts of shape \(4, 17, 15, 1\), int64; expected integers \(N, 18, 15, 1\)"
-    ):
-        executor.predict_words(counts[:4, :17])
-    with pytest.raises(InputError, match="float64; expected integers"):
-        executor.predict_words(counts[:4].astype(np.float64))
+WRONG = {
+    "cut": (lambda c: c[:, :17], r"counts of shape \(4, 17, 15, 1\), int64; expected integers \(N, 18, 15, 1\)"),
+    "floats": (lambda c: c.astype(np.float64), "float64; expected integers"),
+    "transposed": (lambda c: c.transpose(0, 2, 1, 3), r"counts of shape \(4, 15, 18, 1\), int64"),
+    "no inputs": (lambda c: c[..., 0], r"counts of shape \(4, 18, 15\), int64"),
+    "negative": (lambda c: c - 32, "counts from -32 to .*; expected counts from 0 to 9223372036854775807"),
+    "too large": (
+        lambda c: np.full(c.shape, 2**63, np.uint64),
+        "counts from 9223372036854775808 to 9223372036854775808",
+    ),
+    "masked": (lambda c: np.ma.masked_greater(c, 3), "counts in a masked array, whose mask would be ignored"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_counts_that_are_none_are_refused_by_all(firmware, executor, counts, wrong):
+    change, words = WRONG[wrong]
+    for one in (executor, firmware, FloatModel(firmware.model, CONFIG)):
+        with pytest.raises(InputError, match=words):
+            (one.predict if isinstance(one, FloatModel) else one.predict_words)(change(counts[:4]))
+
+
+def test_flattened_and_large_counts_do_in_all(firmware, executor, counts):
+    words = firmware.predict_words(counts[:50])
+    large = np.where(counts[:50] >= 31, np.uint64(2**63 - 1), counts[:50].astype(np.uint64))
+    for one in (executor, firmware):
+        np.testing.assert_array_equal(one.predict_words(counts[:50].reshape(50, -1)), words)
+        np.testing.assert_array_equal(one.predict_words(large), words)
+        np.testing.assert_array_equal(one.predict_words(np.asfortranarray(counts[:50].astype(">i2"))), words)
 
 
 def test_the_effective_configuration_is_stored(project):

@@ -9,7 +9,7 @@ from layer_base import compile_emulators
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.pooling import PoolingConfig, input_counts, tower_words
+from codae_l1.data.pooling import PoolingConfig, input_counts, pool_towers, tower_words
 from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
@@ -44,10 +44,9 @@ def pooled(tmp_path_factory):
 def images():
     rng = np.random.default_rng(4)
     images = rng.exponential(3.0, (40, *IMAGE_SHAPE)).astype(np.float32) * (rng.random((40, *IMAGE_SHAPE)) < 0.2)
-    # On the steps of the tower words and of the cells' words, just below them, below zero, and beyond every word.
+    # On the steps of the tower words and of the cells' words, just below them, and beyond every word.
     images[:10] = np.round(images[:10] * 2) / 2
-    images[10:20] = np.nextafter(images[:10], np.float32(-1), dtype=np.float32)
-    images[20] = -images[21]
+    images[10:20] = np.nextafter(images[:10], np.float32(0), dtype=np.float32)
     images[21] *= np.float32(1e5)
     images[22] = 0
     return images
@@ -72,6 +71,62 @@ def test_a_pooling_of_another_side_is_seen(pooled, images):
 def test_images_of_another_shape_are_refused(pooled, images):
     with pytest.raises(InputError, match=r"images of shape \(40, 58, 72, 3\), .*expected \(N, 72, 58, 3\)"):
         pooled["tracks"].predict_images(images.swapaxes(1, 2))
+
+
+WRONG = {
+    "nan": (lambda a: np.where(a > 1, np.nan, a), "images with negative or non-finite energies, first in event 0"),
+    "infinite": (lambda a: a.astype(np.float64) * 1e300, "images with negative or non-finite energies, first in event"),
+    "negative": (lambda a: -a, "images with negative or non-finite energies, first in event 0"),
+    "masked": (lambda a: np.ma.masked_equal(a, 0), "images in a masked array, whose mask would be ignored"),
+    "one channel": (lambda a: a[..., :1], r"images of shape \(40, 72, 58, 1\), float32; expected \(N, 72, 58, 3\)"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_images_that_are_none_are_refused(pooled, images, wrong):
+    change, words = WRONG[wrong]
+    for call in (pooled["tracks"].predict_images, pooled["tracks"].pool_images):
+        with pytest.raises(InputError, match=words):
+            call(change(images))
+
+
+def test_words_of_pt_count_as_tracks_and_as_energies_of_their_own(pooled, images):
+    """Hardware has the word of a track's pT: any but 0 is a track, as in the RTL."""
+    counts = np.clip(input_counts(images), *COUNT.bounds)
+    # Every track has at least one LSB here.
+    words = tower_words(np.ceil(images), PoolingConfig(inputs=("track_pt",)))
+    assert words.max() > 1
+    np.testing.assert_array_equal(pooled["tracks"].pool_towers(words), counts)
+    np.testing.assert_array_equal(np.clip(pool_towers(words), *COUNT.bounds), counts)
+    pooling = POOLINGS["all_inputs"]
+    words = tower_words(np.ceil(images), pooling)
+    counts = np.clip(input_counts(np.ceil(images), pooling), *COUNT.bounds)
+    words[..., 1] = words[..., 3]
+    np.testing.assert_array_equal(pooled["all_inputs"].pool_towers(words), counts)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a + 2**32, "tower words from 4294967296 to .*; expected tower words from 0 to 1048576"),
+        (lambda a: -a, "tower words from -1 to 0"),
+        (lambda a: a + 0.5, r"tower words of shape \(40, 72, 58, 1\), float64; expected integers \(N, 72, 58, 1\)"),
+        (lambda a: a.swapaxes(1, 2), r"tower words of shape \(40, 58, 72, 1\)"),
+        (lambda a: np.ma.masked_equal(a, 0), "tower words in a masked array"),
+    ],
+)
+def test_towers_that_are_none_are_refused(pooled, images, change, words):
+    towers = tower_words(images)
+    for call in (pooled["tracks"].pool_towers, pool_towers):
+        with pytest.raises(InputError, match=words):
+            call(change(towers))
+
+
+def test_energies_are_float32_in_python_as_in_the_emulator(pooled):
+    tiny = np.zeros((2, *IMAGE_SHAPE))
+    tiny[0, 0, 0, 0], tiny[1, 0, 0, 0] = 1e-60, 1e-40
+    assert input_counts(tiny)[:, 0, 0, 0].tolist() == [0, 1]
+    np.testing.assert_array_equal(pooled["tracks"].pool_images(tiny), input_counts(tiny))
 
 
 def test_two_emulators_of_one_name_and_folder_in_one_process_stay_apart(tmp_path):
@@ -121,7 +176,6 @@ def test_an_emulator_that_is_cut_short_is_said_to_be(tmp_path, cut):
 def test_counts_beyond_the_input_word_saturate(pooled):
     counts = np.zeros((2, 18, 15, 1), np.int64)
     counts[:, -1, -1] = [[2**40], [31]]
-    counts[:, 0, 0] = [[-(2**40)], [0]]
     for emulator in (pooled["tracks"], Emulator(pooled["tracks"].folder, each=True)):
         assert emulator.predict_words(counts).tolist() == [[4 * 4 * 31 + 2]] * 2
 

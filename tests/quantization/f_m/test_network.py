@@ -225,9 +225,9 @@ def test_wrong_config_names_its_path(table, words):
 def test_wrong_counts_are_refused():
     firmware = scrambled(FirmwareConfig())
     for counts, words in [
-        (np.zeros((2, 15, 18, 1), int), "counts (2, 15, 18, 1) of int64; expected integers (N, 18, 15, 1)"),
-        (np.zeros((2, 18, 15, 1)), "of float64; expected integers"),
-        (np.full((1, 18, 15, 1), -1), "counts with -1; expected counts >= 0"),
+        (np.zeros((2, 15, 18, 1), int), "counts of shape (2, 15, 18, 1), int64; expected integers (N, 18, 15, 1)"),
+        (np.zeros((2, 18, 15, 1)), "float64; expected integers"),
+        (np.full((1, 18, 15, 1), -1), "counts from -1 to -1; expected counts from 0 to"),
     ]:
         with pytest.raises(InputError) as error:
             firmware.predict_words(counts)
