@@ -101,7 +101,7 @@ class PoolingConfig:
         channels = (1, N_CHANNELS) if masks and self.inputs == ("tracks",) else (N_CHANNELS,)
         if given.shape[1:3] != (N_PHI, N_ETA) or given.ndim != 4 or given.shape[3] not in channels:
             expected = f"(N, {N_PHI}, {N_ETA}, {N_CHANNELS}) for {', '.join(self.inputs)}"
-            raise InputError(f"images of shape {given.shape}, {given.dtype}", expected, "give the energies of the grid")
+            raise InputError(f"images of shape {given.shape}", expected, "give the energies of the grid")
         with np.errstate(over="ignore"):
             pixels = given.astype(np.float32, copy=False)
         # The minimum of an array with NaN is NaN, and no comparison with NaN holds.

@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 
+# What NumPy and zipfile raise on an archive that is cut or has a flipped bit: .npz, .keras, .skops.
+DAMAGED_ZIP = (OSError, KeyError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 # Ends of the names of a folder that is being written, and of the one that it takes the place of.
 _PARTIAL, _REPLACED = ".partial", ".replaced"
 _NOTHING_LEFT = "; nothing half-written was left"

@@ -79,8 +79,16 @@ events with the run's own configuration
         return given.reshape(len(given), *shape).astype(np.int64, copy=False)
 
     def to_words(self, values: np.ndarray) -> np.ndarray:
-        """Values of any shape -> int64 words, rounded and kept in range by the rules of the type."""
+        """Values of any shape -> int64 words, rounded and kept in range by the rules of the type.
+
+        Raises InputError where a value is NaN, or infinite and not saturated: no word stands for it.
+        """
         scaled = np.asarray(values, np.float64) * 2.0**self.fraction
+        none = np.isnan(scaled) if self.overflow == "SAT" else ~np.isfinite(scaled)
+        if none.any():
+            raise InputError(
+                f"{none.sum()} of {none.size} values that are no numbers", f"numbers for {self}", "correct them"
+            )
         if self.rounding == "TRN":
             rounded = np.floor(scaled)
         elif self.rounding == "RND":

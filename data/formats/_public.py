@@ -1,7 +1,5 @@
 """The public CoDAE sample's files (arXiv:2306.12955): NumPy archives with images, labels, masses, n_tracks."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import DAMAGED_ZIP
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
 from codae_l1.data.formats._format import Format, Tell
 
@@ -96,6 +95,6 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             missing = [key for key in _KEYS if key not in content]
             if not missing:
                 return {key: content[key] for key in _KEYS}
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(f"{path} is truncated or not .npz ({error})", "a whole .npz file", "copy it again") from error
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -192,4 +192,7 @@ def score_words(words: np.ndarray, sign: int, component: int) -> np.ndarray:
     >>> score_words(np.array([[3, 4], [-5, 6]]), -1, 0).tolist()
     [-3, 5]
     """
-    return sign * np.asarray(words, np.int64)[:, component]
+    given = np.asarray(words)
+    if given.dtype.kind not in "iu":
+        raise InputError(f"output words of {given.dtype}", "integers", "give what predict_words gives")
+    return sign * given.astype(np.int64, copy=False)[:, component]

@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import whole_folder, writing
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_folder, writing
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
@@ -61,7 +60,7 @@ class Interpreter:
         try:
             with open(path, "rb") as handle, np.load(handle) as programs:
                 self._program, self._layers = programs["network"], programs["layers"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(f"{path} cannot be read ({error})", "the programs network and layers", _AGAIN) from error
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Estimators of scikit-learn as bytes and back, by skops: no pickle, and their scores are equal to the bit."""
 
-import zipfile
 from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import DAMAGED_ZIP
 
 # Compiled classes of scikit-learn that the estimators here consist of; skops takes no other that it does not know.
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"]
@@ -25,7 +25,7 @@ def from_array(array: np.ndarray) -> Any:
 
     try:
         return loads(array.tobytes(), trusted=_TRUSTED)
-    except (UntrustedTypesFoundException, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except (UntrustedTypesFoundException, *DAMAGED_ZIP) as error:
         raise InputError(
             f"an estimator that cannot be read ({error})", "one of scikit-learn", "train the system again"
         ) from error

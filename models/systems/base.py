@@ -24,7 +24,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.scores import orient, orientations
@@ -200,7 +200,7 @@ class System(ABC):
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(f"{path} cannot be read ({error})", expected, "train the system again") from error
         name = str(arrays.pop("system", "something else"))
         if name != self.name:

@@ -7,7 +7,6 @@ loss, its seed and its configuration.
 """
 
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import numpy as np
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file, write_json
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.calorimeter import N_PHI
 from codae_l1.models.training.config import TrainingConfig
@@ -126,7 +125,7 @@ class _State:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             header = json.loads(str(arrays["header"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(
                 f"{path} cannot be read ({error})", "a whole checkpoint", "remove it and train anew"
             ) from error

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
 
 M = TypeVar("M", bound=keras.Model)
 
@@ -25,8 +26,16 @@ def load_model(path: Path | str, cls: type[M], custom_objects: dict[str, Any] | 
         raise InputError(f"{path} does not exist", f"a {cls.__name__} written by save_model", "train one first")
     try:
         model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
-    except (ValueError, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(f"{path} cannot be read ({error})", "a whole .keras file", "train the model again") from error
     if not isinstance(model, cls):
         raise InputError(f"{path} holds a {type(model).__name__}", f"a {cls.__name__}", "choose another file")
+    for variable in model.weights:
+        bad = ~np.isfinite(np.asarray(variable))
+        if bad.any():
+            raise InputError(
+                f"{path}: {variable.path} with {bad.sum()} of {bad.size} weights that are no finite numbers",
+                "finite weights",
+                "train the model again",
+            )
     return model

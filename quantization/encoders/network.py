@@ -126,11 +126,9 @@ class QuantizedEncoder:
 
     def weight_words(self) -> dict[str, np.ndarray]:
         """Kernels and biases as int64 words, keys "level0.kernel", "level0.bias", ..."""
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for name in weighted(self.model):
-            kernel, bias = self.model.get_layer(name).get_weights()
-            found[f"{name}.kernel"] = self.precision[name].weight_word.to_words(kernel)
-            found[f"{name}.bias"] = self.precision[name].bias_word.to_words(bias)
+            found |= self.precision[name].weight_words(name, self.model.get_layer(name).get_weights())
         return found
 
     def set_weight_words(self, words: dict[str, np.ndarray]) -> None:
@@ -152,7 +150,7 @@ class QuantizedEncoder:
     @classmethod
     def load(cls, path: Path | str) -> "QuantizedEncoder":
         """Read what `save` wrote; the model gives the same words to the bit."""
-        meta, words = read_weights(path, lambda meta: _shapes(*_parsed(meta)[:3]))
+        meta, words = read_weights(path, lambda meta: _shapes(*_parsed(meta)[:3]), _types)
         part, codae, config, precision = _parsed(meta)
         encoder = cls(part, codae, config, precision, build_encoder(part, codae, config, precision))
         encoder.set_weight_words(words)
@@ -219,6 +217,11 @@ def _shapes(part: Part, codae: CoDAEConfig, config: EncoderConfig) -> dict[str, 
     kernels = weighted(build_encoder(part, codae, config))
     pairs = ({f"{name}.kernel": shape, f"{name}.bias": shape[-1:]} for name, shape in kernels.items())
     return {key: shape for pair in pairs for key, shape in pair.items()}
+
+
+def _types(meta: dict[str, Any]) -> dict[str, WordType]:
+    types = (precision.weight_types(name) for name, precision in _parsed(meta)[3].items())
+    return {key: word for of_layer in types for key, word in of_layer.items()}
 
 
 def _parsed(meta: dict[str, Any]) -> tuple[Part, CoDAEConfig, EncoderConfig, dict[str, LayerPrecision]]:

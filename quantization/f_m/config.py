@@ -102,6 +102,12 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
         """Precision of a layer, the default one where the config does not name it."""
         return self.precision.get(name, LayerPrecision())
 
+    @property
+    def weight_types(self) -> dict[str, WordType]:
+        """Word type of each array of weights, keys "conv1.kernel", "conv1.bias", ..."""
+        types = (self.layer_precision(name).weight_types(name) for name in self.layers)
+        return {key: word for of_layer in types for key, word in of_layer.items()}
+
     def layer_output(self, name: str) -> WordType:
         """Word type of what leaves a layer (after its ReLU or the output quantizer)."""
         precision = self.layer_precision(name)

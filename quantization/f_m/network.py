@@ -95,11 +95,10 @@ class FirmwareModel:
                 "correct them",
             )
         for name in self.config.layers:
-            precision = self.config.layer_precision(name)
-            for values, word in zip(
-                self.model.get_layer(name).get_weights(), (precision.weight_word, precision.bias_word), strict=True
-            ):
-                if not np.array_equal(values, word.from_words(word.to_words(values)).astype(np.float32)):
+            precision, weights = self.config.layer_precision(name), self.model.get_layer(name).get_weights()
+            words = precision.weight_words(name, weights).values()
+            for values, word, stored in zip(weights, precision.weight_types(name).values(), words, strict=True):
+                if not np.array_equal(values, word.from_words(stored).astype(np.float32)):
                     raise InputError(f"weights of {name} off the grid of {word}", "weights on it", "take rounded()")
 
     @classmethod
@@ -124,7 +123,10 @@ class FirmwareModel:
 
     def firmware_word(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> (N,) int64, higher = more anomalous."""
-        return self.sign * np.asarray(words, np.int64)[:, self.component]
+        given = np.asarray(words)
+        if given.dtype.kind not in "iu":
+            raise InputError(f"output words of {given.dtype}", "integers", "give what predict_words gives")
+        return self.sign * given.astype(np.int64, copy=False)[:, self.component]
 
     def firmware_score(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> (N,) float64 in units of the target, higher = more anomalous."""
@@ -138,8 +140,12 @@ class FirmwareModel:
     @classmethod
     def load(cls, path: Path | str) -> "FirmwareModel":
         """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
-        meta, words = read_weights(path, lambda meta: weight_shapes(parse(FirmwareConfig, meta["config"], "firmware")))
-        config = parse(FirmwareConfig, meta["config"], "firmware")
+
+        def parsed(meta: dict[str, Any]) -> FirmwareConfig:
+            return parse(FirmwareConfig, meta["config"], "firmware")
+
+        meta, words = read_weights(path, lambda meta: weight_shapes(parsed(meta)), lambda m: parsed(m).weight_types)
+        config = parsed(meta)
         model = build_qkeras(config, seed=0)
         set_weight_words(model, config, words)
         return cls(model, config, meta["sign"], meta["component"])

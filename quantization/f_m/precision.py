@@ -5,7 +5,10 @@ integer, alpha=1) is ap_fixed<bits, integer + 1, AP_RND_CONV, AP_SAT>; quantized
 integer, AP_RND_CONV, AP_SAT>. Integer bits may be negative: the word then starts below the binary point.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
+import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
@@ -62,6 +65,25 @@ class LayerPrecision:
     def output_word(self) -> WordType:
         """Word type of the last layer's output."""
         return _signed(self.output_bits, self.output_integer)
+
+    def weight_words(self, name: str, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Kernel and bias of the layer `name` as int64 words, keys "<name>.kernel" and "<name>.bias".
+
+        Weights beyond their words saturate, as in QKeras. Raises InputError where some are no finite numbers.
+        """
+        bad = [int((~np.isfinite(values)).sum()) for values in weights]
+        if any(bad):
+            raise InputError(
+                f"layer {name} with {sum(bad)} of {sum(v.size for v in weights)} weights that are no finite numbers",
+                "finite weights",
+                "train it again, at a lower learning rate",
+            )
+        kernel, bias = weights
+        return {f"{name}.kernel": self.weight_word.to_words(kernel), f"{name}.bias": self.bias_word.to_words(bias)}
+
+    def weight_types(self, name: str) -> dict[str, WordType]:
+        """Word types of kernel and bias of the layer `name`, by the same keys."""
+        return {f"{name}.kernel": self.weight_word, f"{name}.bias": self.bias_word}
 
     def check(self, where: str, last: bool) -> None:
         """Raise InputError, with the dotted path, where a number of bits makes no word."""

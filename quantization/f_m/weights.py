@@ -5,14 +5,15 @@ it.
 """
 
 import json
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.words import WordType
 from codae_l1.quantization.f_m.config import FirmwareConfig, layer_sizes
 
 if TYPE_CHECKING:
@@ -31,11 +32,9 @@ def weight_shapes(config: FirmwareConfig) -> dict[str, tuple[int, ...]]:
 
 def weight_words(model: "keras.Model", config: FirmwareConfig) -> dict[str, np.ndarray]:
     """Kernels and biases of a QKeras (or float) model as int64 words, keys "conv1.kernel", "conv1.bias", ..."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name in config.layers:
-        kernel, bias = model.get_layer(name).get_weights()
-        found[f"{name}.kernel"] = config.layer_precision(name).weight_word.to_words(kernel)
-        found[f"{name}.bias"] = config.layer_precision(name).bias_word.to_words(bias)
+        found |= config.layer_precision(name).weight_words(name, model.get_layer(name).get_weights())
     return found
 
 
@@ -52,30 +51,56 @@ def set_weight_words(model: "keras.Model", config: FirmwareConfig, words: dict[s
 
 
 def write_weights(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write meta (JSON-ready) and named arrays."""
+    """Write meta (JSON-ready) and named arrays; InputError where one holds what is no finite number."""
+    for key, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{key} with {_first(array, ~np.isfinite(array))}", "finite weights", "train it again")
     with whole_file(path) as temporary, open(temporary, "wb") as handle:
         np.savez_compressed(handle, meta=np.array(json.dumps({"format": FORMAT, **meta})), **arrays)  # type: ignore[arg-type]
 
 
-def read_weights(path: Path | str, shapes: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_weights(
+    path: Path | str, shapes: Any, types: Callable[[dict[str, Any]], dict[str, WordType]] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Meta and arrays of a file of write_weights; `shapes(meta)` gives the shape that each array must have.
 
-    A missing, broken or unfitting file raises InputError.
+    types(meta): word type of each array, whose words must be integers in its range; without it, arrays must be finite
+    floats. A missing, broken or unfitting file raises InputError.
     """
     try:
         # numpy.load leaves a path's file open where it is broken.
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         meta = json.loads(str(arrays.pop("meta")))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_ZIP as error:
         raise _unfit(path, str(error) or "it is empty") from error
+    if not isinstance(meta, dict) or not isinstance(meta.get("config"), dict):
+        raise _unfit(path, "its record has no config")
     if meta.get("format") != FORMAT:
         raise _unfit(path, f"format {meta.get('format')}, not {FORMAT}")
     found, expected = {key: a.shape for key, a in arrays.items()}, shapes(meta)
     wrong = [k for k in sorted({*found, *expected}) if found.get(k) != expected.get(k)]
     if wrong:
         raise _unfit(path, f"{wrong[0]} of shape {found.get(wrong[0])}, not {expected.get(wrong[0])}")
+    words = types(meta) if types else {}
+    for key, array in arrays.items():
+        _check(path, key, array, words.get(key))
     return meta, arrays
+
+
+def _check(path: Path | str, key: str, array: np.ndarray, word: WordType | None) -> None:
+    """Raise InputError unless the array holds words of the type, or finite floats where there is none."""
+    kinds, (low, high) = ("f", (-np.inf, np.inf)) if word is None else ("iu", word.bounds)
+    expected = "finite floats" if word is None else f"integers from {low} to {high}"
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{path}: {key} of type {array.dtype}", expected, "run the quantize stage")
+    bad = ~np.isfinite(array) if word is None else (array < low) | (array > high)
+    if bad.any():
+        raise InputError(f"{path}: {key} with {_first(array, bad)}", expected, "run the quantize stage")
+
+
+def _first(array: np.ndarray, bad: np.ndarray) -> str:
+    return f"{array[bad].flat[0]} in {bad.sum()} of {bad.size} places" if bad.sum() > 1 else str(array[bad].flat[0])
 
 
 def _unfit(path: Path | str, why: str) -> InputError:

@@ -11,7 +11,6 @@ Only float and qkeras import TensorFlow.
 """
 
 import json
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import DAMAGED_ZIP
 from codae_l1.data.base.words import unmasked
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
@@ -64,7 +64,7 @@ class Trained:
             with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
             return cls(parse(FirmwareConfig, meta["config"], "firmware"), int(meta["sign"]), int(meta["component"]))
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED_ZIP as error:
             raise InputError(
                 f"{path} cannot be read ({error})", "a trained trigger network", "run the quantize stage"
             ) from error

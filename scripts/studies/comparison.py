@@ -7,7 +7,6 @@ standard deviation over seeds (ddof 1). Each event counts once in them: only the
 
 import json
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import sha256, whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, sha256, whole_file
 from codae_l1.data.events import QCD, SIGNALS, concatenate
 from codae_l1.data.formats import read_events
 from codae_l1.data.formats.event_file import EventFile
@@ -100,7 +99,7 @@ class Part:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             record = json.loads(str(arrays.pop("record")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except DAMAGED_ZIP:
             return None
         of: dict[str, dict[str, np.ndarray]] = {"scores": {}, "untrained": {}}
         for name, values in arrays.items():

@@ -69,7 +69,7 @@ def test_a_pooling_of_another_side_is_seen(pooled, images):
 
 
 def test_images_of_another_shape_are_refused(pooled, images):
-    with pytest.raises(InputError, match=r"images of shape \(40, 58, 72, 3\), .*expected \(N, 72, 58, 3\)"):
+    with pytest.raises(InputError, match=r"images of shape \(40, 58, 72, 3\); expected \(N, 72, 58, 3\)"):
         pooled["tracks"].predict_images(images.swapaxes(1, 2))
 
 
@@ -78,7 +78,7 @@ WRONG = {
     "infinite": (lambda a: a.astype(np.float64) * 1e300, "images with negative or non-finite energies, first in event"),
     "negative": (lambda a: -a, "images with negative or non-finite energies, first in event 0"),
     "masked": (lambda a: np.ma.masked_equal(a, 0), "images in a masked array, whose mask would be ignored"),
-    "one channel": (lambda a: a[..., :1], r"images of shape \(40, 72, 58, 1\), float32; expected \(N, 72, 58, 3\)"),
+    "one channel": (lambda a: a[..., :1], r"images of shape \(40, 72, 58, 1\); expected \(N, 72, 58, 3\)"),
 }
 
 

@@ -256,6 +256,88 @@ def test_broken_files_are_named(kind, tmp_path):
             kind.load(path)
 
 
+def flipped(path, whole, kind):
+    """Load a file with one bit flipped, at 60 places; the messages of those that are refused."""
+    said = []
+    for place in np.linspace(0, len(whole) - 1, 60).astype(int):
+        content = bytearray(whole)
+        content[place] ^= 1 << (place % 8)
+        path.write_bytes(bytes(content))
+        try:
+            kind.load(path)
+        except InputError as error:
+            said.append(str(error))
+    return said
+
+
+def test_a_flipped_bit_is_one_line(tmp_path):
+    path = tmp_path / "f_m.npz"
+    scrambled(FirmwareConfig()).save(path)
+    assert len(flipped(path, path.read_bytes(), FirmwareModel)) > 20
+
+
+def changed(path, key, change):
+    """Rewrite one array of a file of weights."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays[key] = change(arrays[key])
+    np.savez(path, **arrays)
+
+
+def put(value, dtype=None):
+    def change(array):
+        array = array.astype(dtype or array.dtype)
+        array.flat[3] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("conv1.kernel", put(4096), "conv1.kernel with 4096; expected integers from -64 to 63; run the quantize stage"),
+        ("conv1.kernel", put(-65), "conv1.kernel with -65; expected integers from -64 to 63"),
+        ("conv1.bias", put(np.nan, float), "conv1.bias of type float64; expected integers from -128 to 127"),
+        ("output.kernel", put(0.5, float), "output.kernel of type float64; expected integers from -32 to 31"),
+        ("output.bias", lambda a: a.astype(bool), "output.bias of type bool; expected integers"),
+        ("output.kernel", lambda a: a.astype("U4"), "output.kernel of type <U4; expected integers"),
+        ("output.kernel", put(2**63, np.uint64), "output.kernel with 9223372036854775808"),
+        ("meta", lambda a: np.array('{"format": 1}'), "its record has no config"),
+    ],
+)
+def test_words_that_are_none_are_refused(tmp_path, key, change, words):
+    path = tmp_path / "f_m.npz"
+    FirmwareModel.rounded(build_qkeras(FirmwareConfig(), 0), FirmwareConfig()).save(path)
+    changed(path, key, change)
+    with pytest.raises(InputError) as error:
+        FirmwareModel.load(path)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_make_no_firmware(tmp_path, value):
+    config = FirmwareConfig()
+    model, path = build_qkeras(config, 0), tmp_path / "f_m_float.npz"
+    kernel, bias = model.get_layer("conv1").get_weights()
+    kernel[0, 0, 0, 9] = value
+    model.get_layer("conv1").set_weights([kernel, bias])
+    for make in (FirmwareModel, FirmwareModel.rounded):
+        with pytest.raises(InputError, match="layer conv1 with 1 of 120 weights that are no finite numbers; expected"):
+            make(model, config)
+    with pytest.raises(InputError, match=f"conv1.kernel with {value}; expected finite weights"):
+        FloatModel(model, config).save(path)
+    FloatModel(build_float(config, 0), config).save(path)
+    changed(path, "conv1.kernel", put(value))
+    with pytest.raises(InputError, match=f"f_m_float.npz: conv1.kernel with {value}; expected finite floats"):
+        FloatModel.load(path)
+
+
+def test_output_words_are_integers():
+    with pytest.raises(InputError, match="output words of float64; expected integers; give what predict_words gives"):
+        scrambled(FirmwareConfig()).firmware_word(np.full((2, 1), np.nan))
+
+
 def test_model_of_other_shapes_is_refused(tmp_path):
     path = tmp_path / "f_m.npz"
     scrambled(FirmwareConfig()).save(path)
