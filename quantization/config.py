@@ -144,9 +144,11 @@ class SpaceConfig:
             DistillConfig(scores=values)
         for share in self.sparsity:
             DistillConfig(sparsity=share)
-        for name in ("convs", "dense", "strides"):
-            if min(getattr(self, name)) < 0:
-                raise InputError(f"scan.space.{name} = {list(getattr(self, name))}", "numbers >= 0", "correct it")
+        least = dict.fromkeys(("convs", "dense", "strides"), 0)
+        least |= dict.fromkeys(("count_bits", "filters", "kernels", "weight_bits", "word_bits"), 1)
+        for name, low in least.items():
+            if min(getattr(self, name)) < low:
+                raise InputError(f"scan.space.{name} = {list(getattr(self, name))}", f"numbers >= {low}", "correct it")
 
 
 @dataclass(frozen=True)

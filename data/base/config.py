@@ -1,7 +1,8 @@
 """Typed configuration: TOML tables to frozen dataclasses and back, errors with the dotted path of the key.
 
 A config dataclass lives next to the code that it configures; this module only fills it. Fields may be int, float, bool,
-str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`.
+str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`. Numbers are finite, integers within 64
+bits: JSON has no others, and TOML has (`inf`, `nan`, 10**400).
 
 A table changes the keys that it names and keeps the other keys of the instance that it replaces. In a run's config that
 is the default value of the field in its parent, not the defaults of the field's class. Lists and dicts are values: they
@@ -17,6 +18,7 @@ A config class may have two class attributes:
 
 import copy
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -121,6 +123,16 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def _number(value: Any, where: str) -> Any:
+    """The number; InputError where it is not finite, or an integer of more than 64 bits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        # Python does not print integers of thousands of digits.
+        raise InputError(f"{where} of {value.bit_length()} bits", "an integer of at most 64 bits", "correct it")
+    if not math.isfinite(value):
+        raise InputError(f"{where} = {value}", "a finite number", "correct it")
+    return value
+
+
 def _convert(hint: Any, value: Any, where: str, before: Any = None) -> Any:
     """The value as its type hint has it; before: what it replaces, from which a table takes the keys it does not
     name."""
@@ -140,6 +152,8 @@ def _convert(hint: Any, value: Any, where: str, before: Any = None) -> Any:
     if origin is dict and isinstance(value, Mapping):
         entries = before if isinstance(before, Mapping) else {}
         return {k: _convert(args[1], v, _join(where, k), entries.get(k)) for k, v in value.items()}
+    if hint in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        value = _number(value, where)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if origin is None and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):

@@ -12,6 +12,8 @@ Strategy = Literal["latency", "resource", "distributed_arithmetic"]
 
 # Backends whose default part hls4ml chooses; it is not in hls/target/parts.py, and no size is compared with it.
 OTHER_PARTS = {"oneAPI": "Agilex7", "Libero": "MPF300"}
+# Of any number here: 32 years, a second, more products than any part holds.
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class HlsConfig:
         numbers = {name: getattr(self, name) for name in positive}
         numbers |= {f"layer_reuse.{name}": value for name, value in self.layer_reuse.items()}
         for name, value in numbers.items():
-            if not value > 0:
-                raise InputError(f"hls.{name} = {value}", "a number above zero", "correct it")
+            if not 0 < value <= _LARGEST:
+                raise InputError(f"hls.{name} = {value}", "a number above zero, at most 10^9", "correct it")
         if self.parallel_pixels < 0:
             raise InputError(
                 f"hls.parallel_pixels = {self.parallel_pixels}", "a number of pixels, or 0 for all", "correct it"

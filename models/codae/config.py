@@ -70,6 +70,10 @@ class SwapConfig:
             raise InputError(f"model.swaps.slope = {self.slope}", "a number from 0 up to 1", "correct it")
 
 
+# Channels, groups and blocks of a level: more of them fit into no memory.
+MOST = 8192
+
+
 @dataclass(frozen=True)
 class CoDAEConfig:
     """Sizes of a CoDAE, one entry per level; a level halves (encoders) or doubles (decoder) the grid.
@@ -104,8 +108,11 @@ class CoDAEConfig:
                     f"model.{name} with {len(value)} levels", "4 levels (72 x 58 -> 5 x 4)", f"correct {name}"
                 )
             least = 0 if name.endswith("_residuals") else 1
-            if min(value if isinstance(value, list) else [value]) < least:
+            numbers = value if isinstance(value, list) else [value]
+            if min(numbers) < least:
                 raise InputError(f"model.{name} = {value}", f"numbers >= {least}", f"correct {name}")
+            if max(numbers) > MOST:
+                raise InputError(f"model.{name} = {value}", f"numbers <= {MOST}", f"correct {name}")
         for part, first in (("f_m", 1), ("f_r", 1), ("decoder", self.latent_channels)):
             self._check_groups(part, first)
 

@@ -8,7 +8,10 @@ from math import prod
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
+from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS, LayerPrecision, exact_accumulator
+
+# Filters, units and sides of windows: no FPGA holds a layer of more.
+_MOST = 4096
 
 
 @dataclass(frozen=True)
@@ -207,4 +210,8 @@ def _check_sizes(config: FirmwareConfig) -> None:
     for key, value in sizes.items():
         if value < 1:
             raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
+        if value > _MOST:
+            raise InputError(f"firmware.{key} = {value}", f"at most {_MOST}", "correct it")
+    if config.count_bits > MOST_OUTPUT_BITS:
+        raise InputError(f"firmware.count_bits = {config.count_bits}", f"at most {MOST_OUTPUT_BITS} bits", "correct it")
     PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)

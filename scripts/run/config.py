@@ -134,5 +134,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist", "a TOML config", "take demo, or your own file") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML config", "correct --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Integers of thousands of digits are a ValueError of Python's, tables within tables may recurse too deep.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error

@@ -23,6 +23,51 @@ CONFIGS = Path(__file__).parents[3] / "scripts" / "configs"
 OLD = Path(__file__).parent / "config_0_1.json"
 
 
+def number_keys(config, where=()):
+    """Dotted path of each number in a config's tables, and the table that sets it to a value."""
+    for name, value in dump(config).items():
+        if isinstance(value, dict):
+            inner = getattr(config, name)
+            yield from number_keys(inner, (*where, name)) if dataclasses.is_dataclass(inner) else ()
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*where, name)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**400), 2**63])
+def test_numbers_are_finite_in_every_key(value):
+    keys = list(number_keys(RunConfig()))
+    assert len(keys) > 80
+    for path in keys:
+        table = value
+        for name in reversed(path):
+            table = {name: table}
+        with pytest.raises(InputError, match=rf"^{'.'.join(path)} (=|of) .*; expected .*; correct") as error:
+            parse(RunConfig, table)
+        assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"seed = {'9' * 5000}", "is not TOML"),
+        (f"a = {'[' * 3000}", "is not TOML"),
+        ("[firmware]\ncount_bits = 1000000000", "firmware.count_bits = 1000000000; expected at most 4096"),
+        ("[[firmware.conv]]\nfilters = 1000000000", "filters = 1000000000; expected at most 4096"),
+        ("[model]\nlatent_channels = 1000000000", "model.latent_channels = 1000000000; expected numbers <= 8192"),
+        (
+            "[hls]\nreuse_factor = 1000000000000",
+            "hls.reuse_factor = 1000000000000; expected a number above zero, at most",
+        ),
+        ("[scan.space]\nfilters = [-2]", r"scan.space.filters = \[-2\]; expected numbers >= 1"),
+        ("[scan.space]\nweight_bits = [4, -4]", r"scan.space.weight_bits = \[4, -4\]; expected numbers >= 1"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_at_once(tmp_path, text, words):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        load_config(tmp_path / "c.toml")
+
+
 @pytest.mark.parametrize(
     ("table", "section", "expected"),
     [
