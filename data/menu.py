@@ -11,14 +11,19 @@ the pile-up of the three lowest of the four 3 x 9 strips around them subtracted.
 
 Jets saturate at 2047, sums at 4095 (11 and 12 bits). Every jet on the grid has a seed within |eta| < 2.5. Nothing is
 calibrated: a threshold here is not the offline threshold of a seed of the same name.
+
+`solve_menu` finds the thresholds of a `MenuConfig` on zero-bias crossings.
 """
 
 import numpy as np
 
 from codae_l1.data import _menu_sums as sums
+from codae_l1.data._menu_thresholds import Menu, MenuConfig, solve_menu
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import TOWER_LSB_GEV
+
+__all__ = ["QUANTITIES", "Menu", "MenuConfig", "menu_words", "solve_menu"]
 
 QUANTITIES = ("HT", "MHT", "MET", "jet1", "jet2", "track_HT")
 # Largest word of towers and jets (11 bits), and of sums (12 bits), as in the trigger of CMS.
