@@ -4,3 +4,6 @@ from pathlib import Path
 
 # Generated QCD and the nine signals, for the demo and the tests.
 SAMPLE = Path(__file__).resolve().parent / "sample" / "events.h5"
+# Zero-bias crossings and signals without any selection, for trigger rates; and images of the first 200 of them.
+CROSSINGS = SAMPLE.with_name("crossings.h5")
+CROSSING_IMAGES = SAMPLE.with_name("crossings_images.h5")

@@ -35,9 +35,6 @@ from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.data.splits import SPLITS
 
-# Step of the pooled energies that a file of crossings holds.
-ENERGY_LSB_GEV = 1.0
-
 
 @dataclass(frozen=True)
 class PooledWords:
@@ -46,7 +43,7 @@ class PooledWords:
     energy_lsb_gev: step of the pooled energies.
     """
 
-    energy_lsb_gev: float = ENERGY_LSB_GEV
+    energy_lsb_gev: float
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Images (n, 72, 58, 3) GeV -> words/<quantity> (n,), pooled/<input> (n, 18, 15)."""
@@ -59,7 +56,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
     """Generate a sample of crossings into the file `out` and return its path; its images, if any, into a second one."""
     out = Path(out)
     folder = work.folder_for(out)
-    tasks = make_chunks(config, PooledWords(), folder, work)
+    tasks = make_chunks(config, PooledWords(config.energy_lsb_gev), folder, work)
     total = sum(task.count for task in tasks)
     work.report(total, total, "writing")
     provenance = {
@@ -69,7 +66,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
         "config": dump(config),
         "versions": versions(),
         "cross_sections": read_json(folder / SECTIONS),
-        "energy_lsb_gev": ENERGY_LSB_GEV,
+        "energy_lsb_gev": config.energy_lsb_gev,
     }
     images = [part for part in _images(tasks, folder) if len(part)]
     if images:

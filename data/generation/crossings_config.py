@@ -8,6 +8,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.splits import SPLITS
 
 # Other processes that a trigger sees; their cross sections give rates.
@@ -37,6 +38,7 @@ class CrossingsConfig:
     hadron_response: share of its energy that a hadron of 1 GeV shows in the trigger's towers.
     ecal_threshold_gev, hcal_threshold_gev: transverse energy below which a tower is not sent.
     resolution_scale: factor on the resolution of both calorimeters. The last four are of the detector "trigger".
+    energy_lsb_gev: step of the pooled energies that are kept, a power of two times 0.5.
     n_images: zero-bias crossings of the test split whose images are kept, too.
     chunk_crossings: crossings per chunk, the unit of parallel work and of resume.
     """
@@ -58,6 +60,7 @@ class CrossingsConfig:
     ecal_threshold_gev: float = 1.0
     hcal_threshold_gev: float = 1.5
     resolution_scale: float = 1.0
+    energy_lsb_gev: float = 1.0
     n_images: int = 0
     chunk_crossings: int = 1000
 
@@ -71,6 +74,8 @@ class CrossingsConfig:
             self._require(name, 0 <= getattr(self, name) <= 1, "a value from 0 to 1")
         counts = len(self.n_crossings) == len(SPLITS) and min(self.n_crossings, default=0) >= 0
         self._require("n_crossings", counts, f"a number >= 0 for each of {', '.join(SPLITS)}")
+        # A step that the pooling cannot have is refused there.
+        PoolingConfig(energy_lsb_gev=self.energy_lsb_gev)
         self._require_pileup()
         rising = all(a < b for a, b in zip(self.cuts_gev, self.cuts_gev[1:], strict=False))
         hard = bool(self.cuts_gev) and self.cuts_gev[0] >= 10 and self.cuts_gev[-1] <= 2000
