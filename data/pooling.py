@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.words import WordType, unmasked
+from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 
 # Input -> channel of the image that it is made of.
@@ -97,7 +97,7 @@ class PoolingConfig:
         Raises InputError for another shape, and where values are masked, not finite or negative. masks: whether
         (N, 72, 58, 1) does where the tracks are the only input. start: number of the first event, for the message.
         """
-        given = unmasked(images, "images")
+        given = _TOWER_WORD.array(images, "images")
         channels = (1, N_CHANNELS) if masks and self.inputs == ("tracks",) else (N_CHANNELS,)
         if given.shape[1:3] != (N_PHI, N_ETA) or given.ndim != 4 or given.shape[3] not in channels:
             expected = f"(N, {N_PHI}, {N_ETA}, {N_CHANNELS}) for {', '.join(self.inputs)}"

@@ -12,7 +12,8 @@ a group with
 
 Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. What was done to
 the events while they were read, such as tracks dropped as pile-up, is printed and kept in the attribute `reading`, a
-JSON list of lines. Only the executors float and qkeras need TensorFlow.
+JSON list of lines. Only the executors float and qkeras need TensorFlow. Where words of executors differ, the command
+ends with status 1.
 """
 
 import json
@@ -58,10 +59,13 @@ def command() -> None:
         print(f"{name}: {len(counts)} events", flush=True)
     write_scores(arguments.out, scored, signal, file, points, how["tell"])
     words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
+    different = _different(words)
     if len(words) > 1:
-        print(_agreement(words))
+        print(f"words of {', '.join(words)}: {different:,} of {len(counts):,} events differ")
     _print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
     print(arguments.out)
+    if different:
+        raise SystemExit(1)
 
 
 def read_counts(
@@ -96,15 +100,14 @@ def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
         return ()
 
 
-def _agreement(words: dict[str, np.ndarray]) -> str:
+def _different(words: dict[str, np.ndarray]) -> int:
     """Firmware words of each executor -> in how many events they are not all the same.
 
-    >>> _agreement({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
-    'words of qkeras, hls, rtl: 1 of 2 events differ'
+    >>> _different({"qkeras": np.array([1, 2]), "hls": np.array([1, 2]), "rtl": np.array([1, 3])})
+    1
     """
-    first = next(iter(words.values()))
-    different = np.any([w != first for w in words.values()], axis=0)
-    return f"words of {', '.join(words)}: {different.sum():,} of {len(first):,} events differ"
+    first = next(iter(words.values()), None)
+    return int(np.any([w != first for w in words.values()], axis=0).sum()) if len(words) > 1 else 0
 
 
 def _print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:

@@ -55,6 +55,15 @@ class WordType:
         """Smallest and largest word."""
         return -(1 << (self.width - 1)) * self.keep_negative, (1 << (self.width - self.keep_negative)) - 1
 
+    @staticmethod
+    def array(values: Any, what: str) -> np.ndarray:
+        """The values as an array; InputError for a masked one, whose mask NumPy would drop. what: in the message."""
+        if isinstance(values, np.ma.MaskedArray):
+            raise InputError(
+                f"{what} in a masked array, whose mask would be ignored", "an array", "fill it: .filled(0)"
+            )
+        return np.asarray(values)
+
     def check(self, words: np.ndarray, shape: Sequence[int], what: str, highest: int = 2**63 - 1) -> np.ndarray:
         """What an executor is given as words (N, *shape) or (N, values) -> (N, *shape) int64, values unchanged.
 
@@ -69,7 +78,7 @@ class WordType:
         codae_l1.data.base.errors.InputError: counts of shape (2, 2, 3), uint8; expected integers (N, 3, 2); pool the \
 events with the run's own configuration
         """
-        given, remedy = unmasked(words, what), "pool the events with the run's own configuration"
+        given, remedy = self.array(words, what), "pool the events with the run's own configuration"
         if given.dtype.kind not in "iu" or tuple(given.shape[1:]) not in (tuple(shape), (prod(shape),)):
             expected = f"integers (N, {', '.join(map(str, shape))})"
             raise InputError(f"{what} of shape {given.shape}, {given.dtype}", expected, remedy)
@@ -111,13 +120,6 @@ events with the run's own configuration
     def __str__(self) -> str:
         sign = "" if self.keep_negative else "u"
         return f"ap_{sign}fixed<{self.width},{self.integer + self.keep_negative},AP_{self.rounding},AP_{self.overflow}>"
-
-
-def unmasked(values: Any, what: str) -> np.ndarray:
-    """The values as an array; InputError for a masked one, whose mask NumPy would drop."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise InputError(f"{what} in a masked array, whose mask would be ignored", "an array", "fill it: .filled(0)")
-    return np.asarray(values)
 
 
 def exact_words(values: np.ndarray, word: WordType, executor: str) -> np.ndarray:

@@ -22,6 +22,7 @@ from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import COMPACT, LATENT_GRID, MASK_SHAPE, Z_M_SIZE, CoDAEConfig
 from codae_l1.models.codae.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
+from codae_l1.models.training.ambient import check_keras
 from codae_l1.models.training.saving import load_model, save_model
 
 # Bias of the decoder's last convolution: below zero, since few pixels are active.
@@ -52,6 +53,7 @@ class CoDAE(keras.Model):
         sharing: "CoDAE | None" = None,
         **kwargs: Any,
     ):
+        check_keras()
         super().__init__(**kwargs)
         if (config.categorical is None) != (type(self) is CoDAE):
             raise InputError(

@@ -224,7 +224,10 @@ class KerasSystem(System):
     augment: ClassVar[bool] = True
 
     def __init__(self, config: Any, seed: int = 0):
+        from codae_l1.models.training.ambient import check_keras
+
         super().__init__(config, seed)
+        check_keras()
         self.model = self.create_model()
 
     @abstractmethod

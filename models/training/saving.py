@@ -8,6 +8,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.models.training.ambient import check_keras
 
 M = TypeVar("M", bound=keras.Model)
 
@@ -22,6 +23,7 @@ def save_model(model: Any, path: Path | str) -> None:
 
 def load_model(path: Path | str, cls: type[M], custom_objects: dict[str, Any] | None = None) -> M:
     """Read a `cls` that save_model wrote; predictions are equal to the bit."""
+    check_keras()
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist", f"a {cls.__name__} written by save_model", "train one first")
     try:

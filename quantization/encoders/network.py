@@ -41,6 +41,9 @@ def build_encoder(
     """
     import keras
 
+    from codae_l1.models.training.ambient import check_keras
+
+    check_keras()
     make = _Layers(config, precision)
     mask = x = keras.Input(MASK_SHAPE, name="mask")
     if part == "f_m":

@@ -160,8 +160,10 @@ def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:
 def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, name: str) -> "keras.Model":
     import keras
 
+    from codae_l1.models.training.ambient import check_keras
     from codae_l1.quantization.f_m._tying import EqualOverCells, EqualOverWindow
 
+    check_keras()
     try:
         config.check_windows()
     except InputError as error:

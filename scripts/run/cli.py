@@ -75,10 +75,20 @@ def silent_stderr() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its chatter."""
+    """Import TensorFlow without its chatter, and Keras on it with the settings that give the network's words.
+
+    The user's own settings of Keras (keras.json, KERAS_BACKEND) are for their own models.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with silent_stderr():
+        import keras
         import tensorflow
+
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(1e-7)
+        keras.config.set_dtype_policy("float32")
 
         # Its advice on retracing is for developers.
         tensorflow.get_logger().setLevel("ERROR")

@@ -19,7 +19,7 @@ import numpy as np
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import DAMAGED_ZIP
-from codae_l1.data.base.words import unmasked
+from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
 from codae_l1.hls.network.executor import Executor, score_words
@@ -124,7 +124,7 @@ def counts_of(events: EventImages | np.ndarray, firmware: FirmwareConfig) -> np.
     """EventImages, images in GeV (N, 72, 58, 3) or pooled counts (N, phi, eta, inputs) -> counts, integers."""
     from codae_l1.data.pooling import input_counts
 
-    array = events.images if isinstance(events, EventImages) else unmasked(events, "events")
+    array = events.images if isinstance(events, EventImages) else WordType.array(events, "events")
     expected = (
         f"EventImages, energies in GeV (N, {', '.join(map(str, IMAGE_SHAPE))}) as floats, or counts "
         f"(N, {', '.join(map(str, firmware.input_shape))}) as integers"

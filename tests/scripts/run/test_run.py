@@ -210,6 +210,26 @@ def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, mon
     assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(fprs=(0.03,))[0].threshold)
 
 
+def test_score_ends_with_status_1_where_words_differ(folder, tmp_path, events, monkeypatch, capsys):
+    from codae_l1.hls.rtl.build import Interpreter
+
+    write_events(tmp_path / "mine.h5", events)
+    arguments = ["--run", folder, "--events", tmp_path / "mine.h5", "--out", tmp_path / "scores.h5"]
+    monkeypatch.setattr(sys, "argv", ["score.py", *map(str, arguments)])
+    monkeypatch.setattr(score, "EXECUTORS", ("emulator", "interpreter"))
+    cli.run(score.command)
+    assert f"words of emulator, interpreter: 0 of {len(events)} events differ" in capsys.readouterr().out
+    words = Interpreter.predict_words
+    monkeypatch.setattr(
+        Interpreter, "predict_words", lambda self, counts: words(self, counts) + (np.arange(len(counts)) == 2)[:, None]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.run(score.command)
+    assert ended.value.code == 1
+    assert f"words of emulator, interpreter: 1 of {len(events)} events differ" in capsys.readouterr().out
+    assert (tmp_path / "scores.h5").is_file()
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "other group", "other length"])
 def test_scores_that_evaluate_left_damaged_are_computed_anew(folder, tmp_path, monkeypatch, damage):
     expected = codae_l1.open_run(folder).working_points()
