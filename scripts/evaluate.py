@@ -54,6 +54,7 @@ def work(run: "Run") -> dict[str, Any]:
     asked = run.config.evaluation.rates_khz, run.config.evaluation.luminosity_cm2s
     rated = {name: scores[name] for name in RATE_SCORES}
     content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
+    content |= _trigger(run)
     content["numerics"] = numerics(run, events["counts"][test], signal)
     different = sum(m["different"] for m in mismatches.values())
     worse = [s for s, row in content["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
@@ -66,6 +67,29 @@ def work(run: "Run") -> dict[str, Any]:
         "latents": {title: _by_process(z, signal) for title, z in latents.items()},
         "gallery": _gallery(run, test, signal, scores["rtl"], reconstruct),
     }
+
+
+def _trigger(run: "Run") -> dict[str, Any]:
+    """Rates on zero-bias crossings and efficiencies beside the menu: {"trigger": section}, or None and why.
+
+    The shipped crossings do not fit every network, nor carry every menu; a file that the user names must.
+    """
+    from codae_l1.data.base.errors import InputError
+    from codae_l1.data.events import ZERO_BIAS
+    from codae_l1.scripts.run.crossings import RunCrossings
+    from codae_l1.scripts.studies.trigger import trigger_section
+
+    config = run.config.trigger
+    try:
+        crossings = RunCrossings(config, run.executor("rtl"), run.config.seed)
+        zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in crossings.signals}
+        generated = {name: crossings.generated(name) for name in crossings.signals}
+        section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
+    except InputError as error:
+        if config.crossings not in ("sample", "none"):
+            raise
+        return {"trigger": None, "trigger_reason": str(error)}
+    return {"trigger": crossings.facts() | section}
 
 
 def _compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -58,7 +58,7 @@ def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: in
         constituents, coordinates = jets.constituents[take], relative(jets.constituents[take])
         for side in sides:
             images[side].append(jet_images(coordinates, IMAGES[side])[..., None])
-        for name, values in observe(constituents, coordinates).items():
+        for name, values in _observe(constituents, coordinates).items():
             observables[name].append(values)
         kinds.append(kind[take])
         left = {k: n - np.count_nonzero(kind[take] == k) for k, n in left.items()}
@@ -76,11 +76,11 @@ def generated_from(path: Path | str) -> dict[str, Any]:
         return json.loads(file.attrs.get("provenance", "{}")).get("config", {})
 
 
-def observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:
+def _observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:
     """Constituents (N, K, 4) E, px, py, pz and their relative coordinates (N, K, 3) -> OBSERVABLES, (N,) float64 each.
 
     >>> two = np.array([[[50.0, 30.0, 0.0, 40.0], [50.0, 30.0, 0.0, -40.0]]])
-    >>> {name: float(value[0].round(4)) for name, value in observe(two, relative(two)).items()}
+    >>> {name: float(value[0].round(4)) for name, value in _observe(two, relative(two)).items()}
     {'mass': 80.0, 'multiplicity': 2.0, 'width': 1.0986}
     """
     energy, *momentum = constituents.astype(np.float64).sum(axis=1).T

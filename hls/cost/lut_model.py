@@ -36,7 +36,7 @@ BAND_SIGMA, SMALLEST_SIGMA = 2.5, 0.03
 
 
 @dataclass(frozen=True)
-class NetworkCost:
+class _NetworkCost:
     """da4ml's cost of a traced network, the part of it that is adders, its pipeline stages and register bits."""
 
     da4ml_cost: float
@@ -87,30 +87,30 @@ def effective_bits(config: FirmwareConfig, sparsity: float = 0.0) -> tuple[float
     return float(bits), float(other)
 
 
-def _network_cost(model: Any, config: FirmwareConfig, hls: HlsConfig) -> NetworkCost:
+def _network_cost(model: Any, config: FirmwareConfig, hls: HlsConfig) -> _NetworkCost:
     """Trace a QKeras firmware model and count what da4ml would build."""
     from da4ml.trace.pipeline import to_pipeline
 
     comb, _ = trace_here(read_network(model, input_word(config)), hls)
     pipeline = to_pipeline(comb, hls.latency_cutoff, verbose=False)
     adders = sum(op.cost for op in comb.ops if op.opcode in (0, 1))
-    return NetworkCost(float(comb.cost), float(adders), len(pipeline.solutions), int(pipeline.reg_bits))
+    return _NetworkCost(float(comb.cost), float(adders), len(pipeline.solutions), int(pipeline.reg_bits))
 
 
 def untrained_cost(
     config: FirmwareConfig, calibration: np.ndarray, hls: HlsConfig, sparsity: float = 0.0, seed: int = 0
-) -> NetworkCost:
+) -> _NetworkCost:
     """Cost of the network with its first weights; calibration counts (N, 18, 15, inputs) of QCD fix its words."""
     return trained_cost(untrained(config, calibration, sparsity, seed), hls)
 
 
-def trained_cost(firmware: FirmwareModel, hls: HlsConfig) -> NetworkCost:
+def trained_cost(firmware: FirmwareModel, hls: HlsConfig) -> _NetworkCost:
     """Cost of a trained firmware model."""
     return _network_cost(firmware.model, firmware.config, hls)
 
 
 def estimate_lut(method: Method, features: tuple[float, float]) -> Estimate:
-    """LUT from `effective_bits` or from NetworkCost.features, by the stored calibration."""
+    """LUT from `effective_bits` or from _NetworkCost.features, by the stored calibration."""
     a, b, sigma = calibration_of(method)
     lut, spread = a * features[0] + b * features[1], np.exp(BAND_SIGMA * sigma)
     return Estimate(*(round(float(lut * f), 1) for f in (1.0, 1 / spread, spread)))

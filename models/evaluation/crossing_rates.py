@@ -37,6 +37,7 @@ __all__ = [
     "CrossingRate",
     "Crossings",
     "check_disjoint",
+    "parse_point",
     "pileup_points",
     "rate_curves",
     "threshold_at",

@@ -213,7 +213,7 @@ class MixtureConfig:
 
 
 @dataclass(frozen=True)
-class IsolationConfig:
+class _IsolationConfig:
     """trees, and the events that each grows from (Liu, Ting and Zhou, ICDM 2008: 100 and 256)."""
 
     trees: int = 100
@@ -305,7 +305,7 @@ class SystemsConfig:
     latent_norm: None = _system("_latent.LatentNormSystem")
     mahalanobis: None = _system("_latent.MahalanobisSystem")
     gaussian_mixture: MixtureConfig = _system("_latent.MixtureSystem", MixtureConfig())
-    isolation_forest: IsolationConfig = _system("_latent.IsolationSystem", IsolationConfig())
+    isolation_forest: _IsolationConfig = _system("_latent.IsolationSystem", _IsolationConfig())
     untrained: None = _system("_latent.UntrainedSystem")
     jet_ae: JetAESystemConfig = _system("_jets.JetAESystem", JetAESystemConfig())
     fns_ae: JetAESystemConfig = _system("_jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))

@@ -31,7 +31,7 @@ from codae_l1.quantization.encoders.network import QuantizedEncoder, build_encod
 
 
 @dataclass
-class QuantizedModel:
+class _QuantizedModel:
     """A full model with QKeras encoders.
 
     encoders: f_m, f_r or both. model: a CoDAE (or CoDVAE) with them inside, for all its scores. history: JSON-ready.
@@ -48,7 +48,7 @@ def train_encoders(
     calibration_masks: np.ndarray,
     encoders: EncoderConfig,
     training: Training,
-) -> QuantizedModel:
+) -> _QuantizedModel:
     """Quantize encoders of a trained model on QCD masks (N, 72, 58, 1) uint8; `codae` itself stays.
 
     training.in_situ: epochs, events and rate of QAT, copies of each event of the warm-up. The history gives the BCE on
@@ -79,7 +79,7 @@ def train_encoders(
         for part, twin in twins.items()
     }
     history["bce_after"] = mean_bce(whole, calibration_masks)
-    return QuantizedModel(quantized, whole, history)
+    return _QuantizedModel(quantized, whole, history)
 
 
 def untrained_encoder(part: Part, codae: CoDAE, config: EncoderConfig, masks: np.ndarray) -> QuantizedEncoder:

@@ -10,8 +10,10 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.menu import MenuConfig
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.config import COMPACT, CoDAEConfig
+from codae_l1.models.evaluation.crossing_rates import parse_point
 from codae_l1.models.evaluation.rates import RUN3_LUMINOSITY
 from codae_l1.models.systems.registry import SystemsConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
@@ -75,6 +77,36 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class TriggerConfig:
+    """Rates on zero-bias crossings, and what the trigger keeps beside a menu.
+
+    crossings: "sample" (those that ship with the project), a file of `make_data.py --layout crossings`, or "none".
+    crossing_khz: rate of crossings of filled bunches; of the LHC 2,544 bunches x 11.245 kHz. points: working points, a
+    share of crossings such as "1e-3", a rate such as "20 kHz", or a rate beyond the menu such as "1 kHz pure". menu:
+    its paths and their rate.
+    """
+
+    crossings: str = "sample"
+    crossing_khz: float = 28_607.0
+    points: tuple[str, ...] = ("1e-2", "1e-3", "20 kHz pure", "1 kHz pure")
+    menu: MenuConfig = MenuConfig.PRESETS["phase1"]
+
+    def __post_init__(self):
+        if not 0 < self.crossing_khz < float("inf"):
+            raise InputError(f"trigger.crossing_khz = {self.crossing_khz}", "a rate above 0 kHz", "correct it")
+        for name in self.points:
+            parse_point(name, self.crossing_khz)
+        if self.crossings not in ("sample", "none") and Path(self.crossings).suffix not in Events.suffixes:
+            raise InputError(
+                f"trigger.crossings = {self.crossings!r}",
+                f'"sample", "none" or a file of crossings ({", ".join(Events.suffixes)})',
+                "make one with scripts/make_data.py --layout crossings",
+            )
+        if not self.points or len(set(self.points)) < len(self.points):
+            raise InputError(f"trigger.points = {list(self.points)}", "at least one, all different", "correct them")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that determines the numbers of a run; the defaults describe one compact run, the demo.
 
@@ -92,6 +124,7 @@ class RunConfig:
     in_situ: InSituConfig = field(default_factory=InSituConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trigger: TriggerConfig = field(default_factory=TriggerConfig)
     scan: ScanConfig = field(default_factory=ScanConfig)
     systems: SystemsConfig = field(default_factory=SystemsConfig)
 

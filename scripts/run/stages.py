@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = "codae_l1"
 # Modules of scripts/run that decide numbers: which events are in which split, what an executor gives, tables.
-_COUNTED = ("codae_l1.scripts.run.events", "codae_l1.scripts.run.executors", "codae_l1.scripts.run.tables")
+_COUNTED = tuple(f"codae_l1.scripts.run.{name}" for name in ("events", "executors", "tables", "crossings", "_ceiling"))
 _TEMPLATES = (".j2", ".h", ".hpp", ".cpp", ".v", ".json")
 # Packages whose templates lie in another folder.
 _TEMPLATE_FOLDERS = {"codae_l1.hls.trigger": "hls/cpp", "codae_l1.hls.hls4ml": "hls/cpp"}
@@ -55,7 +55,7 @@ STAGES = {
         Stage("quantize", ("train",), ("firmware", "distill", "in_situ")),
         Stage("convert", ("quantize",), ("hls",)),
         Stage("synthesize", ("convert",), ("hls",)),
-        Stage("evaluate", ("synthesize",), ("evaluation",)),
+        Stage("evaluate", ("synthesize",), ("evaluation", "trigger")),
         Stage("report", ("evaluate",)),
         Stage("numerics", ("quantize",), optional=True),
         Stage("vendor", ("synthesize",), optional=True),

@@ -12,7 +12,7 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
 from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
-from codae_l1.data.formats.jet_images import OBSERVABLES, generated_from, observe, read_jets, split_jets
+from codae_l1.data.formats.jet_images import OBSERVABLES, _observe, generated_from, read_jets, split_jets
 from codae_l1.data.formats.tables import write_jets
 from codae_l1.data.generation.jets import JetConfig
 from codae_l1.models.training import loop as training
@@ -75,7 +75,7 @@ def test_observables_of_a_jet_counted_by_hand():
     jet = np.zeros((1, 200, 4))
     # Two of 50 GeV at eta = 0, a quarter turn apart: mass^2 = 2 x 50 x 50, half of the turn from the axis each.
     jet[0, :2] = [[50, 50, 0, 0], [50, 0, 50, 0]]
-    found = observe(jet, relative(jet))
+    found = _observe(jet, relative(jet))
     assert tuple(found) == OBSERVABLES
     assert found["mass"] == pytest.approx([np.sqrt(5000)])
     assert found["multiplicity"].tolist() == [2.0]

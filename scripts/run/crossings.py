@@ -1,0 +1,140 @@
+"""Crossings as a run judges them: the words of its firmware, of scores without learning, of the menu, of a ceiling."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import SIGNALS, ZERO_BIAS
+from codae_l1.data.formats.crossing_file import CrossingFile
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.data.sample import CROSSINGS
+from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run.config import TriggerConfig
+from codae_l1.scripts.run.executors import RunExecutor
+
+if TYPE_CHECKING:
+    from codae_l1.models.evaluation.crossing_rates import Crossings
+
+# Scores of every crossing, integers; the menu's quantities stand beside them.
+TRIGGER_SCORES = ("rtl", "block_power", "active_pixels", "bdt")
+# Cells of pool 4 in a block of block_power, along each axis.
+_BLOCK = 3
+
+
+def trigger_words(
+    executor: RunExecutor, counts: np.ndarray, tracks: np.ndarray, menu: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Words of crossings: name -> (n,) int64, higher fires.
+
+    executor: of the run's firmware; its words are called rtl, since all integer executors give the same. counts: its
+    inputs (n, phi, eta, inputs). tracks: active pixels in cells of 4 x 4 towers, (n, 18, 15). menu: quantity -> (n,).
+    """
+    n, rows, columns = tracks.shape
+    blocks = tracks.astype(np.int64).reshape(n, rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK).sum(axis=(2, 4))
+    return {
+        "rtl": executor.trained.score_words(executor.predict_words(counts)),
+        "block_power": np.square(blocks).sum(axis=(1, 2)),
+        "active_pixels": blocks.sum(axis=(1, 2)),
+        **menu,
+    }
+
+
+class RunCrossings:
+    """A file of crossings as a run's firmware sees them; each split and process is read when it is asked for.
+
+    file: the crossings. signals: names of the signals that the test split holds.
+    """
+
+    def __init__(self, config: TriggerConfig, executor: RunExecutor, seed: int):
+        self.file = CrossingFile(_path(config))
+        self._executor = executor
+        _check_inputs(self.file, executor.trained.config.pooling)
+        if not len(self.file.where(ZERO_BIAS, "test")):
+            raise InputError(
+                f"{self.file.path} without zero-bias crossings in the test split",
+                "some of them",
+                "make crossings with a test split (scripts/make_data.py --layout crossings)",
+            )
+        self.signals = tuple(name for name in SIGNALS if len(self.file.where(name, "test")))
+        supervised = any(len(self.file.where(name, "validation")) for name in SIGNALS)
+        known = any(len(self.file.where(ZERO_BIAS, split)) for split in ("train", "validation"))
+        # Its trees need both classes outside the test split.
+        self.ceiling = Ceiling(self.file, seed) if supervised and known else None
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The scores that the crossings have."""
+        return TRIGGER_SCORES if self.ceiling else TRIGGER_SCORES[:-1]
+
+    def read(self, process: str, split: str = "test") -> "Crossings":
+        """The crossings of a process in a split, with all words."""
+        from codae_l1.models.evaluation.crossing_rates import Crossings
+
+        file, which = self.file, self.file.where(process, split)
+        pooling = self._executor.trained.config.pooling
+        tracks = file.pooled(("tracks",), which)[..., 0]
+        words = trigger_words(self._executor, _counts(file, which, pooling), tracks, file.words(which))
+        if self.ceiling:
+            words["bdt"] = self.ceiling.words(file, which)
+        return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
+
+    def generated(self, process: str, split: str = "test") -> dict[str, np.ndarray]:
+        """Generated quantities of the hard collision, [GeV]: HT of jets and scalar pT, (n,) each."""
+        which = self.file.where(process, split)
+        return {"jet_ht": self.file.jet_ht[which], "scalar_pt": self.file.scalar_pt[which]}
+
+    def facts(self) -> dict[str, Any]:
+        """Of the file, JSON-ready: path, checksum, pile-up, crossings, how often the hard collision is no vertex."""
+        file, lost = self.file, {}
+        test = file.split == "test"
+        for process in dict.fromkeys(file.process[test].tolist()):
+            which = file.where(process, "test")
+            lost[process] = float(np.average(file.vertex_lost[which], weights=file.weight[which]))
+        zero_bias = file.where(ZERO_BIAS, "test")
+        values = np.unique(file.pileup[zero_bias]).tolist()
+        return {
+            "pileup": values[0] if len(values) == 1 else values,
+            "crossings": len(zero_bias),
+            "file": str(file.path),
+            "checksum": file.checksum,
+            "vertex_lost": lost,
+        }
+
+
+def _path(config: TriggerConfig) -> Path:
+    """The file that the config names."""
+    if config.crossings == "none":
+        raise InputError('trigger.crossings = "none"', "crossings for trigger rates", 'say "sample" or name a file')
+    return CROSSINGS if config.crossings == "sample" else Path(config.crossings)
+
+
+def _check_inputs(file: CrossingFile, pooling: PoolingConfig) -> None:
+    """Raise InputError unless the file's pooled words give the inputs of a network."""
+    stored = float(file.provenance.get("energy_lsb_gev", np.inf))
+    energies = any(name != "tracks" for name in pooling.inputs)
+    aligned = pooling.pool % 4 == 0 and pooling.padding == PoolingConfig().padding
+    if not aligned or (energies and (pooling.pool != 4 or pooling.energy_lsb_gev < stored)):
+        raise InputError(
+            f"{file.path} with cells of 4 x 4 towers and energies in steps of {stored:g} GeV, for a network with cells "
+            f"of {pooling.pool} x {pooling.pool} and steps of {pooling.energy_lsb_gev:g} GeV",
+            "cells of 4 or 12 towers, energies in cells of 4 and in no smaller steps",
+            "make crossings for it (scripts/rates.py), or set trigger.crossings to a file that fits",
+        )
+    missing = set(pooling.inputs) - set(file.inputs)
+    if missing:
+        file.pooled(pooling.inputs, np.zeros(0, np.int64))
+
+
+def _counts(file: CrossingFile, which: np.ndarray, pooling: PoolingConfig) -> np.ndarray:
+    """The network's inputs (n, phi, eta, inputs), from words of cells of 4 x 4 towers."""
+    words = file.pooled(pooling.inputs, which)
+    if any(name != "tracks" for name in pooling.inputs):
+        shift = int(pooling.energy_lsb_gev / file.provenance["energy_lsb_gev"]).bit_length() - 1
+        # A floor of a floor by a power of two is one floor.
+        return words >> np.array([0 if name == "tracks" else shift for name in pooling.inputs])
+    side = pooling.pool // 4
+    n, rows, columns, inputs = words.shape
+    return words.reshape(n, rows // side, side, columns // side, side, inputs).sum(axis=(2, 4))

@@ -1,0 +1,162 @@
+"""Crossings as a run judges them, and the trigger's section of the report."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import ZERO_BIAS
+from codae_l1.data.formats.crossing_file import write_crossings
+from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.menu import menu_words
+from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mask
+from codae_l1.data.sample import CROSSING_IMAGES
+from codae_l1.data.splits import SPLITS
+from codae_l1.models.codae.scores import active_pixels, block_power
+from codae_l1.scripts.run.config import RunConfig, TriggerConfig
+from codae_l1.scripts.run.crossings import RunCrossings, trigger_words
+from codae_l1.scripts.studies.trigger import trigger_section
+
+
+class Sum:
+    """An executor whose word is the sum of the inputs."""
+
+    def __init__(self, pooling=None):
+        pooling = pooling or PoolingConfig()
+        self.trained = SimpleNamespace(config=SimpleNamespace(pooling=pooling), score_words=lambda words: -words[:, 0])
+
+    def predict_words(self, counts):
+        return -counts.sum(axis=(1, 2, 3))[:, None]
+
+
+@pytest.fixture(scope="module")
+def images():
+    with EventFile(CROSSING_IMAGES) as file:
+        return file.read().images
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, images):
+    """A file of crossings made of the shipped images: 150 zero-bias ones of the test split, and others."""
+    made = tmp_path_factory.mktemp("crossings") / "c.h5"
+    config = PoolingConfig(inputs=tuple(INPUTS), energy_lsb_gev=1.0)
+    pooled, words = input_counts(images, config), menu_words(images)
+    rng = np.random.default_rng(1)
+
+    def rows(process, split, which):
+        n = len(which)
+        zeros = {name: np.zeros(n, np.float32) for name in ("pt_hat", "scalar_pt", "jet_ht")}
+        return {
+            "process": np.full(n, process),
+            "split": np.full(n, SPLITS.index(split), np.uint8),
+            "weight": np.ones(n),
+            "stratum": np.zeros(n, np.int8),
+            "members": np.stack([which, *(np.full(n, -1) for _ in range(5))], axis=1).astype(np.int32),
+            "pileup": np.full(n, 50, np.float32),
+            "collisions": rng.integers(30, 70, n).astype(np.uint16),
+            "n_tracks": np.zeros(n, np.int32),
+            "vertex_lost": np.arange(n) < n // 5,
+            **zeros,
+            **{f"words/{name}": values[which] for name, values in words.items()},
+            **{f"pooled/{name}": pooled[which, ..., i] for i, name in enumerate(INPUTS)},
+        }
+
+    parts = [
+        rows(ZERO_BIAS, "test", np.arange(150)),
+        rows(ZERO_BIAS, "validation", np.arange(150, 200)),
+        rows("h125", "validation", np.arange(100, 130)),
+        rows("h125", "test", np.arange(60, 100)),
+    ]
+    write_crossings(made, parts, {"energy_lsb_gev": 1.0})
+    return made
+
+
+def test_scores_of_pooled_words_are_those_of_images(path, images):
+    found = RunCrossings(TriggerConfig(crossings=str(path)), Sum(), 1).read(ZERO_BIAS)
+    masks = track_mask(images[:150])
+    assert np.array_equal(found.words["block_power"], block_power(masks))
+    assert np.array_equal(found.words["active_pixels"], active_pixels(masks))
+    assert np.array_equal(found.words["rtl"], active_pixels(masks))
+    assert np.array_equal(found.words["HT"], menu_words(images[:150])["HT"])
+    assert set(found.words) == {"rtl", "block_power", "active_pixels", "bdt", *menu_words(images[:1])}
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        PoolingConfig(pool=12),
+        PoolingConfig(inputs=("tracks", "hcal"), energy_lsb_gev=4.0),
+        PoolingConfig(inputs=("ecal",)),
+    ],
+)
+def test_inputs_of_coarser_networks_are_exact(path, images, pooling):
+    found = RunCrossings(TriggerConfig(crossings=str(path)), Sum(pooling), 1).read("h125")
+    expected = input_counts(images[60:100], pooling).sum(axis=(1, 2, 3))
+    assert np.array_equal(found.words["rtl"], expected)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "message"),
+    [
+        (PoolingConfig(pool=6), "a network with cells of 6 x 6"),
+        (PoolingConfig(inputs=("ecal",), energy_lsb_gev=0.5), "steps of 0.5 GeV"),
+        (PoolingConfig(pool=12, inputs=("ecal",)), "cells of 12 x 12"),
+    ],
+)
+def test_a_network_that_the_file_has_no_inputs_for_is_refused(path, pooling, message):
+    with pytest.raises(InputError, match=message):
+        RunCrossings(TriggerConfig(crossings=str(path)), Sum(pooling), 1)
+
+
+def test_the_ceiling_is_the_same_each_time_and_tells_what_it_was_shown(path):
+    config = TriggerConfig(crossings=str(path))
+    one, two = (RunCrossings(config, Sum(), 3).read("h125").words["bdt"] for _ in range(2))
+    assert np.array_equal(one, two)
+    assert np.array_equal(
+        trigger_words(Sum(), np.ones((1, 18, 15, 1), int), np.ones((1, 18, 15), int), {})["block_power"], [30 * 81]
+    )
+
+
+def test_facts_and_section_of_a_small_file(path):
+    crossings = RunCrossings(TriggerConfig(crossings=str(path)), Sum(), 1)
+    facts = crossings.facts()
+    assert (facts["pileup"], facts["crossings"]) == (50.0, 150)
+    assert facts["vertex_lost"] == {ZERO_BIAS: 0.2, "h125": 0.2}
+    config = TriggerConfig(crossings=str(path), points=("0.2", "1 kHz pure"), menu=_menu(8000.0))
+    zero_bias, signals = crossings.read(ZERO_BIAS), {"h125": [crossings.read("h125")]}
+    section = trigger_section(config, [zero_bias], signals, crossings.scores, {"h125": crossings.generated("h125")})
+    row = section["points"]["0.2"]["active_pixels"]
+    word = zero_bias.words["active_pixels"]
+    # The lowest threshold that at most 30 of the 150 pass.
+    assert row["threshold"] == min(t for t in range(word.max() + 2) if (word >= t).sum() <= 30)
+    assert row["rate_khz"] == pytest.approx(28_607 * (word >= row["threshold"]).mean())
+    kept = crossings.read("h125").words["active_pixels"] >= row["threshold"]
+    assert row["efficiency"]["h125"]["value"] == pytest.approx(kept.mean())
+    taken = np.any([signals["h125"][0].words[p] >= t["threshold"] for p, t in section["menu"]["paths"].items()], axis=0)
+    assert row["efficiency"]["h125"]["beyond_menu"] == pytest.approx((kept & ~taken).mean())
+    assert section["points"]["1 kHz pure"]["rtl"]["rate_khz"] is None
+    assert section["points"]["1 kHz pure"]["rtl"]["reason"]
+    # 30 of 150 crossings of their own: (rate / error)^2 = 30 / 0.8 of them, so 150 in all.
+    if row["rate_khz"] == pytest.approx(28_607 * 0.2):
+        assert section["effective"] == pytest.approx(150, rel=0.02)
+    assert section["effective_at"] == "0.2"
+    assert set(section["turn_on"]["h125"]) == {"jet_ht", "scalar_pt"}
+
+
+def _menu(total_khz):
+    from dataclasses import replace
+
+    return replace(TriggerConfig().menu, total_khz=total_khz)
+
+
+def test_a_file_without_test_crossings_or_of_another_name_is_refused(tmp_path, path):
+    with pytest.raises(InputError, match=r"trigger\.crossings = 'crossings\.npz'"):
+        TriggerConfig(crossings="crossings.npz")
+    with pytest.raises(InputError, match="does not exist"):
+        RunCrossings(TriggerConfig(crossings=str(tmp_path / "no.h5")), Sum(), 1)
+    with pytest.raises(InputError, match=r'trigger\.crossings = "none"'):
+        RunCrossings(TriggerConfig(crossings="none"), Sum(), 1)
+    with pytest.raises(InputError, match=r"working point '1 GHz'"):
+        TriggerConfig(points=("1 GHz",))
+    assert RunConfig().trigger.menu.total_khz == 100.0
