@@ -54,7 +54,7 @@ def work(run: "Run") -> dict[str, Any]:
 
     from codae_l1.data.formats.crossing_file import CrossingFile
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.scripts.run.events import check_signals, events_path, splits
+    from codae_l1.scripts.run.events import check_events, events_path, splits
 
     path = events_path(run)
     if run.config.trigger.crossings not in ("sample", "none"):
@@ -66,7 +66,7 @@ def work(run: "Run") -> dict[str, Any]:
             generate(config, path, Work(None, folder, progress, "data.events = generate"))
     with EventFile(path) as file:
         file.verify()
-        check_signals(file)
+        check_events(file)
         split = splits(file)
         counts = {s: _count(file.signal[split == s]) for s in np.unique(split)}
         events = {"source": run.config.data.events, "checksum": file.checksum, "splits": counts}

@@ -86,10 +86,10 @@ def _read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.data.pooling import track_mask
-    from codae_l1.scripts.run.events import check_signals, indices
+    from codae_l1.scripts.run.events import check_events, indices
 
     with EventFile(path) as file:
-        check_signals(file)
+        check_events(file)
         qcd = {split: indices(file, split, qcd_only=True) for split in ("train", "validation")}
         qcd["train"] = qcd["train"][:train_events]
         masks = {split: track_mask(file.read_where(which).images) for split, which in qcd.items()}

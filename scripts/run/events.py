@@ -28,6 +28,10 @@ class _HasEvents(Protocol):
         """The folder of a stage, or a file in it."""
         ...
 
+    def check_own(self, file: EventFile) -> None:
+        """Raise InputError where a file does not hold the run's own events."""
+        ...
+
 
 def events_path(run: _HasEvents) -> Path:
     """The events file that the run's config names."""
@@ -43,8 +47,19 @@ def splits(file: EventFile) -> np.ndarray:
     return np.where(known, split_of(np.where(known, file.pileup_block, 0)), "none")
 
 
-def check_signals(file: EventFile) -> None:
-    """Raise InputError where the test split holds no signal event: a run could then measure nothing."""
+def check_events(file: EventFile) -> None:
+    """Raise InputError where a run could measure nothing: no signal in the test split, or weights that are none.
+
+    No AUC and no rate follows from negative or non-finite weights.
+    """
+    bad = ~(np.isfinite(file.weight) & (file.weight >= 0))
+    if bad.any():
+        raise InputError(
+            f"{file.path}: {bad.sum():,} of {len(file):,} events with a negative or non-finite weight, the first "
+            f"{file.weight[bad][0]:g} of event {np.argmax(bad)}",
+            "finite weights >= 0",
+            "generate events with positive weights, or give all the weight 1",
+        )
     if not np.any((splits(file) == "test") & (file.signal != QCD)):
         raise InputError(
             f"no signal events in the test split of {file.path}{_unknown(file)}",
@@ -77,6 +92,7 @@ def _unknown(file: EventFile) -> str:
 def read_split(run: _HasEvents, split: str, qcd_only: bool = True) -> EventImages:
     """The events of a split; QCD alone unless asked otherwise."""
     with EventFile(events_path(run)) as file:
+        run.check_own(file)
         return file.read_where(indices(file, split, qcd_only))
 
 
@@ -90,6 +106,7 @@ def read_each(
     each: images (n, 72, 58, 3) GeV -> array (n, ...).
     """
     with EventFile(events_path(run)) as file:
+        run.check_own(file)
         chosen = indices(file, split, qcd_only)
         slices = (chosen[chosen // SLICE == number] for number in np.unique(chosen // SLICE))
         made = np.concatenate([each(file.read_where(part).images) for part in slices])

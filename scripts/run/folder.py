@@ -83,6 +83,23 @@ class RunFolder:
             raise InputError(f"{file} holds no table", "what the stage says", "remove it and run its stage")
         return content
 
+    def check_own(self, file: EventFile) -> None:
+        """Raise InputError where the file no longer holds the events that the run's stage make_data has read.
+
+        Thresholds, rates and vectors of other events are not the run's; nor are they where a relative path means
+        another file from another folder.
+        """
+        content = self.read("make_data") if (self.folder / "make_data.json").is_file() else {}
+        known = content.get("events")
+        then = known.get("checksum") if isinstance(known, dict) else None
+        if then is not None and file.checksum != then:
+            raise InputError(
+                f"{file.path} holds other events than the run was made from (checksum {file.checksum[:12]}, "
+                f"{str(then)[:12]} then)",
+                "the events of the run",
+                "put them back, or do the run again on the new ones",
+            )
+
     def require(self, stage: str) -> dict[str, Any]:
         """`read`, for a command that builds on what the stage made: one made from another config raises InputError.
 

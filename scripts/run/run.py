@@ -105,16 +105,9 @@ class Run(RunFolder):
 
     def _own_events(self) -> Path:
         """The run's events file; InputError where it no longer holds the events that the run was made from."""
-        path, known = events_path(self), self.read("make_data").get("events")
-        then = known.get("checksum") if isinstance(known, dict) else None
+        path, _ = events_path(self), self.read("make_data")
         with EventFile(path) as file:
-            if then is not None and file.checksum != then:
-                raise InputError(
-                    f"{path} holds other events than the run was made from (checksum {file.checksum[:12]}, "
-                    f"{then[:12]} then)",
-                    "the events of the run",
-                    "put them back, or do the run again on the new ones",
-                )
+            self.check_own(file)
         return path
 
     def _test_score_words(self, file: EventFile, part: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from codae_l1.models.evaluation.roc import (
     tpr_at_fpr,
 )
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.run.events import check_signals, events_path, indices
+from codae_l1.scripts.run.events import check_events, events_path, indices
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -111,7 +111,8 @@ class Part:
 def run_events(run: "Run") -> _ComparedEvents:
     """The test events of a run."""
     with EventFile(events_path(run)) as file:
-        check_signals(file)
+        run.check_own(file)
+        check_events(file)
         events = file.read_where(indices(file, "test"))
         try:
             section, reason = accepted_cross_section(file.provenance, QCD, file.weight[file.signal == QCD]), None

@@ -9,7 +9,7 @@ from codae_l1.data.pooling import track_mask
 from codae_l1.scripts.run import events
 from codae_l1.scripts.run.config import RunConfig
 
-RUN = SimpleNamespace(config=RunConfig())
+RUN = SimpleNamespace(config=RunConfig(), check_own=lambda file: None)
 
 
 @pytest.mark.parametrize("qcd_only", [True, False])

@@ -1,5 +1,6 @@
 """A run opened from Python: executors, scores, working points, accept bits, and what is refused."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -23,10 +24,10 @@ from codae_l1.hls.trigger.emulator import build_emulator
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
-from codae_l1.scripts import score
+from codae_l1.scripts import make_data, score
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import DataConfig, RunConfig
-from codae_l1.scripts.run.events import indices
+from codae_l1.scripts.run.events import indices, read_each, read_split
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.run.run import Run
 
@@ -185,8 +186,27 @@ def test_thresholds_of_other_events_than_the_runs_are_refused(folder, tmp_path, 
     write_events(tmp_path / "other.h5", events)
     run = Run(tmp_path / "run", RunConfig(firmware=CONFIG, data=DataConfig(events=str(tmp_path / "other.h5"))))
     write_json(run.folder / "make_data.json", {"events": {"checksum": "0" * 64}})
-    with pytest.raises(InputError, match="holds other events than the run was made from"):
-        run.working_points()
+    for read in (
+        run.working_points,
+        lambda: read_split(run, "test", qcd_only=False),
+        lambda: read_each(run, "train", lambda images: images),
+    ):
+        with pytest.raises(
+            InputError, match=r"other.h5 holds other events than the run was made from \(checksum .* 0000"
+        ):
+            read()
+
+
+@pytest.mark.parametrize("weight", [-1e-9, np.nan, np.inf])
+def test_weights_that_are_none_end_the_first_stage(tmp_path, events, weight):
+    weights = np.ones(len(events))
+    weights[3] = weight
+    write_events(tmp_path / "w.h5", dataclasses.replace(events, weight=weights))
+    run = Run(tmp_path / "run", RunConfig(firmware=CONFIG, data=DataConfig(events=str(tmp_path / "w.h5"))))
+    with pytest.raises(
+        InputError, match=rf"w.h5: 1 of {len(events)} events with a negative or non-finite weight, the fi"
+    ):
+        make_data.work(run)
 
 
 def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, monkeypatch, capsys):
