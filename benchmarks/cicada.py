@@ -1,0 +1,103 @@
+"""CICADA v2p2p0, the anomaly trigger of CMS on calorimeter regions, in integers; its weights are read from a checkout.
+
+The network (github.com/cms-hls4ml/CICADA, folder CICADA_v2p2p0): regions (18, 14) in steps of 0.5 GeV; a convolution of
+2 x 2 regions with stride 2 and four filters; 16 sums of these 252 values; one sum of the 16. Each is followed by a ReLU
+whose result is rounded half to even and saturates, and nothing else rounds or overflows:
+
+    word of a filter = min(round(sum(region x w3) / 2^4), 1023)         w3 in 2^-8, results in 2^-4
+    word of a sum    = min(round(sum(word x w7 + b7) / 2^6), 1023)      w7 in 2^-6, b7 in 2^-4
+    score            = min(round(sum(word x w10) / 2^4), 65535)         w10 in 2^-8, score in 2^-8
+
+The weights are not part of this project.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import TOWER_LSB_GEV
+
+VERSION = "v2p2p0"
+# Regions in phi and eta; towers on the side of one; largest word of a region (10 bits).
+REGIONS, SIDE, LARGEST_REGION = (18, 14), 4, 1023
+# Steps of a score of 1.
+SCORE_STEPS = 256
+# Words of the published library for three images: n mod 8 and 37 n mod 11 where n = 14 phi + eta, and 4 everywhere.
+_KNOWN = (4774, 13479, 3541)
+# Name -> number of weights, fraction bits.
+_WEIGHTS = {"w3": (16, 8), "w7": (252 * 16, 6), "b7": (16, 4), "w10": (16, 8)}
+
+
+@dataclass(frozen=True)
+class Cicada:
+    """filters (4, 2, 2) by filter, phi, eta; dense (252, 16), rows by block in phi, block in eta, filter; bias, last
+    (16,): int64, in the steps named above."""
+
+    filters: np.ndarray
+    dense: np.ndarray
+    bias: np.ndarray
+    last: np.ndarray
+
+    def words(self, regions: np.ndarray) -> np.ndarray:
+        """Score words (n,) int64 of regions (n, 18, 14)."""
+        n = len(regions)
+        corners = np.stack([regions[:, i::2, j::2].astype(np.int64) for i in (0, 1) for j in (0, 1)], axis=-1)
+        found = _activated(corners @ self.filters.reshape(4, 4).T, 4, 1023)
+        hidden = _activated(found.reshape(n, -1) @ self.dense + (self.bias << 6), 6, 1023)
+        return _activated(hidden @ self.last, 4, 65_535)
+
+
+def read_cicada(checkout: Path) -> Cicada:
+    """The network of a checkout of cms-hls4ml/CICADA; InputError where it is not there or is another one."""
+    folder = checkout / f"CICADA_{VERSION}" / "weights"
+    if not folder.is_dir():
+        raise InputError(f"no weights in {folder}", "a checkout of github.com/cms-hls4ml/CICADA", "name its folder")
+    found = read_weights(folder)
+    n = np.arange(252)
+    images = np.stack([n % 8, 37 * n % 11, np.full(252, 4)]).reshape(-1, *REGIONS)
+    words = found.words(images).tolist()
+    if tuple(words) != _KNOWN:
+        raise InputError(f"{folder} gives the scores {words}", f"{list(_KNOWN)}", f"take the weights of {VERSION}")
+    return found
+
+
+def read_weights(folder: Path) -> Cicada:
+    """Weights of the header files w3.h, w7.h, b7.h and w10.h of a folder."""
+    # Filters come first, other than the comment in the header says.
+    w3, w7, b7, w10 = (_numbers(folder / f"{name}.h", *of) for name, of in _WEIGHTS.items())
+    return Cicada(w3.reshape(4, 2, 2), w7.reshape(252, 16), b7, w10)
+
+
+def region_words(images: np.ndarray) -> np.ndarray:
+    """Regions (n, 18, 14) int64 of images (n, 72, 58, 3) GeV: sums of 4 x 4 tower words, ECAL and HCAL, at most 1023.
+
+    14 regions cover 56 of the 58 columns, to |eta| = 2.44, where those of CMS reach 3. Where a region begins in phi is
+    of no matter, as collisions are turned at random.
+    """
+    towers = np.floor(images[:, :, 1:-1, 1:] / TOWER_LSB_GEV).astype(np.int64).sum(axis=-1)
+    blocks = towers.reshape(len(images), REGIONS[0], SIDE, REGIONS[1], SIDE)
+    return np.minimum(blocks.sum(axis=(2, 4)), LARGEST_REGION)
+
+
+def _activated(total: np.ndarray, shift: int, largest: int) -> np.ndarray:
+    """ReLU of integers, divided by 2^shift; exact, since a float64 holds them and a power of two divides exactly."""
+    return np.clip(np.rint(total / 2**shift), 0, largest).astype(np.int64)
+
+
+def _numbers(path: Path, count: int, fraction: int) -> np.ndarray:
+    """The numbers between the last braces of a header file, in steps of 2^-fraction."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "a header with weights", "correct it") from None
+    lists = re.findall(r"\{([^{}]*)\}", text)
+    values = np.array([float(part) for part in lists[-1].split(",")]) if lists else np.zeros(0)
+    steps = values * 2**fraction
+    if len(values) != count or (steps != np.rint(steps)).any():
+        raise InputError(
+            f"{path} with {len(values)} numbers", f"{count}, multiples of 2^-{fraction}", "take the published file"
+        )
+    return steps.astype(np.int64)
