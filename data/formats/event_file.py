@@ -6,13 +6,15 @@ or a filler of energy 0 where the next active pixel is further away than 255. Th
 and energies are not compressed, since their digits hardly can be and unpacking them would take most of the reading.
 Fletcher-32 guards each block as it is read, SHA-256 the content. (Files with gaps of uint16, compressed, read as well.)
 
-Energies are float16: a relative error up to 2^-11. An active pixel stays active (at least 2^-24 GeV) and none overflows
-(at most 65504 GeV).
+Energies are float16, rounded down: a relative error up to 2^-10. Tower words of 0.5 GeV are then those of the energy
+itself up to 1,024 GeV, where float16 ends to hold them, so a firmware has the same words of events that were stored. An
+active pixel stays active (at least 2^-24 GeV) and none overflows (at most 65504 GeV, which is logged).
 """
 
 import hashlib
 import itertools
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 
+_LOG = logging.getLogger(__name__)
 FORMAT = "codae-l1 events"
 VERSION = 1
 # GeV, smallest and largest energy that float16 holds.
@@ -245,9 +248,10 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         else:
             options = {"chunks": (_EVENT_BLOCK,), "shuffle": True, "compression": "gzip"}
         file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", fletcher32=True, **options)
-    hashes, provenance = _Hashes(), None
+    hashes, provenance, beyond = _Hashes(), None, 0
     for events in parts:
         provenance = events.provenance if provenance is None else provenance
+        beyond += int((events.images > FLOAT16_MAX).sum())
         for start in range(0, len(events), _SLICE):
             for name, column in _columns(events, slice(start, start + _SLICE)).items():
                 column = column.astype(f"<{dtypes[name]}")
@@ -255,6 +259,8 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
+    if beyond:
+        _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
     file.attrs.update(
         {
             "format": FORMAT,
@@ -278,10 +284,21 @@ def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:
         before[np.flatnonzero(np.diff(event, prepend=-1))] = -1
         entries, gap = _fill_gaps(pixel - before)
         energy = np.zeros(len(gap), np.float16)
-        energy[np.cumsum(entries) - 1] = np.clip(images[event, pixel, channel], FLOAT16_MIN, FLOAT16_MAX)
+        energy[np.cumsum(entries) - 1] = _rounded_down(images[event, pixel, channel])
         count = np.bincount(event, entries, len(images))
         columns |= {f"{name}/count": count, f"{name}/gap": gap, f"{name}/energy": energy}
     return columns
+
+
+def _rounded_down(energy: np.ndarray) -> np.ndarray:
+    """Energies (n,) > 0 -> the largest float16 that is not above each.
+
+    >>> _rounded_down(np.array([127.99, 3.14159, 1e-12, 7e4])).tolist()
+    [127.9375, 3.140625, 5.960464477539063e-08, 65504.0]
+    """
+    kept = np.clip(energy, FLOAT16_MIN, FLOAT16_MAX)
+    half = kept.astype(np.float16)
+    return np.where(half > kept, np.nextafter(half, np.float16(0)), half)
 
 
 def _fill_gaps(gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,10 @@ import pytest
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import PROCESSES, EventImages, concatenate
+from codae_l1.data.events import PROCESSES, EventImages, concatenate, unweighted
 from codae_l1.data.formats import event_slices, read_events
 from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.pooling import PoolingConfig, input_counts, tower_words
 
 
 def make_events(n: int = 50, seed: int = 0) -> EventImages:
@@ -96,6 +97,34 @@ def test_active_pixels_stay_active_and_none_overflows(tmp_path):
     assert read[0, 0, 0, 0] == 2.0**-24
     assert read[0, 1, 1, 1] == 65504
     assert read[1, 71, 57, 2] == np.float16(3.14159)
+
+
+def test_what_is_stored_has_the_words_of_what_was_read(tmp_path):
+    rng = np.random.default_rng(0)
+    # On, just below and above the steps of tower words, up to where float16 ends to hold them.
+    steps = rng.integers(0, 2048, (20, 72, 58, 3)) / 2
+    images = steps.astype(np.float32)
+    images[:10] = np.nextafter(images[:10], np.float32(0))
+    images[10:15] = np.nextafter(images[10:15], np.float32(1e9))
+    images[15:] += rng.uniform(0, 0.5, images[15:].shape).astype(np.float32)
+    images[0, 0, 0] = 127.99
+    images *= rng.random(images.shape) < 0.1
+    write_events(tmp_path / "e.h5", unweighted(images, np.full(20, "qcd"), np.full(20, 9), {}))
+    read = read_events(tmp_path / "e.h5").images
+    assert (read <= np.maximum(images, 2.0**-24)).all()
+    assert (read != images).any()
+    for lsb in (0.5, 4.0):
+        pooling = PoolingConfig(inputs=("tracks", "track_pt", "ecal", "hcal"), energy_lsb_gev=lsb)
+        assert np.array_equal(tower_words(read, pooling), tower_words(images, pooling))
+        assert np.array_equal(input_counts(read, pooling), input_counts(images, pooling))
+
+
+def test_energies_that_float16_does_not_hold_are_said(tmp_path, caplog):
+    events = make_events(2)
+    images = events.images.copy()
+    images[1, 2, 3, 1] = 7e4
+    write_events(tmp_path / "e.h5", replace(events, images=images))
+    assert "1 energies above 65504 GeV are stored as 65504 GeV" in caplog.text
 
 
 def test_gaps_beyond_a_byte_take_fillers_that_are_no_pixels(tmp_path):
