@@ -131,23 +131,28 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
 
 def _configuration(path: Path | None, flags: dict[str, Any], kind: type[Any] = GenerationConfig) -> Any:
     """The config, of class `kind`, of a TOML file's table [generation], with flags over it."""
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            content = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML file", "correct --config") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not TOML ({error})", "a TOML file", "correct it") from None
-        unknown = [key for key in content if key != "generation"]
-        if unknown:
-            raise InputError(
-                f"{path} with {', '.join(unknown)}",
-                "the table [generation] alone",
-                "rename or remove it; a run's config goes with --run, without --out",
-            )
-        table = content.get("generation", {})
+    table = _generation_table(path)
     return parse(kind, {**dump(parse(kind, table, "generation")), **flags}, "generation")
+
+
+def _generation_table(path: Path | None) -> dict[str, Any]:
+    """The table [generation] of a TOML file, as it stands there; empty without a file."""
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML file", "correct --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML ({error})", "a TOML file", "correct it") from None
+    unknown = [key for key in content if key != "generation"]
+    if unknown:
+        raise InputError(
+            f"{path} with {', '.join(unknown)}",
+            "the table [generation] alone",
+            "rename or remove it; a run's config goes with --run, without --out",
+        )
+    return content.get("generation", {})
 
 
 def _refuse_generation(options: argparse.Namespace, kind: type[Any]) -> None:

@@ -24,7 +24,7 @@ from codae_l1.data.generation.config import Work
 
 # Changes when the same config would give other events.
 GENERATOR_VERSION = 2
-_STAMP = "config.json"
+STAMP = "config.json"
 # Suffixes of the files of pieces.
 _SUFFIXES = (".h5", ".npz", ".npy")
 # seconds
@@ -51,8 +51,8 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
     removed."""
     require_pythia()
     stamp = {"config": config, "versions": versions()}
-    if (folder / _STAMP).exists():
-        if read_json(folder / _STAMP) != stamp:
+    if (folder / STAMP).exists():
+        if read_json(folder / STAMP) != stamp:
             raise InputError(
                 f"work folder {folder} of another config or version",
                 "chunks of the config given",
@@ -62,7 +62,7 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
         for leftover in (p for p in folder.glob(".*-*") if p.suffix in _SUFFIXES):
             leftover.unlink(missing_ok=True)
     else:
-        write_json(folder / _STAMP, stamp)
+        write_json(folder / STAMP, stamp)
 
 
 def make_all(stages: Sequence[Sequence[Piece]], folder: Path, work: Work) -> None:
@@ -121,7 +121,7 @@ def make_piece(piece: Piece, folder: Path, expected: dict[str, Any]) -> None:
     require_pythia()
     if versions() != expected:
         raise InputError(f"a worker with {versions()}", f"{expected}", "install the same versions on all workers")
-    if not (folder / _STAMP).exists():
+    if not (folder / STAMP).exists():
         raise InputError(
             f"a worker without the work folder {folder}", "a folder that all workers share", "choose one: --work-folder"
         )

@@ -7,6 +7,7 @@ the hardest scattering; below, the hard one counts collisions with several scatt
 """
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, whole_file, write_json
 from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.data.generation._collisions import Collisions, binned, joined, load_collisions, save_collisions
-from codae_l1.data.generation._parallel import Piece
+from codae_l1.data.generation._parallel import STAMP, Piece
 from codae_l1.data.generation._pileup import Z_SPREAD
 from codae_l1.data.generation._processes import (
     COMMON,
@@ -68,6 +71,8 @@ SECTIONS = "cross_sections.json"
 # Generated jets: anti-kt radius, lowest pT [GeV], largest |eta| of jets and particles.
 _JET_RADIUS, _JET_PT_MIN, _ETA = 0.4, 30.0, 2.5
 _POOL_STREAM = 9
+# Keys of the config that say how collisions are overlaid.
+_OVERLAID = ("pileup", "pileup_shares")
 # Collisions of a slice over those of the slice below it.
 _FALL = 0.65
 
@@ -125,6 +130,27 @@ def pool_pieces(config: CrossingsConfig) -> list[Piece]:
         for chunk in pool_chunks(config)
     ]
     return [Piece((SECTIONS,), 0, "cross sections", partial(_make_sections, config)), *chunks]
+
+
+def take_pool(config: CrossingsConfig, other: Path, folder: Path) -> None:
+    """Take the pool's files from the work folder of another sample, as far as they are there.
+
+    No collision knows the pile-up that it will be in: samples that differ in nothing else have the same pool.
+    """
+    theirs, ours = (
+        content | dict.fromkeys(_OVERLAID) for content in (read_json(other / STAMP)["config"], dump(config))
+    )
+    different = sorted(key for key in ours if theirs.get(key) != ours[key])
+    if different:
+        raise InputError(
+            f"the pool of {other}, made with another {different[0]}",
+            "that of a sample which differs in pile-up alone",
+            "make a pool for this one",
+        )
+    for name in (name for piece in pool_pieces(config) for name in piece.files):
+        if (other / name).exists() and not (folder / name).exists():
+            with whole_file(folder / name) as temporary:
+                shutil.copyfile(other / name, temporary)
 
 
 def make_pool_chunk(config: CrossingsConfig, chunk: PoolChunk, folder: Path) -> None:

@@ -28,7 +28,7 @@ from codae_l1.data.generation._crossing_chunks import (
     make_crossings,
 )
 from codae_l1.data.generation._parallel import Piece, make_all, prepare, versions
-from codae_l1.data.generation._pool import SECTIONS, pool_pieces
+from codae_l1.data.generation._pool import SECTIONS, pool_pieces, take_pool
 from codae_l1.data.generation.config import DEFAULT, Work
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import menu_words
@@ -80,16 +80,21 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
     return out
 
 
-def make_chunks(config: CrossingsConfig, measure: Measure, folder: Path, work: Work = DEFAULT) -> list[CrossingTask]:
+def make_chunks(
+    config: CrossingsConfig, measure: Measure, folder: Path, work: Work = DEFAULT, pool: Path | None = None
+) -> list[CrossingTask]:
     """Make all chunks of a sample in the work folder; the tasks in their order.
 
     measure: images (n, 72, 58, 3) GeV -> name -> (n, ...), an instance of a frozen dataclass: it is sent to the
-    workers, and what it prints tells chunks of another measure from these.
+    workers, and what it prints tells chunks of another measure from these. pool: work folder of a sample that differs
+    in pile-up alone, whose collisions are taken instead of the same ones made again.
     """
     tasks = crossing_tasks(config)
     if not tasks:
         raise InputError("a sample of no crossings", "at least one crossing of one process", "raise the counts")
     prepare(folder, dump(config) | {"measure": repr(measure)})
+    if pool is not None:
+        take_pool(config, pool, folder)
     pieces = [
         Piece((task.file,), task.count, task.process, partial(make_crossings, config, task, measure)) for task in tasks
     ]

@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "export",
     "events": "events",
     "compare": "compare",
+    "rates": "rates",
     "scan": "scan",
     "vendor": "vendor",
     "project": "project",

@@ -1,7 +1,8 @@
 """The stages of a run as a graph: what each needs, which sections of the config it reads, and its code.
 
     make_data -> train -> quantize -> convert -> synthesize -> evaluate -> report
-                             |                      `-> vendor, place
+                             |           |          `-> vendor, place
+                             |           `-> rates
                              `-> numerics;  make_data -> compare
 
 A stage is up to date while its sections, the stages that it needs, the package versions and its code are those that it
@@ -60,6 +61,7 @@ STAGES = {
         Stage("numerics", ("quantize",), optional=True),
         Stage("vendor", ("synthesize",), optional=True),
         Stage("place", ("synthesize",), optional=True),
+        Stage("rates", ("convert",), ("trigger",), optional=True),
         Stage("compare", ("make_data",), ("systems", "evaluation"), optional=True),
     )
 }

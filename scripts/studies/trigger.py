@@ -3,7 +3,8 @@
 One form for the shipped crossings (stage evaluate) and for millions that are streamed (scripts/rates.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from codae_l1.data.menu import Menu, solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, rate_curves, trigger_points, turn_on
 from codae_l1.scripts.run.config import TriggerConfig
 
-Sample = Sequence[Crossings]
+Sample = Iterable[Crossings]
 
 # Points of a curve in the JSON.
 _CURVE_POINTS = 40
@@ -57,15 +58,38 @@ def trigger_section(
 
 def _menu(config: TriggerConfig, zero_bias: Sample) -> Menu:
     """The menu at its rate; InputError where the crossings do not carry it."""
-    words = [{path: chunk.words[path] for path in config.menu.shares if path in chunk.words} for chunk in zero_bias]
-    missing = [path for path in config.menu.shares if any(path not in part for part in words)]
-    if missing:
-        raise InputError(
-            f"trigger.menu.shares with {', '.join(missing)}",
-            f"quantities of the crossings: {', '.join(zero_bias[0].words)}",
-            "correct the names",
-        )
-    return solve_menu(words, [chunk.weight for chunk in zero_bias], config.menu, config.crossing_khz)
+    paths = tuple(config.menu.shares)
+    return solve_menu(_Words(zero_bias, paths), _Weights(zero_bias), config.menu, config.crossing_khz)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of a menu's paths, a chunk at a time, however often."""
+
+    sample: Sample
+    paths: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for chunk in self.sample:
+            missing = [path for path in self.paths if path not in chunk.words]
+            if missing:
+                raise InputError(
+                    f"trigger.menu.shares with {', '.join(missing)}",
+                    f"quantities of the crossings: {', '.join(chunk.words)}",
+                    "correct the names",
+                )
+            yield {path: chunk.words[path] for path in self.paths}
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The weights, a chunk at a time, however often."""
+
+    sample: Sample
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for chunk in self.sample:
+            yield chunk.weight
 
 
 def _effective(points: Mapping[str, Any], score: str, crossing_khz: float) -> dict[str, Any]:
