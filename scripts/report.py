@@ -40,6 +40,9 @@ HLS_PROJECT = ("tool", "backend", "io_type", "pipeline_style", "layers", "differ
 # Keys of latency and interval, taken over from the synthesize stage.
 TIMING = ("latency_ns", "latency_cycles", "interval_cycles", "latency_how", "interval_how")
 
+# Parts of the trigger's section that figures show, and the report's JSON leaves out.
+TRIGGER_CURVES = ("curves", "turn_on")
+
 
 def work(run: "Run") -> dict[str, Any]:
     """Collect, judge, draw, write."""
@@ -56,7 +59,7 @@ def work(run: "Run") -> dict[str, Any]:
 
 
 def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
-    """The report as JSON: stable keys first (mismatches, resources, latency, part, auc), then the rest."""
+    """The report as JSON: stable keys first (mismatches, resources, latency, part, trigger, auc), then the rest."""
     from codae_l1.data.base.config import dump
     from codae_l1.models.evaluation.roc import rate_khz
     from codae_l1.scripts.reports.verdict import verdict
@@ -69,6 +72,7 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         **{key: synthesis[key] for key in TIMING},
         "clock_period_ns": run.config.hls.clock_period_ns,
         "part": run.config.hls.part,
+        **_trigger(evaluation),
         "auc": evaluation["auc"],
         "quantization_loss": evaluation["quantization_loss"],
         "tpr": evaluation["tpr"],
@@ -90,6 +94,14 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
+def _trigger(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Rates on zero-bias crossings without the curves, which stay in evaluate.json; None, and why, where none are."""
+    section = evaluation["trigger"]
+    if section is None:
+        return {"trigger": None, "trigger_reason": evaluation["trigger_reason"]}
+    return {"trigger": {key: value for key, value in section.items() if key not in TRIGGER_CURVES}}
+
+
 def _markdown(report: dict[str, Any]) -> str:
     """The AUC table and the costs in Markdown, with the commit and seed that made them."""
     resources, stamp = report["resources"], report["stamp"]
@@ -106,6 +118,7 @@ def _markdown(report: dict[str, Any]) -> str:
     for signal, row in report["auc"].items():
         cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in COLUMNS)
         lines.append(f"| {signal} | " + " | ".join(cells) + " |")
+    lines += _trigger_lines(report)
     events = report["numerics"]["events"]
     lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
     lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
@@ -116,6 +129,27 @@ def _markdown(report: dict[str, Any]) -> str:
         f"\nOverflows: values saturated or wrapped, of {events['qcd']:,} QCD and {events['all']:,} test events."
     )
     return "\n".join(lines) + "\n"
+
+
+def _trigger_lines(report: dict[str, Any]) -> list[str]:
+    """Efficiency of each signal, and beyond the menu, at each point: a table in Markdown, or why there is none."""
+    trigger = report["trigger"]
+    if trigger is None:
+        return ["", f"No trigger rates: {report['trigger_reason']}."]
+    signals = list(next(iter(trigger["points"].values()))["menu"]["efficiency"])
+    lines = ["", report["verdict"]["trigger"], ""]
+    lines += ["| efficiency (beyond the menu) in % | rate, pure [kHz] | " + " | ".join(signals) + " |"]
+    lines.append("|---|---|" + "---|" * len(signals))
+    for point, rows in trigger["points"].items():
+        for score, row in rows.items():
+            if row["efficiency"] is None:
+                lines.append(f"| {point}: {score} | not carried |" + " |" * len(signals))
+                continue
+            cells = (row["efficiency"][name] for name in signals)
+            rates = ", ".join("-" if row[key] is None else f"{row[key]:.3g}" for key in ("rate_khz", "pure_khz"))
+            shown = (f"{100 * cell['value']:.0f} ({100 * cell['beyond_menu']:.0f})" for cell in cells)
+            lines.append(f"| {point}: {score} | {rates} | " + " | ".join(shown) + " |")
+    return lines
 
 
 def _overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,6 +176,8 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         "history": figures.history_figure(stages["train"]["history"]),
         "gallery": figures.gallery_figure(evaluation["gallery"]),
     }
+    if evaluation["trigger"]:
+        drawn["trigger"] = figures.trigger_figure(evaluation["trigger"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(TEMPLATE.read_text()).render(
         name=run.folder.name,

@@ -91,7 +91,8 @@ def test_report_html_is_self_contained(run):
     assert page.count('src="data:image/svg+xml;base64,') == 5
     for words in (
         "Do the fixed-point types hold all values?",
-        "What can be kept at which rate?",
+        "What does it add to a Level-1 menu?",
+        "What is kept of events above a selection in HT?",
         "not carried",
         "What does it cost?",
         "How everything was made",

@@ -24,7 +24,7 @@ _KHZ_PER_PB = 1e-36 * 1e-3
 
 
 @dataclass(frozen=True)
-class BackgroundRate:
+class _BackgroundRate:
     """Rate of the background events with score >= threshold.
 
     rate_khz, error_khz: None where the sample cannot carry it, then `reason` says why. effective_events: effective
@@ -61,7 +61,7 @@ def accepted_cross_section(provenance: Mapping[str, Any], process: str, weight: 
 
 def background_rate(
     scores: np.ndarray, weight: np.ndarray, threshold: float, cross_section_pb: float, luminosity: float
-) -> BackgroundRate:
+) -> _BackgroundRate:
     """Rate above a threshold: scores and weights (N,) of the background; luminosity in cm^-2 s^-1.
 
     >>> rate = background_rate(np.arange(1000.0), np.ones(1000), 900.0, cross_section_pb=1e5, luminosity=2e34)
@@ -82,13 +82,13 @@ def background_rate(
     elif rate * tolerance < one:
         reason = f"{rate:.3g} kHz is less than one event of the largest weight stands for, {one:.3g} kHz"
     else:
-        return BackgroundRate(float(threshold), rate, error, effective, one)
-    return BackgroundRate(float(threshold), None, None, effective, one, reason)
+        return _BackgroundRate(float(threshold), rate, error, effective, one)
+    return _BackgroundRate(float(threshold), None, None, effective, one, reason)
 
 
 def _at_rate(
     scores: np.ndarray, weight: np.ndarray, rate_khz: float, cross_section_pb: float, luminosity: float
-) -> BackgroundRate:
+) -> _BackgroundRate:
     """The lowest threshold whose rate does not exceed `rate_khz`, and its rate.
 
     Refused where it is not below the rate of all events: what lies below the sample's selection would fire, too.
@@ -103,7 +103,7 @@ def _at_rate(
     allowed = np.flatnonzero(above <= rate_khz * (1 + 1e-9))
     if len(allowed) and not allowed[0]:
         reason = f"{rate_khz:.3g} kHz is not below the sample's total of {above[0]:.3g} kHz: everything would fire"
-        return BackgroundRate(np.inf, None, None, effective_size(weight, weight), float(scale * weight.max()), reason)
+        return _BackgroundRate(np.inf, None, None, effective_size(weight, weight), float(scale * weight.max()), reason)
     threshold = float(values[allowed[0]]) if len(allowed) else np.inf
     return background_rate(scores, weight, threshold, cross_section_pb, luminosity)
 
@@ -120,7 +120,7 @@ def _weighted_rates(
     """Signal efficiencies at background rates, JSON-ready.
 
     scores: name -> (N,). signal: (N,) str. weight: (N,). cross_section_pb: of the accepted background. The result has
-    the luminosity, the whole background's rate, and for each score and rate asked for the BackgroundRate's fields with
+    the luminosity, the whole background's rate, and for each score and rate asked for the _BackgroundRate's fields with
     `asked_khz` and `tpr`: signal -> value and error (None where the rate is refused).
     """
     is_background = signal == background
@@ -160,7 +160,7 @@ def sample_rates(
     return _weighted_rates(scores, signal[part], weight[part], section, rates_khz, luminosity)
 
 
-def _efficiency(scores: np.ndarray, point: BackgroundRate) -> dict[str, float] | None:
+def _efficiency(scores: np.ndarray, point: _BackgroundRate) -> dict[str, float] | None:
     if point.rate_khz is None:
         return None
     value = float((scores >= point.threshold).mean())

@@ -30,7 +30,7 @@ _CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
-class RocCurve:
+class _RocCurve:
     """Points from (0, 0) to (1, 1), one a distinct score: fpr, tpr (K,), threshold (K,) falling from +inf."""
 
     fpr: np.ndarray
@@ -119,7 +119,7 @@ def roc_curve(
     signal: np.ndarray,
     background_weight: np.ndarray | None = None,
     signal_weight: np.ndarray | None = None,
-) -> RocCurve:
+) -> _RocCurve:
     """ROC curve with one point a distinct score, so ties are one straight step.
 
     >>> curve = roc_curve(np.array([0, 1]), np.array([1, 2]))
@@ -132,7 +132,7 @@ def roc_curve(
         passing = np.concatenate([[0.0], np.cumsum(np.bincount(code, weight, size)[::-1])])
         rates.append(passing / passing[-1])
     values = np.unique(np.concatenate([background, signal]))[::-1].astype(np.float64)
-    return RocCurve(rates[0], rates[1], np.concatenate([[np.inf], values]))
+    return _RocCurve(rates[0], rates[1], np.concatenate([[np.inf], values]))
 
 
 def tpr_at_fpr(

@@ -48,7 +48,7 @@ class TwoSampleConfig:
 
 
 @dataclass(frozen=True)
-class TwoSampleResult:
+class _TwoSampleResult:
     """auc, error: mean over the folds, and its bootstrap error. events: of A and B. telling: the summaries that tell
     most by themselves, with their AUC (above 0.5: larger in B)."""
 
@@ -67,7 +67,7 @@ def image_summaries(images: np.ndarray, n_tracks: np.ndarray) -> np.ndarray:
 
 def two_sample_test(
     a: np.ndarray, b: np.ndarray, seed: int = 0, config: TwoSampleConfig = TwoSampleConfig()
-) -> TwoSampleResult | None:
+) -> _TwoSampleResult | None:
     """Cross-validated AUC of telling B (M, features) from A (N, features); None where either has too few events."""
     a, b = a[: config.maximum_events], b[: config.maximum_events]
     if min(len(a), len(b)) < config.minimum_events:
@@ -97,7 +97,7 @@ def two_sample_test(
             found.append(auc_with_error(scores[is_b[held] == 0], scores[is_b[held] == 1], seed=seed))
     values, errors = np.array(found).T
     error = float(np.sqrt(np.sum(errors**2)) / config.folds)
-    return TwoSampleResult(float(values.mean()), error, (len(a), len(b)), _telling(a, b))
+    return _TwoSampleResult(float(values.mean()), error, (len(a), len(b)), _telling(a, b))
 
 
 def _telling(a: np.ndarray, b: np.ndarray, most: int = 5) -> dict[str, float]:

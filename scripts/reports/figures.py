@@ -84,6 +84,42 @@ def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
         return figure
 
 
+def trigger_figure(trigger: dict[str, Any]) -> Figure:
+    """Rates of the firmware against its threshold, and what each score keeps beyond the menu against its rate.
+
+    trigger: as in evaluate.json. Bands are the errors; a curve begins at the reach of the sample.
+    """
+    curves, colours = trigger["curves"], {"bdt": ("trees shown the signals", "#f89c20", ":")}
+    with matplotlib.rc_context(cms_style()):
+        figure, axes = new_figure(1, 3, 9.6, 3.4)
+        for key, label, colour in (("rate_khz", "rate", "#e42536"), ("pure_khz", "beyond the menu", "#5790fc")):
+            _band(axes[0, 0], curves["rtl"], "threshold", key, (label, colour, "-"))
+        axes[0, 0].set(xlabel="threshold (score word)", ylabel="rate [kHz]", yscale="log")
+        signals = [name for name in ("h125", "svj2100") if name in curves["rtl"]["efficiency"]]
+        for ax, signal in zip(axes[0, 1:], signals, strict=False):
+            for name, (label, colour, line) in (CURVES | colours).items():
+                if name in curves:
+                    of = {"rate_khz": curves[name]["rate_khz"], **curves[name]["efficiency"][signal]}
+                    _band(ax, of, "rate_khz", "beyond_menu", (label, colour, line))
+            ax.set(xlabel="rate [kHz]", ylabel="efficiency beyond the menu", xscale="log", ylim=(0, 1.02))
+            ax.set_title(TITLES[signal], loc="left")
+        for ax in axes[0, : 1 + len(signals)]:
+            ax.legend(frameon=False)
+        return figure
+
+
+def _band(ax: Any, curve: dict[str, list], x: str, y: str, look: tuple[str, str, Any]) -> None:
+    """A line of curve[y] against curve[x] in a band of its error; what is not carried is left out."""
+    error = {"rate_khz": "error_khz", "pure_khz": "pure_error_khz"}.get(y, f"{y}_error")
+    rows = [row for row in zip(curve[x], curve[y], curve[error], strict=True) if None not in row]
+    if not rows:
+        return
+    at, value, half = np.array(rows, np.float64).T
+    label, colour, line = look
+    ax.plot(at, value, color=colour, linestyle=line, label=label)
+    ax.fill_between(at, np.maximum(value - half, 0), value + half, color=colour, alpha=0.2, linewidth=0)
+
+
 def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
     """The 2-d latent z_m of QCD and of some signals: one panel a model."""
     with matplotlib.rc_context(cms_style()):

@@ -6,10 +6,12 @@ from codae_l1.hls.target.parts import BUDGET, part
 
 # AUC by which the firmware may be below the count of active pixels.
 AUC_TOLERANCE = 0.01
+# The point of which the first sentence about the trigger speaks, where the crossings carry it.
+SPOKEN_POINT = "1 kHz pure"
 
 
 def verdict(report: dict[str, Any]) -> dict[str, Any]:
-    """What the report begins with: headline, sentence, baseline (words), checks (rows), missed (names), fits."""
+    """What the report begins with: headline, trigger, sentence, baseline, checks (rows), missed (names), fits."""
     checks = _budget_checks(report) + _agreement_checks(report)
     missed = [check["name"] for check in checks if not check["ok"]]
     headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
@@ -24,6 +26,7 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "fits": not missed,
         "headline": headline,
+        "trigger": _trigger_sentence(report),
         "sentence": _sentence(report),
         "baseline": baseline,
         "missed": missed,
@@ -75,6 +78,51 @@ def _gains(report: dict[str, Any], baseline: str) -> list[float]:
 
 def _check(name: str, limit: str, value: str, ok: bool, how: str) -> dict[str, Any]:
     return {"name": name, "limit": limit, "value": value, "ok": bool(ok), "how": how}
+
+
+def _trigger_sentence(report: dict[str, Any]) -> str:
+    """What the firmware adds to the menu, at 1 kHz pure rate or at the lowest rate that the crossings carry."""
+    trigger = report["trigger"]
+    if trigger is None:
+        return f"There are no trigger rates: {report['trigger_reason']}."
+    rows = {point: scores["rtl"] for point, scores in trigger["points"].items()}
+    carried = {point: row for point, row in rows.items() if row["efficiency"] is not None}
+    if not carried:
+        refused = "; ".join(f"{point}: {row['reason']}" for point, row in rows.items())
+        return f"The crossings carry no rate of this firmware ({refused})."
+    point = SPOKEN_POINT if SPOKEN_POINT in carried else min(carried, key=lambda name: _rate(carried[name]))
+    row, of = carried[point], trigger["points"][point]
+    signal = next(iter(row["efficiency"]))
+    own, menu = row["efficiency"][signal], of["menu"]["efficiency"][signal]
+    others = [f"menu: {_percent(menu, 'value')} %, at {_khz(of['menu'], 'rate_khz', 'error_khz')}"]
+    for score, words in (("block_power", "block power"), ("bdt", "trees that are shown the signals")):
+        if of.get(score, {}).get("efficiency"):
+            others.append(f"{words}: {_percent(of[score]['efficiency'][signal], 'beyond_menu')} %")
+    text = (
+        f"At {point}{'' if 'kHz' in point else ' of zero-bias crossings'} "
+        f"({_khz(row, 'rate_khz', 'error_khz')}, {_khz(row, 'pure_khz', 'pure_error_khz')} of them pure) this firmware "
+        f"keeps {_percent(own, 'beyond_menu')} % of {_title(signal)} that no other path takes ({'; '.join(others)})."
+    )
+    if SPOKEN_POINT in rows and point != SPOKEN_POINT:
+        text += f" The sample does not carry {SPOKEN_POINT}: {rows[SPOKEN_POINT]['reason']}."
+    return text
+
+
+def _rate(row: dict[str, Any]) -> float:
+    return min(row[key] for key in ("rate_khz", "pure_khz") if row[key] is not None)
+
+
+def _percent(of: dict[str, float], key: str) -> str:
+    error = of["error" if key == "value" else f"{key}_error"]
+    return f"{100 * of[key]:.1f} ± {100 * error:.1f}"
+
+
+def _khz(row: dict[str, Any], key: str, error: str) -> str:
+    return "a rate that is not carried" if row[key] is None else f"{row[key]:.3g} ± {row[error]:.2g} kHz"
+
+
+def _title(signal: str) -> str:
+    return f"SUEP {signal[1:]} GeV" if signal.startswith("h") else signal
 
 
 def _sentence(report: dict[str, Any]) -> str:

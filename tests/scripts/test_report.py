@@ -5,7 +5,8 @@ import copy
 import jinja2
 import pytest
 
-from codae_l1.scripts.report import TEMPLATE
+from codae_l1.scripts.report import TEMPLATE, _trigger, _trigger_lines
+from codae_l1.scripts.reports.figures import trigger_figure
 from codae_l1.scripts.reports.verdict import verdict
 
 RANGE = {"low": 900, "high": 1300, "kind": "estimate", "how": "x"}
@@ -34,6 +35,8 @@ REPORT = {
         }
     },
     "quantization_loss": {"h125": {"value": 0.002, "error": 0.001}},
+    "trigger": None,
+    "trigger_reason": "the config says none",
 }
 
 
@@ -99,3 +102,105 @@ def test_a_figure_that_a_vendor_tool_cannot_state_is_a_dash():
     row = {"name": "latency", "open": 1_234, "vendor": None, "tool": "vitis_hls 2024.2", "kind": "estimate"}
     shown = jinja2.Template(f"{line}{{% endfor %}}").render(report={"vendor": {"records": [row]}})
     assert "<td>latency</td><td>1,234</td><td>-</td>" in shown
+
+
+def row(value, beyond, rate=28.5, pure=27.0, **keys):
+    shares = {"value": value, "error": 0.02, "beyond_menu": beyond, "beyond_menu_error": 0.03}
+    rates = {"rate_khz": rate, "error_khz": 5.0, "pure_khz": pure, "pure_error_khz": 4.0, "threshold": 9}
+    return {**rates, "effective": 30.0, "efficiency": {"h125": shares}, **keys}
+
+
+REFUSED = {**dict.fromkeys(row(0, 0)), "reason": "no crossing fires"}
+MENU = row(0.12, 0.0, 99.3, None, threshold=None)
+TRIGGER = {
+    "pileup": 50.0,
+    "crossings": 25_000,
+    "crossing_khz": 28_607.0,
+    "effective": 5_000.0,
+    "menu": {"rate_khz": 99.3, "paths": {"HT": {"threshold": 216, "rate_khz": 43.0}}},
+    "reach_khz": {"rtl": 13.0, "bdt": None},
+    "vertex_lost": {"h125": 0.125},
+    "points": {
+        "1e-2": {"rtl": row(0.4, 0.35, 286.0, 270.0), "menu": MENU},
+        "1e-3": {"rtl": row(0.15, 0.1), "block_power": row(0.13, 0.09), "bdt": row(0.44, 0.4), "menu": MENU},
+        "1 kHz pure": {"rtl": REFUSED, "block_power": REFUSED, "bdt": REFUSED, "menu": MENU},
+    },
+}
+
+
+def test_the_first_page_says_what_no_other_path_takes_at_the_lowest_rate_that_is_carried():
+    assert changed("trigger", TRIGGER)["trigger"] == (
+        "At 1e-3 of zero-bias crossings (28.5 ± 5 kHz, 27 ± 4 kHz of them pure) this firmware keeps 10.0 ± 3.0 % of "
+        "SUEP 125 GeV that no other path takes (menu: 12.0 ± 2.0 %, at 99.3 ± 5 kHz; block power: 9.0 ± 3.0 %; trees "
+        "that are shown the signals: 40.0 ± 3.0 %). The sample does not carry 1 kHz pure: no crossing fires."
+    )
+
+
+def test_one_khz_pure_is_what_it_speaks_of_where_it_is_carried():
+    trigger = copy.deepcopy(TRIGGER)
+    trigger["points"]["1 kHz pure"]["rtl"] = row(0.05, 0.04, 1.2, 0.98)
+    assert changed("trigger", trigger)["trigger"].startswith("At 1 kHz pure (1.2 ± 5 kHz, 0.98 ± 4 kHz of them pure)")
+
+
+def test_no_rates_have_a_reason():
+    assert verdict(REPORT)["trigger"] == "There are no trigger rates: the config says none."
+    only = {**TRIGGER, "points": {"1 kHz pure": TRIGGER["points"]["1 kHz pure"]}}
+    assert changed("trigger", only)["trigger"] == (
+        "The crossings carry no rate of this firmware (1 kHz pure: no crossing fires)."
+    )
+
+
+def test_the_table_of_points_scores_and_signals():
+    begin, end = "<h2>What does it add to a Level-1 menu?</h2>", "<h2>Does the firmware see"
+    macros, page = TEMPLATE.read_text().split("<!doctype", 1)
+    section = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        macros + page[page.index(begin) : page.index(end)]
+    )
+    titles, figures = {"h125": "SUEP 125 GeV"}, {"trigger": "<svg>drawn</svg>"}
+    shown = section.render(report={"trigger": TRIGGER}, titles=titles, figures=figures)
+    assert "<th>SUEP 125 GeV</th>" in shown
+    assert "<tr><td>1e-3: block_power</td><td>28.5 <small>&plusmn; 5</small></td>" in shown
+    assert "<td>15.0 <small>&plusmn; 2.0</small> (10.0)</td>" in shown
+    assert '<td class="left soft" colspan="3">not carried: no crossing fires</td>' in shown
+    assert "HT &ge; 216 (43 kHz), words of 0.5 GeV, 99.3 kHz together" in shown
+    assert "rtl 13 kHz, bdt none" in shown
+    assert "12.5 % of SUEP 125 GeV" in shown
+    without = section.render(report={"trigger": None, "trigger_reason": "no file"}, titles=titles, figures=figures)
+    assert "No trigger rates: no file" in without
+    assert "<table>" not in without
+
+
+def test_the_markdown_has_the_same_table():
+    lines = _trigger_lines({"trigger": TRIGGER, "verdict": {"trigger": "Said."}})
+    assert lines[1] == "Said."
+    assert "| 1e-3: rtl | 28.5, 27 | 15 (10) |" in lines
+    assert "| 1e-3: menu | 99.3, - | 12 (0) |" in lines
+    assert "| 1 kHz pure: bdt | not carried | |" in lines
+    assert _trigger_lines(REPORT)[1] == "No trigger rates: the config says none."
+
+
+def test_curves_stay_in_the_stage_and_are_drawn_with_their_bands():
+    efficiency = {
+        "value": [0.1, 0.2],
+        "error": [0.01, 0.02],
+        "beyond_menu": [0.1, 0.2],
+        "beyond_menu_error": [0.1, 0.1],
+    }
+    curve = {
+        "threshold": [9, 5],
+        "rate_khz": [10.0, 100.0],
+        "error_khz": [3.0, 9.0],
+        "efficiency": {"h125": efficiency},
+    }
+    curve |= {"pure_khz": [None, 90.0], "pure_error_khz": [None, 8.0]}
+    section = {**TRIGGER, "curves": {"rtl": curve, "bdt": curve}, "turn_on": {}}
+    figure = trigger_figure(section)
+    rates, kept, empty = figure.axes
+    assert [line.get_label() for line in rates.lines] == ["rate", "beyond the menu"]
+    # A pure rate that is not carried is no point of its line.
+    assert [line.get_xdata().tolist() for line in rates.lines] == [[9.0, 5.0], [5.0]]
+    assert [line.get_ydata().tolist() for line in kept.lines] == [[0.1, 0.2]] * 2
+    assert len(kept.collections) == 2
+    assert not empty.lines
+    assert _trigger({"trigger": section}) == {"trigger": TRIGGER}
+    assert _trigger({"trigger": None, "trigger_reason": "why"}) == {"trigger": None, "trigger_reason": "why"}
