@@ -223,7 +223,7 @@ def test_keys_that_a_study_does_not_have_are_refused(tmp_path, monkeypatch, caps
 
 
 def test_the_predicted_reach_falls_with_crossings_until_the_pool_ends():
-    few, more = (study_configs({}, n, 0, (50.0,))[50.0] for n in (10_000, 100_000_000))
+    few, more = (study_configs({}, n, 0, (50.0,))[50.0] for n in (1000, 100_000_000))
     pairs = [[row["reach_khz"] for row in predicted_reach(config, 30_000.0)] for config in (few, more)]
     assert all(a >= b for a, b in zip(*pairs, strict=True))
     assert pairs[0][0] > pairs[1][0]
