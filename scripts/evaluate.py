@@ -79,14 +79,16 @@ def _trigger(run: "Run") -> dict[str, Any]:
     from codae_l1.scripts.run.crossings import RunCrossings
     from codae_l1.scripts.studies.trigger import trigger_section
 
-    config = run.config.trigger
+    config, reason = run.config.trigger, run.config.why_no_crossings()
+    if reason:
+        return {"trigger": None, "trigger_reason": reason}
     try:
         crossings = RunCrossings(config, run.executor("rtl"), run.config.seed)
         zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in crossings.signals}
         generated = {name: crossings.generated(name) for name in crossings.signals}
         section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
     except InputError as error:
-        if config.crossings not in ("sample", "none"):
+        if config.crossings != "sample":
             raise
         return {"trigger": None, "trigger_reason": str(error)}
     return {"trigger": crossings.facts() | section}

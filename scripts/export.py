@@ -4,8 +4,8 @@
     sh exports/f_m_v1/selftest.sh
 
 The first vectors are events of the run's test split, with their towers; the others make towers or words overflow. The
-words are those of QKeras. Thresholds are those of the run's working points (evaluation.rates_khz, evaluation.fprs) or
-of --rates, from weighted QCD of the test split; a point that it cannot support is reported and never fires.
+words are those of QKeras. Thresholds are those of the run's working points on zero-bias crossings (trigger.points), of
+--points, or of --rates of weighted QCD; a point that the sample cannot support is reported and never fires.
 """
 
 from pathlib import Path
@@ -32,8 +32,9 @@ def command() -> None:
     parser.add_argument("--events", type=int, default=200, help="number of test events among the vectors")
     parser.add_argument("--slices", type=int, default=1, help="cycles over which the towers of an event arrive")
     parser.add_argument(
-        "--rates", type=float, nargs="+", metavar="KHZ", help="rates of the working points (default: the run's points)"
+        "--points", nargs="+", metavar="POINT", help="working points, such as 1e-3 '1 kHz pure' (default: the run's)"
     )
+    parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="working points at rates of weighted QCD")
     parser.add_argument("--simulate", action="store_true", help="also run both testbenches with Verilator")
     arguments = parser.parse_args()
     check(arguments)
@@ -52,7 +53,8 @@ def command() -> None:
     counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
     options = ExportConfig(arguments.namespace, arguments.slices, arguments.simulate, seed=seed)
     facts = {"resources": report["resources"], "stamp": report["stamp"]}
-    points = run.working_points(arguments.rates) if arguments.rates else run.working_points()
+    asked = arguments.points or arguments.rates
+    points = run.working_points(arguments.rates, points=arguments.points) if asked else run.working_points()
     with cli.Progress("export") as progress:
         interface = export(
             firmware,
@@ -77,6 +79,8 @@ def check(arguments: Any) -> None:
     rates = arguments.rates or []
     if not all(0 < rate < np.inf for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
         raise InputError(f"--rates {rates}", "different finite numbers above zero, in kHz", "correct them")
+    if arguments.points and rates:
+        raise InputError("--points and --rates", "one of them", "leave one out")
     check_namespace(arguments.namespace)
     check_target(arguments.out, arguments.run)
     stored = arguments.run / "config.json"
@@ -98,6 +102,9 @@ def _summary(interface: dict[str, Any]) -> str:
         if point["threshold_word"] is None:
             lines.append(f"{point['name']}: not carried, never fires ({point['reason']})")
             continue
+        if "pure_khz" in point:
+            lines.append(f"{point['name']}: score >= {point['threshold_word']}, {_zero_bias_rate(point)}")
+            continue
         rate = (
             f"rate not known ({point['rate_reason']})"
             if point["rate_khz"] is None
@@ -106,6 +113,13 @@ def _summary(interface: dict[str, Any]) -> str:
         )
         lines.append(f"{point['name']}: score >= {point['threshold_word']}, {rate}")
     return "\n".join(lines + [f"{name}: {said}" for name, said in {**interface["executed"], **simulated}.items()])
+
+
+def _zero_bias_rate(point: dict[str, Any]) -> str:
+    """Rate and pure rate of a working point on zero-bias crossings, in words."""
+    rates = (("rate_khz", "error_khz", ""), ("pure_khz", "pure_error_khz", " beyond the menu"))
+    said = [f"{point[k]:.3g} +- {point[e]:.2g} kHz{what}" for k, e, what in rates if point[k] is not None]
+    return f"{', '.join(said)}, of {point['crossing_khz']:,.0f} kHz of crossings"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     score = sign * word[component]                     higher is more anomalous
     accept[k] = not kill and score >= threshold[k]     a tie fires
 
-Thresholds are words, so that Python, C++ and RTL take the same decision to the bit. A working point that the events
-cannot support (models/evaluation/rates.py says why) keeps its place and never fires: nothing is extrapolated.
+Thresholds are words, so that Python, C++ and RTL take the same decision to the bit. They are those of rates on
+zero-bias crossings, or of weighted QCD where a run has no crossings. A working point that the sample cannot support
+(models/evaluation/crossing_rates.py and rates.py say why) keeps its place and never fires: nothing is extrapolated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD
 from codae_l1.hls.network.executor import score_words
+from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.models.evaluation.rates import accepted_cross_section, background_rate, sample_rates
 from codae_l1.models.evaluation.roc import binomial_error, tpr_at_fpr
 
@@ -25,7 +27,7 @@ _MOST_POINTS = 64
 
 @dataclass(frozen=True)
 class WorkingPoint:
-    """name: e.g. "rate_0.1_khz". threshold: lowest score word that fires; None: never fires, `facts` say why.
+    """name: e.g. "1e-3" or "1 kHz pure". threshold: lowest score word that fires; None: never fires, `facts` say why.
 
     facts: JSON-ready; rate, errors, signal efficiencies.
     """
@@ -86,6 +88,35 @@ class Decision:
                 for k, p in enumerate(self.points)
             ],
         }
+
+
+def zero_bias_points(
+    zero_bias: Crossings,
+    signals: Mapping[str, Crossings],
+    points: Sequence[str],
+    menu: Mapping[str, int],
+    crossing_khz: float,
+    score: str = "rtl",
+) -> tuple[WorkingPoint, ...]:
+    """Thresholds of a score at rates on zero-bias crossings, total ("1e-3", "10 kHz") or pure ("1 kHz pure").
+
+    menu: thresholds of the paths that run already. The facts are those of `trigger_points`. Rates beyond the reach of
+    the sample, and such that the crossings with the largest word alone exceed, are not carried.
+
+    >>> words = {"rtl": np.arange(1000), "HT": np.zeros(1000, int)}
+    >>> alone = np.stack([np.arange(1000), np.full(1000, -1)], axis=1)
+    >>> crossings = Crossings(words, np.ones(1000), np.zeros(1000, int), alone)
+    >>> [(p.name, p.threshold) for p in zero_bias_points(crossings, {}, ("1e-1", "1e-3"), {"HT": 1}, 40_000.0)]
+    [('1e-1', 900), ('1e-3', None)]
+    """
+    found = trigger_points(zero_bias, signals, points, menu, crossing_khz, (score,))
+    result = []
+    for name in points:
+        row = dict(found[name][score])
+        threshold = row.pop("threshold")
+        facts = {"of": "zero-bias crossings", "crossing_khz": crossing_khz, "reason": None, **row}
+        result.append(WorkingPoint(name, threshold, facts))
+    return tuple(result)
 
 
 def working_points(

@@ -80,7 +80,8 @@ class EvaluationConfig:
 class TriggerConfig:
     """Rates on zero-bias crossings, and what the trigger keeps beside a menu.
 
-    crossings: "sample" (those that ship with the project), a file of `make_data.py --layout crossings`, or "none".
+    crossings: "sample" (those that ship with the project; none where data.events is a file of the user's), a file of
+    `make_data.py --layout crossings`, or "none".
     crossing_khz: rate of crossings of filled bunches; of the LHC 2,544 bunches x 11.245 kHz. points: working points, a
     share of crossings such as "1e-3", a rate such as "20 kHz", or a rate beyond the menu such as "1 kHz pure". menu:
     its paths and their rate.
@@ -137,6 +138,18 @@ class RunConfig:
                 "1, the distilled score (in situ, a run takes the two of z_m by itself)",
                 "remove it",
             )
+
+    def why_no_crossings(self) -> str | None:
+        """Why the run has no zero-bias crossings, or None; what a file of them carries is another question.
+
+        >>> RunConfig(data=DataConfig("mine.h5")).why_no_crossings()
+        "data.events = 'mine.h5' without crossings of their own (trigger.crossings)"
+        """
+        if self.trigger.crossings == "none":
+            return 'trigger.crossings = "none"'
+        if self.trigger.crossings == "sample" and self.data.events not in ("sample", "generate"):
+            return f"data.events = {self.data.events!r} without crossings of their own (trigger.crossings)"
+        return None
 
 
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -5,7 +5,7 @@
     run = codae_l1.open_run("runs/demo")
     run.executor("rtl").scores(images)       # (N,) float64, higher is more anomalous
     run.working_points()                     # thresholds, rates, efficiencies
-    run.accept(images, "1 %")                # (N,) bool
+    run.accept(images, "1e-3")               # (N,) bool
 
 Opening a run and scoring with hls, emulator, interpreter or rtl imports no TensorFlow.
 """
@@ -14,17 +14,29 @@ import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import EventImages
+from codae_l1.data.events import ZERO_BIAS, EventImages
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint, working_points
+from codae_l1.data.menu import solve_menu
+from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint, working_points, zero_bias_points
+from codae_l1.models.evaluation.crossing_rates import Crossings, parse_point
 from codae_l1.scripts.run.events import events_path, indices
 from codae_l1.scripts.run.executors import EXECUTORS, RunExecutor, Trained, open_executor, open_float
 from codae_l1.scripts.run.folder import RunFolder
+
+
+class _Judged(NamedTuple):
+    """Crossings of the test split with their words: zero bias, signal -> crossings, and the menu's thresholds."""
+
+    zero_bias: Crossings
+    signals: dict[str, Crossings]
+    menu: dict[str, int]
+
 
 # Executor that scores where the run has no scores of its own yet.
 _FASTEST = "emulator"
@@ -50,16 +62,27 @@ class Run(RunFolder):
         return RunExecutor(name, opened, self.trained)
 
     def working_points(
-        self, rates_khz: Sequence[float] | None = None, fprs: Sequence[float] | None = None
+        self,
+        rates_khz: Sequence[float] | None = None,
+        fprs: Sequence[float] | None = None,
+        points: Sequence[str] | None = None,
     ) -> tuple[WorkingPoint, ...]:
-        """Integer thresholds on the score word with their rates and efficiencies, from the run's test events.
+        """Integer thresholds on the score word with their rates and efficiencies.
 
-        rates_khz: rates of weighted QCD; fprs: false-positive rates. Both None takes those of the run's config. A point
-        that the events do not carry has no threshold, never fires, and its `facts["reason"]` says why.
+        points: rates on the run's zero-bias crossings, such as "1e-3" or "1 kHz pure". rates_khz: of weighted QCD;
+        fprs: false-positive rates; both on the run's test events. All None takes the config's trigger.points, or
+        evaluation.rates_khz and fprs where the run has no crossings. A point that the sample does not carry has no
+        threshold, never fires, and its `facts["reason"]` says why.
         """
         asked = self.config.evaluation
+        if points is None and rates_khz is None and fprs is None:
+            if isinstance(self._crossings, _Judged):
+                points = self.config.trigger.points
+            else:
+                rates_khz, fprs = asked.rates_khz, asked.fprs
+        named = () if points is None else self._zero_bias_points(tuple(points))
         if rates_khz is None and fprs is None:
-            rates_khz, fprs = asked.rates_khz, asked.fprs
+            return named
         if not all(0 < rate < np.inf for rate in rates_khz or ()) or not all(0 < fpr < 1 for fpr in fprs or ()):
             raise InputError(
                 f"rates {list(rates_khz or ())} kHz, false-positive rates {list(fprs or ())}",
@@ -69,7 +92,7 @@ class Run(RunFolder):
         with EventFile(self._own_events()) as file:
             part = indices(file, "test")
             scores = self._test_score_words(file, part)
-            return working_points(
+            of_qcd = working_points(
                 scores,
                 part,
                 file.signal,
@@ -79,6 +102,37 @@ class Run(RunFolder):
                 asked.luminosity_cm2s,
                 fprs or (),
             )
+        return (*named, *of_qcd)
+
+    def _zero_bias_points(self, points: tuple[str, ...]) -> tuple[WorkingPoint, ...]:
+        judged, khz = self._crossings, self.config.trigger.crossing_khz
+        if not isinstance(judged, _Judged):
+            raise InputError(
+                f"working points {', '.join(points)} of a run without crossings ({judged})",
+                "rates or false-positive rates of QCD, such as rate_0.1_khz or fpr_0.01",
+                "name a file of crossings in trigger.crossings",
+            )
+        return zero_bias_points(judged.zero_bias, judged.signals, points, judged.menu, khz)
+
+    @functools.cached_property
+    def _crossings(self) -> "_Judged | str":
+        """The run's crossings of the test split with their words, or why it has none."""
+        from codae_l1.scripts.run.crossings import RunCrossings
+
+        config, reason = self.config.trigger, self.config.why_no_crossings()
+        if reason:
+            return reason
+        executor = self.executor(_FASTEST)
+        try:
+            found = RunCrossings(config, executor, self.config.seed, supervised=False)
+            zero_bias = found.read(ZERO_BIAS)
+            menu = solve_menu(zero_bias.words, zero_bias.weight, config.menu, config.crossing_khz)
+        except InputError as error:
+            # As in evaluate: the shipped crossings need not fit every network and menu.
+            if config.crossings != "sample":
+                raise
+            return str(error)
+        return _Judged(zero_bias, {name: found.read(name) for name in found.signals}, menu.thresholds)
 
     def decision(self, points: Sequence[WorkingPoint] | None = None) -> Decision:
         """From output words to accept bits, for the run's working points or the given ones."""
@@ -88,20 +142,35 @@ class Run(RunFolder):
     def accept(self, events: EventImages | np.ndarray, working_point: str, executor: str = _FASTEST) -> np.ndarray:
         """Which events fire: (N,) bool.
 
-        working_point: a false-positive rate ("1 %", "fpr_0.01") or a rate of weighted QCD ("0.1 kHz", "rate_0.1_khz");
-        it need not be one of the config's. A rate that the run's events do not carry raises InputError, which says why.
+        working_point: a share of zero-bias crossings ("1e-3", "1 %"), a rate ("20 kHz") or a rate beyond the menu
+        ("1 kHz pure"); "fpr_0.01" and "rate_0.1_khz" are of the run's QCD, as are "1 %" and "0.1 kHz" where the run has
+        no crossings. It need not be one of the config's. A rate that the sample does not carry raises InputError, which
+        says why.
         """
-        kind, value = _asked(working_point, [point.name for point in self.working_points()])
-        (point,) = self.working_points((value,)) if kind == "rate" else self.working_points(fprs=(value,))
+        point = self._point(working_point)
         if point.threshold is None:
             carried = [p.name for p in self.working_points() if p.threshold is not None]
             raise InputError(
-                f"working point {working_point!r}, which the run's test events do not carry ({point.facts['reason']})",
+                f"working point {working_point!r}, which the run's sample does not carry ({point.facts['reason']})",
                 f"one that they carry, such as {', '.join(carried) or '(none of the config does)'}",
-                "choose another, or evaluate on more events",
+                "choose another, or a larger sample",
             )
         words = self.executor(executor).words(events)
         return self.decision((point,)).accept(words, kill=False)[:, 0]
+
+    def _point(self, name: object) -> WorkingPoint:
+        """The working point of a name; InputError where it is none."""
+        of_qcd = re.fullmatch(r"\s*(rate|fpr)_.*", str(name))
+        if isinstance(self._crossings, _Judged) and isinstance(name, str) and not of_qcd:
+            percent = re.fullmatch(r"\s*(\d+\.?\d*) ?%\s*", name)
+            asked = f"{float(percent[1]) / 100:.12g}" if percent else name
+            try:
+                parse_point(asked, self.config.trigger.crossing_khz)
+            except InputError as error:
+                raise InputError(f"working point {name!r}", error.expected, error.remedy) from error
+            return self.working_points(points=(asked,))[0]
+        kind, value = _asked(name, [point.name for point in self.working_points()])
+        return (self.working_points((value,)) if kind == "rate" else self.working_points(fprs=(value,)))[0]
 
     def _own_events(self) -> Path:
         """The run's events file; InputError where it no longer holds the events that the run was made from."""

@@ -10,6 +10,8 @@ from codae_l1.scripts import export
 from codae_l1.scripts.run import cli
 
 POINT = {"threshold_word": 7, "rate_khz": 0.0977, "error_khz": 0.0126, "reason": None, "rate_reason": None}
+ZERO_BIAS = {"threshold_word": 9, "rate_khz": 28.5, "error_khz": 5.7, "pure_khz": 27.3, "pure_error_khz": 5.5}
+ZERO_BIAS |= {"reason": None, "crossing_khz": 28_607.0}
 POINT |= {"total_khz": 2.4, "passing_share": 0.0407}
 
 
@@ -20,6 +22,7 @@ POINT |= {"total_khz": 2.4, "passing_share": 0.0407}
         (["--rates", "0.1", "0"], "error: --rates [0.1, 0.0]; expected different finite numbers above zero, in kHz"),
         (["--rates", "inf"], "error: --rates [inf]; expected different finite numbers above zero, in kHz"),
         (["--rates", "1", "1.0"], "error: --rates [1.0, 1.0]; expected different finite numbers above zero, in kHz"),
+        (["--rates", "1", "--points", "1e-3"], "error: --points and --rates; expected one of them"),
         (["--namespace", "a-b"], "error: namespace 'a-b'; expected a C++ name"),
         (["--namespace", "class"], "error: namespace 'class'; expected a C++ name"),
         (["--slices", "5"], "error: slices = 5; expected a divisor of the 18 rows of cells; take one of 1, 2, 3"),
@@ -88,6 +91,9 @@ def test_each_working_point_is_said_with_its_rate_or_why_there_is_none():
                 {"name": "rate_0.1_khz", **POINT},
                 {"name": "rate_0.003_khz", **POINT, "threshold_word": None, "reason": "6 events pass"},
                 {"name": "fpr_0.1", **POINT, "rate_khz": None, "rate_reason": "no cross section"},
+                {"name": "1e-3", **ZERO_BIAS},
+                {"name": "20 kHz pure", **ZERO_BIAS, "rate_khz": None},
+                {"name": "1 kHz pure", **ZERO_BIAS, "threshold_word": None, "reason": "no crossing fires"},
             ]
         },
         "executed": {"rtl": "0 of 300 vectors differ"},
@@ -100,6 +106,9 @@ def test_each_working_point_is_said_with_its_rate_or_why_there_is_none():
         "rate_0.1_khz: score >= 7, 0.0977 +- 0.013 kHz of QCD, 4.1 % of the sample's 2.4 kHz",
         "rate_0.003_khz: not carried, never fires (6 events pass)",
         "fpr_0.1: score >= 7, rate not known (no cross section)",
+        "1e-3: score >= 9, 28.5 +- 5.7 kHz, 27.3 +- 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
+        "20 kHz pure: score >= 9, 27.3 +- 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
+        "1 kHz pure: not carried, never fires (no crossing fires)",
         "rtl: 0 of 300 vectors differ",
         "codae_trigger_tb: not simulated; export with --simulate, or run it as its head says",
     ]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint, working_points
+from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint, working_points, zero_bias_points
+from codae_l1.models.evaluation.crossing_rates import Crossings
 from codae_l1.models.evaluation.rates import background_rate
 
 # 2,000 QCD events in the file, the first 1,000 of them in the part, where 200 signal events follow.
@@ -85,3 +86,51 @@ def test_ties_fire_the_sign_turns_and_the_switch_kills():
 def test_working_points_are_one_to_64_of_different_names(names):
     with pytest.raises(InputError, match=r"working points \[.*expected 1 to 64 of different names"):
         Decision(tuple(WorkingPoint(name, 0) for name in names))
+
+
+def crossings(words, ht=0, weight=None):
+    """Crossings that share no collision, with the menu's word HT."""
+    n = len(words)
+    members = np.stack([np.arange(n), np.full(n, -1)], axis=1)
+    given = {"rtl": words, "HT": np.zeros(n, int) + ht}
+    return Crossings(given, np.ones(n) if weight is None else weight, np.zeros(n, int), members)
+
+
+def test_thresholds_on_zero_bias_by_hand():
+    """1,000 crossings of 1,000 kHz, four a word; the menu takes every second one, and of the signal the first half."""
+    zero_bias = crossings(np.arange(1000) // 4, np.arange(1000) % 2)
+    signal = crossings(np.arange(200) + 100, np.arange(200) < 100)
+    share, rate, pure = zero_bias_points(
+        zero_bias, {"h125": signal}, ("1e-1", "100 kHz", "100 kHz pure"), {"HT": 1}, 1_000.0
+    )
+    assert (share.name, share.threshold, rate.threshold, pure.threshold) == ("1e-1", 225, 225, 200)
+    assert share.facts["rate_khz"] == pytest.approx(100)
+    assert share.facts["error_khz"] == pytest.approx(1_000 * np.sqrt(0.1 * 0.9 / 1_000))
+    assert share.facts["pure_khz"] == pytest.approx(50)
+    assert share.facts["efficiency"]["h125"]["value"] == 75 / 200
+    # 225 to 299 are the last 75; the menu takes the first 100.
+    assert share.facts["efficiency"]["h125"]["beyond_menu"] == 75 / 200
+    assert pure.facts["efficiency"]["h125"]["value"] == 100 / 200
+    assert [point.facts["reason"] for point in (share, rate, pure)] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "point", "reason"),
+    [
+        (np.arange(1000), "5e-3", "5 crossings with 5 different collisions fire: 5 effective, fewer than 10"),
+        (np.minimum(np.arange(1000), 900), "5e-2", "the largest word, 900, has a rate of 100 kHz, above 50 kHz"),
+        (np.full(1000, 3), "2e-1", "the largest word, 3, has a rate of 1e+03 kHz, above 200 kHz"),
+    ],
+)
+def test_what_the_crossings_do_not_carry_keeps_its_place_and_never_fires(words, point, reason):
+    found, loose = zero_bias_points(crossings(words), {}, (point, "9e-1"), {"HT": 1}, 1_000.0)
+    assert (found.name, found.threshold, loose.name) == (point, None, "9e-1")
+    assert found.facts["rate_khz"] is None
+    assert found.facts["efficiency"] is None
+    assert found.facts["reason"].startswith(reason)
+    assert not found.fires(np.array([10**9])).any()
+
+
+def test_scores_that_are_no_integers_are_refused():
+    with pytest.raises(InputError, match=r"rtl of 3 crossings: float64 \(3,\); expected \(3,\) integers"):
+        crossings(np.array([1.0, np.nan, 3.0]))

@@ -13,9 +13,10 @@ import pytest
 import codae_l1
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import write_json
+from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import input_counts
-from codae_l1.data.sample import SAMPLE
+from codae_l1.data.sample import CROSSINGS, SAMPLE
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import build_rtl
@@ -26,7 +27,7 @@ from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts import make_data, score
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.run.config import DataConfig, RunConfig
+from codae_l1.scripts.run.config import DataConfig, EvaluationConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.events import indices, read_each, read_split
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.run.run import Run
@@ -35,6 +36,10 @@ CONFIG = FirmwareConfig(
     conv=(ConvConfig(2, (6, 5), (6, 5)),),
     precision={"output": LayerPrecision(weight_bits=5, output_bits=10, output_integer=5)},
 )
+
+OF_QCD = {"rates_khz": (0.1, 0.01), "fprs": (0.1, 0.03)}
+OF_CONFIG = {"rates_khz": EvaluationConfig().rates_khz, "fprs": EvaluationConfig().fprs}
+NONE = TriggerConfig(crossings="none")
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +125,64 @@ assert not loaded, loaded
 def test_accept_bits_follow_the_threshold_of_each_working_point(folder, events):
     run = codae_l1.open_run(folder)
     scores = run.executor("emulator").score_words(events)
-    points = {point.name: point for point in run.working_points()}
-    assert {"fpr_0.1", "fpr_0.03", "rate_0.1_khz"} <= set(points)
+    points = {point.name: point for point in (*run.working_points(), *run.working_points(**OF_QCD))}
+    assert {"fpr_0.1", "rate_0.1_khz", "1e-2", "1e-3", "1 kHz pure"} <= set(points)
+    assert points["1e-2"].threshold is not None
+    assert points["1 kHz pure"].threshold is None
     for name, point in points.items():
         if point.threshold is None:
-            with pytest.raises(InputError, match=f"{name}.*do not carry"):
+            with pytest.raises(InputError, match=f"{name}.*sample does not carry"):
                 run.accept(events, name)
         else:
             assert np.array_equal(run.accept(events, name), scores >= point.threshold)
-    assert np.array_equal(run.accept(events, "3 %"), run.accept(events, "fpr_0.03", "interpreter"))
+    assert np.array_equal(run.accept(events, "3 %"), run.accept(events, "3e-2", "interpreter"))
+    assert run._point("3 %").facts["of"] == "zero-bias crossings"
+
+
+def test_a_threshold_is_the_one_of_the_zero_bias_counted_by_hand(folder):
+    """The lowest word whose share of the test crossings, by weight, is at most one per cent, and what it keeps."""
+    run, file = codae_l1.open_run(folder), CrossingFile(CROSSINGS)
+    (point,) = run.working_points(points=("1e-2",))
+    score = run.executor("emulator")
+    words, weight = [], []
+    for process in ("zero_bias", "h400"):
+        which = file.where(process, "test")
+        words.append(score.score_words(file.pooled(("tracks",), which)))
+        weight.append(file.weight[which])
+    share = {t: weight[0][words[0] >= t].sum() / weight[0].sum() for t in np.unique(words[0]).tolist()}
+    assert point.threshold == min(t for t, s in share.items() if s <= 0.01)
+    assert point.facts["rate_khz"] == pytest.approx(28_607.0 * share[point.threshold], rel=1e-9)
+    kept = point.facts["efficiency"]["h400"]
+    assert kept["value"] == pytest.approx(np.mean(words[1] >= point.threshold))
+    assert 0 <= kept["beyond_menu"] <= kept["value"]
+    assert point.facts["reason"] is None
+
+
+def test_a_run_without_crossings_has_the_points_of_its_own_events(folder, tmp_path):
+    run = Run(shutil.copytree(folder, tmp_path / "run"), RunConfig(firmware=CONFIG, trigger=NONE), update=True)
+    assert [p.name for p in run.working_points()] == [p.name for p in run.working_points(**OF_CONFIG)]
+    with pytest.raises(InputError, match=r'without crossings \(trigger\.crossings = "none"\).*rate_0\.1_khz'):
+        run.working_points(points=("1e-3",))
+    assert run._point("10 %").name == "fpr_0.1"
+
+
+def test_crossings_that_do_not_fit_the_network_are_no_reason_to_stop(folder, tmp_path, monkeypatch):
+    """The shipped ones; those that the config names must."""
+
+    def refuse(*arguments, **keys):
+        raise InputError("cells of 2 x 2", "of 4 x 4", "make others")
+
+    monkeypatch.setattr("codae_l1.scripts.run.crossings.RunCrossings", refuse)
+    assert codae_l1.open_run(folder)._crossings == "cells of 2 x 2; expected of 4 x 4; make others"
+    named = TriggerConfig(crossings=str(CROSSINGS))
+    run = Run(shutil.copytree(folder, tmp_path / "run"), RunConfig(firmware=CONFIG, trigger=named), update=True)
+    with pytest.raises(InputError, match="cells of 2 x 2"):
+        run.working_points()
+
+
+def test_points_of_both_kinds_can_be_asked_for_together(folder):
+    points = codae_l1.open_run(folder).working_points(fprs=(0.1,), points=("1e-2", "500 kHz"))
+    assert [point.name for point in points] == ["1e-2", "500 kHz", "fpr_0.1"]
 
 
 def test_a_threshold_is_the_one_of_the_test_events_counted_by_hand(folder):
@@ -145,8 +199,10 @@ def test_a_threshold_is_the_one_of_the_test_events_counted_by_hand(folder):
 @pytest.mark.parametrize(
     ("point", "words"),
     [
-        ("40 kHz", "'40 kHz', which the run's test events do not carry .*not below the sample's total"),
-        ("loose", "working point 'loose'; expected a rate such as"),
+        ("rate_40_khz", "'rate_40_khz', which the run's sample does not carry .*not below the sample's total"),
+        ("1e-6", "'1e-6', which the run's sample does not carry .the largest word"),
+        ("loose", "working point 'loose'; expected a share of crossings such as"),
+        ("rate_x", "working point 'rate_x'; expected a rate such as"),
         (0.01, "working point 0.01; expected a rate such as"),
         ("0 %", "working point '0 %'"),
         ("100 %", "working point '100 %'"),
@@ -227,7 +283,7 @@ def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, mon
                 assert not bits[()].any()
             else:
                 assert np.array_equal(bits[()], words >= bits.attrs["threshold_word"])
-    assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(fprs=(0.03,))[0].threshold)
+    assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(points=("0.03",))[0].threshold)
 
 
 def test_score_ends_with_status_1_where_words_differ(folder, tmp_path, events, monkeypatch, capsys):
@@ -252,7 +308,7 @@ def test_score_ends_with_status_1_where_words_differ(folder, tmp_path, events, m
 
 @pytest.mark.parametrize("damage", ["cut", "text", "other group", "other length"])
 def test_scores_that_evaluate_left_damaged_are_computed_anew(folder, tmp_path, monkeypatch, damage):
-    expected = codae_l1.open_run(folder).working_points()
+    expected = codae_l1.open_run(folder).working_points(**OF_QCD)
     run = Run(shutil.copytree(folder, tmp_path / "run"))
     path = run.path("evaluate", "scores.h5")
     path.parent.mkdir()
@@ -264,7 +320,7 @@ def test_scores_that_evaluate_left_damaged_are_computed_anew(folder, tmp_path, m
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
     monkeypatch.setattr(run, "is_done", lambda stage: True)
-    assert [p.threshold for p in run.working_points()] == [p.threshold for p in expected]
+    assert [p.threshold for p in run.working_points(**OF_QCD)] == [p.threshold for p in expected]
 
 
 @pytest.mark.parametrize("content", ['{"stamp": null}', '{"events": []}', '{"events": null, "stamp": []}'])
@@ -273,7 +329,8 @@ def test_a_stage_json_without_its_tables_is_no_reason_to_stop(folder, tmp_path, 
     (run.folder / "make_data.json").write_text(content)
     (run.folder / "evaluate.json").write_text(content)
     assert not run.is_done("evaluate")
-    assert len(run.working_points()) == 8
+    assert len(run.working_points(**OF_QCD)) == 4
+    assert len(run.working_points()) == 4
 
 
 @pytest.mark.parametrize("asked", [{"rates_khz": [float("nan")]}, {"rates_khz": [-1.0]}, {"fprs": [1.0]}])
