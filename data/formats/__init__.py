@@ -68,8 +68,14 @@ def slices(
     its Options, where they are not the defaults. tell: called after the last slice with each line about what was done
     to the events, such as tracks that were dropped; without it the lines are logged as warnings.
     """
-    path, n, empty = Path(path), 0, 0
-    say = _LOG.warning if tell is None else tell
+    yield from _told(Path(path), size, label, options, _LOG.warning if tell is None else tell, tell is not None)
+
+
+def _told(
+    path: Path, size: int, label: str | None, options: Mapping[str, Any] | None, say: Tell, weighted: bool
+) -> Iterator[Any]:
+    """`slices`, with a line about weights that differ where `weighted`."""
+    n, empty, low, high = 0, 0, np.inf, -np.inf
     known = format_of(path)
     chosen = (options or {}).get(known.name) or known.Options()
     for part in known.slices(path, chosen, size, known.checked_label(path, label), lambda line: say(f"{path}: {line}")):
@@ -77,14 +83,27 @@ def slices(
             if not known.checksummed:
                 part.check_tracks(f"{path}: images")
             empty += _n_empty(part)
+            low, high = part.weight.min(initial=low), part.weight.max(initial=high)
         n += len(part) if known.images else len(next(iter(part.values())))
         yield part
     if not n:
         raise InputError(f"no events in {path}", "at least one event", "choose another file")
     if empty:
         say(f"{path}: {empty:,} of {n:,} events are empty, without a track or a tower")
+    if weighted and low < high:
+        span = f"{low:.3g} to {high:.3g}"
+        say(f"{path}: events have weights from {span}, which rates use; AUCs, means and shares count each event once")
     if known.labelled and label is not None:
         say(f"{path}: says itself what its events are, so the label {label} was not used")
+
+
+def _require_images(path: Path | str, label: str | None) -> None:
+    """Raise InputError unless the file holds event images, and the label is that of a process."""
+    known = format_of(path)
+    if not known.images:
+        raise InputError(f"{path} of the format {known.name}", "event images", f"see docs/events.md for {known.name}")
+    if label is not None:
+        check_signals(np.array([label]))
 
 
 def _n_empty(events: EventImages) -> int:
@@ -105,11 +124,7 @@ def event_slices(
     Our own HDF5 is verified on the way: InputError in place of the last slice where its checksum does not hold. A file
     is not loaded as a whole, except for .npz, which does not allow anything else.
     """
-    known = format_of(path)
-    if not known.images:
-        raise InputError(f"{path} of the format {known.name}", "event images", f"see docs/events.md for {known.name}")
-    if label is not None:
-        check_signals(np.array([label]))
+    _require_images(path, label)
     yield from slices(path, size, label, options, tell)
 
 
@@ -119,7 +134,8 @@ def read_events(path: Path | str, label: str | None = None, options: Mapping[str
     What was done to the events is logged, and kept in the list `reading` of their provenance.
     """
     lines: list[str] = []
-    events = concatenate(list(event_slices(path, sys.maxsize, label, options, lines.append)))
+    _require_images(path, label)
+    events = concatenate(list(_told(Path(path), sys.maxsize, label, options, lines.append, False)))
     for line in lines:
         _LOG.warning(line)
     told = [*events.provenance.get("reading", []), *lines]

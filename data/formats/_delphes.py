@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from codae_l1.data.formats._delphes_tracks import KIND, TREE, PileUp
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import bounds, require_finite
 
+# Of an event, where the generator has written one; the first of several.
+WEIGHT = "Event.Weight"
 # Events that are read at a time; with 50 pile-up collisions an event has about a thousand tracks and towers.
 SLICE = 512
 # Number of towers in a file from which on every row of the grid must hold some; a row then has 50 on average.
@@ -85,7 +87,8 @@ class Delphes(Format):
                 images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
                 images[..., 0], n_tracks = _track_image(columns, tracks, pileup.kept(columns))
                 images[..., 1], images[..., 2] = _tower_images(columns, towers, filled)
-                yield unweighted(images, np.full(stop - start, label), n_tracks, provenance)
+                events = unweighted(images, np.full(stop - start, label), n_tracks, provenance)
+                yield replace(events, weight=columns.first(WEIGHT)) if WEIGHT in names else events
             tell(pileup.line())
             for line in _other_grid(filled):
                 tell(line)
@@ -104,6 +107,16 @@ class _Columns:
         with _readable(self._path):
             column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
         return awkward.to_numpy(awkward.num(column))
+
+    def first(self, name: str) -> np.ndarray:
+        """First value (n,) float64 of each event; InputError where one has none."""
+        event, values = self.read(name)
+        first = np.full(self.n, np.nan)
+        first[event[::-1]] = values[::-1]
+        if np.isnan(first).any():
+            where = self.start + int(np.argmax(np.isnan(first)))
+            raise InputError(f"{self._path}: no {name} in event {where}", "one in each", "correct the file")
+        return first
 
     def read(self, name: str, least: float = -np.inf) -> tuple[np.ndarray, np.ndarray]:
         """(event (m,), value (m,) float64) of a branch; event from 0 in this slice."""

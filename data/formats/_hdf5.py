@@ -153,14 +153,35 @@ def _require_filters(dataset: h5py.Dataset, path: str) -> None:
         return
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  (registers its filters)
-    names = [f[3].decode() or str(f[0]) for f in filters if not h5py.h5z.filter_avail(f[0])]
+    names = [_name_of(f) for f in filters if not h5py.h5z.filter_avail(f[0])]
     if names:
+        # hdf5plugin has no LZO, whose licence is another.
+        repack = any("lzo" in name.lower() for name in names)
         raise InputError(
             f"{path}: {dataset.name} compressed by {', '.join(names)}",
             "a compression that HDF5 here can read",
-            "pip install hdf5plugin (or pip install -e '.[formats]')",
+            "repack it where PyTables has LZO: ptrepack --complib=zlib"
+            if repack
+            else "pip install hdf5plugin (or pip install -e '.[formats]')",
         )
 
 
+def _name_of(known: tuple[Any, ...]) -> str:
+    """A filter's name, or its number, out of what HDF5 knows of it."""
+    return known[3].decode() or str(known[0])
+
+
+def in_use(path: Path | str, kind: str, error: OSError) -> InputError | None:
+    """What an error of HDF5 says of a file that is whole: that it is locked, or may not be read; else None."""
+    text = str(error)
+    if "unable to lock file" in text:
+        remedy = "wait, or set HDF5_USE_FILE_LOCKING=FALSE"
+        return InputError(f"{path} is in use by another program, or on a disk without locks", kind, remedy)
+    if isinstance(error, PermissionError) or "Permission denied" in text:
+        return InputError(f"{path} may not be read (permission denied)", kind, "change its permissions")
+    return None
+
+
 def _damaged(path: Path | str, kind: str, error: OSError) -> InputError:
-    return InputError(f"{path} is truncated or not HDF5 ({error})", kind, "copy it again")
+    whole = in_use(path, kind, error)
+    return whole or InputError(f"{path} is truncated or not HDF5 ({error})", kind, "copy it again")

@@ -8,6 +8,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
 from codae_l1.data.formats._format import Format, Tell
 
@@ -86,6 +87,15 @@ def _not_numbers(path: Path, key: str, column: np.ndarray) -> InputError:
     return InputError(f"{path}: {key} of type {column.dtype}", "numbers", f"store {key} as numbers")
 
 
+def _supervised(path: Path) -> InputError:
+    return InputError(
+        f"{path}: images of one channel without n_tracks, the layout of the public sample's folder supervised/, whose "
+        "channel is the sum of all and whose masses have other codes (1 to 4: h125, h400, h700, h1000)",
+        "three channels (tracks, ECAL, HCAL) and n_tracks",
+        "take the sample's other files",
+    )
+
+
 def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} does not exist", "an .npz file of the public sample", "correct the path")
@@ -95,6 +105,10 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             missing = [key for key in _KEYS if key not in content]
             if not missing:
                 return {key: content[key] for key in _KEYS}
+            if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
+                raise _supervised(path)
     except DAMAGED_ZIP as error:
+        if "Object arrays" in str(error):
+            raise InputError(f"{path} holds Python objects", "arrays of numbers", "save labels as numbers") from error
         raise InputError(f"{path} is truncated or not .npz ({error})", "a whole .npz file", "copy it again") from error
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -26,7 +26,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
+from codae_l1.data.formats._hdf5 import SUFFIXES, in_use, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 
 _LOG = logging.getLogger(__name__)
@@ -335,7 +335,8 @@ def _open_file(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise _corrupt(path, f"HDF5 cannot open it: {error}") from error
+        damage = _corrupt(path, f"HDF5 cannot open it: {error}")
+        raise in_use(path, "a whole events file", error) or damage from error
 
 
 def _corrupt(path: Path, what: str) -> InputError:

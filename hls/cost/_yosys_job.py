@@ -25,7 +25,8 @@ def main() -> None:
     from pyosys import libyosys
 
     design = libyosys.Design()
-    for command in ("read_verilog -sv -defer " + " ".join(files), *FLOWS[family](top, out)):
+    # Quoted: a path may hold blanks.
+    for command in ("read_verilog -sv -defer " + " ".join(f'"{file}"' for file in files), *FLOWS[family](top, out)):
         libyosys.run_pass(command, design)
     if family == "xcup":
         content = json.loads(Path(f"{out}.stat").read_text())
@@ -41,13 +42,13 @@ def xcup(top: str, out: str) -> list[str]:
         f"{synthesize} -run begin:map_memory",
         "flatten; opt_expr; opt_clean; opt; opt_clean",
         f"{synthesize} -run map_memory:check",
-        f"tee -q -o {out}.stat stat -json",
+        f'tee -q -o "{out}.stat" stat -json',
     ]
 
 
 def ecp5(top: str, out: str) -> list[str]:
     """Yosys' commands for ECP5, without multipliers and block RAM, too."""
-    return [f"synth_ecp5 -top {top} -nobram -nodsp -json {out}"]
+    return [f'synth_ecp5 -top {top} -nobram -nodsp -json "{out}"']
 
 
 FLOWS = {"xcup": xcup, "ecp5": ecp5}

@@ -9,7 +9,7 @@ x mask, p probability, z_m = (z0, z1) from f_m, z_R from f_R. Every score is one
     z_r_norm                  sqrt of the sum of z_R^2 over its 5 x 4 x C values
     mse                       sum (x - p)^2 over pixels
     bce                       sum -x log p - (1 - x) log(1 - p)
-    dice                      1 - (2 sum x p + 1) / (sum x + sum p + 1)
+    dice                      1 - (2 sum x p + 1) / (sum x + sum p + 1); not the published score of that name
     missed, invented          sum x (1 - p)^2, sum (1 - x) p^2; they add to mse
     block_power               sum over blocks of 12 x 12 pixels of (sum of p in the block)^2
 

@@ -130,6 +130,18 @@ def test_tracks_that_start_at_the_vertex_are_kept_where_the_beam_axis_is_another
     assert read_told(path)[0] == [60] * 3
 
 
+def test_weights_are_the_first_of_each_event(tmp_path):
+    path = write(tmp_path / "d.root", with_pileup(), **{"Event.Weight": [[0.5, 9.0], [1e-7], [2.0]]})
+    parts = list(event_slices(path, 2, "qcd", tell=print))
+    assert np.concatenate([part.weight for part in parts]).tolist() == [0.5, np.float32(1e-7), 2.0]
+    assert read_told(path)[1][1] == (
+        "events have weights from 1e-07 to 2, which rates use; AUCs, means and shares count each event once"
+    )
+    path = write(tmp_path / "d.root", with_pileup(), **{"Event.Weight": [[0.5], EMPTY, [2.0]]})
+    with pytest.raises(InputError, match=r"no Event.Weight in event 1; expected one in each"):
+        read_told(path)
+
+
 def test_sorted_vertices_are_refused(tmp_path):
     z = with_pileup()["Vertex.Z"]
     for name, values in (("up", [np.sort(v) for v in z]), ("down", [z[0], -np.sort(-z[1]), z[2]])):

@@ -127,6 +127,29 @@ def test_energies_that_float16_does_not_hold_are_said(tmp_path, caplog):
     assert "1 energies above 65504 GeV are stored as 65504 GeV" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            BlockingIOError(11, "unable to lock file, errno = 11"),
+            "is in use by another program, or on a disk",
+        ),
+        (PermissionError(13, "Permission denied"), r"may not be read \(permission denied\)"),
+    ],
+)
+def test_a_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch, error, words):
+    def refuse(*arguments, **options):
+        raise error
+
+    write_events(tmp_path / "e.h5", make_events(2))
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["x"] = 1
+    monkeypatch.setattr(h5py, "File", refuse)
+    for path in ("e.h5", "raw.h5"):
+        with pytest.raises(InputError, match=f"{path} {words}"):
+            list(event_slices(tmp_path / path, label="qcd"))
+
+
 def test_gaps_beyond_a_byte_take_fillers_that_are_no_pixels(tmp_path):
     events = make_events(3)
     images = np.zeros_like(events.images).reshape(3, -1, 3)

@@ -62,6 +62,20 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_public(write(tmp_path / "bad.npz", **changes))
 
 
+def test_the_supervised_layout_is_named(tmp_path):
+    content = {"images": np.ones((4, 72, 58, 1), np.float32), "labels": np.zeros(4, int), "masses": np.zeros(4, int)}
+    np.savez(tmp_path / "s.npz", **content)
+    with pytest.raises(InputError, match=r"s.npz: images of one channel without n_tracks, the layout of .*supervised/"):
+        read_events(tmp_path / "s.npz")
+
+
+def test_labels_that_are_python_objects_are_not_damage(tmp_path):
+    content = {"images": np.ones((4, 72, 58, 3), np.float32), "labels": np.array(["qcd", 1, 2, 3], object)}
+    np.savez(tmp_path / "o.npz", masses=np.zeros(4, int), n_tracks=np.ones(4, int), **content)
+    with pytest.raises(InputError, match=r"o.npz holds Python objects; expected arrays of numbers; save labels"):
+        read_events(tmp_path / "o.npz")
+
+
 def test_tracks_that_contradict_the_images_are_refused(tmp_path):
     content = {"images": np.ones((4, 72, 58, 3), np.float32), "labels": np.zeros(4, int), "masses": np.zeros(4, int)}
     content["images"][2, ..., 0] = 0

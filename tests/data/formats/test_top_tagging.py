@@ -252,6 +252,14 @@ def test_without_hdf5plugin_the_message_says_what_to_install(tmp_path, monkeypat
         list(jet_slices(path))
 
 
+def test_hdf5plugin_does_not_help_with_lzo(tmp_path, monkeypatch):
+    path = write(tmp_path / "jets.h5", *make_jets(), complib="zlib", complevel=5)
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
+    monkeypatch.setattr("codae_l1.data.formats._hdf5._name_of", lambda known: "lzo")
+    with pytest.raises(InputError, match=r"compressed by lzo, lzo; .*; repack it where PyTables has LZO: ptrepack"):
+        list(jet_slices(path))
+
+
 class TestTopTagging(FormatTestBase):
     name = "top-tagging"
 

@@ -61,6 +61,11 @@ def test_the_report_has_hls4mls_keys_as_numbers_and_names_its_tools(mapped):
     assert json.loads(json.dumps(result)) == result
 
 
+def test_a_path_may_hold_blanks(mapped, rtl_folder, tmp_path):
+    again = synthesize(shutil.copytree(rtl_folder, tmp_path / "my runs" / "the rtl"), HlsConfig())
+    assert again["resources"] == mapped[0]["resources"]
+
+
 def test_resources_are_plausible_and_without_dsp_and_bram(mapped, rtl_folder):
     result, design = mapped[0], json.loads((rtl_folder / "design.json").read_text())
     resources = result["resources"]
