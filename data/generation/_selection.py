@@ -31,6 +31,8 @@ class JetFinder:
     def __init__(self, pythia: Any, radius: float = RADIUS, pt_min: float = JET_PT_MIN, eta_max: float = ETA_JETS):
         import pythia8mc  # pyright: ignore[reportMissingImports]
 
+        # The event points into its particle data.
+        self._pythia = pythia
         self._event = pythia8mc.Event()
         self._event.init("", pythia.particleData)
         # Power -1 is anti-kt; select 1 takes all particles given; mass set 0 makes them massless.

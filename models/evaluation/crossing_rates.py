@@ -12,7 +12,7 @@ collisions come from finite pools, so that one collision is in many crossings. W
 `own` is the binomial error of a stratified sample. `common` is the covariance of crossings that share a collision:
 to first order (Hoeffding's projection, of Poisson many collisions mu from a pool of M) the variance over pools is
 mu^2 Var(g) / M with g(k) the probability that a crossing with collision k fires, however many crossings are drawn.
-The members of a crossing are its three most important collisions; what the others have in common is left out, and a
+The members of a crossing are its few most important collisions; what the others have in common is left out, and a
 pair of crossings that shares two collisions counts twice, which is an excess of the order of mu / M. As p_s is taken
 from the same crossings, `common` is too small by the share of pairs with a common member: members have to be few. The
 probabilities of strata are taken as known. A kind of collision that the pools do not hold is in no error.
