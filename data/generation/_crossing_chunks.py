@@ -104,7 +104,7 @@ def _measured(
         if len(images) >= _MEASURED or done == task.count:
             merged = {name: np.concatenate([part[name] for part in waiting]) for name in columns}
             left = max(0, kept - task.first - (done - len(images)))
-            yield merged | measure(images) | {"images": images[:left].astype(np.float16)}
+            yield merged | measure(images) | {"images": images[:left].copy()}
             images, waiting = images[:0], []
 
 

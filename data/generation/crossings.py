@@ -73,7 +73,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
         kept = np.concatenate(images)
         n_tracks = np.concatenate([read_chunk(task, folder)["n_tracks"] for task in tasks if _shown(task)])[: len(kept)]
         names, n = np.full(len(kept), ZERO_BIAS), len(kept)
-        events = EventImages(kept.astype(np.float32), names, n_tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
+        events = EventImages(kept, names, n_tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
         write_events(out.with_name(f"{out.stem}_images{out.suffix}"), events)
     write_crossings(out, (_rows(task, folder) for task in tasks), provenance)
     work.report(total, total, "done")
@@ -128,4 +128,4 @@ def _shown(task: CrossingTask) -> bool:
 def _images(tasks: list[CrossingTask], folder: Path) -> Iterator[np.ndarray]:
     for task in tasks:
         if _shown(task):
-            yield read_chunk(task, folder).get("images", np.zeros((0, *IMAGE_SHAPE), np.float16))
+            yield read_chunk(task, folder).get("images", np.zeros((0, *IMAGE_SHAPE), np.float32))
