@@ -84,7 +84,8 @@ def _trigger(run: "Run") -> dict[str, Any]:
         return {"trigger": None, "trigger_reason": reason}
     try:
         crossings = RunCrossings(config, run.executor("rtl"), run.config.seed)
-        zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in crossings.signals}
+        kept = (*crossings.signals, *crossings.others)
+        zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in kept}
         generated = {name: crossings.generated(name) for name in crossings.signals}
         section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
     except InputError as error:

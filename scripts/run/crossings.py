@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Scores of every crossing, integers; the menu's quantities stand beside them.
 TRIGGER_SCORES = ("rtl", "block_power", "active_pixels", "bdt")
+# Processes that are rare enough to be in no zero-bias sample, and whose cross section gives a rate.
+_OTHERS = ("w", "z", "top")
 # Cells of pool 4 in a block of block_power, along each axis.
 _BLOCK = 3
 
@@ -45,13 +47,13 @@ def trigger_words(
 class RunCrossings:
     """A file of crossings as a run's firmware sees them; each split and process is read when it is asked for.
 
-    file: the crossings. signals: names of the signals that the test split holds. supervised: whether to train the
-    ceiling, which takes some seconds.
+    file: the crossings. signals, others: names of the signals, and of W, Z and top, that the test split holds.
+    supervised: whether to train the ceiling, which takes some seconds.
     """
 
     def __init__(self, config: TriggerConfig, executor: RunExecutor, seed: int, supervised: bool = True):
         self.file = CrossingFile(_path(config))
-        self._executor = executor
+        self._executor, self._crossing_khz = executor, config.crossing_khz
         _check_inputs(self.file, executor.trained.config.pooling)
         if not len(self.file.where(ZERO_BIAS, "test")):
             raise InputError(
@@ -60,6 +62,7 @@ class RunCrossings:
                 "make crossings with a test split (scripts/make_data.py --layout crossings)",
             )
         self.signals = tuple(name for name in SIGNALS if len(self.file.where(name, "test")))
+        self.others = tuple(name for name in _OTHERS if len(self.file.where(name, "test")))
         shown = any(len(self.file.where(name, "validation")) for name in SIGNALS)
         known = any(len(self.file.where(ZERO_BIAS, split)) for split in ("train", "validation"))
         # Its trees need both classes outside the test split.
@@ -82,6 +85,14 @@ class RunCrossings:
             words["bdt"] = self.ceiling.words(file, which)
         return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
 
+    def _process_khz(self, process: str) -> float | None:
+        """Rate of crossings with the process, [kHz]; None where the file has no cross section."""
+        sections = self.file.provenance.get("cross_sections", {})
+        if process not in sections.get("processes_mb", {}):
+            return None
+        mu = np.average(self.file.pileup[self.file.where(process, "test")])
+        return float(self._crossing_khz * mu * sections["processes_mb"][process] / sections["inelastic_mb"])
+
     def generated(self, process: str, split: str = "test") -> dict[str, np.ndarray]:
         """Generated quantities of the hard collision, [GeV]: HT of jets and scalar pT, (n,) each."""
         which = self.file.where(process, split)
@@ -96,12 +107,14 @@ class RunCrossings:
             lost[process] = float(np.average(file.vertex_lost[which], weights=file.weight[which]))
         zero_bias = file.where(ZERO_BIAS, "test")
         values = np.unique(file.pileup[zero_bias]).tolist()
+        rates = {name: self._process_khz(name) for name in self.others}
         return {
             "pileup": values[0] if len(values) == 1 else values,
             "crossings": len(zero_bias),
-            "file": str(file.path),
+            "file": "sample" if file.path == CROSSINGS else str(file.path),
             "checksum": file.checksum,
             "vertex_lost": lost,
+            "process_khz": {name: rate for name, rate in rates.items() if rate is not None},
         }
 
 

@@ -122,6 +122,7 @@ def test_facts_and_section_of_a_small_file(path):
     crossings = RunCrossings(TriggerConfig(crossings=str(path)), Sum(), 1)
     facts = crossings.facts()
     assert (facts["pileup"], facts["crossings"]) == (50.0, 150)
+    assert facts["process_khz"] == {}
     assert facts["vertex_lost"] == {ZERO_BIAS: 0.2, "h125": 0.2}
     config = TriggerConfig(crossings=str(path), points=("0.2", "1 kHz pure"), menu=_menu(8000.0))
     zero_bias, signals = crossings.read(ZERO_BIAS), {"h125": [crossings.read("h125")]}
