@@ -24,6 +24,7 @@ from codae_l1.data.generation._processes import settings, start_pythia
 from codae_l1.data.generation._propagation import Hits
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.menu import menu_words
 
 COLLISIONS, TURNS = 300, 5
 OLD = GenerationConfig(pileup_block_size=COLLISIONS)
@@ -74,7 +75,9 @@ def _crossings(folder: Path, config: CrossingsConfig, mu: float, block: PileupBl
         list(crossings(changed, task, folder))
         new = n / _seconds(lambda: list(crossings(changed, task, folder)), TURNS)  # noqa: B023
         found[detector] = _compared(n / _seconds(peer, TURNS), new)
-    return found["trigger"] | {"with the detector delphes": found["delphes"]}
+    images = next(images for _, images in crossings(changed, task, folder))
+    menu = len(images) / _seconds(lambda: menu_words(images), TURNS)
+    return found["trigger"] | {"with the detector delphes": found["delphes"], "menu_per_cpu_second": round(menu, 1)}
 
 
 def _no_hits() -> Hits:
