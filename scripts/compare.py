@@ -51,6 +51,7 @@ def command() -> None:
     table.add("--seeds", "trainings of each random system", [1, 2, 3], type=int, nargs="+")
     table.add("--events", "events of any format with QCD and signals", type=Path, nargs="+", metavar="FILE")
     table.add("--out", "folder to write (default: RUN/comparison, with --events RUN/comparison-events)", type=Path)
+    table.add("--trust", default=False, **stage.TRUST)
     table.add("--page", "Markdown page to make, figures beside it", type=Path)
     arguments = parser.parse_args()
     table.settle(arguments)
@@ -62,7 +63,7 @@ def command() -> None:
     stage.check_config(arguments.config)
     cli.import_tensorflow()
     names = check(arguments)
-    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    run = stage.open_run(arguments.run, arguments.config, arguments.update, arguments.trust)
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import complexity_bias, file_events, run_events
 

@@ -216,4 +216,4 @@ def _gallery(run: "Run", test: np.ndarray, signal: np.ndarray, score: np.ndarray
 
 
 if __name__ == "__main__":
-    stage.main("evaluate", work, __doc__)
+    stage.main("evaluate", work, __doc__, loads=True)

@@ -36,12 +36,14 @@ def command() -> None:
     )
     parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="working points at rates of weighted QCD")
     parser.add_argument("--simulate", action="store_true", help="also run both testbenches with Verilator")
+    parser.add_argument("--trust", **stage.TRUST)
     arguments = parser.parse_args()
     check(arguments)
-    run = stage.open_run(arguments.run, None)
+    run = stage.open_run(arguments.run, None, trust=arguments.trust)
     cli.import_tensorflow()
 
     from codae_l1.hls.network.mismatch import adversarial_counts
+    from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY
     from codae_l1.hls.trigger.export import export
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_firmware
@@ -53,12 +55,14 @@ def command() -> None:
     counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
     options = ExportConfig(arguments.namespace, arguments.slices, arguments.simulate, seed=seed)
     facts = {"resources": report["resources"], "stamp": report["stamp"]}
+    rtl = run.path("synthesize", "rtl")
+    run.library("synthesize", rtl / SIMULATION_LIBRARY)
     asked = arguments.points or arguments.rates
     points = run.working_points(arguments.rates, points=arguments.points) if asked else run.working_points()
     with cli.Progress("export") as progress:
         interface = export(
             firmware,
-            run.path("synthesize", "rtl"),
+            rtl,
             events.images[chosen],
             counts,
             points,

@@ -35,8 +35,11 @@ def command() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", help="run the config once per seed; at least two seeds")
     several = Companions(parser, "--seeds")
     several.add("--out", "folder of the runs and of their table", type=Path)
+    one = Companions(parser, "--seeds", present=False)
+    one.add("--trust", default=False, **stage.TRUST)
     arguments = parser.parse_args()
     several.settle(arguments)
+    one.settle(arguments)
     if arguments.seeds is not None:
         from codae_l1.scripts.report import COLUMNS
         from codae_l1.scripts.studies.seeds import run_seeds
@@ -44,7 +47,7 @@ def command() -> None:
         print(run_seeds(arguments, chain, COLUMNS))
         return
     started = time.monotonic()
-    run = stage.open_run(arguments.run, arguments.config, arguments.update)
+    run = stage.open_run(arguments.run, arguments.config, arguments.update, arguments.trust)
     chain(run)
     minutes = (time.monotonic() - started) / 60
     verdict = run.read("report")["verdict"]

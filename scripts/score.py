@@ -39,10 +39,11 @@ def command() -> None:
     parser.add_argument("--events", type=Path, nargs="+", required=True, metavar="FILE", help="events of any format")
     parser.add_argument("--executor", choices=(*EXECUTORS, "all"), default="all", help="what computes the score")
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
+    parser.add_argument("--trust", **stage.TRUST)
     reading.add_arguments(parser)
     arguments = parser.parse_args()
     names = EXECUTORS if arguments.executor == "all" else (arguments.executor,)
-    run = stage.open_run(arguments.run, None)
+    run = stage.open_run(arguments.run, None, trust=arguments.trust)
     for file in arguments.events:
         cli.existing(str(file))
     points = () if names == ("float",) else _known_points(run)
@@ -95,6 +96,8 @@ def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
     """The run's working points; none, with a line that says why, where its own events cannot be had."""
     try:
         return run.working_points()
+    except run.Altered:
+        raise
     except InputError as error:
         print(f"no accept bits: {error}", flush=True)
         return ()

@@ -29,11 +29,12 @@ def __getattr__(name: str) -> str:
     return version("codae-l1")
 
 
-def open_run(folder: Path | str) -> "Run":
+def open_run(folder: Path | str, trust: bool = False) -> "Run":
     """Open a run folder for scoring; imports no TensorFlow.
 
-    Raises InputError where `folder` holds no run.
+    trust: load compiled libraries that the run's stages did not record as well. Raises InputError where `folder` holds
+    no run.
     """
     from codae_l1.scripts.run.run import Run
 
-    return Run(Path(folder))
+    return Run(Path(folder), trust=trust)

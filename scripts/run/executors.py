@@ -22,7 +22,7 @@ from codae_l1.data.base.files import DAMAGED_ZIP
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
-from codae_l1.hls.network.executor import Executor, score_words
+from codae_l1.hls.network.executor import EmulatorDesign, Executor, HlsDesign, score_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, output_word
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.folder import RunFolder
@@ -43,6 +43,7 @@ MADE_BY = {
     "interpreter": "synthesize",
     "rtl": "synthesize",
 }
+_AGAIN = "run the convert stage again"
 
 
 @dataclass(frozen=True)
@@ -144,15 +145,23 @@ def open_executor(run: RunFolder, name: str) -> Executor:
     if name == "hls":
         from codae_l1.hls.hls4ml.project import HlsProject
 
-        return HlsProject(run.path("convert", "hls4ml"))
+        folder = run.path("convert", "hls4ml")
+        run.library("convert", folder / HlsDesign.read(folder / "project.json", _AGAIN).library)
+        return HlsProject(folder)
     if name == "emulator":
         from codae_l1.hls.trigger.emulator import Emulator
 
-        return Emulator(run.path("convert", "emulator"))
+        folder = run.path("convert", "emulator")
+        run.library("convert", folder / EmulatorDesign.read(folder / "emulator.json", _AGAIN).library)
+        return Emulator(folder)
     from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
+    from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY
 
     folder, threads = run.path("synthesize", "rtl"), run.config.hls.jobs
-    return Interpreter(folder, threads) if name == "interpreter" else RtlSimulation(folder, threads, run.config.hls)
+    if name == "interpreter":
+        return Interpreter(folder, threads)
+    run.library("synthesize", folder / SIMULATION_LIBRARY)
+    return RtlSimulation(folder, threads, run.config.hls)
 
 
 def open_firmware(run: RunFolder) -> "FirmwareModel":

@@ -1,8 +1,11 @@
 """A run folder: the config it was made from, one JSON and one folder of artifacts per stage, all stamped.
 
     runs/<name>/config.json     the whole config, defaults included
-    runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made
+    runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made, `record` what it wrote
     runs/<name>/<stage>/        what it made
+
+Whoever asks for a stage's JSON or for a path in its folder gets what the stage wrote, or an InputError
+(scripts/run/_sums.py).
 
 The stages are a graph (scripts/run/stages.py). A stage is done when its JSON is there and was made from the same
 inputs: its part of the config, the stages that it needs, the package versions and its own code. A stage killed half-way
@@ -23,6 +26,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.event_file import EventFile
+from codae_l1.scripts.run._sums import Altered, Sums
 from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.events import events_path
 from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, all_needs, code_of, dependents
@@ -36,11 +40,15 @@ class RunFolder:
     """One run. Opens `folder`, or makes it from `config`; a folder of another config is refused.
 
     folder: runs/<name>. config: None takes the folder's own. update: take the new config, stages whose inputs changed
-    are done again.
+    are done again. trust: load compiled libraries that the stages did not record as well (docs/security.md).
     """
 
-    def __init__(self, folder: Path, config: RunConfig | None = None, update: bool = False):
+    # What is raised where a file or a JSON is not what its stage wrote.
+    Altered = Altered
+
+    def __init__(self, folder: Path, config: RunConfig | None = None, update: bool = False, trust: bool = False):
         self.folder = Path(folder)
+        self._sums = Sums(self.folder, trust)
         stored, kept = self.folder / "config.json", None
         if stored.exists():
             kept = load_config(stored)
@@ -66,11 +74,25 @@ class RunFolder:
             write_json(stored, dump(config))
 
     def path(self, stage: str, *names: str) -> Path:
-        """Where a stage keeps its artifacts: runs/<name>/<stage>/..."""
-        return self.folder.joinpath(stage, *names)
+        """Where a stage keeps its artifacts: runs/<name>/<stage>/...
+
+        Raises InputError where the stage is done, and what it wrote there is missing or altered.
+        """
+        path = self.folder.joinpath(stage, *names)
+        self._sums.check(stage, path)
+        return path
+
+    def library(self, stage: str, path: Path) -> Path:
+        """The path of a compiled library that will be loaded.
+
+        Raises InputError where the stage recorded no sum of it, as of one outside the folder, unless the run is
+        trusted.
+        """
+        self._sums.check_library(stage, path)
+        return path
 
     def read(self, stage: str) -> dict[str, Any]:
-        """What a finished stage said; one that is not finished raises InputError."""
+        """What a finished stage said; one that is not finished, or was altered since, raises InputError."""
         file = self.folder / f"{stage}.json"
         if not file.exists():
             raise InputError(
@@ -78,10 +100,7 @@ class RunFolder:
                 f"{file}",
                 f"run python scripts/{stage}.py --run {self.folder} first",
             )
-        content = read_json(file)
-        if not isinstance(content, dict):
-            raise InputError(f"{file} holds no table", "what the stage says", "remove it and run its stage")
-        return content
+        return self._sums.read(stage)
 
     def check_own(self, file: EventFile) -> None:
         """Raise InputError where the file no longer holds the events that the run's stage make_data has read.
@@ -90,8 +109,7 @@ class RunFolder:
         another file from another folder.
         """
         content = self.read("make_data") if (self.folder / "make_data.json").is_file() else {}
-        known = content.get("events")
-        then = known.get("checksum") if isinstance(known, dict) else None
+        then = _table(content.get("events")).get("checksum")
         if then is not None and file.checksum != then:
             raise InputError(
                 f"{file.path} holds other events than the run was made from (checksum {file.checksum[:12]}, "
@@ -99,6 +117,14 @@ class RunFolder:
                 "the events of the run",
                 "put them back, or do the run again on the new ones",
             )
+        self._sums.check_events(file.path)
+
+    def check(self, stage: str) -> None:
+        """Raise InputError where anything that a finished stage wrote, or its events, is missing or altered."""
+        self.path(stage)
+        if stage == "make_data":
+            with EventFile(events_path(self)) as file:
+                self.check_own(file)
 
     def require(self, stage: str) -> dict[str, Any]:
         """`read`, for a command that builds on what the stage made: one made from another config raises InputError.
@@ -142,6 +168,7 @@ class RunFolder:
             self.read(need)
             if not self.is_done(need):
                 raise self._out_of_date(need, "its config, events, code or packages changed")
+            self.check(need)
         inputs = self._inputs(stage)
         if not optional:
             (self.folder / f"{stage}.json").unlink(missing_ok=True)
@@ -151,8 +178,8 @@ class RunFolder:
             (self.folder / f"{later}.json").unlink(missing_ok=True)
         made = {"inputs": inputs, "needs": self._made_needs(stage), "seconds": round(time.time() - started, 1)}
         content["stamp"] = {**made, **stamp(self.config.seed)}
-        write_json(self.folder / f"{stage}.json", content)
-        return content
+        outside = events_path(self) if stage == "make_data" and self.config.data.events != "generate" else None
+        return self._sums.write(stage, content, outside)
 
     def stored(self, stage: str) -> dict[str, Any] | None:
         """What an optional stage said the last time; None where it was not done."""
@@ -160,7 +187,7 @@ class RunFolder:
         if not file.is_file():
             return None
         content = read_json(file)
-        rows = content.get("rows") if isinstance(content, dict) else None
+        rows = self._sums.read_alone(stage).get("rows") if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
             raise InputError(
                 f"{file} is of another layout", f"rows of {', '.join(ROW)}", "remove it, and do its stage again"
@@ -207,8 +234,11 @@ class RunFolder:
 
 def _stamp(content: dict[str, Any]) -> dict[str, Any]:
     """How a stage's JSON says that it was made; empty where it does not."""
-    stamp = content.get("stamp")
-    return stamp if isinstance(stamp, dict) else {}
+    return _table(content.get("stamp"))
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_row(row: Any) -> bool:

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
 
 DEFAULT_RUN = "runs/demo"
+# The option --trust of the commands that load a run's compiled libraries.
+TRUST: dict[str, Any] = {
+    "action": "store_true",
+    "help": "load compiled libraries of the run that its stages did not record, too: they can do whatever you can",
+}
 
 
 def add_run_arguments(parser: Any) -> None:
@@ -31,7 +36,7 @@ def check_config(config: Path | None) -> None:
         load_config(config)
 
 
-def open_run(run: Path | None, config: Path | None, update: bool = False) -> "Run":
+def open_run(run: Path | None, config: Path | None, update: bool = False, trust: bool = False) -> "Run":
     """The run of the arguments; imports no TensorFlow."""
     from codae_l1.scripts.run.config import load_config
 
@@ -40,25 +45,28 @@ def open_run(run: Path | None, config: Path | None, update: bool = False) -> "Ru
     from codae_l1.scripts.run.run import Run
 
     folder = run or (Path("runs") / config.stem if config else Path(DEFAULT_RUN))
-    return Run(folder, loaded, update)
+    return Run(folder, loaded, update, trust)
 
 
-def main(name: str, work: Callable[["Run"], dict[str, Any]], description: str | None) -> None:
-    """The main function of a stage script."""
+def main(name: str, work: Callable[["Run"], dict[str, Any]], description: str | None, loads: bool = False) -> None:
+    """The main function of a stage script; loads: compiled libraries of other stages, and so has --trust."""
 
     def command() -> None:
         parser = cli.parser(description)
         add_run_arguments(parser)
+        if loads:
+            parser.add_argument("--trust", **TRUST)
         arguments = parser.parse_args()
-        run = open_run(arguments.run, arguments.config, arguments.update)
+        run = open_run(arguments.run, arguments.config, arguments.update, loads and arguments.trust)
         do(run, name, work)
 
     cli.run(command)
 
 
 def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]]) -> None:
-    """Do one stage of a run, or say that it is done."""
+    """Do one stage of a run, or say that it is done; InputError where what it wrote was altered since."""
     if run.is_done(name):
+        run.check(name)
         print(f"{name}: done already ({run.folder / name}.json)", flush=True)
         return
     print(f"{name}: started", flush=True)

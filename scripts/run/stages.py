@@ -27,19 +27,26 @@ _COUNTED = tuple(f"codae_l1.scripts.run.{name}" for name in ("events", "executor
 _TEMPLATES = (".j2", ".h", ".hpp", ".cpp", ".v", ".json")
 # Packages whose templates lie in another folder.
 _TEMPLATE_FOLDERS = {"codae_l1.hls.trigger": "hls/cpp", "codae_l1.hls.hls4ml": "hls/cpp"}
+# What is read of an hls4ml project, which C synthesis adds to: build_opt.tcl is its own.
+_HLS4ML = (
+    *("hls4ml/project.json", "hls4ml/emulation/*", "hls4ml/firmware/**/*", "hls4ml/*.cpp"),
+    *("hls4ml/build_prj.tcl", "hls4ml/project.tcl", "hls4ml/vivado_synth.tcl"),
+)
 
 
 @dataclass(frozen=True)
 class Stage:
     """needs: stages whose results it reads. sections: tables of the config that it reads.
 
-    optional: the chain leaves it out; its folder keeps finished steps by their own inputs, and the report shows its
-    rows while they are of the run's design.
+    made: patterns of the files in its folder that others read, whose sums it records. optional: the chain leaves it
+    out; its folder keeps finished steps by their own inputs, and the report shows its rows while they are of the run's
+    design.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     optional: bool = False
 
     @property
@@ -51,13 +58,13 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("make_data", (), ("data",)),
-        Stage("train", ("make_data",), ("model", "training")),
-        Stage("quantize", ("train",), ("firmware", "distill", "in_situ")),
-        Stage("convert", ("quantize",), ("hls",)),
-        Stage("synthesize", ("convert",), ("hls",)),
-        Stage("evaluate", ("synthesize",), ("evaluation", "trigger")),
-        Stage("report", ("evaluate",)),
+        Stage("make_data", (), ("data",), ("events.h5",)),
+        Stage("train", ("make_data",), ("model", "training"), ("codae.keras",)),
+        Stage("quantize", ("train",), ("firmware", "distill", "in_situ"), ("*.npz",)),
+        Stage("convert", ("quantize",), ("hls",), ("emulator/*", *_HLS4ML)),
+        Stage("synthesize", ("convert",), ("hls",), ("rtl/*.*", "rtl/src/**/*", "rtl/sim/*.so")),
+        Stage("evaluate", ("synthesize",), ("evaluation", "trigger"), ("scores.h5",)),
+        Stage("report", ("evaluate",), (), ("report.*",)),
         Stage("numerics", ("quantize",), optional=True),
         Stage("vendor", ("synthesize",), optional=True),
         Stage("place", ("synthesize",), optional=True),

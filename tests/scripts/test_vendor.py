@@ -77,7 +77,7 @@ def test_vendor_runs_all_steps_and_writes_one_record(run, monkeypatch, capsys):
     events = write_results(run, 0.5)
     call(vendor.command, monkeypatch, run)
     record = read_json(run.folder / "vendor.json")
-    assert list(record) == ["config", "hls4ml", "rtl", "projects", "events", "rows", "stamp"]
+    assert list(record) == ["record", "config", "hls4ml", "rtl", "projects", "events", "rows", "stamp"]
     own = record["projects"]["hls4ml"]
     assert (own["path"], own["backend"]) == (str(run.folder / "convert" / "hls4ml"), "vitis")
     assert (own["part"], len(own["digest"])) == ("xcvu13p-flga2577-2-e", 64)

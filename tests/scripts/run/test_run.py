@@ -18,24 +18,12 @@ from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import input_counts
 from codae_l1.data.sample import CROSSINGS, SAMPLE
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
-from codae_l1.hls.network.records import firmware_network
-from codae_l1.hls.rtl.build import build_rtl
-from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.trigger.emulator import build_emulator
-from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
-from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
-from codae_l1.quantization.f_m.precision import LayerPrecision
+from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.scripts import make_data, score
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import DataConfig, EvaluationConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.events import indices, read_each, read_split
-from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.run.run import Run
-
-CONFIG = FirmwareConfig(
-    conv=(ConvConfig(2, (6, 5), (6, 5)),),
-    precision={"output": LayerPrecision(weight_bits=5, output_bits=10, output_integer=5)},
-)
 
 OF_QCD = {"rates_khz": (0.1, 0.01), "fprs": (0.1, 0.03)}
 OF_CONFIG = {"rates_khz": EvaluationConfig().rates_khz, "fprs": EvaluationConfig().fprs}
@@ -43,22 +31,8 @@ NONE = TriggerConfig(crossings="none")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""
-    folder, rng = tmp_path_factory.mktemp("run") / "run", np.random.default_rng(4)
-    model = build_qkeras(CONFIG, seed=4)
-    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
-    firmware = FirmwareModel.rounded(model, CONFIG, sign=-1)
-    run = RunFolder(folder, RunConfig(firmware=CONFIG))
-    firmware.save(run.path("quantize", "f_m.npz"))
-    network, word = firmware_network(firmware)
-    build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), CONFIG.pooling)
-    build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=False)
-    with EventFile(SAMPLE) as file:
-        write_json(folder / "make_data.json", {"events": {"checksum": file.checksum}})
-    for stage in ("train", "quantize", "convert", "synthesize"):
-        write_json(folder / f"{stage}.json", {"summary": "made"})
-    return folder
+def folder(scoring_run):
+    return scoring_run
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +52,7 @@ def test_the_package_says_its_version_and_that_it_is_typed():
 def test_executors_give_equal_oriented_scores_for_every_form_of_events(folder, events):
     run = codae_l1.open_run(folder)
     firmware = FirmwareModel.load(folder / "quantize" / "f_m.npz")
-    counts = input_counts(events.images, CONFIG.pooling)
+    counts = input_counts(events.images, RunConfig().firmware.pooling)
     words = firmware.predict_words(counts)
     for name in ("qkeras", "emulator", "interpreter"):
         executor = run.executor(name)
@@ -159,7 +133,11 @@ def test_a_threshold_is_the_one_of_the_zero_bias_counted_by_hand(folder):
 
 
 def test_a_run_without_crossings_has_the_points_of_its_own_events(folder, tmp_path):
-    run = Run(shutil.copytree(folder, tmp_path / "run"), RunConfig(firmware=CONFIG, trigger=NONE), update=True)
+    run = Run(
+        shutil.copytree(folder, tmp_path / "run"),
+        dataclasses.replace(codae_l1.open_run(folder).config, trigger=NONE),
+        update=True,
+    )
     assert [p.name for p in run.working_points()] == [p.name for p in run.working_points(**OF_CONFIG)]
     with pytest.raises(InputError, match=r'without crossings \(trigger\.crossings = "none"\).*rate_0\.1_khz'):
         run.working_points(points=("1e-3",))
@@ -175,7 +153,11 @@ def test_crossings_that_do_not_fit_the_network_are_no_reason_to_stop(folder, tmp
     monkeypatch.setattr("codae_l1.scripts.run.crossings.RunCrossings", refuse)
     assert codae_l1.open_run(folder)._crossings == "cells of 2 x 2; expected of 4 x 4; make others"
     named = TriggerConfig(crossings=str(CROSSINGS))
-    run = Run(shutil.copytree(folder, tmp_path / "run"), RunConfig(firmware=CONFIG, trigger=named), update=True)
+    run = Run(
+        shutil.copytree(folder, tmp_path / "run"),
+        dataclasses.replace(codae_l1.open_run(folder).config, trigger=named),
+        update=True,
+    )
     with pytest.raises(InputError, match="cells of 2 x 2"):
         run.working_points()
 
@@ -240,7 +222,7 @@ def test_names_and_folders_that_are_none_are_refused(folder, tmp_path):
 
 def test_thresholds_of_other_events_than_the_runs_are_refused(folder, tmp_path, events):
     write_events(tmp_path / "other.h5", events)
-    run = Run(tmp_path / "run", RunConfig(firmware=CONFIG, data=DataConfig(events=str(tmp_path / "other.h5"))))
+    run = Run(tmp_path / "run", RunConfig(data=DataConfig(events=str(tmp_path / "other.h5"))))
     write_json(run.folder / "make_data.json", {"events": {"checksum": "0" * 64}})
     for read in (
         run.working_points,
@@ -258,7 +240,7 @@ def test_weights_that_are_none_end_the_first_stage(tmp_path, events, weight):
     weights = np.ones(len(events))
     weights[3] = weight
     write_events(tmp_path / "w.h5", dataclasses.replace(events, weight=weights))
-    run = Run(tmp_path / "run", RunConfig(firmware=CONFIG, data=DataConfig(events=str(tmp_path / "w.h5"))))
+    run = Run(tmp_path / "run", RunConfig(data=DataConfig(events=str(tmp_path / "w.h5"))))
     with pytest.raises(
         InputError, match=rf"w.h5: 1 of {len(events)} events with a negative or non-finite weight, the fi"
     ):
@@ -325,7 +307,9 @@ def test_scores_that_evaluate_left_damaged_are_computed_anew(folder, tmp_path, m
 
 @pytest.mark.parametrize("content", ['{"stamp": null}', '{"events": []}', '{"events": null, "stamp": []}'])
 def test_a_stage_json_without_its_tables_is_no_reason_to_stop(folder, tmp_path, content):
-    run = Run(shutil.copytree(folder, tmp_path / "run"))
+    run = Run(shutil.copytree(folder, tmp_path / "run"), trust=True)
+    for stage in ("train", "quantize", "convert", "synthesize"):
+        write_json(run.folder / f"{stage}.json", {"summary": "made by an older release"})
     (run.folder / "make_data.json").write_text(content)
     (run.folder / "evaluate.json").write_text(content)
     assert not run.is_done("evaluate")

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import write_json
+from codae_l1.hls.target.config import HlsConfig
 from codae_l1.scripts.run import stages
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
@@ -117,10 +118,12 @@ def test_an_optional_stage_shows_its_rows_until_its_design_is_made_again(tmp_pat
     run.do("vendor", lambda run: {"rows": [row]})
     assert run.rows() == [row]
     assert not (run.folder / "report.json").exists()
-    synthesized = read_json(run.folder / "synthesize.json")
-    synthesized["stamp"]["inputs"] = "of another design"
-    write_json(run.folder / "synthesize.json", synthesized)
-    assert run.rows() == []
+    said = (run.folder / "vendor.json").read_text()
+    changed = RunFolder(run.folder, RunConfig(hls=HlsConfig(clock_period_ns=4.0)), update=True)
+    done(changed, "convert", "synthesize")
+    assert not (run.folder / "vendor.json").exists()
+    (run.folder / "vendor.json").write_text(said)
+    assert changed.rows() == []
 
 
 def test_a_failing_optional_stage_keeps_what_it_said(tmp_path):

@@ -1,0 +1,52 @@
+"""A small run that scores, which the tests of this room share."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.sample import SAMPLE
+from codae_l1.hls.network.records import firmware_network
+from codae_l1.hls.rtl.build import build_rtl
+from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger.emulator import build_emulator
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
+from codae_l1.quantization.f_m.precision import LayerPrecision
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder
+
+CONFIG = FirmwareConfig(
+    conv=(ConvConfig(2, (6, 5), (6, 5)),),
+    precision={"output": LayerPrecision(weight_bits=5, output_bits=10, output_integer=5)},
+)
+
+
+@pytest.fixture(scope="session")
+def scoring_run(tmp_path_factory):
+    """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""
+    folder, rng = tmp_path_factory.mktemp("run") / "run", np.random.default_rng(4)
+    model = build_qkeras(CONFIG, seed=4)
+    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    firmware = FirmwareModel.rounded(model, CONFIG, sign=-1)
+    network, word = firmware_network(firmware)
+    with EventFile(SAMPLE) as file:
+        checksum = file.checksum
+
+    def convert(run):
+        build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), CONFIG.pooling)
+        return {"summary": "made"}
+
+    def synthesize(run):
+        build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=False)
+        return {"summary": "made"}
+
+    def quantize(run):
+        firmware.save(run.path("quantize", "f_m.npz"))
+        return {"summary": "made"}
+
+    run = RunFolder(folder, RunConfig(firmware=CONFIG))
+    run.do("make_data", lambda run: {"events": {"checksum": checksum}})
+    run.do("train", lambda run: {"summary": "made"})
+    for stage, work in {"quantize": quantize, "convert": convert, "synthesize": synthesize}.items():
+        run.do(stage, work)
+    return folder
