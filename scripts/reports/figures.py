@@ -85,7 +85,7 @@ def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
 
 
 def trigger_figure(trigger: dict[str, Any]) -> Figure:
-    """Rates of the firmware against its threshold, and what each score keeps beyond the menu against its rate.
+    """Rates of the firmware against its threshold, what each score keeps beyond the menu, and a turn-on.
 
     trigger: as in evaluate.json. Bands are the errors; a curve begins at the reach of the sample.
     """
@@ -95,17 +95,35 @@ def trigger_figure(trigger: dict[str, Any]) -> Figure:
         for key, label, colour in (("rate_khz", "rate", "#e42536"), ("pure_khz", "beyond the menu", "#5790fc")):
             _band(axes[0, 0], curves["rtl"], "threshold", key, (label, colour, "-"))
         axes[0, 0].set(xlabel="threshold (score word)", ylabel="rate [kHz]", yscale="log")
-        signals = [name for name in ("h125", "svj2100") if name in curves["rtl"]["efficiency"]]
-        for ax, signal in zip(axes[0, 1:], signals, strict=False):
-            for name, (label, colour, line) in (CURVES | colours).items():
-                if name in curves:
-                    of = {"rate_khz": curves[name]["rate_khz"], **curves[name]["efficiency"][signal]}
-                    _band(ax, of, "rate_khz", "beyond_menu", (label, colour, line))
-            ax.set(xlabel="rate [kHz]", ylabel="efficiency beyond the menu", xscale="log", ylim=(0, 1.02))
-            ax.set_title(TITLES[signal], loc="left")
-        for ax in axes[0, : 1 + len(signals)]:
+        signal = next(iter(curves["rtl"]["efficiency"]))
+        for name, (label, colour, line) in (CURVES | colours).items():
+            if name in curves:
+                of = {"rate_khz": curves[name]["rate_khz"], **curves[name]["efficiency"][signal]}
+                _band(axes[0, 1], of, "rate_khz", "beyond_menu", (label, colour, line))
+        axes[0, 1].set(xlabel="rate [kHz]", ylabel="efficiency beyond the menu", xscale="log", ylim=(0, 1.02))
+        axes[0, 1].set_title(TITLES[signal], loc="left")
+        _turn_on(axes[0, 2], trigger["turn_on"])
+        for ax in axes.flat:
             ax.legend(frameon=False)
         return figure
+
+
+# Signal and generated quantity of the turn-on, and the title of its axis.
+_TURN_ON = ("svj2100", "jet_ht", "generated HT of jets [GeV]")
+
+
+def _turn_on(ax: Any, turn_on: dict[str, Any]) -> None:
+    """Efficiency of the menu, and of the firmware at the points that are carried, in bins of a generated quantity."""
+    signal, quantity, title = _TURN_ON
+    ax.set(xlabel=title, ylabel="efficiency", ylim=(0, 1.02))
+    ax.set_title(TITLES[signal], loc="left")
+    for colour, (name, of) in zip(LATENT_COLOURS, turn_on.get(signal, {}).get(quantity, {}).items(), strict=False):
+        middle = [(low + high) / 2 for low, high in zip(of["edges"][:-1], of["edges"][1:], strict=True)]
+        bins = [row for row in zip(middle, of["value"], of["low"], of["high"], strict=True) if None not in row]
+        at, value, low, high = np.array(bins, np.float64).reshape(-1, 4).T
+        errors = np.abs([value - low, high - value])
+        label = name if name == "menu" else f"firmware, {name}"
+        ax.errorbar(at, value, errors, color=colour, marker="o", markersize=3, label=label)
 
 
 def _band(ax: Any, curve: dict[str, list], x: str, y: str, look: tuple[str, str, Any]) -> None:

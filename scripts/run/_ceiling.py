@@ -1,8 +1,16 @@
 """A supervised ceiling on the trigger's words: boosted trees that see the signals, trained for the tail.
 
-scikit-learn grows the trees. They see what the pooled words and the menu know of a crossing, and every signal together;
-no trigger could be trained so. Zero bias is that of the train split, of which few crossings are hard, and that of the
-validation split, most of which are: counted without their weights, they are the hard background of the tail.
+scikit-learn grows the trees. They see what the pooled words and the menu know of a crossing, and every signal; no
+trigger could be trained so. Zero bias is that of the train split, of which few crossings are hard, and that of the
+validation split, most of which are: counted without their weights, they are the hard background of the tail. A trigger
+takes a thousandth of all crossings, and trees that tell all of them apart spend their leaves elsewhere. So they are
+grown in two steps:
+
+    first    all crossings count alike
+    second   zero bias below the quantile _HARD of the first score counts _EASY
+    word     round(2^10 (log odds of the first + log odds of the second))
+
+Signals count as much as zero bias in both. It is a ceiling in practice and none in principle.
 """
 
 from typing import Any
@@ -16,7 +24,9 @@ from codae_l1.data.pooling import INPUTS
 
 # Steps of the score word in a unit of the log odds.
 _STEPS = 1 << 10
-_TREES, _LEAVES, _LEARNING_RATE, _LEAST, _BINS = 120, 24, 0.1, 20, 63
+_TREES, _LEAVES, _LEARNING_RATE, _LEAST = 80, 15, 0.1, 20
+# Share of the zero bias that counts less in the second step, and how much it counts.
+_HARD, _EASY = 0.97, 0.02
 # Cells of the pooled words in a block, along each axis: 12 x 12 towers.
 _BLOCK = 3
 
@@ -25,27 +35,18 @@ class Ceiling:
     """Boosted trees on a file's crossings; `words` gives their score."""
 
     def __init__(self, file: CrossingFile, seed: int):
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
         self._inputs = tuple(name for name in INPUTS if name in file.inputs)
-        background = [file.where(ZERO_BIAS, split) for split in ("train", "validation")]
-        signals = [file.where(name, "validation") for name in SIGNALS]
-        chosen = [*background, *signals]
+        chosen = [*(file.where(ZERO_BIAS, split) for split in ("train", "validation"))]
+        n = sum(map(len, chosen))
+        chosen += [file.where(name, "validation") for name in SIGNALS]
         table = np.concatenate([self._table(file.pooled(self._inputs, w), file.words(w)) for w in chosen if len(w)])
-        label = np.arange(len(table)) >= sum(map(len, background))
-        trees = HistGradientBoostingClassifier(
-            max_iter=_TREES,
-            max_leaf_nodes=_LEAVES,
-            learning_rate=_LEARNING_RATE,
-            min_samples_leaf=_LEAST,
-            max_bins=_BINS,
-            class_weight="balanced",
-            early_stopping=False,
-            random_state=seed,
-        )
-        # Threads that wait for each other take longer than one alone, and sums over threads are not reproducible.
-        with threadpool_limits(1):
-            self._model = trees.fit(table, label)
+        weight = np.ones(len(table))
+        weight[n:] = n / (len(table) - n)
+        first = _grow(table, n, weight, seed)
+        score = first.decision_function(table[:n])
+        hard = np.where(score > np.quantile(score, _HARD), 1.0, _EASY)
+        weight[:n] = hard / hard.mean()
+        self._models = first, _grow(table, n, weight, seed)
 
     def words(self, file: CrossingFile, which: np.ndarray) -> np.ndarray:
         """Score words (n,) int64 of some of a file's crossings, higher is more like a signal."""
@@ -56,17 +57,39 @@ class Ceiling:
         if not len(pooled):
             return np.zeros(0, np.int64)
         with threadpool_limits(1):
-            log_odds = self._model.decision_function(self._table(pooled, menu))
+            table = self._table(pooled, menu)
+            log_odds = sum(model.decision_function(table) for model in self._models)
         return np.rint(log_odds * _STEPS).astype(np.int64)
 
     @staticmethod
     def _table(pooled: np.ndarray, menu: dict[str, np.ndarray]) -> np.ndarray:
-        """Summaries of crossings: sums, sums of squares, blocks by size of every input; the menu. (n, columns)."""
-        n, rows, columns, inputs = pooled.shape
-        blocks = pooled.reshape(n, rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK, inputs).sum(axis=(2, 4))
-        flat = blocks.reshape(n, -1, inputs)
-        ordered = -np.sort(-flat, axis=1)
-        parts: list[Any] = [flat.sum(axis=1), np.square(flat).sum(axis=1), (pooled > 0).sum(axis=(1, 2))]
-        parts += [ordered[:, :12].reshape(n, -1), ordered[:, 12::6].reshape(n, -1)]
-        parts.append(np.stack([menu[name] for name in sorted(menu)], axis=1))
+        """Summaries of crossings (n, columns), float32; the tracks are the first input.
+
+        Track counts of blocks as they lie, by size, and by ring in eta; sums; other inputs by ring; the menu.
+        """
+        n, rows, columns, _ = pooled.shape
+        tracks = pooled[..., 0]
+        blocks = tracks.reshape(n, rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK).sum(axis=(2, 4))
+        flat = blocks.reshape(n, -1)
+        parts: list[Any] = [flat, np.sort(flat, axis=1), blocks.sum(axis=1), pooled[..., 1:].sum(axis=1).reshape(n, -1)]
+        for counts in (flat, tracks.reshape(n, -1)):
+            parts.append(np.stack([(counts > 0).sum(axis=1), np.square(counts).sum(axis=1)], axis=1))
+        parts += [flat.sum(axis=1)[:, None], np.stack([menu[name] for name in sorted(menu)], axis=1)]
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _grow(table: np.ndarray, background: int, weight: np.ndarray, seed: int) -> Any:
+    """Trees of a table whose first rows are background."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    trees = HistGradientBoostingClassifier(
+        max_iter=_TREES,
+        max_leaf_nodes=_LEAVES,
+        learning_rate=_LEARNING_RATE,
+        min_samples_leaf=_LEAST,
+        early_stopping=False,
+        random_state=seed,
+    )
+    # Threads that wait for each other take longer than one alone, and sums over threads are not reproducible.
+    with threadpool_limits(1):
+        return trees.fit(table, np.arange(len(table)) >= background, sample_weight=weight)

@@ -193,14 +193,21 @@ def test_curves_stay_in_the_stage_and_are_drawn_with_their_bands():
         "efficiency": {"h125": efficiency},
     }
     curve |= {"pure_khz": [None, 90.0], "pure_error_khz": [None, 8.0]}
-    section = {**TRIGGER, "curves": {"rtl": curve, "bdt": curve}, "turn_on": {}}
+    bins = {"edges": [0.0, 100.0, 300.0], "value": [None, 0.5], "low": [None, 0.4], "high": [None, 0.7]}
+    turn_on = {"svj2100": {"jet_ht": {"menu": bins, "1e-3": bins}}}
+    section = {**TRIGGER, "curves": {"rtl": curve, "bdt": curve}, "turn_on": turn_on}
     figure = trigger_figure(section)
-    rates, kept, empty = figure.axes
+    rates, kept, turned = figure.axes
     assert [line.get_label() for line in rates.lines] == ["rate", "beyond the menu"]
     # A pure rate that is not carried is no point of its line.
     assert [line.get_xdata().tolist() for line in rates.lines] == [[9.0, 5.0], [5.0]]
     assert [line.get_ydata().tolist() for line in kept.lines] == [[0.1, 0.2]] * 2
     assert len(kept.collections) == 2
-    assert not empty.lines
+    # An empty bin is left out; the bars are those of the bin.
+    assert [(c.get_label(), c.lines[0].get_xdata().tolist()) for c in turned.containers] == [
+        ("menu", [200.0]),
+        ("firmware, 1e-3", [200.0]),
+    ]
+    assert turned.containers[0].lines[2][0].get_segments()[0].tolist() == [[200.0, 0.4], [200.0, 0.7]]
     assert _trigger({"trigger": section}) == {"trigger": TRIGGER}
     assert _trigger({"trigger": None, "trigger_reason": "why"}) == {"trigger": None, "trigger_reason": "why"}

@@ -14,7 +14,9 @@ from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mas
 from codae_l1.data.sample import CROSSING_IMAGES
 from codae_l1.data.splits import SPLITS
 from codae_l1.models.codae.scores import active_pixels, block_power
-from codae_l1.scripts.run.config import RunConfig, TriggerConfig
+from codae_l1.scripts import evaluate
+from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, trigger_words
 from codae_l1.scripts.studies.trigger import trigger_section
 
@@ -161,3 +163,46 @@ def test_a_file_without_test_crossings_or_of_another_name_is_refused(tmp_path, p
     with pytest.raises(InputError, match=r"working point '1 GHz'"):
         TriggerConfig(points=("1 GHz",))
     assert RunConfig().trigger.menu.total_khz == 100.0
+
+
+def test_the_ceiling_learns_the_tail_of_what_it_is_shown():
+    """Toys in which the signal differs from the hardest zero bias by the energies alone: more than any count sees."""
+    rng = np.random.default_rng(8)
+
+    class Toy:
+        inputs = ("tracks", "ecal")
+
+        def where(self, process, split):
+            numbers = {("zero_bias", "train"): 2000, ("zero_bias", "validation"): 500, ("h125", "validation"): 300}
+            return np.full(numbers.get((process, split), 0), process == "h125")
+
+        def pooled(self, inputs, which):
+            assert inputs == ("tracks", "ecal")
+            mean = np.where(which, 1.0, rng.exponential(0.4, len(which)))
+            tracks = rng.poisson(mean[:, None, None], (len(which), 18, 15))
+            ecal = rng.poisson(np.where(which, 1.0, 2.0)[:, None, None], tracks.shape)
+            return np.stack([tracks, ecal], axis=-1)
+
+        def words(self, which):
+            return {"HT": np.zeros(len(which), np.int64)}
+
+    ceiling = Ceiling(Toy(), 1)
+    zero_bias, signal = (ceiling.words(Toy(), np.full(1000, is_signal)) for is_signal in (False, True))
+    assert zero_bias.dtype == np.int64
+    assert (signal > zero_bias.max()).mean() > 0.9
+    assert ceiling.words(Toy(), np.zeros(0, bool)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (RunConfig(trigger=TriggerConfig(crossings="none")), 'trigger.crossings = "none"'),
+        (RunConfig(data=DataConfig("mine.h5")), "data.events = 'mine.h5' without crossings of their own"),
+    ],
+)
+def test_a_run_without_crossings_says_why(config, reason):
+    found = evaluate._trigger(SimpleNamespace(config=config))
+    assert found["trigger"] is None
+    assert reason in found["trigger_reason"]
+    assert RunConfig(data=DataConfig("mine.h5"), trigger=TriggerConfig(crossings="c.h5")).why_no_crossings() is None
+    assert RunConfig(data=DataConfig("generate")).why_no_crossings() is None
