@@ -34,6 +34,8 @@ from codae_l1.data.formats._delphes_tracks import KIND, TREE, PileUp
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import bounds, require_finite
 
+# Radians: from -pi to pi, or from 0 to 2 pi.
+_LARGEST_PHI = 2 * np.pi + 1e-3
 # Of an event, where the generator has written one; the first of several.
 WEIGHT = "Event.Weight"
 # Events that are read at a time; with 50 pile-up collisions an event has about a thousand tracks and towers.
@@ -136,7 +138,15 @@ class _Columns:
         columns = [self.read(name) for name in names]
         if any(not np.array_equal(event, columns[0][0]) for event, _ in columns):
             raise InputError(f"{self._path}: {', '.join(names)} of different lengths", KIND, "correct the file")
-        return columns[0][0], [values for _, values in columns]
+        found = dict(zip((name.partition(".")[2] for name in names), (values for _, values in columns), strict=True))
+        for name in ("PhiOuter", "Phi"):
+            wrong = np.abs(found.get(name, np.zeros(0))) > _LARGEST_PHI
+            if wrong.any():
+                where = self.start + int(columns[0][0][np.argmax(wrong)])
+                raise InputError(
+                    f"{self._path}: {name} = {found[name][wrong][0]:g} in event {where}", "radians", "correct the file"
+                )
+        return columns[0][0], list(found.values())
 
 
 def _track_image(columns: _Columns, names: list[str], kept: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

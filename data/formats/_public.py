@@ -73,7 +73,7 @@ def integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
             "correct the file; a class is a number, not a one-hot row",
         )
     values = column.reshape(-1)
-    bad = ~(np.isfinite(values) & (values == np.round(values)) & (np.abs(values) <= _LARGEST))
+    bad = ~(np.isfinite(values) & (values == np.round(values)) & (values >= -_LARGEST) & (values <= _LARGEST))
     if bad.any():
         raise InputError(
             f"{path}: {key} with {values[bad][0]} in event {np.argmax(bad)}",

@@ -52,7 +52,25 @@ def _object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
             require_finite(objects, f"{path}: {PARTICLES}", start)
             require_finite(objects[..., 0], f"{path}: pT in {PARTICLES}", start, 0.0)
             _require_classes(objects[..., 3], path, start)
+            _require_objects(objects, path, start)
             yield objects
+
+
+def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:
+    """Raise InputError where there is a pT without an object, or an angle that is none."""
+    pt, eta, phi, kind = np.moveaxis(objects, -1, 0)
+    # Detectors end before |eta| = 10; radians are at most 2 pi.
+    bad = {
+        "pT > 0 of class 0": (kind == 0) & (pt > 0),
+        "|eta| > 10": np.abs(eta) > 10,
+        "|phi| > 2 pi": np.abs(phi) > 6.3,
+    }
+    for what, where in bad.items():
+        if where.any():
+            event, row = np.argwhere(where)[0]
+            raise InputError(
+                f"{path}: {what} in row {row} of event {start + event}", "pT [GeV], eta, phi, class", "correct the file"
+            )
 
 
 def _require_classes(classes: np.ndarray, path: Path | str, start: int) -> None:

@@ -254,7 +254,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         beyond += int((events.images > FLOAT16_MAX).sum())
         for start in range(0, len(events), _SLICE):
             for name, column in _columns(events, slice(start, start + _SLICE)).items():
-                column = column.astype(f"<{dtypes[name]}")
+                column = _stored(column, dtypes[name], name)
                 hashes.update(name, column)
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
@@ -272,6 +272,19 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
             "checksum": hashes.total(),
         }
     )
+
+
+def _stored(column: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    """A column in the type of its dataset; InputError where a whole number does not fit, or is none."""
+    with np.errstate(invalid="ignore"):
+        stored = column.astype(f"<{dtype}")
+    if stored.dtype.kind in "iu":
+        wrong = stored != column
+        if wrong.any():
+            limits = np.iinfo(stored.dtype)
+            where = f"{name} = {column[wrong][0]}"
+            raise InputError(where, f"whole numbers from {limits.min} to {limits.max}", "correct the events")
+    return stored
 
 
 def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:

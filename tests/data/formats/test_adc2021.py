@@ -60,6 +60,9 @@ def bad(row, column, value):
     [
         (bad(3, 1, np.nan), "Particles", "Particles with nan in event 17; expected finite numbers"),
         (bad(3, 0, -1.0), "Particles", "pT in Particles with -1 in event 17; expected finite numbers >= 0"),
+        (bad(3, 1, 1e300), "Particles", r"\|eta\| > 10 in row 3 of event 17; expected pT \[GeV\], eta, phi, class"),
+        (bad(3, 2, -40.0), "Particles", r"\|phi\| > 2 pi in row 3 of event 17"),
+        (bad(slice(None), slice(None), [5.0, 0, 0, 0]), "Particles", "pT > 0 of class 0 in row 0 of event 17"),
         (bad(5, 3, 2.0), "Particles", "class 2 in row 5 of event 17; expected 3, or 0 where there is no object"),
         (make_objects()[:, :18], "Particles", r"Particles of shape \(30, 18, 4\).*numbers of shape \(N, 19, 4\)"),
         (make_objects(), "Data", "without the dataset Particles; expected ADC2021's HDF5"),

@@ -150,6 +150,24 @@ def test_a_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch, error, word
             list(event_slices(tmp_path / path, label="qcd"))
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        (
+            "n_tracks",
+            np.full(2, 2**40),
+            "n_tracks = 1099511627776; expected whole numbers from -2147483648 to 2147483647",
+        ),
+        ("pileup_block", np.array([3, 1.7]), "pileup_block = 1.7; expected whole numbers"),
+        ("pileup_block", np.array([3, np.nan]), "pileup_block = nan; expected whole numbers"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tmp_path, column, value, words):
+    with pytest.raises(InputError, match=words):
+        write_events(tmp_path / "e.h5", replace(make_events(2), **{column: value}))
+    assert not list(tmp_path.iterdir())
+
+
 def test_gaps_beyond_a_byte_take_fillers_that_are_no_pixels(tmp_path):
     events = make_events(3)
     images = np.zeros_like(events.images).reshape(3, -1, 3)

@@ -62,6 +62,15 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_public(write(tmp_path / "bad.npz", **changes))
 
 
+def test_a_number_whose_absolute_value_overflows_is_refused(tmp_path):
+    content = {"images": np.ones((2, 72, 58, 3), np.float32), "labels": np.zeros(2, int), "masses": np.zeros(2, int)}
+    np.savez(tmp_path / "n.npz", n_tracks=np.array([1, -(2**63)]), **content)
+    with pytest.raises(
+        InputError, match=r"n_tracks with -9223372036854775808 in event 1; expected finite whole numbers"
+    ):
+        read_events(tmp_path / "n.npz")
+
+
 def test_the_supervised_layout_is_named(tmp_path):
     content = {"images": np.ones((4, 72, 58, 1), np.float32), "labels": np.zeros(4, int), "masses": np.zeros(4, int)}
     np.savez(tmp_path / "s.npz", **content)
