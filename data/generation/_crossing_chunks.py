@@ -142,7 +142,8 @@ def _read_out(
     config: CrossingsConfig, overlay: Overlay, members: Members, extra: np.ndarray | None, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns and images of a batch."""
-    pool, of = overlay.pool, members.collision
+    # Where a crossing has no collision, the place -1 is asked for and not used; it must be there.
+    pool, of = overlay.pool, np.append(members.collision, 0)
     chosen = overlay.vertices(members)
     truth = overlay.hardest(members) if extra is None else members.first(extra)
     hard = truth >= 0 if extra is not None else (truth >= 0) & (pool.pt_hat[of[truth]] > config.cuts_gev[0])

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ GENERATOR_VERSION = 2
 STAMP = "config.json"
 # Suffixes of the files of pieces.
 _SUFFIXES = (".h5", ".npz", ".npy")
+# Pieces that the scheduler knows at a time, at least: it keeps some kilobytes of each.
+_AHEAD = 64
 # seconds
 _PATIENCE_S = 10
 
@@ -133,12 +136,20 @@ def _made(client: Any, stage: Sequence[Piece], folder: Path) -> Iterator[Piece]:
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
 
-    expected = versions()
-    pieces = {client.submit(make_piece, piece, folder, expected, pure=False): piece for piece in stage}
+    expected, waiting = versions(), iter(stage)
+    pieces: dict[Any, Piece] = {}
+
+    def submitted(number: int) -> list[Any]:
+        new = {client.submit(make_piece, p, folder, expected, pure=False): p for p in islice(waiting, number)}
+        pieces.update(new)
+        return list(new)
+
+    made = as_completed(submitted(max(_AHEAD, 4 * sum(client.ncores().values()))))
     try:
-        for future in as_completed(list(pieces)):
+        for future in made:
             future.result()
-            yield pieces[future]
+            yield pieces.pop(future)
+            made.update(submitted(1))
     except (KilledWorker, FutureCancelledError) as error:
         raise ToolError(
             f"a worker process of the generation died ({type(error).__name__})",

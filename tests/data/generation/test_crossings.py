@@ -1,5 +1,6 @@
 """Crossings with Pythia 8, tiny: number of workers, resume, content, provenance, the command line."""
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -14,6 +15,7 @@ from codae_l1.data.base.config import parse
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.generation._crossing_chunks import crossing_tasks, crossings
 from codae_l1.data.generation._pool import hardest_scattering, lines_of, load_pool, pool_chunks
 from codae_l1.data.generation._processes import next_batch, start_pythia
 from codae_l1.data.generation.config import Work
@@ -91,6 +93,17 @@ def test_soft_collisions_have_no_hard_scattering_and_slices_have_theirs(tiny):
     assert pool.pt_hat[pools[0]].max() <= 20
     assert 19.5 <= pool.pt_hat[pools[1]].min() <= pool.pt_hat[pools[1]].max() <= 60.5
     assert pool.pt_hat[pools[2]].min() >= 59.5
+
+
+def test_crossings_without_a_collision_are_empty(tiny):
+    config = dataclasses.replace(TINY, pileup=(0.0,))
+    (task, *_) = crossing_tasks(config)
+    ((columns, images),) = crossings(config, task, tiny.with_suffix(".work"))
+    assert images.shape == (6, 72, 58, 3)
+    assert not images.any()
+    assert (columns["members"] == -1).all()
+    assert not columns["vertex_lost"].any()
+    assert columns["pt_hat"].tolist() == [0] * 6
 
 
 def test_the_record_names_the_hardest_scattering_of_a_hard_collision():
