@@ -11,6 +11,7 @@ from codae_l1.data.base.files import read_json
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.menu import MenuConfig
+from codae_l1.data.sample import CROSSINGS
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.config import COMPACT, CoDAEConfig
 from codae_l1.models.evaluation.crossing_rates import parse_point
@@ -105,6 +106,11 @@ class TriggerConfig:
             )
         if not self.points or len(set(self.points)) < len(self.points):
             raise InputError(f"trigger.points = {list(self.points)}", "at least one, all different", "correct them")
+
+    @property
+    def path(self) -> Path:
+        """The file of crossings; there is none where crossings = "none"."""
+        return CROSSINGS if self.crossings == "sample" else Path(self.crossings)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def _path(config: TriggerConfig) -> Path:
     """The file that the config names."""
     if config.crossings == "none":
         raise InputError('trigger.crossings = "none"', "crossings for trigger rates", 'say "sample" or name a file')
-    return CROSSINGS if config.crossings == "sample" else Path(config.crossings)
+    return config.path
 
 
 def _check_inputs(file: CrossingFile, pooling: PoolingConfig) -> None:

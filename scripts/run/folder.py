@@ -25,6 +25,7 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.base.keep import claim, digest, without_speed
+from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.scripts.run._sums import Altered, Sums
 from codae_l1.scripts.run.config import RunConfig, load_config
@@ -228,6 +229,8 @@ class RunFolder:
         needs: list[Any] = [self._inputs(need) for need in STAGES[stage].needs]
         if stage == "make_data" and self.config.data.events != "generate":
             needs = [EventFile(events_path(self)).checksum]
+        if stage == "evaluate" and not self.config.why_no_crossings():
+            needs.append(CrossingFile(self.config.trigger.path).checksum)
         code = code_of(STAGES[stage].module)
         return digest([stage, made_from(self.config, (stage,)), needs, versions(), code])
 

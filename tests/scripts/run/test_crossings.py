@@ -1,5 +1,6 @@
 """Crossings as a run judges them, and the trigger's section of the report."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import ZERO_BIAS
-from codae_l1.data.formats.crossing_file import write_crossings
+from codae_l1.data.formats.crossing_file import COLUMNS, CrossingFile, write_crossings
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mask
@@ -18,6 +19,7 @@ from codae_l1.scripts import evaluate
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, trigger_words
+from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.studies.trigger import trigger_section
 
 
@@ -206,3 +208,24 @@ def test_a_run_without_crossings_says_why(config, reason):
     assert reason in found["trigger_reason"]
     assert RunConfig(data=DataConfig("mine.h5"), trigger=TriggerConfig(crossings="c.h5")).why_no_crossings() is None
     assert RunConfig(data=DataConfig("generate")).why_no_crossings() is None
+
+
+def test_other_crossings_make_the_stage_run_again(path, tmp_path):
+    """And no crossings, or other points; the stages before it stay as they are."""
+    path = shutil.copy(path, tmp_path)
+
+    def inputs(name, **trigger):
+        run = RunFolder(tmp_path / name, RunConfig(trigger=TriggerConfig(**trigger)))
+        return {stage: run._inputs(stage) for stage in ("synthesize", "evaluate", "report")}
+
+    mine = inputs("a", crossings=str(path))
+    assert inputs("b", crossings=str(path)) == mine
+    file = CrossingFile(path)
+    rows = {name: getattr(file, name) for name in COLUMNS if name != "split"}
+    rows |= {"split": np.array([SPLITS.index(split) for split in file.split], np.uint8)}
+    write_crossings(path, [rows], file.provenance)
+    changed = inputs("a", crossings=str(path))
+    for other in (changed, inputs("c", crossings="none"), inputs("d", crossings=str(path), points=("1e-2",))):
+        assert other["synthesize"] == mine["synthesize"]
+        assert other["evaluate"] != mine["evaluate"]
+        assert other["report"] != mine["report"]
