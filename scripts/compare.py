@@ -60,6 +60,13 @@ def command() -> None:
         return
     for file in arguments.events or ():
         cli.existing(str(file))
+    cli.output("--out", arguments.out, "folder", run=arguments.run)
+    if arguments.page is not None and arguments.page.exists() and not _record_of(arguments.page).is_file():
+        raise InputError(
+            f"--page {arguments.page} exists, and no numbers of a comparison lie at {_record_of(arguments.page)}",
+            "a new page, or one that this command made",
+            "name another, or remove it yourself",
+        )
     stage.check_config(arguments.config)
     cli.import_tensorflow()
     names = check(arguments)

@@ -39,6 +39,7 @@ SHOWN = ("mse", "invented", "block_power", "z0")
 def command() -> None:
     """Parse the arguments, train and validate, or take f_m as it is; write."""
     arguments = _parse()
+    cli.output("--out", arguments.out, "folder", run=arguments.run)
     if arguments.untrained:
         _untrained(arguments)
         return

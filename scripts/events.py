@@ -81,6 +81,7 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
+    cli.output("--out", options.out, "file of events", options.files)
     formats = {known.name: known for known in map(format_of, options.files)}
     if len(formats) > 1:
         raise InputError(f"files of {', '.join(sorted(formats))}", "one format", "convert each by itself")
@@ -145,6 +146,9 @@ def _validate_arguments(parser: argparse.ArgumentParser) -> None:
 def _validate(options: argparse.Namespace) -> None:
     from codae_l1.scripts.studies.validation import compare, summaries, table, test_lines
 
+    files = [name for side in (options.a, options.b) for name in side.split(",")]
+    cli.output("--out", options.out, "JSON of a validation", files)
+    cli.output("--plots", options.plots, "SVG picture", files)
     how = reading.chosen(options)
     samples = {side: summaries(getattr(options, side), **how) for side in ("a", "b")}
     content = {"files": {"a": options.a, "b": options.b}, "reading": list(how["tell"])}
@@ -175,6 +179,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 def _show(options: argparse.Namespace) -> None:
     if options.events < 1:
         raise InputError(f"--events {options.events}", "a number >= 1", "correct it")
+    cli.output("--out", options.out, "folder")
     pooling = PoolingConfig(options.pool, tuple(options.inputs))
     shown = _collect(options.files, options.process, options.events, pooling, **reading.chosen(options))
 

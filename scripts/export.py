@@ -40,6 +40,7 @@ def command() -> None:
     arguments = parser.parse_args()
     check(arguments)
     run = stage.open_run(arguments.run, None, trust=arguments.trust)
+    cli.output("--out", arguments.out, "folder", run=run.folder)
     cli.import_tensorflow()
 
     from codae_l1.hls.network.mismatch import adversarial_counts

@@ -60,6 +60,7 @@ class _Plan:
 def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
+    cli.output("--out", arguments.out, "folder")
     stage.check_config(arguments.config)
     cli.import_tensorflow()
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures

@@ -94,6 +94,7 @@ def command() -> None:
         raise InputError(f"--workers {options.workers}", "a number >= 1", "correct it, or leave it out for all cores")
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
+    cli.output("--out", options.out, "sample in HDF5", [options.config] if options.config else [])
     config = _configuration(options.config, _flags(options, kind), kind)
     with cli.Progress("generate") as progress:
         how = Work(options.workers, options.work_folder, progress, _typed(sys.argv[1:]), options.scheduler)

@@ -30,6 +30,7 @@ def command() -> None:
     for file in arguments.events or ():
         cli.existing(str(file))
     run = stage.open_run(arguments.run, None)
+    cli.output("--out", arguments.out, "folder", run=run.folder)
     cli.import_tensorflow()
     out = arguments.out or run.path("numerics")
 

@@ -46,6 +46,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, None, trust=arguments.trust)
     for file in arguments.events:
         cli.existing(str(file))
+    cli.output("--out", arguments.out, "file of scores", [*arguments.events, run.config.data.events], run.folder)
     points = () if names == ("float",) else _known_points(run)
     how = reading.chosen(arguments)
     counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **how)

@@ -41,6 +41,7 @@ def command() -> None:
         raise InputError(f"--seeds {arguments.seeds}", "different numbers >= 0", "correct them")
     if arguments.train_events < 1:
         raise InputError(f"--train-events {arguments.train_events}", "a number >= 1", "raise it")
+    cli.output("--out", arguments.out, "folder")
     cli.import_tensorflow()
     configs, training = _rows_of(arguments.model, arguments.rows), _budget(arguments.epochs)
     events, checksum = _read(cli.existing(str(arguments.events)), arguments.train_events)

@@ -127,19 +127,6 @@ class Sums:
             )
         self._compare(stage, path, row)
 
-    def is_recorded(self, path: Path) -> str:
-        """The stage that recorded the file at `path`; empty where none did.
-
-        >>> Sums(Path("runs/none")).is_recorded(Path("scores.h5"))
-        ''
-        """
-        for stage in STAGES:
-            if self.file(stage).is_file():
-                names = [self.file(stage), *(self.folder / name for name in self._files(stage))]
-                if any(name.exists() and path.exists() and path.samefile(name) for name in names):
-                    return stage
-        return ""
-
     def check_events(self, path: Path) -> None:
         """Raise InputError where an events file outside the folder is not as it was when make_data recorded it."""
         row = self._files("make_data").get(EVENTS) if self.file("make_data").is_file() else None

@@ -11,6 +11,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run._outputs import output
+
+__all__ = [
+    "PLAIN_LINE_SECONDS",
+    "Progress",
+    "existing",
+    "import_tensorflow",
+    "output",
+    "parser",
+    "run",
+    "silent_stderr",
+]
 
 # Seconds between two plain progress lines where the output is no terminal.
 PLAIN_LINE_SECONDS = 10.0

@@ -34,7 +34,7 @@ _RANDOM_EVENTS = 300
 def outside_stages(run: Run, out: Path) -> None:
     """Refuse a folder below those of the run's stages: what they made would be replaced."""
     for name in STAGES:
-        folder = run.path(name).resolve()
+        folder = (run.folder / name).resolve()
         if out.resolve().is_relative_to(folder):
             raise InputError(
                 f"--out {out} is in the folder of the run's stage {name}, whose artifacts would be replaced",

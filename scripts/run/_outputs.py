@@ -1,0 +1,102 @@
+"""What a command may write over: files of the kind that it writes; none that it reads, nor a run's own."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run.stages import STAGES
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def output(
+    option: str, path: Path | None, kind: str, inputs: Iterable[Path | str] = (), run: Path | None = None
+) -> None:
+    """Raise InputError unless a command may write `path`, the value of `option`; nothing is asked of None.
+
+    kind: what it writes, a key of KINDS. inputs: files and folders that it reads. run: a run folder, in whose stages'
+    folders nothing else is written.
+    """
+    if path is None:
+        return
+    for given in map(Path, inputs):
+        if _is_in(path, given):
+            raise InputError(
+                f"{option} {path} is read by the same command and would be overwritten",
+                "a file that it does not read",
+                "name another",
+            )
+    if run is not None and (stage := _stage_of(path, run)):
+        raise InputError(
+            f"{option} {path} is in the run folder's {stage}, which only the stage writes",
+            "a place of its own",
+            "name another",
+        )
+    if path.is_dir() != (kind == "folder") and path.exists():
+        raise InputError(f"{option} {path} is a {'folder' if path.is_dir() else 'file'}", f"a {kind}", "name another")
+    if path.is_file() and not KINDS[kind](path):
+        raise InputError(
+            f"{option} {path} exists and holds something else, which would be overwritten",
+            f"a new file, or a {kind}",
+            "name another, or remove it yourself",
+        )
+
+
+def _is_in(path: Path, given: Path) -> bool:
+    """Whether two paths are one file, or the first is a file that lies in the second."""
+    if not (path.is_file() and given.exists()):
+        return False
+    return path.samefile(given) or (given.is_dir() and path.resolve().is_relative_to(given.resolve()))
+
+
+def _stage_of(path: Path, run: Path) -> str:
+    """The stage's folder or JSON, or the config, that a path is in; empty where it is in none."""
+    found, run = path.resolve(), run.resolve()
+    own = [run / "config.json", *(run / name for stage in STAGES for name in (stage, f"{stage}.json"))]
+    return next((place.name for place in own if found == place or found.is_relative_to(place)), "")
+
+
+def _hdf5(wanted: Callable[[Any], bool]) -> Callable[[Path], bool]:
+    """Whether a file is HDF5 of which something holds."""
+
+    def holds(path: Path) -> bool:
+        import h5py
+
+        try:
+            with h5py.File(path, "r") as file:
+                return wanted(file)
+        except OSError:
+            return False
+
+    return holds
+
+
+def _json(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is a JSON table with some keys."""
+
+    def holds(path: Path) -> bool:
+        try:
+            content = json.loads(path.read_bytes())
+        except (ValueError, OSError):
+            return False
+        return isinstance(content, dict) and set(keys) <= set(content)
+
+    return holds
+
+
+def _starts_with(path: Path, words: bytes, within: int) -> bool:
+    with open(path, "rb") as handle:
+        return words in handle.read(within)
+
+
+# What commands write -> whether a file is one.
+KINDS: dict[str, Callable[[Path], bool]] = {
+    "file of scores": _hdf5(lambda file: {"signal", "file"} <= set(file) and "format" not in file.attrs),
+    "file of events": _hdf5(lambda file: "format" in file.attrs),
+    "sample in HDF5": lambda path: _starts_with(path, _HDF5, len(_HDF5)),
+    "JSON of a validation": _json("files", "a", "b"),
+    "SVG picture": lambda path: _starts_with(path, b"<svg", 4096),
+    "folder": lambda path: False,
+}

@@ -1,0 +1,113 @@
+"""No command writes over what it reads, over a run's own files, or over a file of another kind."""
+
+import os
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from codae_l1.data.base.files import write_json
+from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts import compare, encoders, events, export, make_data, numerics, score, swaps
+from codae_l1.scripts.run import cli
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder
+
+READ = " is read by the same command and would be overwritten; expected a file that it does not read; name another"
+OTHER = " exists and holds something else, which would be overwritten; expected a new file, or a {}; name another"
+STAGE = " is in the run folder's {}, which only the stage writes; expected a place of its own; name another"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with events, other files, and a run."""
+    with EventFile(SAMPLE) as file:
+        write_events(tmp_path / "ev.h5", file.read_where(np.arange(3)))
+        write_events(tmp_path / "more.h5", file.read_where(np.arange(3, 5)))
+    os.link(tmp_path / "ev.h5", tmp_path / "linked.h5")
+    for name in ("notes.md", "notes.txt", "c.toml"):
+        (tmp_path / name).write_text("[generation]\n" if name == "c.toml" else "mine")
+    write_json(tmp_path / "other.json", {"auc": 1})
+    (tmp_path / "folder").mkdir()
+    with h5py.File(tmp_path / "scores.h5", "w") as file:
+        file["signal"], file["file"] = [b"qcd"], [b"a"]
+    run = RunFolder(tmp_path / "run", RunConfig())
+    run.path("quantize").mkdir()
+    run.path("quantize", "f_m.npz").write_bytes(b"the firmware")
+    write_json(run.folder / "quantize.json", {})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+SCORE = (score, "--run", "run", "--events", "ev.h5", "more.h5", "--out")
+CONVERT = (events, "convert", "ev.h5", "more.h5", "--out")
+VALIDATE = (events, "validate", "ev.h5,more.h5", "more.h5")
+NUMERICS = (numerics, "--run", "run", "--out")
+CASES = [
+    (*SCORE, "ev.h5", READ),
+    (*SCORE, "more.h5", READ),
+    (*SCORE, "linked.h5", READ),
+    (*SCORE, "folder/../ev.h5", READ),
+    (*SCORE, "run/quantize/f_m.npz", STAGE.format("quantize")),
+    (*SCORE, "run/quantize/new.h5", STAGE.format("quantize")),
+    (*SCORE, "run/quantize.json", STAGE.format("quantize.json")),
+    (*SCORE, "run/config.json", STAGE.format("config.json")),
+    (*SCORE, "notes.txt", OTHER.format("file of scores")),
+    (score, "--run", "run", "--events", "more.h5", "--out", "ev.h5", OTHER.format("file of scores")),
+    (*SCORE, "folder", " is a folder; expected a file of scores; name another"),
+    (*CONVERT, "ev.h5", READ),
+    (*CONVERT, "more.h5", READ),
+    (*CONVERT, "scores.h5", OTHER.format("file of events")),
+    (*CONVERT, "notes.txt", OTHER.format("file of events")),
+    (*VALIDATE, "--out", "ev.h5", READ),
+    (*VALIDATE, "--out", "other.json", OTHER.format("JSON of a validation")),
+    (*VALIDATE, "--plots", "notes.txt", OTHER.format("SVG picture")),
+    (events, "validate", ".", "more.h5", "--plots", "ev.h5", READ),
+    (events, "show", "ev.h5", "--out", "notes.txt", " is a file; expected a folder; name another"),
+    (make_data, "--config", "c.toml", "--out", "c.toml", READ),
+    (make_data, "--out", "notes.txt", OTHER.format("sample in HDF5")),
+    (*NUMERICS, "notes.txt", " is a file; expected a folder; name another"),
+    (*NUMERICS, "run/quantize", STAGE.format("quantize")),
+    (export, "--run", "run", "--out", "run/quantize/new", STAGE.format("quantize")),
+    (encoders, "--run", "run", "--out", "run/quantize", STAGE.format("quantize")),
+    (compare, "--run", "run", "--out", "run/quantize", STAGE.format("quantize")),
+    (swaps, "--out", "notes.txt", " is a file; expected a folder; name another"),
+]
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{c[0].__name__.split('.')[-1]}-{c[-2].replace('/', '.')}" for c in CASES]
+)
+def test_nothing_that_was_there_is_written_over(here, case, monkeypatch, capsys):
+    (module, *words), says, before = case[:-1], case[-1], contents(here)
+    monkeypatch.setattr(sys, "argv", ["command", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(getattr(module, "command", None))
+    error = capsys.readouterr().err
+    assert (stop.value.code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"error: {words[-2]} {words[-1]}{says}")
+    assert contents(here) == before
+
+
+def test_a_page_of_somebody_else_is_left_alone(here, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["compare", "--run", "run", "--page", "notes.md"])
+    with pytest.raises(SystemExit):
+        cli.run(compare.command)
+    assert capsys.readouterr().err.startswith(
+        "error: --page notes.md exists, and no numbers of a comparison lie at results/notes.json; expected a new page"
+    )
+    assert (here / "notes.md").read_text() == "mine"
+
+
+def test_what_a_command_wrote_before_may_be_written_again(here):
+    cli.output("--out", here / "scores.h5", "file of scores", [here / "ev.h5"], here / "run")
+    cli.output("--out", here / "more.h5", "file of events", [here / "ev.h5"])
+    cli.output("--out", here / "run" / "scores.h5", "file of scores", [here / "ev.h5"], here / "run")
+    cli.output("--out", here / "folder", "folder", run=here / "run")
+    cli.output("--out", None, "folder")
