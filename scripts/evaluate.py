@@ -72,7 +72,7 @@ def work(run: "Run") -> dict[str, Any]:
 def _trigger(run: "Run") -> dict[str, Any]:
     """Rates on zero-bias crossings and efficiencies beside the menu: {"trigger": section}, or None and why.
 
-    The shipped crossings do not fit every network, nor carry every menu; a file that the user names must.
+    The shipped crossings do not fit every network; a file that the user names must.
     """
     from codae_l1.data.base.errors import InputError
     from codae_l1.data.events import ZERO_BIAS
@@ -84,14 +84,14 @@ def _trigger(run: "Run") -> dict[str, Any]:
         return {"trigger": None, "trigger_reason": reason}
     try:
         crossings = RunCrossings(config, run.executor("rtl"), run.config.seed)
-        kept = (*crossings.signals, *crossings.others)
-        zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in kept}
-        generated = {name: crossings.generated(name) for name in crossings.signals}
-        section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
     except InputError as error:
         if config.crossings != "sample":
             raise
         return {"trigger": None, "trigger_reason": str(error)}
+    kept = (*crossings.signals, *crossings.others)
+    zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in kept}
+    generated = {name: crossings.generated(name) for name in crossings.signals}
+    section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
     return {"trigger": crossings.facts() | section}
 
 

@@ -96,6 +96,12 @@ class TriggerConfig:
     def __post_init__(self):
         if not 0 < self.crossing_khz < float("inf"):
             raise InputError(f"trigger.crossing_khz = {self.crossing_khz}", "a rate above 0 kHz", "correct it")
+        if not self.menu.total_khz < self.crossing_khz:
+            raise InputError(
+                f"trigger.menu.total_khz = {self.menu.total_khz:g}",
+                f"a rate below that of the crossings, {self.crossing_khz:g} kHz",
+                "lower it, or correct trigger.crossing_khz",
+            )
         for name in self.points:
             parse_point(name, self.crossing_khz)
         if self.crossings not in ("sample", "none") and Path(self.crossings).suffix not in Events.suffixes:

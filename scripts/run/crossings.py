@@ -11,6 +11,7 @@ from codae_l1.data.events import SIGNALS, ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.sample import CROSSINGS
+from codae_l1.data.splits import SPLITS
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import TriggerConfig
 from codae_l1.scripts.run.executors import RunExecutor
@@ -61,6 +62,7 @@ class RunCrossings:
                 "some of them",
                 "make crossings with a test split (scripts/make_data.py --layout crossings)",
             )
+        self._check_splits()
         self.signals = tuple(name for name in SIGNALS if len(self.file.where(name, "test")))
         self.others = tuple(name for name in _OTHERS if len(self.file.where(name, "test")))
         shown = any(len(self.file.where(name, "validation")) for name in SIGNALS)
@@ -85,11 +87,23 @@ class RunCrossings:
             words["bdt"] = self.ceiling.words(file, which)
         return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
 
-    def _process_khz(self, process: str) -> float | None:
-        """Rate of crossings with the process, [kHz]; None where the file has no cross section."""
+    def _check_splits(self) -> None:
+        """Raise InputError where the test split shares a collision with a split that something is trained on."""
+        from codae_l1.models.evaluation.crossing_rates import check_disjoint
+
+        test = self.file.members[self.file.where(ZERO_BIAS, "test")]
+        for split in SPLITS[:-1]:
+            check_disjoint(self.file.members[self.file.where(ZERO_BIAS, split)], test, (split, "test"))
+
+    def _process_khz(self, process: str) -> float:
+        """Rate of crossings with the process, [kHz]."""
         sections = self.file.provenance.get("cross_sections", {})
         if process not in sections.get("processes_mb", {}):
-            return None
+            raise InputError(
+                f"{self.file.path} without a cross section of {process}",
+                "cross sections of all processes in the provenance",
+                "generate the crossings (scripts/make_data.py --layout crossings), or leave the process out",
+            )
         mu = np.average(self.file.pileup[self.file.where(process, "test")])
         return float(self._crossing_khz * mu * sections["processes_mb"][process] / sections["inelastic_mb"])
 
@@ -107,14 +121,13 @@ class RunCrossings:
             lost[process] = float(np.average(file.vertex_lost[which], weights=file.weight[which]))
         zero_bias = file.where(ZERO_BIAS, "test")
         values = np.unique(file.pileup[zero_bias]).tolist()
-        rates = {name: self._process_khz(name) for name in self.others}
         return {
             "pileup": values[0] if len(values) == 1 else values,
             "crossings": len(zero_bias),
             "file": "sample" if file.path == CROSSINGS else str(file.path),
             "checksum": file.checksum,
             "vertex_lost": lost,
-            "process_khz": {name: rate for name, rate in rates.items() if rate is not None},
+            "process_khz": {name: self._process_khz(name) for name in self.others},
         }
 
 

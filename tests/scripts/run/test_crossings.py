@@ -41,14 +41,13 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory, images):
-    """A file of crossings made of the shipped images: 150 zero-bias ones of the test split, and others."""
-    made = tmp_path_factory.mktemp("crossings") / "c.h5"
+def rows(images):
+    """(process, split, indices of images) -> rows of a file."""
     config = PoolingConfig(inputs=tuple(INPUTS), energy_lsb_gev=1.0)
     pooled, words = input_counts(images, config), menu_words(images)
     rng = np.random.default_rng(1)
 
-    def rows(process, split, which):
+    def make(process, split, which):
         n = len(which)
         zeros = {name: np.zeros(n, np.float32) for name in ("pt_hat", "scalar_pt", "jet_ht")}
         return {
@@ -66,6 +65,13 @@ def path(tmp_path_factory, images):
             **{f"pooled/{name}": pooled[which, ..., i] for i, name in enumerate(INPUTS)},
         }
 
+    return make
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, rows):
+    """A file of crossings made of the shipped images: 150 zero-bias ones of the test split, and others."""
+    made = tmp_path_factory.mktemp("crossings") / "c.h5"
     parts = [
         rows(ZERO_BIAS, "test", np.arange(150)),
         rows(ZERO_BIAS, "validation", np.arange(150, 200)),
@@ -162,6 +168,8 @@ def test_a_file_without_test_crossings_or_of_another_name_is_refused(tmp_path, p
         RunCrossings(TriggerConfig(crossings=str(tmp_path / "no.h5")), Sum(), 1)
     with pytest.raises(InputError, match=r'trigger\.crossings = "none"'):
         RunCrossings(TriggerConfig(crossings="none"), Sum(), 1)
+    with pytest.raises(InputError, match=r"trigger\.menu\.total_khz = 40000; expected a rate below"):
+        TriggerConfig(menu=_menu(40_000.0))
     with pytest.raises(InputError, match=r"working point '1 GHz'"):
         TriggerConfig(points=("1 GHz",))
     assert RunConfig().trigger.menu.total_khz == 100.0
@@ -229,3 +237,19 @@ def test_other_crossings_make_the_stage_run_again(path, tmp_path):
         assert other["synthesize"] == mine["synthesize"]
         assert other["evaluate"] != mine["evaluate"]
         assert other["report"] != mine["report"]
+
+
+def test_splits_that_share_a_collision_and_missing_cross_sections_are_refused(tmp_path, rows):
+    shared = [rows(ZERO_BIAS, "test", np.arange(50)), rows(ZERO_BIAS, "train", np.arange(49, 80))]
+    write_crossings(tmp_path / "shared.h5", shared, {"energy_lsb_gev": 1.0})
+    with pytest.raises(InputError, match="a pool shared between splits: 1 collisions, 49 for one, in train and test"):
+        RunCrossings(TriggerConfig(crossings=str(tmp_path / "shared.h5")), Sum(), 1)
+    apart = [rows(ZERO_BIAS, "test", np.arange(50)), rows("w", "test", np.arange(50, 60))]
+    write_crossings(tmp_path / "apart.h5", apart, {"energy_lsb_gev": 1.0})
+    with pytest.raises(InputError, match=r"apart\.h5 without a cross section of w"):
+        RunCrossings(TriggerConfig(crossings=str(tmp_path / "apart.h5")), Sum(), 1).facts()
+    sections = {"inelastic_mb": 80.0, "processes_mb": {"w": 2e-4}}
+    write_crossings(tmp_path / "apart.h5", apart, {"energy_lsb_gev": 1.0, "cross_sections": sections})
+    facts = RunCrossings(TriggerConfig(crossings=str(tmp_path / "apart.h5")), Sum(), 1).facts()
+    # 28,607 kHz of crossings with 50 collisions, of which 2.5e-6 make a W.
+    assert facts["process_khz"]["w"] == pytest.approx(28_607 * 50 * 2.5e-6)
