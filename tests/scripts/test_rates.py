@@ -46,7 +46,7 @@ def run(tmp_path_factory):
     network, word = firmware_network(firmware)
     build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), FIRMWARE.pooling)
     for stage in ("make_data", "train", "quantize", "convert"):
-        write_json(folder / f"{stage}.json", {"summary": "made"})
+        run.do(stage, lambda run: {"summary": "made"})
     (folder / "pool.toml").write_text(TOML)
     pool(folder / "rates" / "tiny" / "pileup-2")
     return folder
@@ -163,18 +163,19 @@ def test_the_highest_crossings_are_those_of_the_whole_sample(study):
 
 
 @generated
-def test_crossings_of_another_config_or_network_are_refused(study, run, monkeypatch, capsys):
+def test_crossings_of_another_config_or_network_are_refused(study, run, tmp_path, monkeypatch, capsys):
     before = sorted(study.rglob("*"))
     other = [word if word != "450" else "500" for word in OPTIONS]
     assert "pileup-2 with crossings of another n_crossings; expected" in refused(monkeypatch, capsys, run, *other)
-    network = run / "quantize" / "f_m.npz"
-    kept = network.read_bytes()
-    shutil.copy(network, run / "kept.npz")
-    np.savez(network, **{**dict(np.load(run / "kept.npz")), "more": np.zeros(1)})
-    try:
-        assert "crossings of another trigger network" in refused(monkeypatch, capsys, run, *OPTIONS)
-    finally:
-        network.write_bytes(kept)
+    copy = RunFolder(shutil.copytree(run, tmp_path / "run"))
+    network = copy.path("quantize", "f_m.npz")
+    changed = {**dict(np.load(network)), "more": np.zeros(1)}
+    np.savez(network, **changed)
+    assert "f_m.npz was altered since stage quantize" in refused(monkeypatch, capsys, copy.folder, *OPTIONS)
+    (copy.folder / "quantize.json").unlink()
+    for stage in ("quantize", "convert"):
+        copy.do(stage, lambda run: {"summary": "made with this network"})
+    assert "crossings of another trigger network" in refused(monkeypatch, capsys, copy.folder, *OPTIONS)
     assert sorted(study.rglob("*")) == before
 
 
