@@ -90,7 +90,7 @@ def command() -> None:
         raise failed[-1]
 
 
-def _do_vendor(run: Any, arguments: Any) -> list[ToolError]:
+def _do_vendor(run: RunFolder, arguments: Any) -> list[ToolError]:
     """Do the vendors' steps, print and write what worked; the errors of what did not."""
     failed: list[ToolError] = []
     try:
@@ -107,7 +107,7 @@ def _do_vendor(run: Any, arguments: Any) -> list[ToolError]:
     )
 
 
-def _do_place(run: Any, arguments: Any) -> None:
+def _do_place(run: RunFolder, arguments: Any) -> None:
     """Place and route on ECP5, and print what came of it."""
     placed = run.do("place", lambda run: place(run, arguments))[_variant(arguments)]
     sites = ", ".join(f"{used:,} of {placed['available'][key]:,} {key}" for key, used in placed["used"].items())
