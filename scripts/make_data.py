@@ -52,14 +52,13 @@ def work(run: "Run") -> dict[str, Any]:
     """Generate the run's events where its config says so; verify them, count them by split and class."""
     import numpy as np
 
-    from codae_l1.data.formats.crossing_file import CrossingFile
     from codae_l1.data.formats.event_file import EventFile
+    from codae_l1.scripts.run.crossings import check_crossings
     from codae_l1.scripts.run.events import check_events, events_path, splits
 
     path = events_path(run)
-    if run.config.trigger.crossings not in ("sample", "none"):
-        # Read by a later stage; a mistake should be seen now.
-        CrossingFile(run.config.trigger.crossings)
+    # Read by a later stage; a mistake should be seen now.
+    check_crossings(run.config)
     if run.config.data.events == "generate":
         config, folder = run.config.data.generation, run.path("make_data", "work")
         with cli.Progress("generate") as progress:

@@ -6,9 +6,10 @@ trigger's quantities; `pooled/<input>` (N, 18, 15), the network's inputs. Intege
 holds them. SHA-256 guards the content.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,26 @@ from codae_l1.data.splits import SPLITS
 FORMAT = "codae-l1 crossings"
 VERSION = 1
 KIND = "crossings of codae-l1"
-# Of every file; each has one value per crossing, members six.
-COLUMNS = (
-    "process",
-    "split",
-    "weight",
-    "stratum",
-    "members",
-    "pileup",
-    "collisions",
-    "n_tracks",
-    "vertex_lost",
-    "pt_hat",
-    "scalar_pt",
-    "jet_ht",
-)
-GROUPS = ("words", "pooled")
+# Kinds of NumPy of the columns of every file; each has one value per crossing, members six.
+_KINDS = {
+    "process": "S",
+    "split": "iu",
+    "weight": "f",
+    "stratum": "iu",
+    "members": "iu",
+    "pileup": "f",
+    "collisions": "iu",
+    "n_tracks": "iu",
+    "vertex_lost": "b",
+    "pt_hat": "f",
+    "scalar_pt": "f",
+    "jet_ht": "f",
+}
+COLUMNS = tuple(_KINDS)
+# Groups of integers, and the shape of a crossing's in them.
+_CELLS = {"words": (), "pooled": (18, 15)}
+GROUPS = tuple(_CELLS)
+_MEMBERS = 6
 # Crossings per block, the unit of compression.
 _BLOCK = 1024
 
@@ -55,19 +60,13 @@ class CrossingFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        with open_hdf5(self.path, KIND) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise InputError(
-                    f"{self.path} is HDF5 of another kind", KIND, "make_data.py --layout crossings writes them"
-                )
-            if file.attrs.get("version") != VERSION:
-                raise InputError(f"{self.path} of version {file.attrs.get('version')}", f"version {VERSION}", "make it")
-            columns = {name: read(find(file, name, KIND), KIND, 0, len(file["weight"])) for name in COLUMNS}
-            self.quantities, self.inputs = (tuple(file.get(group, ())) for group in GROUPS)
-            self.provenance: dict[str, Any] = json.loads(file.attrs["provenance"])
-            self.checksum = str(file.attrs["checksum"])
-        if len({len(column) for column in columns.values()}) != 1:
-            raise InputError(f"{self.path} with columns of different lengths", KIND, "copy it again")
+        with _open(self.path) as file:
+            self._read_header(file)
+            length = len(find(file, "weight", KIND))
+            columns = {name: self._column(file, name, length) for name in COLUMNS}
+            self.quantities, self.inputs = (self._names(file, group, length) for group in GROUPS)
+        if not (columns["split"] < len(SPLITS)).all() or (columns["split"] < 0).any():
+            raise InputError(f"{self.path} with splits beyond {len(SPLITS) - 1}", KIND, "copy or make it again")
         self.process = columns["process"].astype("U16")
         self.split = np.array(SPLITS)[columns["split"]]
         self.weight, self.stratum, self.members = columns["weight"], columns["stratum"], columns["members"]
@@ -83,6 +82,40 @@ class CrossingFile:
     def where(self, process: str, split: str) -> np.ndarray:
         """Indices of a process's crossings in a split."""
         return np.flatnonzero((self.process == process) & (self.split == split))
+
+    def _read_header(self, file: h5py.File) -> None:
+        attributes = dict(file.attrs)
+        if str(attributes.get("format")) != FORMAT:
+            raise InputError(
+                f"{self.path} is HDF5 of another kind", KIND, "make one with scripts/make_data.py --layout crossings"
+            )
+        if str(attributes.get("version")) != str(VERSION):
+            raise InputError(
+                f"{self.path} of version {attributes.get('version')}", f"version {VERSION}", "make it again"
+            )
+        self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
+        self.checksum = str(attributes["checksum"])
+        if not isinstance(self.provenance, dict):
+            raise ValueError("its provenance is no table")
+
+    def _column(self, file: h5py.File, name: str, length: int) -> np.ndarray:
+        dataset = find(file, name, KIND)
+        self._require(dataset, (length, _MEMBERS) if name == "members" else (length,), _KINDS[name])
+        return read(dataset, KIND, 0, length)
+
+    def _names(self, file: h5py.File, group: str, length: int) -> tuple[str, ...]:
+        names = tuple(map(str, file.get(group, ())))
+        for name in names:
+            self._require(find(file, f"{group}/{name}", KIND), (length, *_CELLS[group]), "iu")
+        return names
+
+    def _require(self, dataset: h5py.Dataset, shape: tuple[int, ...], kinds: str) -> None:
+        if dataset.shape != shape or dataset.dtype.kind not in kinds:
+            raise InputError(
+                f"{self.path}: {dataset.name} of shape {dataset.shape}, type {dataset.dtype}",
+                f"shape {shape} and a type of kind {' or '.join(kinds)}",
+                "copy or make it again",
+            )
 
     def words(self, which: np.ndarray) -> dict[str, np.ndarray]:
         """The trigger's quantities of some crossings (n,), ascending indices: name -> (n,) int64."""
@@ -101,17 +134,31 @@ class CrossingFile:
 
     def verify(self) -> None:
         """Raise InputError unless the content has the checksum that was written with it."""
-        with open_hdf5(self.path, KIND) as file:
+        with _open(self.path) as file:
             if _checksum(file) != self.checksum:
-                raise InputError(f"{self.path} without its checksum's content", KIND, "copy or make it again")
+                raise InputError(
+                    f"the content of {self.path} does not have its checksum", KIND, "copy or make it again"
+                )
 
     def _read(self, name: str, which: np.ndarray) -> np.ndarray:
         if not len(which):
-            with open_hdf5(self.path, KIND) as file:
+            with _open(self.path) as file:
                 return np.zeros((0, *find(file, name, KIND).shape[1:]), np.int64)
         first, last = int(which[0]), int(which[-1]) + 1
-        with open_hdf5(self.path, KIND) as file:
+        with _open(self.path) as file:
             return read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    """The open file; whatever h5py makes of damage is an InputError."""
+    try:
+        with open_hdf5(path, KIND) as file:
+            yield file
+    except InputError:
+        raise
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error})", KIND, "copy or make it again") from error
 
 
 def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: dict[str, Any]) -> None:

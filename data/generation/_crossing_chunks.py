@@ -16,7 +16,7 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.generation._collisions import joined
 from codae_l1.data.generation._overlay import Members, Overlay
-from codae_l1.data.generation._pool import load_pool, load_process, pool_offset, signal_numbers
+from codae_l1.data.generation._pool import load_pool, load_process, pool_offset
 from codae_l1.data.generation._strata import Strata
 from codae_l1.data.generation._towers import TriggerTowers, delphes_images, hadron_response, trigger_images
 from codae_l1.data.generation.crossings_config import NATURAL, CrossingsConfig
@@ -70,7 +70,7 @@ def crossing_tasks(config: CrossingsConfig) -> list[CrossingTask]:
     ['crossings-zero_bias-test-00001.npz', 'crossings-h125-test-00000.npz']
     """
     numbers = {ZERO_BIAS: dict(zip(SPLITS, config.n_crossings, strict=True))}
-    numbers |= dict.fromkeys(config.processes, signal_numbers(config))
+    numbers |= dict.fromkeys(config.processes, config.signal_numbers)
     size, tasks = config.chunk_crossings, []
     for process, splits in numbers.items():
         for split, number in splits.items():

@@ -95,14 +95,12 @@ class PoolChunk:
 def pool_chunks(config: CrossingsConfig) -> Iterator[PoolChunk]:
     """The chunks of the pools of all splits in use, then those of the processes."""
     total = max(1, sum(config.n_crossings))
-    shares: dict[str, int] = dict(zip(SPLITS, config.n_crossings, strict=True))
-    for split in splits_in_use(config):
+    for split, share in config.pool_shares.items():
         for source in range(len(config.cuts_gev) + 1):
             number = round(config.n_hard * _falling(len(config.cuts_gev))[source - 1]) if source else config.n_soft
-            # A split that has signals alone gets a twentieth for their pile-up.
-            yield from _chunked(split, source, -(-number * max(shares[split], total // 20) // total))
+            yield from _chunked(split, source, -(-number * share // total))
     for process in config.processes:
-        for split, number in signal_numbers(config).items():
+        for split, number in config.signal_numbers.items():
             yield from _chunked(split, process, number)
 
 
@@ -110,17 +108,6 @@ def _falling(slices: int) -> np.ndarray:
     """Shares of the hard collisions, (slices,): about as the crossings of a biased sample fall on them."""
     shares = _FALL ** np.arange(slices)
     return shares / shares.sum()
-
-
-def signal_numbers(config: CrossingsConfig) -> dict[str, int]:
-    """Split -> crossings of each process other than zero bias."""
-    return {"validation": config.n_signal_validation, "test": config.n_signal}
-
-
-def splits_in_use(config: CrossingsConfig) -> list[str]:
-    """The splits that hold any crossing."""
-    signals = signal_numbers(config) if config.processes else {}
-    return [s for s, n in zip(SPLITS, config.n_crossings, strict=True) if n or signals.get(s)]
 
 
 def pool_pieces(config: CrossingsConfig) -> list[Piece]:

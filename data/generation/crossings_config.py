@@ -97,6 +97,24 @@ class CrossingsConfig:
         shares = np.array(self.pileup_shares or np.ones(len(self.pileup)))
         return np.array(self.pileup), shares / shares.sum()
 
+    @property
+    def signal_numbers(self) -> dict[str, int]:
+        """Split -> crossings of each process other than zero bias."""
+        return {"validation": self.n_signal_validation, "test": self.n_signal}
+
+    @property
+    def pool_shares(self) -> dict[str, int]:
+        """Split that holds any crossing -> the part of the pool, out of the sum of n_crossings (at least 1), it gets.
+
+        >>> CrossingsConfig(n_crossings=(0, 0, 0, 50), processes=("h125",)).pool_shares
+        {'validation': 3, 'test': 50}
+        """
+        signals = self.signal_numbers if self.processes else {}
+        # A split that has signals alone gets a twentieth for their pile-up.
+        least = math.ceil(sum(self.n_crossings) / 20) or 1
+        splits = zip(SPLITS, self.n_crossings, strict=True)
+        return {split: max(n, least) for split, n in splits if n or signals.get(split)}
+
     def _require_pileup(self) -> None:
         inside = bool(self.pileup) and all(0 <= mu <= 250 for mu in self.pileup)
         self._require("pileup", inside, "mean numbers of collisions from 0 to 250")
@@ -106,10 +124,10 @@ class CrossingsConfig:
 
     def _require_pool(self) -> None:
         """A crossing must not be able to hold a good part of its split's pool."""
-        used = [n for n in self.n_crossings if n] or [1]
-        least = math.ceil(20 * max(self.pileup) * sum(used) / min(used))
+        parts = max(1, sum(self.n_crossings)) / min(self.pool_shares.values(), default=1)
+        least = math.ceil(20 * max(self.pileup) * parts)
         self._require("n_soft", self.n_soft >= least, f"at least {least}: pile-up {max(self.pileup):g} needs it")
-        least = math.ceil(40 * sum(used) / min(used) / 0.65 ** (len(self.cuts_gev) - 1))
+        least = math.ceil(40 * parts / 0.65 ** (len(self.cuts_gev) - 1))
         self._require("n_hard", self.n_hard >= least, f"at least {least} for {len(self.cuts_gev)} slices")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:

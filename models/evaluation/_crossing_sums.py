@@ -138,9 +138,11 @@ class CrossingSums:
         if share >= above[0] * (1 - _ROUNDING):
             return None, f"{self._khz(share)} is not below the total {kind} of {self._khz(above[0])}: everything fires"
         at = int(np.argmax(above <= share * (1 + _ROUNDING)))
-        if at == len(histogram.values):
-            most = int(histogram.values[-1])
-            return None, f"the largest word, {most}, has a {kind} of {self._khz(above[-2])}, above {self._khz(share)}"
+        if above[at] == 0:
+            # Beyond the menu, larger words may be there: of crossings that it takes.
+            last = int(np.flatnonzero(above[:-1] > 0)[-1])
+            which = f"the largest word{' beyond the menu' if beyond else ''}, {histogram.values[last]},"
+            return None, f"{which} has a {kind} of {self._khz(above[last])}, above {self._khz(share)}"
         return int(histogram.values[at]), ""
 
     def moved(self, score: str, share: float, beyond: bool = False) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import SIGNALS, ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile
+from codae_l1.data.menu import solve_menu
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.sample import CROSSINGS
 from codae_l1.data.splits import SPLITS
 from codae_l1.scripts.run._ceiling import Ceiling
-from codae_l1.scripts.run.config import TriggerConfig
+from codae_l1.scripts.run.config import RunConfig, TriggerConfig
 from codae_l1.scripts.run.executors import RunExecutor
 
 if TYPE_CHECKING:
@@ -56,13 +57,7 @@ class RunCrossings:
         self.file = CrossingFile(_path(config))
         self._executor, self._crossing_khz = executor, config.crossing_khz
         _check_inputs(self.file, executor.trained.config.pooling)
-        if not len(self.file.where(ZERO_BIAS, "test")):
-            raise InputError(
-                f"{self.file.path} without zero-bias crossings in the test split",
-                "some of them",
-                "make crossings with a test split (scripts/make_data.py --layout crossings)",
-            )
-        self._check_splits()
+        _check_file(self.file)
         self.signals = tuple(name for name in SIGNALS if len(self.file.where(name, "test")))
         self.others = tuple(name for name in _OTHERS if len(self.file.where(name, "test")))
         shown = any(len(self.file.where(name, "validation")) for name in SIGNALS)
@@ -87,26 +82,6 @@ class RunCrossings:
             words["bdt"] = self.ceiling.words(file, which)
         return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
 
-    def _check_splits(self) -> None:
-        """Raise InputError where the test split shares a collision with a split that something is trained on."""
-        from codae_l1.models.evaluation.crossing_rates import check_disjoint
-
-        test = self.file.members[self.file.where(ZERO_BIAS, "test")]
-        for split in SPLITS[:-1]:
-            check_disjoint(self.file.members[self.file.where(ZERO_BIAS, split)], test, (split, "test"))
-
-    def _process_khz(self, process: str) -> float:
-        """Rate of crossings with the process, [kHz]."""
-        sections = self.file.provenance.get("cross_sections", {})
-        if process not in sections.get("processes_mb", {}):
-            raise InputError(
-                f"{self.file.path} without a cross section of {process}",
-                "cross sections of all processes in the provenance",
-                "generate the crossings (scripts/make_data.py --layout crossings), or leave the process out",
-            )
-        mu = np.average(self.file.pileup[self.file.where(process, "test")])
-        return float(self._crossing_khz * mu * sections["processes_mb"][process] / sections["inelastic_mb"])
-
     def generated(self, process: str, split: str = "test") -> dict[str, np.ndarray]:
         """Generated quantities of the hard collision, [GeV]: HT of jets and scalar pT, (n,) each."""
         which = self.file.where(process, split)
@@ -127,8 +102,62 @@ class RunCrossings:
             "file": "sample" if file.path == CROSSINGS else str(file.path),
             "checksum": file.checksum,
             "vertex_lost": lost,
-            "process_khz": {name: self._process_khz(name) for name in self.others},
+            "process_khz": {name: _process_khz(file, name, self._crossing_khz) for name in self.others},
         }
+
+
+def check_crossings(config: RunConfig) -> None:
+    """Raise InputError where a later stage would refuse the crossings that a run's config names, or its menu."""
+    if config.why_no_crossings():
+        return
+    trigger = config.trigger
+    file = CrossingFile(trigger.path)
+    _check_file(file)
+    if trigger.crossings != "sample":
+        # Those that are shipped do not fit every network; then a run has no rates, and says why.
+        _check_inputs(file, config.firmware.pooling)
+        for name in _OTHERS:
+            if len(file.where(name, "test")):
+                _process_khz(file, name, trigger.crossing_khz)
+    missing = [path for path in trigger.menu.shares if path not in file.quantities]
+    if missing:
+        raise InputError(
+            f"trigger.menu.shares with {', '.join(missing)}",
+            f"quantities of the crossings: {', '.join(file.quantities)}",
+            "correct the names",
+        )
+    which = file.where(ZERO_BIAS, "test")
+    solve_menu(file.words(which), file.weight[which], trigger.menu, trigger.crossing_khz)
+
+
+def _check_file(file: CrossingFile) -> None:
+    """Raise InputError unless the content is as it was written, and the test split can be judged."""
+    from codae_l1.models.evaluation.crossing_rates import check_disjoint
+
+    file.verify()
+    test = file.where(ZERO_BIAS, "test")
+    if not len(test):
+        raise InputError(
+            f"{file.path} without zero-bias crossings in the test split",
+            "some of them",
+            "make crossings with a test split (scripts/make_data.py --layout crossings)",
+        )
+    for split in SPLITS[:-1]:
+        # Something is trained on the others.
+        check_disjoint(file.members[file.where(ZERO_BIAS, split)], file.members[test], (split, "test"))
+
+
+def _process_khz(file: CrossingFile, process: str, crossing_khz: float) -> float:
+    """Rate of crossings with the process, [kHz]."""
+    sections = file.provenance.get("cross_sections", {})
+    if process not in sections.get("processes_mb", {}):
+        raise InputError(
+            f"{file.path} without a cross section of {process}",
+            "cross sections of all processes in the provenance",
+            "generate the crossings (scripts/make_data.py --layout crossings), or leave the process out",
+        )
+    mu = np.average(file.pileup[file.where(process, "test")])
+    return float(crossing_khz * mu * sections["processes_mb"][process] / sections["inelastic_mb"])
 
 
 def _path(config: TriggerConfig) -> Path:

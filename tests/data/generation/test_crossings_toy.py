@@ -2,6 +2,7 @@
 
 import itertools
 
+import h5py
 import numpy as np
 import pytest
 
@@ -13,9 +14,11 @@ from codae_l1.data.generation._collisions import ECAL_ETA, Collisions, joined
 from codae_l1.data.generation._crossing_chunks import crossing_tasks
 from codae_l1.data.generation._detector import CELLS
 from codae_l1.data.generation._overlay import MEMBERS, Deposits, Members, Overlay
+from codae_l1.data.generation._pool import pool_chunks
 from codae_l1.data.generation._strata import Strata
 from codae_l1.data.generation._towers import TriggerTowers, delphes_images, hadron_response, trigger_images
 from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.splits import SPLITS
 
 SHARES = np.array([0.97, 0.02, 0.008, 0.002])
 
@@ -233,7 +236,7 @@ def test_the_response_to_hadrons_rises_to_that_of_photons():
         ({"pileup": (-1.0,)}, "pileup"),
         ({"pileup": (10.0, 20.0), "pileup_shares": (1.0,)}, "pileup_shares"),
         ({"pileup_shares": (float("nan"),)}, "pileup_shares"),
-        ({"n_soft": 5000}, "n_soft = 5000; expected at least 20667: pile-up 50 needs it"),
+        ({"n_soft": 5000}, "n_soft = 5000; expected at least 20000: pile-up 50 needs it"),
         ({"n_crossings": (0, 0, 0, 100_000), "n_hard": 100}, "n_hard = 100"),
         ({"cuts_gev": (30.0, 20.0)}, "cuts_gev"),
         ({"n_crossings": (1, 2)}, "n_crossings"),
@@ -298,3 +301,68 @@ def test_a_file_of_another_kind_or_with_bad_weights_is_refused(tmp_path):
         CrossingFile(tmp_path / "d.h5").pooled(("ecal",), np.arange(2))
     with pytest.raises(InputError, match="does not exist"):
         CrossingFile(tmp_path / "e.h5")
+
+
+def _replace(name, values):
+    """An edit of an open file: the dataset of that name holds other values, or is gone."""
+
+    def edit(file):
+        del file[name]
+        if values is not None:
+            file[name] = values
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_replace("weight", None), "without the dataset weight"),
+        (_replace("weight", np.ones((5, 1))), r"/weight of shape \(5, 1\), type float64; expected shape \(5,\)"),
+        (_replace("weight", np.array([b"one"] * 5)), r"/weight of shape \(5,\), type \|S3"),
+        (_replace("split", np.full(5, 7, np.uint8)), "splits beyond 3"),
+        (_replace("split", np.ones(5)), "/split of shape .* type float64"),
+        (_replace("members", np.zeros((5, 2), np.int32)), r"/members of shape \(5, 2\)"),
+        (_replace("n_tracks", np.zeros(4, np.int32)), r"/n_tracks of shape \(4,\)"),
+        (_replace("words/HT", np.zeros(4, np.int32)), r"/words/HT of shape \(4,\)"),
+        (_replace("words/HT", np.full(5, 0.5)), "/words/HT of shape .* type float64"),
+        (_replace("pooled/tracks", np.zeros((5, 15, 18), np.int32)), r"/pooled/tracks of shape \(5, 15, 18\)"),
+        (lambda file: file.attrs.__delitem__("provenance"), "is damaged .*provenance"),
+        (lambda file: file.attrs.__setitem__("provenance", "{"), "is damaged"),
+        (lambda file: file.attrs.__setitem__("provenance", "[1]"), "its provenance is no table"),
+        (lambda file: file.attrs.__setitem__("version", np.arange(2)), "of version"),
+    ],
+)
+def test_a_file_that_was_damaged_is_refused_when_it_is_opened(tmp_path, edit, message):
+    write_crossings(tmp_path / "c.h5", [rows(np.random.default_rng(12), 5)], {})
+    with h5py.File(tmp_path / "c.h5", "r+") as file:
+        edit(file)
+    with pytest.raises(InputError, match=message):
+        CrossingFile(tmp_path / "c.h5")
+
+
+def test_content_that_was_edited_does_not_have_its_checksum(tmp_path):
+    write_crossings(tmp_path / "c.h5", [rows(np.random.default_rng(13), 5)], {})
+    with h5py.File(tmp_path / "c.h5", "r+") as file:
+        file["words/HT"][3] += 1
+    with pytest.raises(InputError, match=r"the content of .*c\.h5 does not have its checksum"):
+        CrossingFile(tmp_path / "c.h5").verify()
+
+
+@pytest.mark.parametrize("number", [0, 1, 12, 1000])
+def test_a_split_of_signals_alone_has_a_pool(number):
+    """However few crossings there are."""
+    config = CrossingsConfig(
+        n_crossings=(0, 0, 0, number), n_signal=1, n_signal_validation=1, processes=("h125",), pileup=(3.0,)
+    )
+    sizes = dict.fromkeys(SPLITS, 0)
+    for chunk in pool_chunks(config):
+        sizes[chunk.split] += chunk.count if chunk.source == 0 else 0
+    validation = {0: 200_000, 1: 200_000, 12: 16_667, 1000: 10_000}[number]
+    assert sizes == {"train": 0, "validation": validation, "calibration": 0, "test": 200_000}
+
+
+def test_a_pool_too_small_for_a_split_of_signals_alone_is_refused():
+    CrossingsConfig(n_crossings=(0, 0, 0, 12), n_signal_validation=0, n_soft=100, pileup=(3.0,))
+    with pytest.raises(InputError, match=r"n_soft = 100; expected at least 720: pile-up 3 needs it"):
+        CrossingsConfig(n_crossings=(0, 0, 0, 12), n_signal_validation=1, n_soft=100, pileup=(3.0,))

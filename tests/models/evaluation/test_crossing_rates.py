@@ -259,6 +259,15 @@ def test_rates_that_no_threshold_has(asked, words):
     assert (rate.rate_khz, rate.threshold, rate.reason) == (None, None, words)
 
 
+def test_a_pure_rate_that_no_threshold_has_is_refused_though_the_menu_takes_larger_words():
+    """Of the words 0 to 9 the menu takes 8 and 9: nothing beyond it fires from there on."""
+    sample = plain(np.arange(1000) % 10)
+    rate = threshold_at(sample, "a", 500.0, KHZ, {"a": 8})
+    words = "the largest word beyond the menu, 7, has a pure rate of 4e+03 kHz, above 500 kHz"
+    assert (rate.threshold, rate.reason) == (None, words)
+    assert threshold_at(sample, "a", 4000.0, KHZ, {"a": 8}).threshold == 7
+
+
 def test_pieces_give_the_same_as_one_to_the_last_bit_and_the_state_does_not_grow():
     whole = toy(12, numbers=(3000, 5000))
     pieces = cut_up(whole, 1, 1, 700, 3210)

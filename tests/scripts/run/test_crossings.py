@@ -3,6 +3,7 @@
 import shutil
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import COLUMNS, CrossingFile, write_crossings
 from codae_l1.data.formats.event_file import EventFile
-from codae_l1.data.menu import menu_words
+from codae_l1.data.menu import MenuConfig, menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mask
 from codae_l1.data.sample import CROSSING_IMAGES
 from codae_l1.data.splits import SPLITS
@@ -18,7 +19,7 @@ from codae_l1.models.codae.scores import active_pixels, block_power
 from codae_l1.scripts import evaluate
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
-from codae_l1.scripts.run.crossings import RunCrossings, trigger_words
+from codae_l1.scripts.run.crossings import RunCrossings, check_crossings, trigger_words
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.studies.trigger import trigger_section
 
@@ -253,3 +254,37 @@ def test_splits_that_share_a_collision_and_missing_cross_sections_are_refused(tm
     facts = RunCrossings(TriggerConfig(crossings=str(tmp_path / "apart.h5")), Sum(), 1).facts()
     # 28,607 kHz of crossings with 50 collisions, of which 2.5e-6 make a W.
     assert facts["process_khz"]["w"] == pytest.approx(28_607 * 50 * 2.5e-6)
+
+
+def _checked(path, **trigger):
+    check_crossings(RunConfig(trigger=TriggerConfig(crossings=str(path), **trigger)))
+
+
+def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_trained(tmp_path, rows, path):
+    loose = MenuConfig(20_000.0, {"HT": 1.0, "MET": 1.0})
+    _checked(path, menu=loose)
+    with pytest.raises(InputError, match=r"trigger\.menu\.shares with JET; expected quantities of the crossings: HT"):
+        _checked(path, menu=MenuConfig(20_000.0, {"JET": 1.0}))
+    with pytest.raises(InputError, match=r"trigger\.menu\.shares with JET"):
+        check_crossings(RunConfig(trigger=TriggerConfig(menu=MenuConfig(100.0, {"JET": 1.0}))))
+    with pytest.raises(InputError, match="only the largest word of HT fires"):
+        _checked(path)
+    edited = shutil.copy(path, tmp_path / "edited.h5")
+    with h5py.File(edited, "r+") as file:
+        file["words/HT"][3] += 1
+    for refused in (_checked, lambda path: RunCrossings(TriggerConfig(crossings=str(path)), Sum(), 1)):
+        with pytest.raises(InputError, match=r"edited\.h5 does not have its checksum"):
+            refused(edited)
+    parts = [rows(ZERO_BIAS, "test", np.arange(50)), rows(ZERO_BIAS, "train", np.arange(49, 80))]
+    write_crossings(tmp_path / "shared.h5", parts, {"energy_lsb_gev": 1.0})
+    with pytest.raises(InputError, match="a pool shared between splits"):
+        _checked(tmp_path / "shared.h5", menu=loose)
+    parts = [rows(ZERO_BIAS, "test", np.arange(50)), rows("w", "test", np.arange(50, 60))]
+    write_crossings(tmp_path / "w.h5", parts, {"energy_lsb_gev": 1.0})
+    with pytest.raises(InputError, match="without a cross section of w"):
+        _checked(tmp_path / "w.h5", menu=loose)
+    write_crossings(tmp_path / "train.h5", [rows(ZERO_BIAS, "train", np.arange(50))], {"energy_lsb_gev": 1.0})
+    with pytest.raises(InputError, match="without zero-bias crossings in the test split"):
+        _checked(tmp_path / "train.h5", menu=loose)
+    # Without crossings there is nothing to check.
+    check_crossings(RunConfig(trigger=TriggerConfig(crossings="none")))
