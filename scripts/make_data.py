@@ -152,7 +152,10 @@ def _generation_table(path: Path | None) -> dict[str, Any]:
             "the table [generation] alone",
             "rename or remove it; a run's config goes with --run, without --out",
         )
-    return content.get("generation", {})
+    table = content.get("generation", {})
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: generation is no table", "the table [generation]", "write it as a TOML table")
+    return table
 
 
 def _refuse_generation(options: argparse.Namespace, kind: type[Any]) -> None:

@@ -36,11 +36,13 @@ def _command() -> None:
     table = _generation_table(arguments.config)
     configs = study_configs(table, arguments.crossings, arguments.signals, tuple(arguments.pileup))
     _check_work(arguments)
-    run = stage.open_run(arguments.run, None)
+    run = stage.open_run(arguments.run, None, trust=arguments.trust)
     run.require("convert")
     folder = run.path("rates", arguments.name)
-    study = Study(folder, configs, RunWords.of(run.folder, run.path("quantize", "f_m.npz")))
+    study = Study(folder, configs, RunWords.of(run.folder, run.path("quantize", "f_m.npz"), arguments.trust))
     study.check()
+    # The workers need it after hours of generation; what keeps it from being loaded should be seen now.
+    study.words.executor()
     for mu, config in configs.items():
         predicted = predicted_reach(config, run.config.trigger.crossing_khz)
         print(f"pile-up {mu:g}, {arguments.crossings:,} crossings: {reach_text(predicted)}", flush=True)
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--signals", type=int, default=600, help="crossings of each signal at each pile-up")
     parser.add_argument("--name", default="study", help="folder of the study in rates/ of the run")
     parser.add_argument("--config", type=Path, help="TOML file whose table [generation] has keys of CrossingsConfig")
+    parser.add_argument("--trust", **stage.TRUST)
     parser.add_argument("--workers", type=int, help="local processes (default: all cores)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers are used instead")
     return parser

@@ -28,20 +28,25 @@ class RunWords:
     """Measures crossings as a run's trigger sees them, on whatever worker.
 
     network: SHA-256 of the trigger network, which tells chunks of another one from these. folder: of the run, under
-    which workers have it, too.
+    which workers have it, too. trust: load a compiled emulator that the run did not record.
     """
 
     network: str
     folder: Path = field(repr=False)
+    trust: bool = field(default=False, repr=False)
 
     @classmethod
-    def of(cls, folder: Path, network: Path) -> "RunWords":
+    def of(cls, folder: Path, network: Path, trust: bool = False) -> "RunWords":
         """Of the run in a folder, with the network in a file."""
-        return cls(sha256(network), folder.resolve())
+        return cls(sha256(network), folder.resolve(), trust)
+
+    def executor(self) -> RunExecutor:
+        """What gives the words; InputError where the run has none that can be loaded."""
+        return _executor(self.folder, self.trust)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Images (n, 72, 58, 3) GeV -> words/<score or quantity> (n,) int64."""
-        executor = _executor(self.folder)
+        executor = self.executor()
         counts = input_counts(images, executor.trained.config.pooling)
         tracks = input_counts(images, PoolingConfig())[..., 0]
         words = trigger_words(executor, counts, tracks, menu_words(images))
@@ -49,11 +54,11 @@ class RunWords:
 
 
 @lru_cache(maxsize=1)
-def _executor(folder: Path) -> RunExecutor:
+def _executor(folder: Path, trust: bool) -> RunExecutor:
     """The executor of a run, opened once by each worker."""
     from codae_l1.scripts.run.run import Run
 
-    return Run(folder).executor(_EXECUTOR)
+    return Run(folder, trust=trust).executor(_EXECUTOR)
 
 
 class Streamed:

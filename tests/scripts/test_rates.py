@@ -223,6 +223,26 @@ def test_keys_that_a_study_does_not_have_are_refused(tmp_path, monkeypatch, caps
     assert says in refused(monkeypatch, capsys, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["generation = 3", "[[generation]]"])
+def test_a_file_whose_generation_is_no_table_is_refused(tmp_path, monkeypatch, capsys, text):
+    (tmp_path / "pool.toml").write_text(text)
+    assert "generation is no table; expected the table [generation]" in refused(monkeypatch, capsys, tmp_path)
+
+
+def test_a_run_whose_emulator_is_not_its_own_is_refused_before_anything_is_generated(
+    run, tmp_path, monkeypatch, capsys
+):
+    """The library is that of the run, with a byte more."""
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("rates", "rates.json", "report.json"))
+    library = next((other / "convert" / "emulator").glob("*.so"))
+    library.write_bytes(library.read_bytes() + b"\0")
+    said = refused(monkeypatch, capsys, other, *OPTIONS)
+    assert library.name in said
+    assert said.rstrip().endswith("or add --trust")
+    assert not (other / "rates").exists()
+
+
 def test_the_predicted_reach_falls_with_crossings_until_the_pool_ends():
     few, more = (study_configs({}, n, 0, (50.0,))[50.0] for n in (1000, 100_000_000))
     pairs = [[row["reach_khz"] for row in predicted_reach(config, 30_000.0)] for config in (few, more)]
