@@ -87,8 +87,8 @@ def test_report_html_is_self_contained(run):
     page = (run / "report" / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.index("Fits the Level-1 budget.") < page.index("<h2>")
-    # ROC curves, scatter, history, latent, event gallery.
-    assert page.count('src="data:image/svg+xml;base64,') == 5
+    # Trigger, ROC curves, scatter, history, latent, event gallery.
+    assert page.count('src="data:image/svg+xml;base64,') == 6
     for words in (
         "Do the fixed-point types hold all values?",
         "What does it add to a Level-1 menu?",

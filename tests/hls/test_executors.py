@@ -344,5 +344,13 @@ def test_a_script_without_a_main_guard_can_trace(firmware, tmp_path):
 @pytest.mark.parametrize("name", ["interpreter", "rtl"])
 def test_the_configured_jobs_reach_the_executor(rtl_folder, name):
     config = SimpleNamespace(hls=HlsConfig(jobs=3))
-    run = SimpleNamespace(require=lambda stage: {}, path=lambda *names: rtl_folder, config=config)
+    opened = []
+    run = SimpleNamespace(
+        require=lambda stage: {},
+        path=lambda *names: rtl_folder,
+        config=config,
+        library=lambda stage, path: opened.append((stage, path.exists())),
+    )
     assert open_executor(run, name).threads == 3
+    # The compiled simulation is checked before it is loaded.
+    assert opened == ([("synthesize", True)] if name == "rtl" else [])
