@@ -133,5 +133,5 @@ def test_the_command_refuses_a_pool_that_is_too_small(tmp_path):
         [*command, "--pileup", "200", "--n-soft", "1000"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "generation.n_soft = 1000; expected at least 82667: pile-up 200 needs it" in done.stderr
+    assert "generation.n_soft = 1000; expected at least 80000: pile-up 200 needs it" in done.stderr
     assert json.dumps(sorted(p.name for p in tmp_path.iterdir())) == "[]"
