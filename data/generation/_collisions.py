@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
 from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, N_ETA, N_PHI, grid_cells
 from codae_l1.data.generation._detector import CELLS
 from codae_l1.data.generation._propagation import IN_ECAL, IN_HCAL, Hits
@@ -84,7 +84,7 @@ def load_collisions(path: Path) -> Collisions:
     try:
         with path.open("rb") as handle, np.load(handle) as content:
             return Collisions(**{f.name: content[f.name] for f in fields(Collisions)})
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(
             f"collisions {path} cannot be read ({error})",
             "a whole file",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
 from codae_l1.data.generation._processes import collisions
 from codae_l1.data.generation._propagation import Hits, propagate
 from codae_l1.data.generation.config import GenerationConfig
@@ -95,7 +95,7 @@ def load_block(path: Path) -> PileupBlock:
         with path.open("rb") as handle, np.load(handle) as content:
             hits = Hits(**{f.name: content[f.name] for f in fields(Hits)})
             return PileupBlock(hits, content["z"])
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(
             f"pile-up block {path} cannot be read ({error})",
             "a whole block",

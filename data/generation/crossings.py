@@ -15,7 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import DAMAGED_ZIP, read_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import ZERO_BIAS, EventImages
 from codae_l1.data.formats.crossing_file import write_crossings
@@ -108,7 +108,7 @@ def read_chunk(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as handle, np.load(handle) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError) as error:
+    except DAMAGED_ZIP as error:
         raise InputError(f"{path} cannot be read ({error})", "a whole chunk", "remove it and start again") from error
 
 

@@ -102,15 +102,15 @@ class TriggerConfig:
                 f"a rate below that of the crossings, {self.crossing_khz:g} kHz",
                 "lower it, or correct trigger.crossing_khz",
             )
-        for name in self.points:
-            parse_point(name, self.crossing_khz)
+        asked = [parse_point(name, self.crossing_khz)[1:] for name in self.points]
         if self.crossings not in ("sample", "none") and Path(self.crossings).suffix not in Events.suffixes:
             raise InputError(
                 f"trigger.crossings = {self.crossings!r}",
                 f'"sample", "none" or a file of crossings ({", ".join(Events.suffixes)})',
                 "make one with scripts/make_data.py --layout crossings",
             )
-        if not self.points or len(set(self.points)) < len(self.points):
+        # "1e-3" and "0.001" are one point.
+        if not asked or len(set(asked)) < len(asked):
             raise InputError(f"trigger.points = {list(self.points)}", "at least one, all different", "correct them")
 
     @property

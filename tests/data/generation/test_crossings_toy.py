@@ -10,13 +10,14 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile, write_crossings
-from codae_l1.data.generation._collisions import ECAL_ETA, Collisions, joined
+from codae_l1.data.generation._collisions import ECAL_ETA, Collisions, joined, load_collisions, save_collisions
 from codae_l1.data.generation._crossing_chunks import crossing_tasks
 from codae_l1.data.generation._detector import CELLS
 from codae_l1.data.generation._overlay import MEMBERS, Deposits, Members, Overlay
 from codae_l1.data.generation._pool import pool_chunks
 from codae_l1.data.generation._strata import Strata
 from codae_l1.data.generation._towers import TriggerTowers, delphes_images, hadron_response, trigger_images
+from codae_l1.data.generation.crossings import read_chunk
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.splits import SPLITS
 
@@ -366,3 +367,18 @@ def test_a_pool_too_small_for_a_split_of_signals_alone_is_refused():
     CrossingsConfig(n_crossings=(0, 0, 0, 12), n_signal_validation=0, n_soft=100, pileup=(3.0,))
     with pytest.raises(InputError, match=r"n_soft = 100; expected at least 720: pile-up 3 needs it"):
         CrossingsConfig(n_crossings=(0, 0, 0, 12), n_signal_validation=1, n_soft=100, pileup=(3.0,))
+
+
+@pytest.mark.parametrize("kept", [0, 300, 2000])
+def test_kept_chunks_that_are_cut_short_are_named(tmp_path, kept):
+    """As a full disk or a copy that was stopped leaves them; finished ones are kept for a resume."""
+    save_collisions(tmp_path / "collisions.npz", pool(np.random.default_rng(14)))
+    config = CrossingsConfig(n_crossings=(0, 0, 0, 5), n_signal_validation=0, processes=())
+    task = crossing_tasks(config)[0]
+    np.savez(tmp_path / task.file, weight=np.ones(500))
+    for name in ("collisions.npz", task.file):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"collisions\.npz cannot be read .* remove it"):
+        load_collisions(tmp_path / "collisions.npz")
+    with pytest.raises(InputError, match=rf"{task.file} cannot be read .* remove it"):
+        read_chunk(task, tmp_path)

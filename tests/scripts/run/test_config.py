@@ -59,6 +59,12 @@ def test_numbers_are_finite_in_every_key(value):
             "hls.reuse_factor = 1000000000000; expected a number above zero, at most",
         ),
         ("[scan.space]\nfilters = [-2]", r"scan.space.filters = \[-2\]; expected numbers >= 1"),
+        (
+            '[trigger]\npoints = ["1e-3", "0.001"]',
+            r"trigger.points = \['1e-3', '0.001'\]; expected at least one, all different",
+        ),
+        ('[trigger]\npoints = ["1 kHz", "1  kHz"]', "expected at least one, all different"),
+        ("[trigger]\npoints = []", "expected at least one, all different"),
         ("[scan.space]\nweight_bits = [4, -4]", r"scan.space.weight_bits = \[4, -4\]; expected numbers >= 1"),
     ],
 )
