@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.crossings import generate_crossings
 from codae_l1.data.generation.crossings_config import CrossingsConfig
@@ -94,6 +95,8 @@ def command() -> None:
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
     cli.output("--out", options.out, "sample in HDF5", [options.config] if options.config else [])
+    if options.out.suffix not in Events.suffixes:
+        raise InputError(f"--out {options.out}", f"a name that ends with {' or '.join(Events.suffixes)}", "correct it")
     config = _configuration(options.config, _flags(options, kind), kind)
     with cli.Progress("generate") as progress:
         how = Work(options.workers, options.work_folder, progress, _typed(sys.argv[1:]), options.scheduler)

@@ -119,6 +119,7 @@ def test_commands_as_documented(tmp_path):
         ("--layout adc2021 --kind b-4l --out x.h5", "generation.kind = 'b-4l'; expected one of 'background', 'a-4l'"),
         ("--layout top-tagging --n-top 0 --n-qcd 0 --out x.h5", "a sample of no jets; expected at least one"),
         ("--layout top-tagging --n-top 5", "--n-top without --out"),
+        ("--layout crossings --out x.txt", "--out x.txt; expected a name that ends with .h5 or .hdf5"),
         ("--workers 2 --scheduler tcp://x:1 --out x.h5", "--workers with --scheduler; expected one of them"),
     ],
 )
