@@ -22,8 +22,8 @@ from codae_l1.data.generation._towers import TriggerTowers, delphes_images, hadr
 from codae_l1.data.generation.crossings_config import NATURAL, CrossingsConfig
 from codae_l1.data.splits import SPLITS
 
-# Images (n, 72, 58, 3) GeV -> name -> (n, ...); a function of a module with its arguments bound, or an object of a
-# class of a module, since it is sent to workers.
+# Images (n, 72, 58, 3) GeV -> name -> (n, ...); an instance of a frozen dataclass of a module: it is sent to workers,
+# and what it prints stamps the chunks.
 Measure = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 _STREAM = 10

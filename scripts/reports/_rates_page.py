@@ -12,7 +12,6 @@ from codae_l1.data.base.files import whole_file
 from codae_l1.scripts.reports.figures import CURVES, TITLES, cms_style, new_figure, save_svg
 from codae_l1.scripts.run.tables import markdown_table
 
-_GREY = "#9c9ca1"
 # Colours of signals and points in one panel (arXiv:2107.02270).
 _COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#7a21dd", "#9c9ca1")
 _AXES = {"jet_ht": "generated HT of jets [GeV]", "scalar_pt": "generated scalar sum of pT [GeV]"}
