@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from codae_l1.data.base.files import whole_file
+from codae_l1.scripts.reports._turn_on import turn_on_bins
 from codae_l1.scripts.reports.figures import CURVES, TITLES, cms_style, new_figure, save_svg
 from codae_l1.scripts.run.tables import markdown_table
 
@@ -86,12 +87,10 @@ def _turn_on_figure(turn_on: Mapping[str, Any]) -> Figure:
             for ax, (quantity, label) in zip(row, _AXES.items(), strict=True):
                 names = quantities[quantity]
                 for colour, (name, of) in zip(("#1c2530", *_COLOURS), names.items(), strict=False):
-                    edges, value = np.array(of["edges"]), _numbers(of["value"])
-                    ends = np.array([_numbers(of["low"]), _numbers(of["high"])])
-                    error = np.abs(ends - value)
+                    middle, half, value, error = turn_on_bins(of)
                     shown = name if name == "menu" else f"firmware, {name}"
                     style = {"fmt": "o", "markersize": 2.5, "elinewidth": 0.8, "color": colour, "label": shown}
-                    ax.errorbar((edges[1:] + edges[:-1]) / 2, value, error, np.diff(edges) / 2, **style)
+                    ax.errorbar(middle, value, error, half, **style)
                 ax.set(xlabel=label, ylim=(0, 1.02))
                 ax.set_title(TITLES[signal], loc="left")
             row[0].set_ylabel("efficiency")

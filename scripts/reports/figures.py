@@ -16,6 +16,7 @@ from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
 from codae_l1.data.events import QCD, SIGNALS
 from codae_l1.hls.network.profile import EXPONENTS
 from codae_l1.models.evaluation.roc import MINIMUM_BACKGROUND
+from codae_l1.scripts.reports._turn_on import turn_on_bins
 
 matplotlib.use("Agg")
 
@@ -92,8 +93,9 @@ def trigger_figure(trigger: dict[str, Any]) -> Figure:
     curves, colours = trigger["curves"], {"bdt": ("trees shown the signals", "#f89c20", ":")}
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 3, 9.6, 3.4)
-        for key, label, colour in (("rate_khz", "rate", "#e42536"), ("pure_khz", "beyond the menu", "#5790fc")):
-            _band(axes[0, 0], curves["rtl"], "threshold", key, (label, colour, "-"))
+        looks = {"rate_khz": ("rate", "#e42536", "-"), "pure_khz": ("beyond the menu", "#5790fc", "--")}
+        for key, look in looks.items():
+            _band(axes[0, 0], curves["rtl"], "threshold", key, look)
         axes[0, 0].set(xlabel="threshold (score word)", ylabel="rate [kHz]", yscale="log")
         signal = next(iter(curves["rtl"]["efficiency"]))
         for name, (label, colour, line) in (CURVES | colours).items():
@@ -118,12 +120,9 @@ def _turn_on(ax: Any, turn_on: dict[str, Any]) -> None:
     ax.set(xlabel=title, ylabel="efficiency", ylim=(0, 1.02))
     ax.set_title(TITLES[signal], loc="left")
     for colour, (name, of) in zip(LATENT_COLOURS, turn_on.get(signal, {}).get(quantity, {}).items(), strict=False):
-        middle = [(low + high) / 2 for low, high in zip(of["edges"][:-1], of["edges"][1:], strict=True)]
-        bins = [row for row in zip(middle, of["value"], of["low"], of["high"], strict=True) if None not in row]
-        at, value, low, high = np.array(bins, np.float64).reshape(-1, 4).T
-        errors = np.abs([value - low, high - value])
+        middle, _, value, errors = turn_on_bins(of)
         label = name if name == "menu" else f"firmware, {name}"
-        ax.errorbar(at, value, errors, color=colour, marker="o", markersize=3, label=label)
+        ax.errorbar(middle, value, errors, color=colour, marker="o", markersize=3, label=label)
 
 
 def _band(ax: Any, curve: dict[str, list], x: str, y: str, look: tuple[str, str, Any]) -> None:

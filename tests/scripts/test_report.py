@@ -193,7 +193,8 @@ def test_curves_stay_in_the_stage_and_are_drawn_with_their_bands():
         "efficiency": {"h125": efficiency},
     }
     curve |= {"pure_khz": [None, 90.0], "pure_error_khz": [None, 8.0]}
-    bins = {"edges": [0.0, 100.0, 300.0], "value": [None, 0.5], "low": [None, 0.4], "high": [None, 0.7]}
+    bins = {"edges": [0.0, 100.0, 300.0, 900.0], "value": [None, 0.5, 1.0], "low": [None, 0.4, 0.6]}
+    bins |= {"high": [None, 0.7, 1.0], "effective": [0.0, 10.0, 2.0]}
     turn_on = {"svj2100": {"jet_ht": {"menu": bins, "1e-3": bins}}}
     section = {**TRIGGER, "curves": {"rtl": curve, "bdt": curve}, "turn_on": turn_on}
     figure = trigger_figure(section)
@@ -203,7 +204,7 @@ def test_curves_stay_in_the_stage_and_are_drawn_with_their_bands():
     assert [line.get_xdata().tolist() for line in rates.lines] == [[9.0, 5.0], [5.0]]
     assert [line.get_ydata().tolist() for line in kept.lines] == [[0.1, 0.2]] * 2
     assert len(kept.collections) == 2
-    # An empty bin is left out; the bars are those of the bin.
+    # An empty bin is left out, and one of two crossings; the bars are those of the bin.
     assert [(c.get_label(), c.lines[0].get_xdata().tolist()) for c in turned.containers] == [
         ("menu", [200.0]),
         ("firmware, 1e-3", [200.0]),
