@@ -52,7 +52,7 @@ def command() -> None:
     chain(run)
     minutes = (time.monotonic() - started) / 60
     verdict = run.read("report")["verdict"]
-    print(f"\n{verdict['headline']} {verdict['sentence']} {verdict['baseline']}")
+    print("\n" + " ".join(verdict[part] for part in ("headline", "trigger", "sentence", "baseline")))
     print(f"{run.path('report', 'report.html')} ({minutes:.1f} min)")
 
 
