@@ -87,6 +87,12 @@ void relu(const In *in, In *out) {
     for (int i = 0; i < L::size * B; i++) out[i] = in[i] > 0 ? in[i] : In{0};
 }
 
+// value * value.
+template <class L, int B, class In, class Out>
+void square(const In *in, Out *out) {
+    for (int i = 0; i < L::size * B; i++) out[i] = static_cast<Out>(static_cast<Out>(in[i]) * static_cast<Out>(in[i]));
+}
+
 // Largest value (or sum) of windows that do not overlap, each channel by itself.
 template <class L, int B, class In, class Out>
 void pool(const In *in, Out *out) {

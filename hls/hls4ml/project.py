@@ -20,12 +20,13 @@ from codae_l1.data.base.files import whole_folder
 from codae_l1.data.base.logs import keep_log, output_to
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType, exact_words
+from codae_l1.hls.hls4ml import _qactivation, _square
 from codae_l1.hls.hls4ml._compile import LOG, TOP, compile_emulation
 from codae_l1.hls.hls4ml._qactivation import leaky_clip, leaky_word
 from codae_l1.hls.hls4ml._rows import check_words, differences, layer_rows
 from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.check import check_project
-from codae_l1.hls.layers import Activation, MaxPool, Weighted
+from codae_l1.hls.layers import Activation, MaxPool, Square, Weighted
 from codae_l1.hls.network.executor import HlsDesign
 from codae_l1.hls.network.records import Network, firmware_network
 from codae_l1.hls.target.compiler import find_compiler, load_library
@@ -163,7 +164,12 @@ def _write_project(model: Any, network: Network, output: WordType, config: HlsCo
             # NumPy 2 warns of how hls4ml and Keras copy weights; neither is ours to change.
             warnings.simplefilter("ignore")
             graph, embed = _convert_graph(model, network, asked, config, folder)
+            squared = _square.squares(graph)
+            _square.include(squared)
             _write(graph, folder)
+            if squared:
+                utils = folder / BACKENDS[config.backend].source / "firmware" / "nnet_utils"
+                _square.write_header(utils, config.backend, config.io_type)
     except OSError:
         # A full disk is no fault of the network; whole_folder says what it is.
         raise
@@ -196,6 +202,17 @@ def _asked_words(network: Network) -> dict[str, str]:
         if quantizer is not None and quantizer.negative_slope:
             asked[leaky_clip(layer.name)] = _precision(leaky_word(quantizer.word, finest))
         finest = max(finest, layer.interval.word.fraction)
+    return asked | _squared_words(network)
+
+
+def _squared_words(network: Network) -> dict[str, str]:
+    """Words of what only passes values on to a square, whose code needs exactly their bits; hls4ml takes wider ones."""
+    asked, squared = {}, False
+    for layer in reversed(network.layers):
+        if isinstance(layer, Square) or layer.own_word:
+            squared = isinstance(layer, Square)
+        elif squared and layer.hls4ml_class is not None:
+            asked[layer.name] = _precision(layer.word)
     return asked
 
 
@@ -204,9 +221,8 @@ def _convert_graph(
 ) -> tuple[Any, bool]:
     import hls4ml
 
-    from codae_l1.hls.hls4ml._qactivation import register
-
-    register()
+    _qactivation.register()
+    _square.register()
     weights = sum(layer.kernel.size for layer in network.layers if isinstance(layer, Weighted))
     embed = config.backend != "Catapult" and weights <= _EMBEDDED_WEIGHTS
     traced = config.io_type in BACKENDS[config.backend].traced

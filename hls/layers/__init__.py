@@ -6,6 +6,7 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.layers._cpp import Stored, c_type
+from codae_l1.hls.layers._square import Square
 from codae_l1.hls.layers.activation import Activation, Quantizer
 from codae_l1.hls.layers.add import Add
 from codae_l1.hls.layers.base import Interval, Layer, Weighted
@@ -28,6 +29,7 @@ __all__ = [
     "MaxPool",
     "Quantizer",
     "Relu",
+    "Square",
     "Stored",
     "Weighted",
     "c_type",
@@ -55,7 +57,7 @@ def registry(*classes: type[Layer]) -> dict[str, type[Layer]]:
     return found
 
 
-KINDS = registry(Conv, Dense, Activation, Flatten, MaxPool, AveragePool, Relu, Add)
+KINDS = registry(Conv, Dense, Activation, Flatten, MaxPool, AveragePool, Relu, Square, Add)
 
 
 def reader(layer: Any, branches: bool = False) -> type[Layer]:

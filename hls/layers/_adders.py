@@ -22,6 +22,9 @@ from codae_l1.data.base.words import WordType
 if TYPE_CHECKING:
     from codae_l1.hls.layers.activation import Quantizer
 
+# Longest word whose square is one table, and the longest rest of a longer word that is: measured, docs/numerics.md.
+_TABLE_BITS, _REST_BITS = 7, 6
+
 
 def array(elements: Any, like: Any) -> Any:
     """Symbolic values of one object array, with the options of others."""
@@ -191,3 +194,26 @@ def _power(value: Decimal) -> int | None:
     """The exponent where value is a power of two."""
     exponent = int(np.log2(float(value)))
     return exponent if Decimal(2) ** exponent == value else None
+
+
+def square(variable: Any, table: int = _TABLE_BITS) -> Any:
+    """variable * variable without a multiplier: a table of up to `table` bits, an addition for each further bit.
+
+    With b the highest bit, of weight w, and r what is below it, (b w + r)^2 = b w^2 + r^2 + b 2 w r. The first two do
+    not overlap, so that only the third is added. A sign has the weight -w.
+    """
+    if variable.low == variable.high:
+        return variable.from_const(variable.low * variable.low, hwconf=variable.hwconf)
+    variable = _upright(variable)
+    negative, integer, fraction = variable.kif
+    if negative + integer + fraction <= table:
+        steps = round((variable.high - variable.low) / variable.step)
+        return variable.lookup((float(variable.low) + float(variable.step) * np.arange(steps + 1)) ** 2)
+    top = integer if negative else integer - 1
+    weight = float(Decimal(2) ** top)
+    rest = variable.quantize(0, top, fraction)
+    # da4ml's msb_mux reads the highest bit of an unsigned key wrongly: the same bits, read as a signed word.
+    key = variable if negative else variable.quantize(1, top, fraction)
+    cross = key.msb_mux(rest, 0) * (2 * weight)
+    highest = variable.quantize(0, top + 1, -top) * weight
+    return square(rest, _REST_BITS) + highest + (-cross if negative else cross)

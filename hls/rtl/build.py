@@ -31,6 +31,7 @@ from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
+from codae_l1.hls.rtl._tables import embed_tables
 from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
@@ -299,6 +300,7 @@ def write_source(pipeline: Any, folder: Path, config: HlsConfig, language: str) 
 
     writer = RTLModel(pipeline, TOP, folder, language, part_name=config.part, clock_period=config.clock_period_ns)
     writer.write()
+    embed_tables(folder / "src", TOP, language)
     # The network's JSON would be stored twice more; interpreter.npz holds it.
     shutil.rmtree(folder / "model")
 

@@ -35,6 +35,7 @@ from codae_l1.hls.layers import (
     Layer,
     MaxPool,
     Relu,
+    Square,
     registry,
 )
 from codae_l1.hls.target.config import HlsConfig
@@ -50,6 +51,12 @@ def plain_relu(shape, name):
     import keras
 
     return keras.layers.ReLU(name=name)
+
+
+def square(shape, name):
+    from codae_l1.quantization.f_m._square import Square
+
+    return Square(name=name)
 
 
 def max_pool(shape, name):
@@ -91,6 +98,10 @@ class TestReluWord(LayerTestBase):
 
 class TestRelu(LayerTestBase):
     kind, entry, before, after = Relu, entry(plain_relu), (TestConv.entry, SIGNED), (RELU,)
+
+
+class TestSquare(LayerTestBase):
+    kind, entry, before = Square, entry(square), (TestConv.entry, SIGNED | UNSIGNED)
 
 
 class TestFlatten(LayerTestBase):
