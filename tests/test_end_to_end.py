@@ -133,7 +133,9 @@ def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
     assert "codae_trigger_tb: not simulated; export with --simulate" in result.stdout
     clean = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True, env=clean)
-    assert done.stdout.splitlines()[-1].endswith(": passed"), done.stderr
+    passed, loaded = done.stdout.splitlines()[-2:]
+    assert passed.endswith(": passed"), done.stderr
+    assert loaded.startswith("loaded by name: 0 of ")
     interface, report = read_json(out / "interface.json"), read_json(run / "synthesize.json")
     assert interface["pipeline"]["latency_cycles"] == report["latency_cycles"]
     assert interface["trigger"]["latency_cycles"] == report["latency_cycles"] + 2

@@ -4,9 +4,17 @@
 set -e
 cd "$(dirname "$0")"
 sha256sum --check --quiet SHA256SUMS
-program=$(mktemp)
-trap 'rm -f "$program"' EXIT
+built=$(mktemp -d)
+trap 'rm -rf "$built"' EXIT
 command -v g++ > /dev/null || : "${CXX:=clang++}"
-# Unquoted: CXX may be more than one word.
-${CXX:-g++} -std=c++17 -O2 emulator/*.cpp -o "$program"
-"$program" vectors
+for source in emulator/*.cpp cmssw/*.cpp; do
+    # Unquoted: CXX may be more than one word.
+    ${CXX:-g++} -std=c++17 -O2 -fPIC -fvisibility=hidden -iquote emulator -c "$source" -o "$built/${source##*/}.o"
+done
+cd "$built"
+${CXX:-g++} selftest.cpp.o @NAMESPACE@.cpp.o @NAMESPACE@_pooling.cpp.o -o selftest
+${CXX:-g++} -shared @NAMESPACE@_model.cpp.o @NAMESPACE@.cpp.o -o @NAMESPACE@.so
+${CXX:-g++} @NAMESPACE@_host.cpp.o -o host -ldl
+cd "$OLDPWD"
+"$built/selftest" vectors
+"$built/host" "$built/@NAMESPACE@" vectors

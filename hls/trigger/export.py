@@ -2,10 +2,11 @@
 
 The folder, written whole or not at all:
 emulator/        C++17 sources (codae_l1.hls.trigger.emulator), thresholds and kill switch, and selftest.cpp
+cmssw/           sources of the library that CMSSW loads by name (codae_l1.hls.trigger._cmssw), its Makefile and a host
 vectors/         golden vectors (codae_l1.hls.trigger._vectors)
 rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.trigger._wrapper), a testbench of each
 interface.json   ports, words, latency, interval, thresholds with their rates, resources, version, checksum
-selftest.sh      compiles the emulator with g++ alone, checks the vectors and SHA256SUMS
+selftest.sh      compiles emulator and library with g++ alone, checks the vectors and SHA256SUMS
 """
 
 import json
@@ -30,6 +31,7 @@ from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, source_diges
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, run_testbench
 from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger._cmssw import cmssw_interface, cmssw_sources
 from codae_l1.hls.trigger._vectors import Vectors
 from codae_l1.hls.trigger._wrapper import FILES, TriggerRtl, adversarial_towers
 from codae_l1.hls.trigger._wrapper_cost import wrapper_resources
@@ -82,6 +84,7 @@ def export(
     interface = _interface(trigger, emulator, len(images), vectors) | {"executed": executed}
     with whole_folder(folder, MARKS) as temporary:
         _write_texts(temporary / "emulator", sources | {"selftest.cpp": fill("selftest.cpp", values_of(emulator))})
+        _write_texts(temporary / "cmssw", cmssw_sources(emulator, decision))
         _write_texts(temporary / "vectors", vectors.texts())
         vectors.write_hdf5(temporary / "vectors" / "vectors.h5", options.namespace)
         _write_rtl(temporary / "rtl", rtl, trigger, vectors, options.seed)
@@ -91,7 +94,7 @@ def export(
         say(2, 4, "testbenches" if options.simulate else "no testbench asked for")
         interface["simulated"] = _simulate(temporary / "rtl", config, options.simulate)
         _write_texts(temporary, {"interface.json": json.dumps(interface, indent=1) + "\n"})
-        _write_texts(temporary, {"selftest.sh": fill("selftest.sh", {})})
+        _write_texts(temporary, {"selftest.sh": fill("selftest.sh", values_of(emulator))})
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
         sums = "".join(f"{sha256(p)}  {p.relative_to(temporary)}\n" for p in files)
         _write_texts(temporary, {"SHA256SUMS": sums})
@@ -176,6 +179,7 @@ def _interface(trigger: TriggerRtl, emulator: EmulatorDesign, images: int, vecto
         },
         "output": {"word": str(made), "lsb": made.lsb},
         "decision": decision.as_dict(),
+        "cmssw": cmssw_interface(emulator),
         "vectors": {"events": len(vectors.inputs), "from_towers": len(vectors.towers), "from_images": images},
         "tools": {"rtl": design.tool},
     }

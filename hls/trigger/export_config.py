@@ -22,7 +22,8 @@ _WORDS = """
     protected public register reinterpret_cast return short signed sizeof static static_assert static_cast std struct
     switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
     wchar_t while xor xor_eq"""
-_RESERVED = frozenset(_WORDS.split())
+# And those that an export uses: the namespace of CMS's interface, the file name of the self-test.
+_RESERVED = frozenset(_WORDS.split()) | {"hls4mlEmulator", "selftest"}
 
 
 @dataclass(frozen=True)
