@@ -84,7 +84,7 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "vendor": synthesis["vendor"],
         "further": run.rows(),
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
-        "training": {k: stages["train"]["history"][k] for k in ("best_validation_loss", "best_epoch")},
+        **_training(stages["train"]),
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},
         "stages": {name: stages[name]["stamp"] for name in stages},
         "stamp": stamp(run.config.seed),
@@ -92,6 +92,13 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
     }
     report["verdict"] = verdict(report)
     return report
+
+
+def _training(train: dict[str, Any]) -> dict[str, Any]:
+    """How the full model's training went; None, and where its weights come from, where they were imported."""
+    if "history" not in train:
+        return {"training": None, "imported": train["imported"]}
+    return {"training": {key: train["history"][key] for key in ("best_validation_loss", "best_epoch")}}
 
 
 def _trigger(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -173,9 +180,10 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         "roc": figures.roc_figure(evaluation["roc"], evaluation["events"]["test"]["qcd"]),
         "latent": figures.latent_figure(evaluation["latents"]),
         "scatter": figures.scatter_figure(stages["quantize"]["comparison"]["scatter"]),
-        "history": figures.history_figure(stages["train"]["history"]),
         "gallery": figures.gallery_figure(evaluation["gallery"]),
     }
+    if report["training"]:
+        drawn["history"] = figures.history_figure(stages["train"]["history"])
     if evaluation["trigger"]:
         drawn["trigger"] = figures.trigger_figure(evaluation["trigger"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)

@@ -60,8 +60,10 @@ def command() -> None:
 
 
 def work(run: "Run") -> dict[str, Any]:
-    """Train the full model, go on from a checkpoint where there is one."""
+    """Train the full model, go on from a checkpoint where there is one; or take the weights that were imported."""
     cli.import_tensorflow()
+    if run.imported:
+        return _imported(run)
     from codae_l1.data.pooling import track_mask
     from codae_l1.models.codae.codvae import create_model
     from codae_l1.models.codae.model import save_codae
@@ -74,17 +76,49 @@ def work(run: "Run") -> dict[str, Any]:
     with cli.Progress("train") as progress:
         history = train(model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress)
     save_codae(model, run.path("train", "codae.keras"))
-    scores = codae_scores(model, masks["validation"])
-    parts = {name: getattr(model, name) for name in ("f_m", "f_r", "decoder", "prior")}
-    parts = {name: part.count_params() for name, part in parts.items() if part is not None}
+    parts = _parameters(model)
     return {
         "summary": f"{sum(parts.values()):,} parameters, best validation loss {history['best_validation_loss']:.2f} "
         f"at epoch {history['best_epoch']} of {len(history['loss'])}",
         "parameters": parts,
         "events": {split: len(m) for split, m in masks.items()},
         "history": history,
-        "orientation": orientations(scores),
+        "orientation": orientations(codae_scores(model, masks["validation"])),
     }
+
+
+def _imported(run: "Run") -> dict[str, Any]:
+    """The full model from the files of weights/, which scripts/import_weights.py has put there; nothing is trained."""
+    from codae_l1.data.base.files import read_json
+    from codae_l1.data.pooling import track_mask
+    from codae_l1.models.codae.model import save_codae
+    from codae_l1.models.codae.published import read_published
+    from codae_l1.models.codae.scores import codae_scores, orientations
+    from codae_l1.scripts.run.events import read_each
+
+    source = next((path for path in run.imported if path.name == "source.json"), None)
+    if source is None:
+        raise InputError(
+            f"{run.folder}/weights without source.json", "what import_weights.py wrote", "import them again"
+        )
+    told, files = read_json(source), [path for path in run.imported if path != source]
+    found = read_published(told["kind"], files, run.config.model, run.config.seed)
+    masks, _ = read_each(run, "validation", track_mask)
+    save_codae(found.model, run.path("train", "codae.keras"))
+    parts = _parameters(found.model)
+    return {
+        "summary": f"{sum(parts.values()):,} parameters, imported, {told['verified']}",
+        "parameters": parts,
+        "events": {"validation": len(masks)},
+        "imported": told,
+        "orientation": orientations(codae_scores(found.model, masks)),
+    }
+
+
+def _parameters(model: Any) -> dict[str, int]:
+    """Part of a full model -> its parameters."""
+    parts = {name: getattr(model, name) for name in ("f_m", "f_r", "decoder", "prior")}
+    return {name: part.count_params() for name, part in parts.items() if part is not None}
 
 
 def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
@@ -117,7 +151,9 @@ def _train_now(run: "Run", system: Any, name: str, seed: int, folder: Path) -> d
         system.use_encoder(train_system(run, system.encoder_of, seed)[0].model)
     events, started, before = _system_events(run, type(system)), time.time(), 0.0
     if _is_full_model(run, name, seed):
-        history, before = run.read("train")["history"], run.read("train")["stamp"]["seconds"]
+        stage_train = run.read("train")
+        history = stage_train.get("history", {"imported": stage_train.get("imported")})
+        before = stage_train["stamp"]["seconds"]
         system.adopt(load_codae(run.path("train", "codae.keras")), events[1])
     else:
         with cli.Progress(f"{name}, seed {seed}") as progress:

@@ -61,6 +61,15 @@ def codae_sample() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def codae_weights() -> Path:
+    """Folder of the published weights (codae/, codvae/: TF-Lite files, index files); the test is skipped without it."""
+    folder = Path(os.environ.get("CODAE_WEIGHTS", ROOT / "../shared/data/codae-weights")).resolve()
+    if not (folder / "codae" / "decoder_quant_f16.tflite").is_file():
+        pytest.skip(f"no published weights at {folder}; set CODAE_WEIGHTS to their folder")
+    return folder
+
+
 def pytest_collection_modifyitems(items):
     """The end-to-end run first: with two workers, all other files share the other one meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_end_to_end.py")

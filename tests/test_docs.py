@@ -135,9 +135,10 @@ def commands(path: Path) -> list[tuple[str, list[str]]]:
     """(script, its words) of each call of a script on a page."""
     found = []
     for snippet in snippets(text_of(path)):
-        match = re.search(r"(?:^|[\s=])(?:scripts/(\w+)\.py|codae-l1 ([a-z]\w*))\b(.*)", snippet.split(" # ")[0])
+        match = re.search(r"(?:^|[\s=])(?:scripts/(\w+)\.py|codae-l1 ([a-z][\w-]*))\b(.*)", snippet.split(" # ")[0])
         if match and match[1] != "NAME":
-            script = match[1] or COMMANDS.get(match[2], match[2])
+            name = (match[2] or "").replace("-", "_")
+            script = match[1] or COMMANDS.get(name, name)
             found.append((script, shlex.split(match[3].replace("...", " "), comments=True)))
     return found
 

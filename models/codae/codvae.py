@@ -95,6 +95,9 @@ class MixturePrior(keras.layers.Layer):
 class CoDVAE(CoDAE):
     """Categorical CoDVAE with parts f_m, f_r, decoder and prior; the same seed gives the same initial weights.
 
+    known_prior=False: without a prior, as where weights come from files that do not hold it; then there is no KL,
+    neither as a score nor in the loss.
+
     Called on a mask (N, 72, 58, 1) it gives probabilities (N, 72, 58, 1) float32 by z_R = softmax(l / tau). f_r gives
     [l (N, 5, 4, K), tau (N, 5, 4, 1)].
 
@@ -105,6 +108,10 @@ class CoDVAE(CoDAE):
 
     def __init__(self, config: CoDAEConfig = COMPACT_CODVAE, seed: int = 0, **kwargs: Any):
         super().__init__(config, seed, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """As of a CoDAE, and whether there is a prior."""
+        return {**super().get_config(), "known_prior": self.prior is not None}
 
     @staticmethod
     def build_f_r(config: CoDAEConfig) -> keras.Model:
@@ -126,19 +133,23 @@ class CoDVAE(CoDAE):
         return ops.softmax(logits / temperature, axis=-1)
 
     def latent_scores(self, mask: Any) -> tuple[Any, dict[str, Any]]:
-        """(z_R, {"kl", "entropy", "temperature"}); models/codae/scores.py defines them. The KL has no weight here."""
+        """(z_R, {"kl", "entropy", "temperature"}); models/codae/scores.py defines them. The KL has no weight here.
+
+        Without a prior there is no "kl".
+        """
         logits, temperature = self.f_r(mask)
         y = ops.log_softmax(logits / temperature, axis=-1)
         z = ops.exp(y)
-        scores = {
-            "kl": self._divergence(self._sample_log(logits, temperature), logits, temperature),
+        scores = {}
+        if self.prior is not None:
+            scores["kl"] = self._divergence(self._sample_log(logits, temperature), logits, temperature)
+        return z, scores | {
             "entropy": -ops.sum(z * y, axis=(1, 2, 3)),
             "temperature": ops.mean(temperature, axis=(1, 2, 3)),
         }
-        return z, scores
 
     def objective(self, mask: Any, training: bool = False, seed: Any = None) -> dict[str, Any]:
-        """Terms of the loss: bce and kl (weighted), (N,) float32 each.
+        """Terms of the loss: bce and kl (weighted; none without a prior), (N,) float32 each.
 
         seed (2,) int32: in training, of z_R and the KL's samples, others for each event. Otherwise z_R is softmax(l /
         tau) and the KL takes the same Gumbel numbers for every event, so that an event's loss is its own.
@@ -148,8 +159,10 @@ class CoDVAE(CoDAE):
         y = self._sample_log(logits, temperature, seed if training else None)
         z = ops.exp(y[0]) if training else ops.softmax(logits / temperature, axis=-1)
         output = ops.cast(self.decoder([z, self.f_m(mask, training=training)]), "float32")
-        kl = _categorical(self.config).kl_weight * self._divergence(y, logits, temperature)
-        return {"bce": losses.bce(mask, output), "kl": kl}
+        terms = {"bce": losses.bce(mask, output)}
+        if self.prior is not None:
+            terms["kl"] = _categorical(self.config).kl_weight * self._divergence(y, logits, temperature)
+        return terms
 
     def _divergence(self, y: Any, logits: Any, temperature: Any) -> Any:
         """KL(q || p) of each event, summed over cells, from samples y (S, N, 5, 4, K) of q: (N,)."""

@@ -34,7 +34,7 @@ class CoDAE(keras.Model):
     """CoDAE with parts f_m, f_r, decoder; the same seed gives the same initial weights.
 
     f_m, f_r: other encoders in place of the configured ones. sharing: a CoDAE whose remaining parts to use, the very
-    layers, not copies (`with_encoders`).
+    layers, not copies (`with_encoders`). known_prior: of a CoDVAE.
 
     Called on a mask (N, 72, 58, 1) it gives probabilities (N, 72, 58, 1) float32.
 
@@ -51,6 +51,7 @@ class CoDAE(keras.Model):
         f_m: keras.Model | None = None,
         f_r: keras.Model | None = None,
         sharing: "CoDAE | None" = None,
+        known_prior: bool = True,
         **kwargs: Any,
     ):
         check_keras()
@@ -72,7 +73,7 @@ class CoDAE(keras.Model):
             self.f_m = f_m or _initialized(_build_f_m(config), first)
             self.f_r = f_r or _initialized(self.build_f_r(config), second)
             self.decoder = _initialized(_build_decoder(config), third)
-        self.prior: Any = sharing.prior if sharing else self.build_prior(config, seed)
+        self.prior: Any = sharing.prior if sharing else self.build_prior(config, seed) if known_prior else None
         self.build((None, *MASK_SHAPE))
 
     def build(self, input_shape: tuple) -> None:

@@ -58,7 +58,8 @@ def block_power(masks: np.ndarray) -> np.ndarray:
 def codae_scores(model: "CoDAE", masks: np.ndarray, batch_size: int = 128) -> dict[str, np.ndarray]:
     """All scores of masks (N, 72, 58, 1): name -> (N,) float64, as defined, not yet oriented.
 
-    Names are SCORES; those of CODVAE_SCORES follow where the model is a CoDVAE.
+    Names are SCORES; those of CODVAE_SCORES follow where the model is a CoDVAE, without kl and elbo where it has no
+    prior.
     """
     if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE:
         raise InputError(f"masks of shape {masks.shape}", f"(N, {', '.join(map(str, MASK_SHAPE))})", "use track_mask")
@@ -70,7 +71,7 @@ def codae_scores(model: "CoDAE", masks: np.ndarray, batch_size: int = 128) -> di
     norm = np.hypot(z0, z1)
     safe = np.where(norm > 0, norm, 1)
     latent = (z0, z1, z0 + z1, z0 - z1, norm, z0 / safe, z1 / safe)
-    names = SCORES + (CODVAE_SCORES if model.prior else ())
+    names = SCORES + tuple(name for name in CODVAE_SCORES if name in raw)
     return dict(zip(names, (*latent, *(raw[name] for name in names[len(latent) :])), strict=True))
 
 

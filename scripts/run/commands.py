@@ -4,7 +4,7 @@
     codae-l1 score --run runs/demo --events my.h5 --executor emulator --out scores.h5
     codae-l1 COMMAND --help
 
-Each command is also a script of its own: python scripts/NAME.py.
+Dashes in a name do as underscores. Each command is also a script of its own: python scripts/NAME.py.
 """
 
 import ast
@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run_chain",
     "make_data": "make_data",
     "train": "train",
+    "import_weights": "import_weights",
     "quantize": "quantize",
     "convert": "convert",
     "synthesize": "synthesize",
@@ -46,7 +47,8 @@ def main() -> None:
 
 
 def _command() -> None:
-    name, *rest = sys.argv[1:] or ["--help"]
+    given, *rest = sys.argv[1:] or ["--help"]
+    name = given.replace("-", "_") if not given.startswith("-") else given
     if name in ("-h", "--help"):
         print(_overview())
         return
@@ -57,18 +59,18 @@ def _command() -> None:
         return
     if name not in COMMANDS:
         print(
-            f"error: unknown command {name}; expected one of {', '.join(COMMANDS)}; see codae-l1 --help",
+            f"error: unknown command {given}; expected one of {', '.join(COMMANDS)}; see codae-l1 --help",
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.argv = [f"codae-l1 {name}", *rest]
+    sys.argv = [f"codae-l1 {given}", *rest]
     runpy.run_module(f"codae_l1.scripts.{COMMANDS[name]}", run_name="__main__")
 
 
 def _overview() -> str:
     """The commands with one line each."""
     lines = [*(__doc__ or "").rstrip().split("\n"), "", "commands:"]
-    lines += [f"  {name:12}{_first_sentence(module)}" for name, module in COMMANDS.items()]
+    lines += [f"  {name:15}{_first_sentence(module)}" for name, module in COMMANDS.items()]
     return "\n".join(lines)
 
 

