@@ -6,6 +6,11 @@ Reads the run's events and train/codae.keras. Writes f_m.npz and f_r.npz (QKeras
 encoders.json and encoders.md into --out, here runs/demo/encoders. --hls converts what hls4ml can take and compares
 words.
 
+    python scripts/encoders.py --run runs/published --costs --bits 8 6 5 4 --files TEST/*.npz
+
+--costs: what each swap of layers, all of them and each width cost, on the same events. Nothing is trained in situ; the
+encoders in firmware layers are fitted to the float ones on QCD. Writes costs.json and costs.md into --out.
+
     python scripts/encoders.py --size paper --untrained --out runs/published
 
 --untrained needs no run: f_m of an untrained CoDAE, quantized, as an io_stream hls4ml project, since what it costs
@@ -53,6 +58,11 @@ def command() -> None:
     run = stage.open_run(arguments.run, None)
     cli.import_tensorflow()
     run.require("train")
+    if arguments.costs:
+        from codae_l1.scripts.studies.costs import costs_table, encoder_costs
+
+        print(costs_table(encoder_costs(run, arguments, arguments.out or run.path("encoders"))), flush=True)
+        return
     print(table(work(run, arguments, arguments.out or run.path("encoders"))), flush=True)
 
 
@@ -61,9 +71,15 @@ def _parse() -> Namespace:
     parser.add_argument("--untrained", action="store_true", help="what f_m of an untrained model would cost, instead")
     parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
     parser.add_argument("--weight-bits", type=int, help="width of the weights (8; 6 with --untrained)")
-    parser.add_argument("--word-bits", type=int, default=8, help="width of the layers' results")
+    parser.add_argument("--word-bits", type=int, help="width of the layers' results (8)")
     parser.add_argument("--events", type=int, help="QCD events per epoch (2048); test events to compare (8)")
     training, published = Companions(parser, "--untrained", present=False), Companions(parser, "--untrained")
+    parser.add_argument("--costs", action="store_true", help="what swaps and widths cost, without training in situ")
+    costs = Companions(parser, "--costs")
+    costs.add("--bits", "widths of weights and words", (8, 6, 5, 4), nargs="+", type=int)
+    costs.add("--qat-steps", "steps of quantization-aware training of each width", 20, type=int)
+    costs.add("--files", "events to compare on, besides the run's test events", (), nargs="+", type=Path)
+    costs.add("--most", "test events of each signal, and five times as many of QCD; 0: all", 0, type=int)
     encoders = ("f_m", "f_r")
     training.add("--run", "run folder whose full model is trained", type=Path)
     training.add("--encoders", "which of the two", encoders, nargs="+", choices=encoders)
@@ -71,6 +87,7 @@ def _parse() -> Namespace:
     training.add("--pooling", "how f_m halves its grid", "strided", choices=("strided", "2x2"))
     training.add("--warm-up-steps", "steps of the float version, before quantization", 1000, type=int)
     training.add("--epochs", "epochs of quantization-aware training in situ", 2, type=int)
+    training.add("--warm-up-rate", "learning rate of these steps", 0.005, type=float)
     training.add("--hls", "convert with hls4ml (io_stream) and compare words", False, action="store_true")
     published.add("--size", "of the CoDAE", "paper", choices=tuple(SIZES))
     published.add("--seed", "of the CoDAE", 1, type=int)
@@ -80,12 +97,24 @@ def _parse() -> Namespace:
     published.add("--forecast-only", "neither convert nor compile", False, action="store_true")
     published.add("--jobs", "files compiled at once", 2, type=int)
     arguments = parser.parse_args()
+    _check_costs(arguments)
+    costs.settle(arguments)
     training.settle(arguments)
     published.settle(arguments)
-    for name, value in {"weight_bits": (8, 6), "events": (2048, 8)}.items():
+    for name, value in {"weight_bits": (8, 6), "word_bits": (8, 8), "events": (2048, 8)}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value[arguments.untrained])
     return arguments
+
+
+def _check_costs(arguments: Namespace) -> None:
+    """Refuse what --costs does not read; before defaults are filled in."""
+    unread = {"--epochs": hasattr(arguments, "epochs"), "--hls": hasattr(arguments, "hls")}
+    unread |= {"--untrained": arguments.untrained, "--weight-bits": arguments.weight_bits is not None}
+    unread |= {"--word-bits": arguments.word_bits is not None}
+    if arguments.costs and any(unread.values()):
+        given = ", ".join(option for option, found in unread.items() if found)
+        raise InputError(f"{given} with --costs", "--bits for the widths, no training in situ", f"leave {given} out")
 
 
 def _untrained(arguments: Namespace) -> None:
@@ -113,7 +142,7 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     from codae_l1.scripts.run.events import read_each
     from codae_l1.scripts.run.folder import stamp
 
-    names = ("weight_bits", "word_bits", "slope", "pooling", "warm_up_steps")
+    names = ("weight_bits", "word_bits", "slope", "pooling", "warm_up_steps", "warm_up_rate")
     config = EncoderConfig(tuple(arguments.encoders), **{name: getattr(arguments, name) for name in names})
     in_situ = dataclasses.replace(run.config.in_situ, epochs=arguments.epochs, events=arguments.events)
     codae = load_codae(run.path("train", "codae.keras"))
