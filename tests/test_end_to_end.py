@@ -130,7 +130,7 @@ def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "self-test passed" in result.stdout
     assert re.search(r"^rtl: 0 of \d+ vectors differ$", result.stdout, re.MULTILINE)
-    assert "codae_trigger_tb: not simulated; export with --simulate" in result.stdout
+    assert "f_m_v1_trigger_tb: not simulated; export with --simulate" in result.stdout
     clean = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(["sh", out / "selftest.sh"], capture_output=True, text=True, env=clean)
     passed, loaded = done.stdout.splitlines()[-2:]

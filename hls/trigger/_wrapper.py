@@ -1,6 +1,7 @@
 """The trigger in RTL: towers of one bunch crossing -> pooled words -> the network's pipeline -> score and accept bits.
 
-Modules (hls/cpp/*.v): <top>_trigger: handshake, thresholds, kill switch; <top>_pool: one row of cells; <top>_cell.
+Modules (hls/cpp/*.v), of the export's namespace: <namespace>_trigger: handshake, thresholds, kill switch;
+<namespace>_pool: one row of cells; <namespace>_cell.
 Latency [cycles], from the edge that takes an event's last slice to the edge that puts its accept bits out:
 1 (pooling; 2 beyond 16 towers per cell, whose sums of rows are registered) + the pipeline's + 1 (thresholds).
 Interval: `slices` cycles per event.
@@ -18,15 +19,14 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.network.executor import RtlDesign
-from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.trigger.emulator import version_word
-from codae_l1.hls.trigger.export_config import check_slices
+from codae_l1.hls.trigger.export_config import NAMESPACE, check_slices
 from codae_l1.hls.trigger.thresholds import Decision
 
 # Towers of a cell that are added between two registers: four levels of adders and a saturation.
 _AT_ONCE = 16
-# Verilog files of the wrapper, and the template of each.
-FILES = {f"{TOP}_{name}.v": f"{name}.v" for name in ("trigger", "pool", "cell")}
+# Modules of the wrapper: <namespace>_<name>, of the template <name>.v.
+_MODULES = ("trigger", "pool", "cell")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TriggerRtl:
     """What the wrapper is made from.
 
     design: of the pipeline. slices: cycles per event; it divides the rows of cells (18 for pool 4).
-    identity: version and checksum, of emulator.json.
+    identity: version and checksum, of emulator.json. namespace: of all module names.
     """
 
     design: RtlDesign
@@ -43,6 +43,7 @@ class TriggerRtl:
     slices: int
     version: str
     checksum: str
+    namespace: str = NAMESPACE
 
     def __post_init__(self):
         check_slices(self.slices, self.pooling)
@@ -54,6 +55,11 @@ class TriggerRtl:
                     f"{low} to {high}, what score words can be",
                     "correct it",
                 )
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Verilog file of each module of the wrapper -> its template."""
+        return {f"{self.namespace}_{name}.v": f"{name}.v" for name in _MODULES}
 
     @property
     def fields(self) -> list[dict[str, Any]]:
@@ -103,7 +109,7 @@ class TriggerRtl:
             line + ("," if k else "") + comment for k, (line, comment) in enumerate(zip(lines, comments, strict=True))
         ]
         return {
-            "TOP": TOP,
+            "TOP": self.namespace,
             "VERSION": self.version,
             "VERSION_WORD": f"{version_word(self.version):08x}",
             "CHECKSUM": self.checksum,
@@ -164,8 +170,8 @@ class TriggerRtl:
             for name, width in group.items()
         ]
         return {
-            "top": f"{TOP}_trigger",
-            "files": list(FILES),
+            "top": f"{self.namespace}_trigger",
+            "files": list(self.files),
             "ports": ports,
             "slices": self.slices,
             "rows_per_slice": N_PHI // self.slices,

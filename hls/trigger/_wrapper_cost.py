@@ -11,7 +11,6 @@ from typing import Any
 
 from codae_l1.data.base.files import writing
 from codae_l1.hls.cost.synthesis import black_box, count_resources, map_module
-from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._wrapper import TriggerRtl
 
@@ -22,12 +21,13 @@ def wrapper_resources(folder: Path, trigger: TriggerRtl, config: HlsConfig) -> d
     Returns {"pooling", "control", "wrapper"}, each as `count_resources` counts (LUT, FF ...), with tool and how.
     Raises ToolError where Yosys fails or takes longer than config.tool_timeout_s.
     """
-    pool, cell = folder / f"{TOP}_pool.v", folder / f"{TOP}_cell.v"
+    top = trigger.namespace
+    pool, cell = folder / f"{top}_pool.v", folder / f"{top}_cell.v"
     rows = trigger.pooling.shape[0] // trigger.slices
     with tempfile.TemporaryDirectory() as scratch, writing(scratch):
         boxes = Path(scratch) / "black_boxes.v"
-        boxes.write_text("\n".join(black_box(path) for path in (pool, folder / f"{TOP}_wrapper.v")))
-        jobs = {f"{TOP}_pool": [pool, cell], f"{TOP}_trigger": [folder / f"{TOP}_trigger.v", boxes]}
+        boxes.write_text("\n".join(black_box(path) for path in (pool, folder / f"{top}_wrapper.v")))
+        jobs = {f"{top}_pool": [pool, cell], f"{top}_trigger": [folder / f"{top}_trigger.v", boxes]}
         mapped = [map_module(name, files, Path(scratch), Path(scratch), config) for name, files in jobs.items()]
     row, control = (Counter(found["cells"]) for found in mapped)
     pooling = Counter({cell: rows * number for cell, number in row.items()})

@@ -11,7 +11,6 @@ selftest.sh      compiles emulator and library with g++ alone, checks the vector
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +26,14 @@ from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
 from codae_l1.hls.network.records import read_network
-from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, source_digest
+from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, source_digest
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, run_testbench
 from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._cmssw import cmssw_interface, cmssw_sources
+from codae_l1.hls.trigger._modules import renamed_sources
 from codae_l1.hls.trigger._vectors import Vectors
-from codae_l1.hls.trigger._wrapper import FILES, TriggerRtl, adversarial_towers
+from codae_l1.hls.trigger._wrapper import TriggerRtl, adversarial_towers
 from codae_l1.hls.trigger._wrapper_cost import wrapper_resources
 from codae_l1.hls.trigger.emulator import emulator_sources, fill, values_of, version_word
 from codae_l1.hls.trigger.export_config import MARKS, ExportConfig, check_target
@@ -42,8 +42,8 @@ from codae_l1.quantization.f_m.config import input_word, output_word
 from codae_l1.quantization.f_m.network import FirmwareModel
 
 _LOG = "selftest.log"
-# Testbenches and their templates: of the pipeline, of the trigger.
-TESTBENCHES = {f"{TOP}_tb.v": "testbench.v", f"{TOP}_trigger_tb.v": "trigger_tb.v"}
+# Testbenches and their templates, after the namespace: of the pipeline, of the trigger.
+_TESTBENCHES = {"_tb.v": "testbench.v", "_trigger_tb.v": "trigger_tb.v"}
 _DEFAULTS = ExportConfig()
 _AGAIN = "run the synthesize stage again"
 # What is said of a testbench that was not run.
@@ -75,7 +75,7 @@ def export(
     design, pooling = _design(rtl), firmware.config.pooling
     network, made = read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
     decision = Decision(tuple(points), firmware.sign, firmware.component)
-    trigger = TriggerRtl(design, pooling, decision, options.slices, "", "")
+    trigger = TriggerRtl(design, pooling, decision, options.slices, "", "", options.namespace)
     ports = {"slices": trigger.slices, "tower_fields": trigger.fields}
     sources, emulator = emulator_sources(network, made, pooling, options.namespace, decision, ports)
     trigger = replace(trigger, version=emulator.version, checksum=emulator.checksum)
@@ -92,7 +92,7 @@ def export(
         wrapper = wrapper_resources(temporary / "rtl", trigger, config) if options.measure else None
         interface |= {**(facts or {}), **_resources((facts or {}).get("resources"), wrapper)}
         say(2, 4, "testbenches" if options.simulate else "no testbench asked for")
-        interface["simulated"] = _simulate(temporary / "rtl", config, options.simulate)
+        interface["simulated"] = _simulate(temporary / "rtl", options, config)
         _write_texts(temporary, {"interface.json": json.dumps(interface, indent=1) + "\n"})
         _write_texts(temporary, {"selftest.sh": fill("selftest.sh", values_of(emulator))})
         files = sorted(p for p in temporary.rglob("*") if p.is_file())
@@ -159,11 +159,10 @@ def _interface(trigger: TriggerRtl, emulator: EmulatorDesign, images: int, vecto
         "version_word": version_word(emulator.version),
         "clock_period_ns": design.clock_period_ns,
         "part": design.part,
-        "modules": f"the Verilog modules are named {TOP}_* whatever the namespace is, and those of static/ as da4ml "
-        "names them: two exports do not fit one project unless one goes into a library, or is renamed",
+        "modules": f"all Verilog modules are named {trigger.namespace}_*: exports of other namespaces fit one project",
         "trigger": trigger.as_dict(),
         "pipeline": {
-            "top": f"{TOP}_wrapper",
+            "top": f"{trigger.namespace}_wrapper",
             "ports": ports,
             "packing": "element i at bits [i * element_width +: element_width]; inputs in the order (phi, eta, input), "
             "the last index fastest; larger inputs have to be saturated before",
@@ -197,26 +196,27 @@ def _resources(pipeline: dict[str, Any] | None, wrapper: dict[str, Any] | None) 
     return {"resources": {"pipeline": pipeline, "trigger": wrapper, "whole": whole}}
 
 
-def _simulate(folder: Path, config: HlsConfig, wanted: bool) -> dict[str, str]:
+def _simulate(folder: Path, options: ExportConfig, config: HlsConfig) -> dict[str, str]:
     """{testbench: what it said}."""
-    if not wanted:
-        return {Path(name).stem: NOT_SIMULATED for name in TESTBENCHES}
+    names = [Path(f"{options.namespace}{end}").stem for end in _TESTBENCHES]
+    if not options.simulate:
+        return dict.fromkeys(names, NOT_SIMULATED)
     log = folder / _LOG
-    said = {Path(name).stem: run_testbench(folder, Path(name).stem, config, log) for name in TESTBENCHES}
+    said = {name: run_testbench(folder, name, config, log) for name in names}
     log.unlink()
     return said
 
 
 def _write_texts(folder: Path, texts: dict[str, str]) -> None:
-    folder.mkdir(exist_ok=True)
     for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 
 
 def _write_rtl(folder: Path, rtl: Path, trigger: TriggerRtl, vectors: Vectors, seed: int) -> None:
-    shutil.copytree(rtl / "src", folder, ignore=shutil.ignore_patterns("memfiles"))
+    _write_texts(folder, renamed_sources(rtl / "src", trigger.namespace))
     values = {**trigger.values(), "HALF": trigger.design.clock_period_ns / 2, "SEED": seed}
-    _write_texts(folder, {name: fill(template, values) for name, template in FILES.items()})
+    _write_texts(folder, {name: fill(template, values) for name, template in trigger.files.items()})
     pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design.stages}
-    for name, facts in zip(TESTBENCHES, (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
-        _write_texts(folder, {name: fill(TESTBENCHES[name], values | facts)})
+    for (end, template), facts in zip(_TESTBENCHES.items(), (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
+        _write_texts(folder, {f"{trigger.namespace}{end}": fill(template, values | facts)})

@@ -158,9 +158,10 @@ def test_the_interface_file_says_what_the_ports_are(made):
     assert (interface["clock_period_ns"], interface["part"]) == (5.0, "xcvu13p-flga2577-2-e")
     events = interface["vectors"]["events"]
     assert interface["executed"] == {name: f"0 of {events} vectors differ" for name in ("interpreter", "rtl")}
-    assert set(interface["simulated"]) == {"codae_tb", "codae_trigger_tb"}
+    assert set(interface["simulated"]) == {"f_m_v2_tb", "f_m_v2_trigger_tb"}
     assert all("not simulated; export with --simulate" in said for said in interface["simulated"].values())
-    assert "two exports do not fit one project" in interface["modules"]
+    assert "all Verilog modules are named f_m_v2_*" in interface["modules"]
+    assert (pipeline["top"], trigger["top"]) == ("f_m_v2_wrapper", "f_m_v2_trigger")
     assert [point["threshold_word"] for point in decision["working_points"]] == [10, None, 20]
     assert decision["working_points"][0]["rate_khz"] == 0.1
     assert interface["checksum"] != interface["network_checksum"]
@@ -283,7 +284,7 @@ def run_mutated(program, folder, file, line, bit):
 
 def test_the_testbench_of_the_network_passes_and_finds_a_changed_word(made, tmp_path):
     folder = shutil.copytree(made[2], tmp_path / "out")
-    program = _build_testbench(folder / "rtl", "codae_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    program = _build_testbench(folder / "rtl", "f_m_v2_tb", HlsConfig(), tmp_path / "log", tmp_path)
     done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
     events = made[3]["vectors"]["events"]
     assert f"PASS: 0 of {events} events differ" in done.stdout
@@ -298,7 +299,7 @@ def test_the_testbench_of_the_trigger_passes_and_finds_what_is_changed(made, tmp
     folder = shutil.copytree(made[2], tmp_path / "out")
     assert made[3]["trigger"]["latency_cycles"] == 2 + made[3]["pipeline"]["latency_cycles"] + 1
     assert made[3]["trigger"]["initiation_interval"] == 3
-    program = _build_testbench(folder / "rtl", "codae_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
+    program = _build_testbench(folder / "rtl", "f_m_v2_trigger_tb", HlsConfig(), tmp_path / "log", tmp_path)
     done = subprocess.run([program], cwd=folder / "rtl", capture_output=True, text=True)
     towers = made[3]["vectors"]["from_towers"]
     assert re.search(rf"PASS: 0 of \d+ clocks wrong, {2 * towers + 3} events", done.stdout)

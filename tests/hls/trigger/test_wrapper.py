@@ -20,7 +20,7 @@ from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.verilator import _find_verilator, run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._vectors import Vectors
-from codae_l1.hls.trigger._wrapper import FILES, TriggerRtl, adversarial_towers
+from codae_l1.hls.trigger._wrapper import TriggerRtl, adversarial_towers
 from codae_l1.hls.trigger._wrapper_cost import wrapper_resources
 from codae_l1.hls.trigger.emulator import fill
 from codae_l1.hls.trigger.export import export
@@ -79,7 +79,7 @@ def test_shipped_events_from_towers_to_accept_bits_clock_by_clock(made, tmp_path
         ("codae_trigger.v", "killed <= kill;", "killed <= 1'b0;"),
         ("codae_trigger.v", "last <= last_slice", "last <= last_slice && !last"),
         ("codae_pool.v", "MARGIN = 1", "MARGIN = 0"),
-        ("static/shift_adder.v", "in0_ext + in1_ext", "in0_ext - in1_ext"),
+        ("static/codae_shift_adder.v", "in0_ext + in1_ext", "in0_ext - in1_ext"),
     ],
 )
 def test_icarus_passes_and_finds_changed_rtl(made, tmp_path, file, old, new):
@@ -134,7 +134,7 @@ def write_bench(made, folder, events=8):
     assert accepted.any()
     assert not accepted[:, 0].all()
     values = {**made.values(), "HALF": 2.5, "SEED": 3, "EVENTS": len(towers)}
-    for name, template in {**FILES, "codae_trigger_tb.v": "trigger_tb.v"}.items():
+    for name, template in {**made.files, "codae_trigger_tb.v": "trigger_tb.v"}.items():
         (folder / "rtl").mkdir(exist_ok=True)
         (folder / "rtl" / name).write_text(fill(template, values))
     stub = re.sub("INPUT_BITS|OUTPUT_BITS|WORD_BITS", lambda match: str(values[match[0]]), STUB)
@@ -190,7 +190,7 @@ def trigger(pooling=CONFIG.pooling, **changes):
 def write(made, folder):
     """The wrapper's Verilog, with an empty network."""
     values = made.values()
-    for name, template in FILES.items():
+    for name, template in made.files.items():
         (folder / name).write_text(fill(template, values))
     ports = (
         f"input clk, input [{values['INPUT_BITS'] - 1}:0] model_inp, output [{values['OUTPUT_BITS'] - 1}:0] model_out"
