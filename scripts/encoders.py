@@ -14,8 +14,9 @@ encoders in firmware layers are fitted to the float ones on QCD. Writes costs.js
     python scripts/encoders.py --size paper --untrained --out runs/published
 
 --untrained needs no run: f_m of an untrained CoDAE, quantized, as an io_stream hls4ml project, since what it costs
-depends on shapes and widths alone. Writes published.json and the project, which scripts/vendor.py can synthesise.
---reuse 0 looks for the shortest interval that fits the part. Events that differ end the command with status 1.
+depends on shapes and widths alone; --of RUN takes the f_m of a run's full model. Writes published.json and the
+project, which scripts/vendor.py can synthesise. --reuse 0 looks for the shortest interval that fits the part. Events
+that differ end the command with status 1.
 """
 
 import dataclasses
@@ -68,7 +69,7 @@ def command() -> None:
 
 def _parse() -> Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--untrained", action="store_true", help="what f_m of an untrained model would cost, instead")
+    parser.add_argument("--untrained", action="store_true", help="what f_m would cost, without a training here")
     parser.add_argument("--out", type=Path, help="folder to write (default: encoders in the run folder)")
     parser.add_argument("--weight-bits", type=int, help="width of the weights (8; 6 with --untrained)")
     parser.add_argument("--word-bits", type=int, help="width of the layers' results (8)")
@@ -91,13 +92,14 @@ def _parse() -> Namespace:
     training.add("--hls", "convert with hls4ml (io_stream) and compare words", False, action="store_true")
     published.add("--size", "of the CoDAE", "paper", choices=tuple(SIZES))
     published.add("--seed", "of the CoDAE", 1, type=int)
+    published.add("--of", "run folder whose full model's f_m is taken, in place of an untrained one", type=Path)
     published.add("--reuse", "reuse factor of all layers; 0: the fastest that fits", 0, type=int)
     published.add("--part", "FPGA", "xcvu13p-flga2577-2-e")
     published.add("--clock", "clock period in ns", 5.0, type=float)
     published.add("--forecast-only", "neither convert nor compile", False, action="store_true")
     published.add("--jobs", "files compiled at once", 2, type=int)
     arguments = parser.parse_args()
-    _check_costs(arguments)
+    _check_given(arguments)
     costs.settle(arguments)
     training.settle(arguments)
     published.settle(arguments)
@@ -107,14 +109,16 @@ def _parse() -> Namespace:
     return arguments
 
 
-def _check_costs(arguments: Namespace) -> None:
-    """Refuse what --costs does not read; before defaults are filled in."""
+def _check_given(arguments: Namespace) -> None:
+    """Refuse what --costs and --of do not read; before defaults are filled in."""
     unread = {"--epochs": hasattr(arguments, "epochs"), "--hls": hasattr(arguments, "hls")}
     unread |= {"--untrained": arguments.untrained, "--weight-bits": arguments.weight_bits is not None}
     unread |= {"--word-bits": arguments.word_bits is not None}
     if arguments.costs and any(unread.values()):
         given = ", ".join(option for option, found in unread.items() if found)
         raise InputError(f"{given} with --costs", "--bits for the widths, no training in situ", f"leave {given} out")
+    if hasattr(arguments, "of") and (hasattr(arguments, "size") or hasattr(arguments, "seed")):
+        raise InputError("--size or --seed with --of", "the sizes and seed of the run", "leave them out")
 
 
 def _untrained(arguments: Namespace) -> None:
@@ -122,6 +126,8 @@ def _untrained(arguments: Namespace) -> None:
         raise InputError("--untrained", "--out beside it", "name a folder to write")
     if arguments.events < 1 or arguments.reuse < 0:
         raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
+    if arguments.of is not None:
+        cli.output("--out", arguments.out, "folder", run=arguments.of)
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
     cli.import_tensorflow()

@@ -1,13 +1,14 @@
 """The published f_m, quantized, as an io_stream hls4ml project: what it would cost, and that its words are QKeras's.
 
-Weights are those of an untrained CoDAE of the seed (a training of this size takes half a day); words are calibrated on
-QCD events of the calibration split. What they cost depends on shapes and widths alone.
+Weights are those of an untrained CoDAE of the seed, or of a run's full model (--of), such as the published weights of
+scripts/import_weights.py; words are calibrated on QCD events of the calibration split. What they cost depends on shapes
+and widths alone.
 """
 
 import dataclasses
 import time
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +24,13 @@ from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.config import COMPACT, PAPER, TINY
 from codae_l1.quantization.encoders.config import EncoderConfig
 from codae_l1.quantization.encoders.network import QuantizedEncoder
-from codae_l1.scripts.run import cli
+from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.events import indices
 from codae_l1.scripts.run.folder import stamp
 from codae_l1.scripts.run.tables import markdown_table
+
+if TYPE_CHECKING:
+    from codae_l1.models.codae.model import CoDAE
 
 # Name -> sizes of the CoDAE.
 SIZES = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}
@@ -35,7 +39,8 @@ SIZES = {"paper": PAPER, "compact": COMPACT, "tiny": TINY}
 def published_f_m(arguments: Namespace) -> dict[str, Any]:
     """Quantize, forecast, convert, compare; what published.json holds."""
     masks, events = _sample_masks(arguments.events)
-    encoder = _untrained_encoder(arguments.size, arguments.weight_bits, arguments.word_bits, arguments.seed, masks)
+    codae = _codae(arguments)
+    encoder = _encoder(codae, arguments.weight_bits, arguments.word_bits, masks)
     config = HlsConfig(
         part=arguments.part,
         clock_period_ns=arguments.clock,
@@ -50,7 +55,8 @@ def published_f_m(arguments: Namespace) -> dict[str, Any]:
         config = dataclasses.replace(config, layer_reuse=fastest_reuse(network, config))
     content: dict[str, Any] = {
         "size": arguments.size,
-        "float_parameters": _float_parameters(arguments.size),
+        "of": None if arguments.of is None else str(arguments.of),
+        "float_parameters": int(codae.f_m.count_params()),
         "part": config.part,
         "clock_period_ns": config.clock_period_ns,
         "forecast": predict_project(network, config).as_dict(),
@@ -78,21 +84,23 @@ def _sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
     return track_mask(calibration.images), np.concatenate([masks, np.ones_like(masks[:1]), np.zeros_like(masks[:1])])
 
 
-def _untrained_encoder(size: str, weight_bits: int, word_bits: int, seed: int, masks: np.ndarray) -> QuantizedEncoder:
-    """QuantizedEncoder of f_m of an untrained CoDAE; words calibrated on masks (N, 72, 58, 1)."""
-    from codae_l1.models.codae.model import CoDAE
+def _codae(arguments: Namespace) -> "CoDAE":
+    """The full model of the run --of, or an untrained one of a size and seed."""
+    from codae_l1.models.codae.model import CoDAE, load_codae
+
+    if arguments.of is None:
+        return CoDAE(SIZES[arguments.size], seed=arguments.seed)
+    run = stage.open_run(arguments.of, None)
+    run.require("train")
+    return load_codae(run.path("train", "codae.keras"))
+
+
+def _encoder(codae: "CoDAE", weight_bits: int, word_bits: int, masks: np.ndarray) -> QuantizedEncoder:
+    """f_m of a model as it is, quantized; words calibrated on masks (N, 72, 58, 1)."""
     from codae_l1.quantization.encoders import in_situ
 
-    codae = CoDAE(SIZES[size], seed=seed)
     config = EncoderConfig(encoders=("f_m",), weight_bits=weight_bits, word_bits=word_bits)
     return in_situ.untrained_encoder("f_m", codae, config, masks)
-
-
-def _float_parameters(size: str) -> int:
-    """Parameters of the float f_m, its convolutions in the published groups."""
-    from codae_l1.models.codae.model import CoDAE
-
-    return int(CoDAE(SIZES[size], seed=0).f_m.count_params())
 
 
 def _compare(encoder: QuantizedEncoder, project: HlsProject, masks: np.ndarray) -> dict[str, Any]:

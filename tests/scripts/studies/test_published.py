@@ -7,9 +7,16 @@ import sys
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import read_json, write_json
+from codae_l1.models.codae.config import TINY
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.scripts import encoders
+from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.studies.projects import fail_where_different
+
+# Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +54,26 @@ def test_the_forecast_of_the_paper_size_needs_no_compiler(tmp_path, monkeypatch)
     arguments = ("--size", "compact", "--reuse", "4", "--forecast-only", "--out", tmp_path)
     call(monkeypatch, "--untrained", *arguments)
     content = read_json(tmp_path / "published.json")
-    assert set(content) == {"size", "float_parameters", "part", "clock_period_ns", "forecast", "layers", "stamp"}
+    expected = {"size", "of", "float_parameters", "part", "clock_period_ns", "forecast", "layers", "stamp"}
+    assert set(content) == expected
     assert content["forecast"]["dsp"] > 0
+
+
+def test_the_f_m_of_a_run_costs_what_an_untrained_one_costs(tmp_path, monkeypatch):
+    """Shapes and widths decide, not values."""
+    run = RunFolder(tmp_path / "run", RunConfig(model=TINY))
+    model = CoDAE(TINY, seed=9)
+    save_codae(model, run.path("train", "codae.keras"))
+    write_json(run.folder / "make_data.json", {})
+    write_json(run.folder / "train.json", {})
+    found = []
+    for name, arguments in {"own": ("--of", run.folder), "any": ("--size", "tiny", "--seed", "9")}.items():
+        call(monkeypatch, "--untrained", "--forecast-only", *arguments, "--out", tmp_path / name)
+        found.append(read_json(tmp_path / name / "published.json"))
+    assert [content["of"] for content in found] == [str(run.folder), None]
+    # The same weights by either way: everything is equal.
+    assert found[0]["forecast"] == found[1]["forecast"]
+    assert found[0]["layers"] == found[1]["layers"]
 
 
 def test_a_published_f_m_that_differs_fails():
@@ -64,6 +89,11 @@ def test_a_published_f_m_that_differs_fails():
         (("--untrained", "--out", "x", "--events", "0"), "--events 0 --reuse 0; expected at least 1 and 0"),
         (("--untrained", "--out", "x", "--epochs", "3"), "--epochs with --untrained; expected one or the other"),
         (("--size", "paper", "--run", "x"), "--size without --untrained; expected both; add --untrained"),
+        (
+            ("--untrained", "--out", "x", "--of", "y", "--size", "tiny"),
+            "--size or --seed with --of; expected the sizes",
+        ),
+        (("--untrained", "--out", "x", "--of", "y"), "y is not a run folder"),
         ((), "no --run; expected a run folder whose full model is trained"),
     ],
 )
