@@ -7,6 +7,7 @@ import pytest
 from published_files import SMALL, SMALL_CODVAE, checkpoint_variables, random_model, write_all, write_checkpoint
 
 from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import EventFile, write_events
@@ -88,10 +89,15 @@ def test_a_stage_that_is_done_again_imports_and_does_not_train(command, given, t
     monkeypatch.setattr("codae_l1.models.training.loop.train", None)
     run = Run(tmp_path / "run")
     assert "imported" in run.do("train", train.work)
-    # Other weights in the run: the stage is out of date, and what it is done from now is not what was imported.
+    # Other weights in the run: the stage is out of date, and is not done from what nobody verified.
     weights = tmp_path / "run" / "weights" / "encoder2.tflite"
     weights.write_bytes(files[2].read_bytes())
     assert not Run(tmp_path / "run").is_done("train")
+    with pytest.raises(InputError, match="weights with other files than were imported; expected those whose sums"):
+        run.do("train", train.work)
+    (tmp_path / "run" / "weights" / "source.json").unlink()
+    with pytest.raises(InputError, match="weights without source"):
+        run.do("train", train.work)
 
 
 def test_a_checkpoint_is_copied_whole(command, given, tmp_path):
