@@ -74,6 +74,7 @@ def _parse() -> Namespace:
     one.add("--parallel-pixels", "pixels of a convolution at once, 0 for all", type=int)
     one.add("--part", "default: the run's, or what hls4ml names for another vendor's backend")
     one.add("--clock", "clock period in ns (default: the run's)", type=float)
+    one.add("--namespace", "VHDL: first part of every entity's name (default: da4ml's names)")
     backends = Combinations.backends
     table.add("--backends", "backends of the table", backends, nargs="+", choices=backends)
     table.add("--strategies", "strategies of the table", Strategy.__args__, nargs="+", choices=Strategy.__args__)
@@ -109,11 +110,13 @@ def _make_one(run: Run, arguments: Namespace) -> None:
         arguments.parallel_pixels,
         arguments.part,
         arguments.clock,
+        arguments.namespace,
     )
     config, language = configuration(choice, run.config.hls)
     firmware, inputs = firmware_and_inputs(run, arguments.events)
     with cli.Progress("project") as progress:
-        record = make_project(firmware, config, language, arguments.out, inputs, progress)
+        name = arguments.namespace or ""
+        record = make_project(firmware, config, language, arguments.out, inputs, progress, name)
     file = arguments.out / ("design.json" if language else "project.json")
     write_json(file, {**record, "stamp": stamp(run.config.seed)})
     print(_text(record))

@@ -94,7 +94,8 @@ class RtlDesign(Design):
 
     rtl_output: word on the output port. layers: layer name -> shape. stages: registers from input to output, the
     latency in clock cycles. register_bits: flip-flops of the pipeline. da4ml_cost, operations, operations_by_kind: of
-    the traced network. source_sha256: of the Verilog sources, empty for VHDL. language: of src/.
+    the traced network. source_sha256: of the Verilog sources, empty for VHDL. language: of src/. namespace: of the
+    VHDL's entities; empty where they have da4ml's names.
     """
 
     rtl_output: WordType = field(default_factory=lambda: WordType(True, 1, 0))
@@ -110,6 +111,7 @@ class RtlDesign(Design):
     tool: str = ""
     source_sha256: str = ""
     language: str = "Verilog"
+    namespace: str = ""
 
     def __post_init__(self):
         if not self.layers or self.stages < 1:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
-from codae_l1.hls.rtl._tables import embed_tables
+from codae_l1.hls.rtl._source import write_source
 from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
@@ -163,7 +162,7 @@ def build_rtl(
         design, pipeline = pipeline_design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
         np.save(temporary / "probes.npy", find_wires(comb, layers, pipeline, config.latency_cutoff))
-        write_source(pipeline, temporary, config, "verilog")
+        write_source(pipeline, TOP, temporary, config, "verilog")
         design = replace(design, source_sha256=source_digest(temporary))
         (temporary / "design.json").write_text(json.dumps(design.as_dict(), indent=1) + "\n")
         if simulate:
@@ -292,17 +291,6 @@ def _count_kinds(comb: Any) -> dict[str, int]:
         if kind:
             counts[kind] += 1
     return counts
-
-
-def write_source(pipeline: Any, folder: Path, config: HlsConfig, language: str) -> None:
-    """Write a Pipeline's source into folder/src; language: "verilog" or "vhdl"."""
-    from da4ml.codegen.rtl.rtl_model import RTLModel
-
-    writer = RTLModel(pipeline, TOP, folder, language, part_name=config.part, clock_period=config.clock_period_ns)
-    writer.write()
-    embed_tables(folder / "src", TOP, language)
-    # The network's JSON would be stored twice more; interpreter.npz holds it.
-    shutil.rmtree(folder / "model")
 
 
 def _existing(path: Path) -> Path:

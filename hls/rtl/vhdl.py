@@ -2,7 +2,8 @@
 
 The folder (written whole or not at all) has design.json and interpreter.npz as hls/rtl/build.py writes them; src/*.vhd:
 codae.vhd (registers), codae_stage*.vhd (logic), codae_wrapper.vhd, static/; testbench/codae_testbench.vhd, which reads
-one event per cycle from a file of bits and writes what is on the output port after every rising edge.
+one event per cycle from a file of bits and writes what is on the output port after every rising edge. With a namespace,
+every entity and file is named after it (`codae_l1.hls.rtl.modules`).
 """
 
 import json
@@ -19,7 +20,9 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
-from codae_l1.hls.rtl.build import TOP, pipeline_design, trace, write_source
+from codae_l1.hls.rtl._source import write_source
+from codae_l1.hls.rtl.build import TOP, pipeline_design, trace
+from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.target.compiler import call_logged
 from codae_l1.hls.target.config import HlsConfig
 
@@ -96,8 +99,8 @@ class VhdlSimulation:
 
     def _simulate(self, scratch: Path) -> None:
         log, flags = scratch / "ghdl.log", ["--std=08", f"--workdir={scratch}"]
-        sources = [str(path) for path in _vhdl_sources(self.folder)]
-        unit = f"{TOP}_testbench"
+        sources = [str(path) for path in _vhdl_sources(self.folder, self.design.namespace)]
+        unit = f"{self.design.namespace or TOP}_testbench"
         call_logged([self.ghdl, "-a", *flags, *sources], scratch, log, self.config, "GHDL's analysis")
         call_logged([self.ghdl, "-e", *flags, unit], scratch, log, self.config, "GHDL's elaboration")
         # Before the first event has passed all bits are undefined.
@@ -113,12 +116,12 @@ def _find_ghdl() -> str:
     return found
 
 
-def _vhdl_sources(folder: Path) -> list[Path]:
+def _vhdl_sources(folder: Path, namespace: str) -> list[Path]:
     """All VHDL files of a design in the order of analysis, the testbench last."""
-    source = Path(folder).resolve() / "src"
-    stages = sorted(source.glob(f"{TOP}_stage*.vhd"))
-    tops = [source / f"{TOP}.vhd", source / f"{TOP}_wrapper.vhd"]
-    return [*sorted(source.glob("static/*.vhd")), *stages, *tops, source.parent / "testbench" / f"{TOP}_testbench.vhd"]
+    source, top = Path(folder).resolve() / "src", namespace or TOP
+    stages = sorted(source.glob(f"{top}_stage*.vhd"))
+    tops = [source / f"{f'{top}_pipeline' if namespace else top}.vhd", source / f"{top}_wrapper.vhd"]
+    return [*sorted(source.glob("static/*.vhd")), *stages, *tops, source.parent / "testbench" / f"{top}_testbench.vhd"]
 
 
 def build_vhdl(
@@ -127,8 +130,12 @@ def build_vhdl(
     config: HlsConfig,
     folder: Path | str,
     progress: Progress | None = None,
+    namespace: str = "",
 ) -> RtlDesign:
-    """Records of a network -> its pipeline in VHDL with a testbench; return design.json. Needs no GHDL."""
+    """Records of a network -> its pipeline in VHDL with a testbench; return design.json. Needs no GHDL.
+
+    namespace: the first part of all names of entities; without one, they are da4ml's.
+    """
     say = progress or (lambda done, total, text: None)
     with whole_folder(folder, ("project.json", "design.json")) as temporary:
         say(0, 2, "tracing the network into adders")
@@ -136,18 +143,29 @@ def build_vhdl(
         say(1, 2, f"writing the VHDL of {len(comb.ops)} operations")
         design, pipeline = pipeline_design(network, output_word, config, comb)
         np.savez(temporary / "interpreter.npz", network=comb.to_binary(), layers=layers.to_binary())
-        write_source(pipeline, temporary, config, "vhdl")
+        write_source(pipeline, TOP, temporary, config, "vhdl")
+        if namespace:
+            _rename(temporary / "src", namespace)
         # Verilator's binder, which is of no use here.
         shutil.rmtree(temporary / "sim")
         bits = design.input_word.width * design.inputs, design.rtl_output.width * design.outputs
         (temporary / "testbench").mkdir()
-        (temporary / "testbench" / f"{TOP}_testbench.vhd").write_text(
-            _TESTBENCH.format(top=TOP, bits_in=bits[0], bits_out=bits[1])
+        top = namespace or TOP
+        (temporary / "testbench" / f"{top}_testbench.vhd").write_text(
+            _TESTBENCH.format(top=top, bits_in=bits[0], bits_out=bits[1])
         )
-        design = replace(design, language="VHDL")
+        design = replace(design, language="VHDL", namespace=namespace)
         (temporary / "design.json").write_text(json.dumps(design.as_dict(), indent=1) + "\n")
         say(2, 2, f"VHDL ready: {design.stages} stages")
     return design
+
+
+def _rename(source: Path, namespace: str) -> None:
+    texts = renamed_sources(source, namespace)
+    shutil.rmtree(source)
+    for name, text in texts.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
 
 
 def _bits(words: np.ndarray, design: RtlDesign) -> list[str]:

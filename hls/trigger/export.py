@@ -27,11 +27,11 @@ from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
 from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, source_digest
+from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, run_testbench
 from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._cmssw import cmssw_interface, cmssw_sources
-from codae_l1.hls.trigger._modules import renamed_sources
 from codae_l1.hls.trigger._vectors import Vectors
 from codae_l1.hls.trigger._wrapper import TriggerRtl, adversarial_towers
 from codae_l1.hls.trigger._wrapper_cost import wrapper_resources

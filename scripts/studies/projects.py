@@ -20,6 +20,7 @@ from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
 from codae_l1.hls.rtl.probes import shown_layers
 from codae_l1.hls.rtl.vhdl import VhdlSimulation, build_vhdl
 from codae_l1.hls.target.config import OTHER_PARTS, HlsConfig
+from codae_l1.hls.trigger.export_config import check_namespace
 from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.scripts.run.events import read_split
 from codae_l1.scripts.run.executors import open_firmware
@@ -63,6 +64,7 @@ class Choice:
     parallel_pixels: int | None = None
     part: str | None = None
     clock: float | None = None
+    namespace: str | None = None
 
 
 def configuration(choice: Choice, base: HlsConfig) -> tuple[HlsConfig, str]:
@@ -73,6 +75,12 @@ def configuration(choice: Choice, base: HlsConfig) -> tuple[HlsConfig, str]:
         expected = "none of --io io_stream, --strategy latency or resource, --reuse above 1, --parallel-pixels"
         remedy = "its pipeline adds all at once: drop them"
         raise InputError(f"--backend {language} with options of HLS", expected, remedy)
+    if choice.namespace is not None:
+        if language != "VHDL":
+            raise InputError(
+                f"--namespace without --backend {RTL[1]}", "both", "leave it out; Verilog of a namespace is export's"
+            )
+        check_namespace(choice.namespace)
     backend = base.backend if language or choice.backend is None else choice.backend
     given: dict[str, Any] = {"backend": backend, **reuse_factors(choice.reuse)}
     pairs = {"io_type": "io", "strategy": "strategy", "clock_period_ns": "clock", "parallel_pixels": "parallel_pixels"}
@@ -117,15 +125,16 @@ def make_project(
     out: Path,
     inputs: np.ndarray,
     progress: Progress | None = None,
+    namespace: str = "",
 ) -> dict[str, Any]:
-    """Write the project, compile and compare it where that can be.
+    """Write the project, compile and compare it where that can be. namespace: of VHDL's entities.
 
     The record is hls4ml's project.json (or RTL's design.json) with not_compiled, comparison (None where not compiled)
     and, of HLS projects, notes and forecast.
     """
     network, output = firmware_network(firmware)
     if language:
-        record, executor = _make_rtl(network, output, config, language, out, progress)
+        record, executor = _make_rtl(network, output, config, language, out, progress, namespace)
     else:
         notes = [str(note) for note in check_project(network, config)]
         record = write_project(firmware.model, network, output, config, out, progress)
@@ -138,14 +147,20 @@ def make_project(
 
 
 def _make_rtl(
-    network: Network, output: WordType, config: HlsConfig, language: str, out: Path, progress: Progress | None
+    network: Network,
+    output: WordType,
+    config: HlsConfig,
+    language: str,
+    out: Path,
+    progress: Progress | None,
+    namespace: str,
 ) -> tuple[dict[str, Any], RtlSimulation | VhdlSimulation | None]:
     if language == "Verilog":
         record = build_rtl(network, output, config, out, progress).as_dict()
         probes = list(shown_layers(np.load(out / "probes.npy"), record["layers"])) or "none"
         record |= {"language": language, "not_compiled": "", "probes": probes}
         return record, RtlSimulation(out, config.jobs)
-    record = build_vhdl(network, output, config, out, progress).as_dict()
+    record = build_vhdl(network, output, config, out, progress, namespace).as_dict()
     try:
         return {**record, "not_compiled": ""}, VhdlSimulation(out, config)
     except ToolError as error:

@@ -208,3 +208,12 @@ def test_the_part_follows_the_vendor():
         InputError, match=r"--backend VHDL with options of HLS; expected none of --io io_stream.*drop them"
     ):
         taken("VHDL", reuse=("3",))
+
+
+def test_a_namespace_is_one_of_vhdl_alone():
+    assert projects.configuration(projects.Choice("VHDL", namespace="f_m_v1"), HlsConfig())[1] == "VHDL"
+    for backend in (None, "Vitis", "Verilog"):
+        with pytest.raises(InputError, match=r"--namespace without --backend VHDL; expected both"):
+            projects.configuration(projects.Choice(backend, namespace="f_m_v1"), HlsConfig())
+    with pytest.raises(InputError, match=r"namespace 'a-b'; expected a C\+\+ name"):
+        projects.configuration(projects.Choice("VHDL", namespace="a-b"), HlsConfig())

@@ -12,9 +12,9 @@ from codae_l1.data.base.files import read_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import build_rtl
+from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.rtl.verilator import run_testbench
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.hls.trigger._modules import renamed_sources
 from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
 from codae_l1.hls.trigger.thresholds import WorkingPoint
