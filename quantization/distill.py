@@ -83,6 +83,7 @@ def learn(
     counts: np.ndarray, targets: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig, training: Training
 ) -> Student:
     """Counts (N, 18, 15, inputs) integers -> targets (N, outputs) float32: float training, calibration, QAT."""
+    _check_plain(firmware)
     config, seed = training.distill, training.seed
     if config.input_margin:
         firmware = calibrate_input(firmware, calibration, config.input_margin, config.quantile)
@@ -99,6 +100,7 @@ def learn(
 
 def untrained(firmware: FirmwareConfig, calibration: np.ndarray, sparsity: float = 0.0, seed: int = 0) -> FirmwareModel:
     """The network with its first weights; calibration counts (N, 18, 15, inputs) of QCD fix its words."""
+    _check_plain(firmware)
     model = build_float(firmware, seed)
     calibrated = calibrate(firmware, model, calibration)
     quantized, _ = _quantized(model, calibrated, sparsity, seed)
@@ -133,6 +135,16 @@ def codae_teacher(model: "CoDAE", coefficients: Mapping[str, float], batch_size:
 def combined(coefficients: Mapping[str, float], scores: Mapping[str, np.ndarray]) -> np.ndarray:
     """Sum of coefficient x score, (N,) float64."""
     return np.sum([c * scores[name] for name, c in coefficients.items()], axis=0)
+
+
+def _check_plain(firmware: FirmwareConfig) -> None:
+    """Raise InputError for a distance, which has no first weights and learns no target."""
+    if firmware.distance:
+        raise InputError(
+            f"firmware.distance = {[list(group) for group in firmware.distance]} for a network that learns a target",
+            "firmware.distance = []",
+            'set firmware.preset = "distilled", or learn the distance (codae_l1.quantization.distance)',
+        )
 
 
 def _quantized(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Scores without learning: tracks, active pixels, squared counts of pixels in blocks (models/codae/scores.py).
 BASELINES = ("n_tracks", "active_pixels", "block_power")
-# Every AUC of the report: full model, the score of it that is distilled, in-situ f_m, executors, baselines.
+# Every AUC of the report: full model, the score of it that is distilled (if any), in-situ f_m, executors, baselines.
 SCORES = ("codae_mse", "teacher", "in_situ", "float", *INTEGER_EXECUTORS, *BASELINES)
 ROC_SCORES = ("codae_mse", "float", "rtl", *BASELINES)
 RATE_SCORES = ("rtl", *BASELINES)
@@ -124,7 +124,7 @@ def _measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.n
     result: dict[str, Any] = {"auc": {}, "quantization_loss": {}, "roc": {}, "tpr": {}}
     for process in (s for s in SIGNALS if s in signal):
         of = {name: values[signal == process] for name, values in scores.items()}
-        pairs = {name: (background[name], of[name]) for name in SCORES}
+        pairs = {name: (background[name], of[name]) for name in SCORES if name in scores}
         errors = {n: auc_with_error(*pair, config.bootstrap, seed) for n, pair in pairs.items()}
         result["auc"][process] = {n: {"value": v, "error": e} for n, (v, e) in errors.items()}
         value, error = paired_auc_difference(*pairs["float"], *pairs["rtl"], config.bootstrap, seed)
@@ -174,8 +174,9 @@ def _full_model(run: "Run", masks: np.ndarray) -> tuple[dict, dict, Any]:
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
     full = codae_scores(codae, masks)
     words = in_situ.predict_words(input_counts(masks, in_situ.config.pooling))
-    teacher = combined(run.read("quantize")["teacher"], full)
-    scores = {"codae_mse": full["mse"], "teacher": teacher, "in_situ": in_situ.firmware_score(words)}
+    scores = {"codae_mse": full["mse"], "in_situ": in_situ.firmware_score(words)}
+    if coefficients := run.read("quantize")["teacher"]:
+        scores["teacher"] = combined(coefficients, full)
     latents = {
         "CoDAE f_m, float": np.stack([full["z0"], full["z1"]], axis=1),
         "QKeras f_m, in situ": words * output_word(in_situ.config).lsb,

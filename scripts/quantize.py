@@ -1,14 +1,18 @@
-"""Stage quantize: the firmware f_m, in float and in QKeras, distilled from the full model and trained in situ.
+"""Stage quantize: the firmware f_m, in float and in QKeras, and an f_m in situ.
 
     python scripts/quantize.py --run runs/demo
 
-Reads QCD events and train/codae.keras. Writes quantize/f_m_float.npz and quantize/f_m.npz (distilled; the latter is the
-firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder), quantize.json.
+The firmware is a distance from zero-bias crossings (firmware.distance; from the run's QCD events where it has no
+crossings), or distilled from the full model. Reads background events and train/codae.keras. Writes
+quantize/f_m_float.npz and quantize/f_m.npz (the firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder),
+quantize.json.
 """
 
 import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.pooling import input_counts, track_mask
@@ -17,15 +21,18 @@ from codae_l1.models.codae.scores import codae_scores
 from codae_l1.models.evaluation.float_vs_fixed import compare_scores
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import codae_teacher, distill, teacher_coefficients
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.events import read_each, read_split
 
 if TYPE_CHECKING:
+    from codae_l1.quantization.distill import Student
     from codae_l1.scripts.run.run import Run
 
 
 def work(run: "Run") -> dict[str, Any]:
-    """Distil, train in situ, compare float with QKeras on the test events."""
+    """Train the firmware, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow()
     from codae_l1.models.codae.model import load_codae
     from codae_l1.quantization.in_situ import train_in_situ
@@ -34,34 +41,67 @@ def work(run: "Run") -> dict[str, Any]:
     config.firmware.check_windows()
     codae = load_codae(run.path("train", "codae.keras"))
     masks = {split: read_each(run, split, track_mask)[0] for split in ("train", "calibration")}
-    inputs = masks
-    if config.firmware.inputs != ("tracks",):
-        inputs = {split: read_split(run, split).images for split in masks}
-    signs = run.read("train")["orientation"]
-    coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
     training = functools.partial(Training, config.distill, config.in_situ, config.seed)
-    with cli.Progress("quantize, distilled") as progress:
-        teacher = codae_teacher(codae, coefficients)
-        student = distill(teacher, inputs["train"], inputs["calibration"], config.firmware, training(progress))
+    if config.firmware.distance:
+        student, found = _distance(run, training)
+    else:
+        student, found = _distilled(run, codae, masks, training)
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
-    two = dataclasses.replace(config.firmware, inputs=("tracks",), outputs=Z_M_SIZE)
+    # A distance gives no z_m: in situ, its place is taken by the network that is distilled otherwise.
+    plain = FirmwareConfig() if config.firmware.distance else config.firmware
+    two = dataclasses.replace(plain, inputs=("tracks",), outputs=Z_M_SIZE)
     with cli.Progress("quantize, in situ") as progress:
         in_situ = train_in_situ(codae, masks["train"], masks["calibration"], two, training(progress))
     in_situ.firmware.save(run.path("quantize", "f_m_in_situ.npz"))
     parameters = student.firmware.model.count_params()
-    correlation = student.history["calibration_correlation"]["qkeras"]
     bce = (in_situ.history["bce_after"], in_situ.history["bce_own_f_m"])
     return {
-        "summary": f"f_m of {parameters:,} parameters; correlation with its teacher's score on QCD "
-        f"{correlation:.3f}; in situ BCE {bce[0]:.2f} (own f_m {bce[1]:.2f})",
+        "summary": f"f_m of {parameters:,} parameters; {found.pop('said')}; in situ BCE {bce[0]:.2f} "
+        f"(own f_m {bce[1]:.2f})",
         "parameters": parameters,
-        "teacher": coefficients,
+        **found,
         "firmware": dump(student.firmware.config),
-        "distilled": student.history,
         "in_situ": in_situ.history,
         "comparison": _compare(run, student),
     }
+
+
+def _distilled(run: "Run", codae: Any, masks: dict[str, np.ndarray], training: Any) -> tuple["Student", dict[str, Any]]:
+    """The network that learns the full model's score on QCD, and what quantize.json says of it."""
+    config, inputs = run.config, masks
+    if config.firmware.inputs != ("tracks",):
+        inputs = {split: read_split(run, split).images for split in masks}
+    signs = run.read("train")["orientation"]
+    coefficients = teacher_coefficients(config.distill.scores, codae_scores(codae, masks["calibration"]), signs)
+    with cli.Progress("quantize, distilled") as progress:
+        teacher = codae_teacher(codae, coefficients)
+        student = distill(teacher, inputs["train"], inputs["calibration"], config.firmware, training(progress))
+    correlation = student.history["calibration_correlation"]["qkeras"]
+    said = f"correlation with its teacher's score on QCD {correlation:.3f}"
+    return student, {"said": said, "teacher": coefficients, "distilled": student.history}
+
+
+def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
+    """The network that measures the distance from background, and what quantize.json says of it."""
+    from codae_l1.quantization.distance import learn_distance
+
+    config, reason = run.config, run.config.why_no_crossings()
+    pool = functools.partial(input_counts, config=config.firmware.pooling)
+    if reason is None:
+        counts, weight = RunCrossings.background(config, "train")
+        calibration, _ = RunCrossings.background(config, "calibration")
+        name = "zero-bias crossings"
+    else:
+        counts, calibration = (read_each(run, split, pool)[0] for split in ("train", "calibration"))
+        weight, name = np.ones(len(counts)), "QCD events"
+    with cli.Progress("quantize, distance") as progress:
+        student = learn_distance(counts, weight, calibration, config.firmware, training(progress))
+    correlation = student.history["calibration_correlation"]["qkeras"]
+    said = f"a distance from {len(counts):,} {name}" + (f" ({reason})" if reason else "")
+    said += f"; correlation of its words with the float distance {correlation:.3f}"
+    learned = {"background": name, "no_crossings": reason, **student.history}
+    return student, {"said": said, "teacher": {}, "distance": learned}
 
 
 def _compare(run: "Run", student: Any) -> dict[str, Any]:

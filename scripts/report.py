@@ -84,6 +84,8 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "vendor": synthesis["vendor"],
         "further": run.rows(),
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
+        # What a distance was learned from; None where the firmware learned from the full model.
+        "distance": stages["quantize"].get("distance"),
         **_training(stages["train"]),
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},
         "stages": {name: stages[name]["stamp"] for name in stages},
@@ -109,9 +111,15 @@ def _trigger(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {"trigger": {key: value for key, value in section.items() if key not in TRIGGER_CURVES}}
 
 
+def _columns(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Key and title of each score that the run has."""
+    found = next(iter(report["auc"].values()))
+    return [(key, title) for key, title in COLUMNS if key in found]
+
+
 def _markdown(report: dict[str, Any]) -> str:
     """The AUC table and the costs in Markdown, with the commit and seed that made them."""
-    resources, stamp = report["resources"], report["stamp"]
+    resources, stamp, columns = report["resources"], report["stamp"], _columns(report)
     lines = [
         f"Seed {stamp['seed']}, commit {stamp['commit']}: {resources['LUT']:,} LUT, {resources['FF']:,} FF, "
         f"{resources['DSP']} DSP, {resources['BRAM_18K']} BRAM ({resources['tool']}, {resources['kind']}), "
@@ -119,11 +127,11 @@ def _markdown(report: dict[str, Any]) -> str:
         f"II = {report['interval_cycles']}; {sum(m['different'] for m in report['mismatches'].values())} mismatches in "
         f"{max(m['compared'] for m in report['mismatches'].values()):,} events.",
         "",
-        "| AUC in % | " + " | ".join(title for _, title in COLUMNS) + " |",
-        "|---|" + "---|" * len(COLUMNS),
+        "| AUC in % | " + " | ".join(title for _, title in columns) + " |",
+        "|---|" + "---|" * len(columns),
     ]
     for signal, row in report["auc"].items():
-        cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in COLUMNS)
+        cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in columns)
         lines.append(f"| {signal} | " + " | ".join(cells) + " |")
     lines += _trigger_lines(report)
     events = report["numerics"]["events"]
@@ -191,7 +199,7 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         name=run.folder.name,
         run_folder=str(run.folder),
         report=report,
-        columns=COLUMNS,
+        columns=_columns(report),
         overflows=list(OVERFLOWS),
         words=_overflow_rows(report["numerics"]),
         titles=figures.TITLES,

@@ -37,7 +37,7 @@ from codae_l1.data.splits import SPLITS
 
 
 @dataclass(frozen=True)
-class PooledWords:
+class _PooledWords:
     """What a file of crossings holds of each: the menu's quantities, and every input of the network.
 
     energy_lsb_gev: step of the pooled energies.
@@ -56,7 +56,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
     """Generate a sample of crossings into the file `out` and return its path; its images, if any, into a second one."""
     out = Path(out)
     folder = work.folder_for(out)
-    tasks = make_chunks(config, PooledWords(config.energy_lsb_gev), folder, work)
+    tasks = make_chunks(config, _PooledWords(config.energy_lsb_gev), folder, work)
     total = sum(task.count for task in tasks)
     work.report(total, total, "writing")
     provenance = {

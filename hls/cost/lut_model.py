@@ -55,7 +55,7 @@ class _NetworkCost:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class _Estimate:
     """LUT as Yosys would count them, with the edges of the band."""
 
     lut: float
@@ -109,11 +109,11 @@ def trained_cost(firmware: FirmwareModel, hls: HlsConfig) -> _NetworkCost:
     return _network_cost(firmware.model, firmware.config, hls)
 
 
-def estimate_lut(method: Method, features: tuple[float, float]) -> Estimate:
+def estimate_lut(method: Method, features: tuple[float, float]) -> _Estimate:
     """LUT from `effective_bits` or from _NetworkCost.features, by the stored calibration."""
     a, b, sigma = calibration_of(method)
     lut, spread = a * features[0] + b * features[1], np.exp(BAND_SIGMA * sigma)
-    return Estimate(*(round(float(lut * f), 1) for f in (1.0, 1 / spread, spread)))
+    return _Estimate(*(round(float(lut * f), 1) for f in (1.0, 1 / spread, spread)))
 
 
 @cache

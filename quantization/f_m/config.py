@@ -4,6 +4,7 @@ Keras."""
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
+from typing import ClassVar
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
@@ -12,6 +13,8 @@ from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS, LayerPrecision
 
 # Filters, units and sides of windows: no FPGA holds a layer of more.
 _MOST = 4096
+# The largest of more distances would need a layer for each.
+_MOST_GROUPS = 2
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,14 @@ class FirmwareConfig:
     of energy words. count_bits: width of the unsigned input word; larger counts saturate.
     conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight per channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
-    precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
-    and output_bits; calibration sets the others.
+    distance: groups of inputs; where there are any, the network is a distance learned from background
+    (quantization/f_m/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
+    grid without overlap, and its dense layers follow from that. `dense` is then empty and `tied` has no effect.
+    preset: "zero_bias", the network of a run, or "distilled", the default here. precision: layer name ->
+    LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits and output_bits;
+    calibration sets the others.
 
-    The default sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
+    "distilled" sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
     the winner of a search (docs/scan.md).
 
     >>> FirmwareConfig(dense=(8,)).layers
@@ -49,6 +56,7 @@ class FirmwareConfig:
     dense: tuple[int, ...] = ()
     outputs: int = 1
     tied: bool = True
+    distance: tuple[tuple[str, ...], ...] = ()
     precision: dict[str, LayerPrecision] = field(
         default_factory=lambda: {
             "conv1": LayerPrecision(weight_bits=7, output_bits=6),
@@ -56,8 +64,12 @@ class FirmwareConfig:
         }
     )
 
+    PRESETS: ClassVar[dict[str, "FirmwareConfig"]] = {}
+
     def __post_init__(self):
         _check_sizes(self)
+        if self.distance:
+            _check_distance(self)
         for name in self.precision:
             if name not in self.layers:
                 raise InputError(
@@ -69,7 +81,32 @@ class FirmwareConfig:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers with weights, in order."""
         convs = (f"conv{i + 1}" for i in range(len(self.conv)))
-        return (*convs, *(f"dense{i + 1}" for i in range(len(self.dense))), "output")
+        return (*convs, *(f"dense{i + 1}" for i in range(len(self.hidden))), "output")
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of the dense layers before the last.
+
+        >>> ZERO_BIAS.hidden
+        (15, 2)
+        """
+        if not self.distance:
+            return self.dense
+        groups = len(self.distance)
+        rows, columns, _ = self.input_shape
+        windows = (rows // self.conv[0].kernel[0]) * (columns // self.conv[0].kernel[1])
+        return (windows * groups, 2 * groups, 2)[: 2 + (groups > 1)]
+
+    @property
+    def squared(self) -> str | None:
+        """Name of the layer whose words are signed and leave it squared; None where the network is no distance."""
+        return "dense1" if self.distance else None
+
+    def activation(self, layer: str) -> str:
+        """Name of what rounds a layer's sums to its words."""
+        if layer == "output":
+            return "output_word"
+        return f"{layer}_word" if layer == self.squared else f"{layer}_relu"
 
     @property
     def pooling(self) -> PoolingConfig:
@@ -112,8 +149,10 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
         return {key: word for of_layer in types for key, word in of_layer.items()}
 
     def layer_output(self, name: str) -> WordType:
-        """Word type of what leaves a layer (after its ReLU or the output quantizer)."""
+        """Word type of what leaves a layer (after its ReLU, its square or the output quantizer)."""
         precision = self.layer_precision(name)
+        if name == self.squared:
+            return precision.square_word
         return precision.output_word if name == "output" else precision.relu_word
 
 
@@ -178,7 +217,7 @@ def layer_sizes(config: FirmwareConfig) -> dict[str, _LayerSize]:
         read = prod((n - 1) * min(k, s) + k for n, k, s in zip((rows, columns), conv.kernel, conv.stride, strict=True))
         found[name] = _LayerSize(kernel, rows * columns, channels, given, read)
         channels = conv.filters
-    widths = (rows * columns * channels, *config.dense, config.outputs)
+    widths = (rows * columns * channels, *config.hidden, config.outputs)
     for name, kernel in zip(config.layers[len(config.conv) :], pairwise(widths), strict=True):
         found[name] = _LayerSize(kernel, 1, channels)
         channels = 1
@@ -190,10 +229,41 @@ def _accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
     word, found = input_word(config), {}
     for name, size in layer_sizes(config).items():
         where = f"firmware.precision.{name}"
-        config.layer_precision(name).check(where, name == "output")
+        config.layer_precision(name).check(where, name in ("output", config.squared))
         found[name] = exact_accumulator(where, size.inputs, word, config.layer_precision(name))
         word = config.layer_output(name)
     return found
+
+
+def _check_distance(config: FirmwareConfig) -> None:
+    """Raise InputError, with the dotted path, unless the sizes make a distance."""
+
+    def refuse(what: str, expected: str) -> InputError:
+        return InputError(
+            f"firmware.distance with {what}", expected, 'correct it, or set firmware.preset = "distilled"'
+        )
+
+    named = [name for group in config.distance for name in group]
+    if sorted(named) != sorted(config.inputs) or not all(config.distance) or len(config.distance) > _MOST_GROUPS:
+        groups = [list(group) for group in config.distance]
+        raise InputError(
+            f"firmware.distance = {groups} of firmware.inputs = {list(config.inputs)}",
+            f"one or {_MOST_GROUPS} groups that hold each input once",
+            'correct them, or set firmware.preset = "distilled"',
+        )
+    if len(config.conv) != 1 or config.dense or config.outputs != 1:
+        raise refuse(
+            f"{len(config.conv)} convolutions, dense = {list(config.dense)}, outputs = {config.outputs}",
+            "one convolution, dense = [] and one output",
+        )
+    conv, (rows, columns, _) = config.conv[0], config.input_shape
+    if conv.filters != len(config.distance):
+        raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
+    if tuple(conv.kernel) != tuple(conv.stride) or rows % conv.kernel[0] or columns % conv.kernel[1]:
+        kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
+        raise refuse(
+            f"conv[0] of {kernel} by {stride}", f"windows that fill {rows} x {columns} cells and do not overlap"
+        )
 
 
 def _check_sizes(config: FirmwareConfig) -> None:
@@ -215,3 +285,17 @@ def _check_sizes(config: FirmwareConfig) -> None:
     if config.count_bits > MOST_OUTPUT_BITS:
         raise InputError(f"firmware.count_bits = {config.count_bits}", f"at most {MOST_OUTPUT_BITS} bits", "correct it")
     PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
+
+
+# The trigger network of a run: how far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
+ZERO_BIAS = FirmwareConfig(
+    conv=(ConvConfig(1, (6, 3), (6, 3)),),
+    distance=(("tracks",),),
+    precision={
+        "conv1": LayerPrecision(weight_bits=2, output_bits=7),
+        "dense1": LayerPrecision(weight_bits=6, output_bits=7),
+        "dense2": LayerPrecision(weight_bits=5, output_bits=11),
+        "output": LayerPrecision(weight_bits=2, output_bits=12),
+    },
+)
+FirmwareConfig.PRESETS |= {"zero_bias": ZERO_BIAS, "distilled": FirmwareConfig()}

@@ -48,8 +48,8 @@ def build_float(config: FirmwareConfig, seed: int) -> "keras.Model":
         kind = keras.layers.Conv2D if name.startswith("conv") else keras.layers.Dense
         return kind(**kwargs, name=name)
 
-    def activation(name: str, last: bool) -> Any:
-        return keras.layers.Activation("linear" if last else "relu", name=name)
+    def activation(layer: str, signed: bool) -> Any:
+        return keras.layers.Activation("linear" if signed else "relu", name=config.activation(layer))
 
     return _build(config, seed, weights, activation, "f_m_float")
 
@@ -65,11 +65,12 @@ def build_qkeras(config: FirmwareConfig, seed: int) -> "keras.Model":
         kind = qkeras.QConv2D if name.startswith("conv") else qkeras.QDense
         return kind(**kwargs, kernel_quantizer=kernel, bias_quantizer=bias, name=name)
 
-    def activation(name: str, last: bool) -> Any:
-        precision = config.layer_precision(name.removesuffix("_relu").removesuffix("_word"))
-        kind = qkeras.quantized_bits if last else qkeras.quantized_relu
-        extra = {"alpha": 1} if last else {}
-        return qkeras.QActivation(kind(precision.output_bits, precision.output_integer, **extra), name=name)
+    def activation(layer: str, signed: bool) -> Any:
+        precision = config.layer_precision(layer)
+        kind = qkeras.quantized_bits if signed else qkeras.quantized_relu
+        extra = {"alpha": 1} if signed else {}
+        quantizer = kind(precision.output_bits, precision.output_integer, **extra)
+        return qkeras.QActivation(quantizer, name=config.activation(layer))
 
     return _build(config, seed, weights, activation, "f_m")
 
@@ -161,9 +162,12 @@ def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, nam
     import keras
 
     from codae_l1.models.training.ambient import check_keras
+    from codae_l1.quantization.f_m._square import Square
     from codae_l1.quantization.f_m._tying import EqualOverCells, EqualOverWindow
 
     check_keras()
+    # The weights of a distance have a pattern of their own.
+    tied = config.tied and not config.distance
     try:
         config.check_windows()
     except InputError as error:
@@ -172,16 +176,18 @@ def _build(config: FirmwareConfig, seed: int, weights: Any, activation: Any, nam
     inputs = x = keras.Input(config.input_shape, name="counts")
     for layer, conv in zip(config.layers, config.conv, strict=False):
         sizes = {"filters": conv.filters, "kernel_size": tuple(conv.kernel), "strides": tuple(conv.stride)}
-        constraint = EqualOverWindow() if config.tied else None
+        constraint = EqualOverWindow() if tied else None
         x = weights(layer, **sizes, padding="valid", kernel_constraint=constraint)(x)
-        x = activation(f"{layer}_relu", False)(x)
+        x = activation(layer, False)(x)
     channels = x.shape[-1]
     x = keras.layers.Flatten(name="flatten")(x)
     dense = config.layers[len(config.conv) :]
-    for i, (layer, units) in enumerate(zip(dense, (*config.dense, config.outputs), strict=True)):
-        constraint = EqualOverCells(channels) if config.tied and i == 0 else None
+    for i, (layer, units) in enumerate(zip(dense, (*config.hidden, config.outputs), strict=True)):
+        constraint = EqualOverCells(channels) if tied and i == 0 else None
         x = weights(layer, units=units, kernel_constraint=constraint)(x)
-        x = activation("output_word" if layer == "output" else f"{layer}_relu", layer == "output")(x)
+        x = activation(layer, layer in ("output", config.squared))(x)
+        if layer == config.squared:
+            x = Square(name=f"{layer}_square")(x)
     model = keras.Model(inputs, x, name=name)
     _initialize(model, config, seed)
     return model

@@ -66,6 +66,11 @@ class LayerPrecision:
         """Word type of the last layer's output."""
         return _signed(self.output_bits, self.output_integer)
 
+    @property
+    def square_word(self) -> WordType:
+        """Word type of the squares of the last layer's outputs, without rounding."""
+        return WordType(False, 2 * self.output_integer + 1, 2 * self.output_word.fraction)
+
     def weight_words(self, name: str, weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Kernel and bias of the layer `name` as int64 words, keys "<name>.kernel" and "<name>.bias".
 

@@ -19,7 +19,7 @@ from codae_l1.models.evaluation.rates import RUN3_LUMINOSITY
 from codae_l1.models.systems.registry import SystemsConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import DistillConfig, InSituConfig, ScanConfig
-from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: CoDAEConfig = COMPACT
     training: TrainingConfig = COMPACT_TRAINING
-    firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
+    firmware: FirmwareConfig = ZERO_BIAS
     distill: DistillConfig = field(default_factory=DistillConfig)
     in_situ: InSituConfig = field(default_factory=InSituConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)
@@ -177,11 +177,19 @@ def load_config(path: Path | str) -> RunConfig:
     if path.parent == Path() and not path.suffix and not path.exists() and packaged.is_file():
         path = packaged
     try:
-        return parse(RunConfig, read_json(path) if path.suffix == ".json" else _read_toml(path))
+        return parse(RunConfig, _read_stored(path) if path.suffix == ".json" else _read_toml(path))
     except InputError as error:
         if str(path) in error.received:
             raise
         raise InputError(f"{path}: {error.received}", error.expected, error.remedy) from error
+
+
+def _read_stored(path: Path) -> dict[str, Any]:
+    """A run folder's config.json; those of before firmware.distance was a key have a network without one."""
+    stored = read_json(path)
+    if isinstance(stored.get("firmware"), dict):
+        stored["firmware"].setdefault("distance", [])
+    return stored
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

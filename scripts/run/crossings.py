@@ -87,6 +87,24 @@ class RunCrossings:
         which = self.file.where(process, split)
         return {"jet_ht": self.file.jet_ht[which], "scalar_pt": self.file.scalar_pt[which]}
 
+    @staticmethod
+    def background(config: RunConfig, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """The network's inputs (n, phi, eta, inputs) of a split's zero-bias crossings, and their weights (n,).
+
+        Raises InputError where the file does not fit the network or holds none in the split.
+        """
+        file, pooling = CrossingFile(_path(config.trigger)), config.firmware.pooling
+        _check_inputs(file, pooling)
+        which = file.where(ZERO_BIAS, split)
+        if not len(which):
+            raise InputError(
+                f"{file.path} without zero-bias crossings in the {split} split",
+                "some, of which a distance is learned (firmware.distance)",
+                "make crossings with all splits (scripts/make_data.py --layout crossings), or set firmware.preset = "
+                '"distilled"',
+            )
+        return _counts(file, which, pooling), file.weight[which]
+
     def facts(self) -> dict[str, Any]:
         """Of the file, JSON-ready: path, checksum, pile-up, crossings, how often the hard collision is no vertex."""
         file, lost = self.file, {}

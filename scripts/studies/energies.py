@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts.run.folder import stamp
 from codae_l1.scripts.run.tables import markdown_table
 from codae_l1.scripts.studies.scan_data import ScanData
@@ -46,12 +47,14 @@ def compare_energies(run: "Run", data: Path, evaluate: Evaluate, seeds: int) -> 
 def _energy_rows(run: "Run", evaluate: Evaluate, seeds: int) -> list[dict[str, Any]]:
     """One row per variant: inputs, given_energies, LUT and FF of the first seed, AUC as mean and spread over seeds."""
     numbers = range(run.config.seed, run.config.seed + seeds)
-    requests = []
+    requests, base = [], run.config.firmware
+    if base.distance:
+        base = FirmwareConfig.PRESETS["distilled"]
     for inputs, given in VARIANTS:
         # Filters times inputs stay: about the same adders.
         share = len(inputs)
-        convs = tuple(dataclasses.replace(c, filters=max(c.filters // share, 1)) for c in run.config.firmware.conv)
-        firmware = dataclasses.replace(run.config.firmware, inputs=inputs, count_bits=_COUNT_BITS, conv=convs)
+        convs = tuple(dataclasses.replace(c, filters=max(c.filters // share, 1)) for c in base.conv)
+        firmware = dataclasses.replace(base, inputs=inputs, count_bits=_COUNT_BITS, conv=convs)
         distill = dataclasses.replace(run.config.distill, given_energies=given)
         for seed in numbers:
             made = make_request(run, firmware, distill, "distilled", seed, seed == numbers[0])

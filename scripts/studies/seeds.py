@@ -79,7 +79,8 @@ def _markdown(summary: dict[str, Any], columns: Sequence[tuple[str, str]]) -> st
     """The table, AUC in %: mean +- standard deviation over the seeds."""
     cost = ", ".join(f"{v['mean']:,.0f} ± {v['spread']:,.0f} {name}" for name, v in summary["cost"].items())
     seeds = ", ".join(map(str, summary["seeds"]))
-    rows = []
+    rows, found = [], next(iter(summary["auc"].values()))
+    columns = [(key, title) for key, title in columns if key in found]
     for signal, row in summary["auc"].items():
         cells = [f"{100 * row[key]['mean']:.1f} ± {100 * row[key]['spread']:.1f}" for key, _ in columns]
         loss = summary["quantization_loss"][signal]

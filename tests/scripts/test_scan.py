@@ -18,7 +18,7 @@ from codae_l1.data.pooling import PoolingConfig, input_counts, track_mask
 from codae_l1.hls.cost.lut_model import (
     CALIBRATION,
     METHODS,
-    Estimate,
+    _Estimate,
     effective_bits,
     estimate_lut,
     fit_lut,
@@ -306,5 +306,5 @@ def test_cost_by_configuration_grows_with_what_costs():
     assert effective_bits(FirmwareConfig(tied=False))[0] > effective_bits(small)[0]
     assert effective_bits(FirmwareConfig(dense=(8,)))[1] > effective_bits(small)[1]
     low = estimate_lut("trained", (1000.0, 100.0))
-    assert isinstance(low, Estimate)
+    assert isinstance(low, _Estimate)
     assert low.low < low.lut < low.high < estimate_lut("trained", (3000.0, 300.0)).low

@@ -16,6 +16,7 @@ from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.models.codae.config import COMPACT, PAPER, SwapConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import ScanConfig, SpaceConfig
+from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
 from codae_l1.scripts.run.config import DataConfig, RunConfig, load_config
 from codae_l1.scripts.run.folder import RunFolder
 
@@ -99,11 +100,12 @@ def test_a_systems_table_changes_its_own_training():
 def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     """Every key, so that a change of a default shows here."""
     demo = dump(load_config(CONFIGS / "demo.toml"))
-    # Integer bits of a run's config have no effect (quantization/f_m/precision.py).
-    assert demo["firmware"]["precision"]["output"].pop("output_integer") == 3
-    default = dump(RunConfig())
-    assert default["firmware"]["precision"]["output"].pop("output_integer") == 5
-    assert demo == default
+    assert demo == dump(RunConfig())
+    assert load_config(CONFIGS / "distilled.toml") == RunConfig(firmware=FirmwareConfig())
+    calorimeter = dataclasses.replace(ZERO_BIAS, inputs=("ecal", "hcal"), distance=(("ecal", "hcal"),))
+    assert load_config(CONFIGS / "calorimeter.toml") == RunConfig(firmware=calorimeter)
+    both = load_config(CONFIGS / "tracks_calorimeter.toml").firmware
+    assert (both.inputs, both.hidden) == (("tracks", "ecal", "hcal"), (30, 4, 2))
     generated = GenerationConfig(n_qcd=60_000, n_signal=300, seed=20_261)
     training = dataclasses.replace(COMPACT_TRAINING, epochs=4)
     assert load_config(CONFIGS / "large.toml") == RunConfig(data=DataConfig("generate", generated), training=training)
@@ -112,6 +114,25 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     )
     assert load_config(CONFIGS / "scan.toml") == RunConfig(scan=ScanConfig(trials=30, batch=6, space=space))
     assert TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05) == COMPACT_TRAINING
+
+
+def test_a_stored_config_of_before_the_distance_keeps_its_network(tmp_path):
+    """config.json of a run names every key; without this one its network was none."""
+    stored = dump(RunConfig(firmware=FirmwareConfig()))
+    del stored["firmware"]["distance"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert load_config(tmp_path / "config.json").firmware == FirmwareConfig()
+
+
+def test_a_table_for_the_network_of_before_is_refused_or_says_its_preset(tmp_path):
+    """No table of the distilled network becomes a distance without a word."""
+    path = tmp_path / "mine.toml"
+    for table in ("conv = [{filters = 12, kernel = [3, 3], stride = [3, 3]}]", "dense = [8]", 'inputs = ["hcal"]'):
+        path.write_text(f"[firmware]\n{table}\n")
+        with pytest.raises(InputError, match=r'set firmware\.preset = "distilled"'):
+            load_config(path)
+        path.write_text(f'[firmware]\npreset = "distilled"\n{table}\n')
+        assert not load_config(path).firmware.distance
 
 
 def keys(cls, where=""):
@@ -131,9 +152,19 @@ def test_a_config_has_at_most_200_keys():
     assert len(found) <= 200, len(found)
 
 
+def of_then():
+    """What the config of release 0.1 means: the distilled network, one of whose words was written otherwise."""
+    config = load_config(CONFIGS / "distilled.toml")
+    precision = config.firmware.precision
+    output = dataclasses.replace(precision["output"], output_integer=3)
+    return dataclasses.replace(
+        config, firmware=dataclasses.replace(config.firmware, precision={**precision, "output": output})
+    )
+
+
 def test_a_config_of_release_0_1_is_read(tmp_path):
     """The config.json of a demo run of then, all keys written out; removed ones have the values that are constants."""
-    assert load_config(OLD) == load_config(CONFIGS / "demo.toml")
+    assert load_config(OLD) == of_then()
     content = json.loads(OLD.read_text())
     content["systems"]["dirichlet"]["training"]["beta_2"] = 0.999
     (tmp_path / "config.json").write_text(json.dumps(content))
@@ -147,7 +178,7 @@ def test_a_config_of_release_0_1_is_read(tmp_path):
 
 def test_a_run_folder_of_release_0_1_is_opened_as_it_is(tmp_path):
     shutil.copy(OLD, tmp_path / "config.json")
-    assert RunFolder(tmp_path).config == RunFolder(tmp_path, load_config(CONFIGS / "demo.toml")).config
+    assert RunFolder(tmp_path).config == RunFolder(tmp_path, of_then()).config
     assert (tmp_path / "config.json").read_text() == OLD.read_text()
 
 

@@ -1,0 +1,205 @@
+"""Distance: how far a crossing lies from background, learned from background alone; no signal, no full model.
+
+Of each group of inputs, c are the counts of windows, one for each ring in eta and place in phi. Background gives their
+mean m and covariance. Two distances say how unlike it they are (Mahalanobis, 1936):
+
+    A    of the sums around phi: how the group's counts are spread over eta
+    B    of the counts themselves, B >= A: also how they are balanced around phi
+
+    score = max(A / a, B / b),     a, b: what A and B exceed in a share TAIL of background
+
+Both come from one whitening y = W (c - m), whose first rows read the sums around phi and whose others read what these
+leave open: A = sum of y^2 over the first rows, B = sum over all. The larger of two is a + ReLU(b - a). Background
+prefers no azimuth and, within its errors, no sign of eta: its covariance is averaged over all exchanges of places
+around phi and over the mirror image in eta, which takes noise out of it. Of two groups the larger score counts, the
+second one's a and b being exceeded in a share TAIL * SECOND: energies have longer tails than counts, and a trigger on
+energies runs already.
+
+At 1 the score is exceeded in a share of background between TAIL and twice that. Words hold up to 2^LARGEST_BITS; scores
+beyond are rarer than any working point. The whitening is rounded, then trained further (QAT) to give the score that the
+unrounded one gives; windows, sums and the larger of two are whole numbers.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits, without_ties
+from codae_l1.quantization._fitting import Schedule, fit
+from codae_l1.quantization.config import Training
+from codae_l1.quantization.distill import Student
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
+from codae_l1.quantization.f_m.float_model import FloatModel
+from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, saturated
+
+# Share of background above a distance's unit, and what of it the second group gets.
+TAIL, SECOND = 1e-2, 0.1
+# Largest score that the words hold, as integer bits.
+LARGEST_BITS = 4
+# Fewer background events than this for each of the covariance's rows, and it is noise.
+EVENTS_PER_ROW = 20
+
+
+def learn_distance(
+    counts: np.ndarray, weight: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig, training: Training
+) -> Student:
+    """Background counts (N, phi, eta, inputs) with weights (N,) -> the distance from them, float and in firmware.
+
+    calibration: counts of other background; the history compares both scores on it.
+    """
+    config = training.distill
+    inputs, model = saturated(counts, firmware), build_float(firmware, training.seed)
+    _set_weights(model, firmware, _groups(inputs, np.asarray(weight, np.float64), firmware))
+    calibrated = _words(firmware, model)
+    quantized = build_qkeras(calibrated, training.seed)
+    quantized.set_weights(model.get_weights())
+    student = FloatModel(model, calibrated)
+    targets = np.minimum(student.predict(counts), 2.0**LARGEST_BITS).astype(np.float32)
+    for name in calibrated.layers:
+        # The sums and the larger of two are what they are; the whitening is what rounding hurts.
+        quantized.get_layer(name).trainable = name == calibrated.squared
+    second = Schedule(config.qat_steps, config.qat_learning_rate, config.batch_size, training.seed + 1)
+    history: dict[str, Any] = {"float": [], "qat": fit(quantized, inputs, targets, second, training.part("QAT"))}
+    history["layers_without_ties"] = without_ties(quantized, calibrated)
+    firmware_model = FirmwareModel.rounded(quantized, calibrated)
+    answer = firmware_model.firmware_score(firmware_model.predict_words(calibration))
+    expected = student.predict_scores(calibration)
+    history["calibration_correlation"] = {"qkeras": float(np.corrcoef(expected, answer)[0, 1])}
+    history |= {"events": len(counts)}
+    return Student(student, firmware_model, history)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Whitening of one group's windows: rows (n, n) of W, of which `first` read sums around phi; mean (n,); b / a."""
+
+    whitening: np.ndarray
+    mean: np.ndarray
+    first: int
+    ratio: float
+
+
+def _windows(inputs: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
+    """Saturated counts -> sums of the windows (N, phi, eta, groups) float64."""
+    (rows, columns), n = firmware.conv[0].kernel, len(inputs)
+    places, rings = firmware.input_shape[0] // rows, firmware.input_shape[1] // columns
+    groups = [[firmware.inputs.index(name) for name in group] for group in firmware.distance]
+    summed = np.stack([inputs[..., which].sum(axis=-1) for which in groups], axis=-1, dtype=np.float64)
+    return summed.reshape(n, places, rows, rings, columns, len(groups)).sum(axis=(2, 4))
+
+
+def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[_Group]:
+    windows = _windows(inputs, firmware)
+    places, rings, groups = windows.shape[1:]
+    if len(windows) < EVENTS_PER_ROW * places * rings:
+        raise InputError(
+            f"{len(windows)} background events for a covariance of {places * rings} windows",
+            f"at least {EVENTS_PER_ROW * places * rings}",
+            "take more events or fewer windows",
+        )
+    return [
+        _whitening(windows[..., g], weight, TAIL * (SECOND if g else 1.0), firmware.distance[g]) for g in range(groups)
+    ]
+
+
+def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple[str, ...]) -> _Group:
+    """Counts of windows (N, phi, eta), weights (N,) -> whitening in units of the distances exceeded in a share `tail`.
+
+    In the basis of phi modes (the sum first) times even and odd functions of eta the symmetrised covariance falls
+    apart into blocks.
+    """
+    _, places, rings = counts.shape
+    mean = np.average(counts, axis=0, weights=weight).mean(axis=0)
+    mean = (mean + mean[::-1]) / 2
+    modes, eta = _phi_modes(places), _eta_modes(rings)
+    values = np.einsum("mp,ke,npe->nmk", modes, eta, counts - mean)
+    power = np.einsum("n,nmk,nml->mkl", weight, values, values) / weight.sum()
+    even = _is_even(rings)
+    power *= even[:, None] == even[None, :]
+    power[1:] = power[1:].mean(axis=0) if places > 1 else power[1:]
+    try:
+        factors = np.linalg.cholesky(np.linalg.inv(power)).transpose(0, 2, 1)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"background whose {', '.join(names)} do not vary in every window",
+            "counts that vary independently of each other",
+            "take more events or larger windows (firmware.conv)",
+        ) from error
+    squares = np.square(np.einsum("mjk,nmk->nmj", factors, values)).sum(axis=2)
+    first, whole = (_quantile(d, weight, tail) for d in (squares[:, 0], squares.sum(axis=1)))
+    rows = np.einsum("mjk,mp,ke->mjpe", factors, modes, eta)
+    units = np.where(np.arange(places) == 0, first, whole)
+    rows = (rows / np.sqrt(units)[:, None, None, None]).reshape(places * rings, places * rings)
+    return _Group(rows, np.tile(mean, places), rings, whole / first)
+
+
+def _phi_modes(places: int) -> np.ndarray:
+    """Orthonormal rows (places, places): the sum, then contrasts of each place with those before it."""
+    rows = [np.full(places, 1 / np.sqrt(places))]
+    for k in range(1, places):
+        rows.append(np.r_[np.ones(k), -k, np.zeros(places - k - 1)] / np.sqrt(k * (k + 1)))
+    return np.array(rows)
+
+
+def _is_even(rings: int) -> np.ndarray:
+    return np.arange(rings) < -(-rings // 2)
+
+
+def _eta_modes(rings: int) -> np.ndarray:
+    """Orthonormal rows (rings, rings): each ring with its mirror image, then the differences of both."""
+    identity, half = np.eye(rings), -(-rings // 2)
+    mirrored = identity[:, ::-1]
+    even = [(identity[i] + mirrored[i]) / (2 if 2 * i + 1 == rings else np.sqrt(2)) for i in range(half)]
+    odd = [(identity[i] - mirrored[i]) / np.sqrt(2) for i in range(rings // 2)]
+    return np.array(even + odd)
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, tail: float) -> float:
+    """What a weighted share `tail` of the values exceeds."""
+    order = np.argsort(-values, kind="stable")
+    above = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order][np.searchsorted(above, tail)])
+
+
+def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[_Group]) -> None:
+    """The weights of the float network: sums of windows, whitening, sums of squares, the larger of two scores."""
+    n, windows = len(groups), len(groups[0].mean)
+    sums = np.zeros((*firmware.conv[0].kernel, len(firmware.inputs), n))
+    whiten, bias = np.zeros((windows, n, windows, n)), np.zeros((windows, n))
+    parts = np.zeros((windows, n, 2, n))
+    for g, group in enumerate(groups):
+        sums[:, :, [firmware.inputs.index(name) for name in firmware.distance[g]], g] = 1
+        whiten[:, g, :, g], bias[:, g] = group.whitening.T, -group.whitening @ group.mean
+        # A / a, and B / b - A / a, which the ReLU cuts at zero.
+        first = np.arange(windows) < group.first
+        parts[:, g, 0, g] = first
+        parts[:, g, 1, g] = np.where(first, 1 / group.ratio - 1, 1)
+    weights = {"conv1": (sums, np.zeros(n)), "dense1": (whiten.reshape(windows * n, -1), bias.ravel())}
+    weights["dense2"] = parts.reshape(windows * n, 2 * n), np.zeros(2 * n)
+    if n > 1:
+        # Score of the first group, and what the second one's exceeds it by.
+        weights["dense3"] = np.array([[1, -1], [0, 1], [1, -1], [0, 1]], float), np.zeros(2)
+    weights["output"] = np.ones((2, 1)), np.zeros(1)
+    for name, pair in weights.items():
+        model.get_layer(name).set_weights([part.astype(np.float32) for part in pair])
+
+
+def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:
+    """The config with integer bits that follow from the unit of the score and from the weights.
+
+    Biases as in quantization/_calibration.py: odd words of one bit below the products' step leave no sum on a tie.
+    """
+    precision, word = {}, input_word(firmware)
+    for name in firmware.layers:
+        old, (kernel, bias) = firmware.layer_precision(name), model.get_layer(name).get_weights()
+        whole = name in ("conv1", "dense3", "output")
+        weight_integer = 1 if whole or name == "dense2" else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
+        integers = {"conv1": old.output_bits, firmware.squared: LARGEST_BITS // 2}
+        new = dataclasses.replace(old, weight_integer=weight_integer, output_integer=integers.get(name, LARGEST_BITS))
+        fraction = word.fraction + new.weight_word.fraction + (not whole)
+        integer = max(integer_bits(np.abs(bias).max() * WEIGHT_MARGIN), 1 - fraction)
+        precision[name] = dataclasses.replace(new, bias_integer=integer, bias_bits=max(1 + integer + fraction, 2))
+        word = new.square_word if name == firmware.squared else new.relu_word
+    return dataclasses.replace(firmware, precision=precision)

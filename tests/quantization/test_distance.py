@@ -1,0 +1,191 @@
+"""The distance from background: its definition, the words, and what makes no distance."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats.crossing_file import CrossingFile
+from codae_l1.data.sample import CROSSINGS
+from codae_l1.quantization.config import DistillConfig, Training
+from codae_l1.quantization.distance import SECOND, TAIL, learn_distance
+from codae_l1.quantization.distill import learn, untrained
+from codae_l1.quantization.f_m.config import ZERO_BIAS, ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.float_model import FloatModel
+from codae_l1.quantization.f_m.network import FirmwareModel
+from codae_l1.quantization.f_m.precision import LayerPrecision
+
+TRAINING = Training(DistillConfig(qat_steps=600), seed=3)
+TWO = dataclasses.replace(
+    ZERO_BIAS,
+    inputs=("hcal", "tracks", "ecal"),
+    distance=(("tracks",), ("ecal", "hcal")),
+    conv=(ConvConfig(2, (9, 5), (9, 5)),),
+    precision={**ZERO_BIAS.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
+)
+
+
+def background(firmware, n=1500, seed=0):
+    """Counts with a common fluctuation, more of it in the middle; no symmetry of the generator is exact in them."""
+    rng = np.random.default_rng(seed)
+    rows, columns, inputs = firmware.input_shape
+    activity = rng.gamma(1.5, 0.06, (n, 1, 1, inputs)) * (1 + np.sin(np.arange(columns) / 4))[:, None]
+    return rng.poisson(np.broadcast_to(activity, (n, rows, columns, inputs)))
+
+
+def symmetric(counts, rows):
+    """The events, turned by whole windows and mirrored both ways: their sample covariance has all symmetries."""
+    turned = [np.roll(counts, rows * k, axis=1) for k in range(counts.shape[1] // rows)]
+    both = [one for t in turned for one in (t, t[:, ::-1])]
+    return np.concatenate([one for t in both for one in (t, t[:, :, ::-1])])
+
+
+def mahalanobis(sums, of, weight):
+    """Squared distances (n,) of rows from the mean of others, by the inverse of their covariance."""
+    mean, covariance = np.average(of, axis=0, weights=weight), np.cov(of.T, aweights=weight, ddof=0)
+    return np.einsum("ni,ij,nj->n", sums - mean, np.linalg.inv(covariance), sums - mean)
+
+
+def above(values, weight, share):
+    order = np.argsort(-values, kind="stable")
+    return values[order][np.searchsorted(np.cumsum(weight[order]) / weight.sum(), share)]
+
+
+@pytest.mark.parametrize("firmware", [ZERO_BIAS, TWO], ids=["tracks", "tracks and energies"])
+def test_the_float_score_is_the_larger_distance_in_units_of_the_tail(firmware):
+    (rows, columns), shape = firmware.conv[0].kernel, firmware.input_shape
+    counts = symmetric(background(firmware), rows)
+    weight = np.tile(np.random.default_rng(1).uniform(0.5, 2, 1500), len(counts) // 1500)
+    student = learn_distance(counts, weight, counts[:300], firmware, TRAINING)
+    other = background(firmware, 400, seed=7) * 2
+    scores = []
+    for g, group in enumerate(firmware.distance):
+        which = [firmware.inputs.index(name) for name in group]
+
+        def windows(x, which=which):
+            return (
+                x[..., which].sum(-1).reshape(len(x), shape[0] // rows, rows, shape[1] // columns, columns).sum((2, 4))
+            )
+
+        train, seen = windows(np.minimum(counts, 31)), windows(np.minimum(other, 31))
+        for flat in (lambda x: x.sum(axis=1), lambda x: x.reshape(len(x), -1)):
+            own = mahalanobis(flat(train), flat(train), weight)
+            unit = above(own, weight, TAIL * (SECOND if g else 1))
+            scores.append(mahalanobis(flat(seen), flat(train), weight) / unit)
+    expected = np.max(scores, axis=0)
+    assert len({int(np.argmax(row)) for row in np.transpose(scores)}) == len(scores)
+    np.testing.assert_allclose(student.float_model.predict_scores(other), expected, rtol=2e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def zero_bias():
+    file = CrossingFile(CROSSINGS)
+    train, calibration = (file.where("zero_bias", split) for split in ("train", "calibration"))
+    return file.pooled(("tracks",), train), file.weight[train], file.pooled(("tracks",), calibration)
+
+
+@pytest.fixture(scope="module")
+def student(zero_bias):
+    return learn_distance(*zero_bias, ZERO_BIAS, Training(seed=1))
+
+
+def test_words_follow_the_float_distance(student, zero_bias):
+    """Of crossings that the training has not seen; rounding without training is further off."""
+    *_, calibration = zero_bias
+    words = student.firmware.firmware_score(student.firmware.predict_words(calibration))
+    expected = student.float_model.predict_scores(calibration)
+    assert np.corrcoef(words, expected)[0, 1] > 0.985
+    # Either distance exceeds its unit in a share TAIL of background.
+    assert TAIL - 0.006 < np.mean(expected > 1) < 2 * TAIL + 0.006
+    hard = expected > np.quantile(expected, 0.99)
+    np.testing.assert_allclose(words[hard], expected[hard], rtol=0.25)
+    rounded = dataclasses.replace(TRAINING, distill=DistillConfig(qat_steps=1, qat_learning_rate=1e-9))
+    rounded = learn_distance(*zero_bias, ZERO_BIAS, rounded).firmware
+    untrained_words = rounded.firmware_score(rounded.predict_words(calibration))
+    assert np.std(untrained_words - expected) > 1.3 * np.std(words - expected)
+
+
+def test_the_same_seed_gives_the_same_bits_and_files_keep_them(student, zero_bias, tmp_path):
+    again = learn_distance(*zero_bias, ZERO_BIAS, Training(seed=1))
+    counts = zero_bias[2][:200]
+    words = student.firmware.predict_words(counts)
+    assert np.array_equal(again.firmware.predict_words(counts), words)
+    student.firmware.save(tmp_path / "f_m.npz")
+    student.float_model.save(tmp_path / "f_m_float.npz")
+    assert np.array_equal(FirmwareModel.load(tmp_path / "f_m.npz").predict_words(counts), words)
+    loaded = FloatModel.load(tmp_path / "f_m_float.npz")
+    assert np.array_equal(loaded.predict(counts), student.float_model.predict(counts))
+
+
+def test_sums_and_the_larger_of_two_are_exact_in_the_words(student):
+    """A network of whole numbers: windows of ones, sums of squares with weight one, a maximum of two words."""
+    weights = {name: student.firmware.model.get_layer(name).get_weights()[0] for name in ("conv1", "dense2", "output")}
+    assert np.array_equal(weights["conv1"], np.ones((6, 3, 1, 1)))
+    first, second = weights["dense2"].T
+    assert np.array_equal(first, np.arange(15) < 5)
+    assert np.array_equal(second[5:], np.ones(10))
+    assert len(set(second[:5])) == 1
+    assert -1 < second[0] <= 0
+    assert np.array_equal(weights["output"], np.ones((2, 1)))
+
+
+def test_more_tracks_in_one_ring_than_background_has_are_anomalous(student):
+    counts = np.zeros((3, 18, 15, 1), int)
+    counts[1:, ::3, 6:9] = np.array([1, 4])[:, None, None, None]
+    nothing, some, many = student.firmware.firmware_score(student.firmware.predict_words(counts))
+    assert nothing < some < many
+    assert nothing < 0.5
+    assert many > 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distance": (("tracks",), ("tracks",))}, r"one or 2 groups that hold each input once"),
+        ({"distance": ((),)}, r"one or 2 groups"),
+        ({"inputs": ("tracks", "ecal")}, r"one or 2 groups"),
+        ({"dense": (4,)}, r"dense = \[4\]"),
+        ({"outputs": 2}, r"one output"),
+        ({"conv": (ConvConfig(2, (6, 3), (6, 3)),)}, r"conv\[0\].filters = 2; expected a filter for each group, 1"),
+        ({"conv": (ConvConfig(1, (6, 3), (3, 3)),)}, r"conv\[0\] of 6 x 3 by 3 x 3; expected windows that fill"),
+        ({"conv": (ConvConfig(1, (4, 4), (4, 4)),)}, r"windows that fill 18 x 15 cells and do not overlap"),
+        ({"conv": ()}, r"0 convolutions"),
+    ],
+)
+def test_what_makes_no_distance_is_refused(changes, message):
+    with pytest.raises(InputError, match=message) as error:
+        dataclasses.replace(ZERO_BIAS, **changes)
+    assert 'set firmware.preset = "distilled"' in str(error.value)
+
+
+def test_background_that_gives_no_covariance_is_refused(zero_bias):
+    counts, weight, calibration = zero_bias
+    with pytest.raises(InputError, match="299 background events for a covariance of 15 windows; expected at least 300"):
+        learn_distance(counts[:299], weight[:299], calibration, ZERO_BIAS, TRAINING)
+    silent = counts * (np.arange(15) != 7)[:, None]
+    silent = silent * (np.abs(np.arange(15) - 7) > 1)[:, None]
+    with pytest.raises(InputError, match="background whose tracks do not vary in every window"):
+        learn_distance(silent, weight, calibration, ZERO_BIAS, TRAINING)
+
+
+def test_a_distance_learns_no_target(zero_bias):
+    counts = zero_bias[2][:300]
+    for attempt in (
+        lambda: learn(counts, np.zeros((300, 1), np.float32), counts, ZERO_BIAS, TRAINING),
+        lambda: untrained(ZERO_BIAS, counts),
+    ):
+        with pytest.raises(InputError, match="for a network that learns a target"):
+            attempt()
+
+
+def test_layers_of_one_and_of_two_groups():
+    assert ZERO_BIAS.layers == ("conv1", "dense1", "dense2", "output")
+    assert (ZERO_BIAS.hidden, TWO.hidden) == ((15, 2), (12, 4, 2))
+    assert TWO.layers == ("conv1", "dense1", "dense2", "dense3", "output")
+    assert FirmwareConfig().squared is None
+    names = [ZERO_BIAS.activation(name) for name in ZERO_BIAS.layers]
+    assert names == ["conv1_relu", "dense1_word", "dense2_relu", "output_word"]
+    assert str(ZERO_BIAS.layer_output("dense1")).startswith("ap_ufixed<")
+    assert all(a != b for a, b in itertools.pairwise(names))
