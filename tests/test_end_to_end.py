@@ -1,7 +1,7 @@
 """The whole chain, once, by the demo's config and the commands that a user types; then what must hold of it.
 
 The full model trains for two epochs instead of ten: nothing below depends on how good it is, for the firmware of the
-demo distils block_power, which the full model does not enter.
+demo is a distance from zero bias, which the full model does not enter.
 """
 
 import os
@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.files import read_json
-from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.events import SIGNALS
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
-from codae_l1.models.evaluation.roc import auc, auc_with_error
 
 pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[1]
@@ -81,6 +80,19 @@ def test_auc_of_every_signal_stands_beside_its_baselines(report):
         assert row["rtl"]["value"] >= row["active_pixels"]["value"] - 0.01, signal
         assert 0 <= row["rtl"]["error"] < 0.05
     assert report["auc"]["h125"]["rtl"]["error"] > 0
+
+
+def test_the_trigger_keeps_more_than_a_count_of_zero_bias(report):
+    """At a thousandth of all crossings, against the best count that needs no learning (13, 48 and 77 %)."""
+    rows = report["trigger"]["points"]["1e-3"]
+    firmware, count = (rows[name]["efficiency"] for name in ("rtl", "block_power"))
+    for signal, least in (("h125", 2.1), ("h200", 1.6), ("svj2100", 1.15)):
+        assert firmware[signal]["value"] > least * count[signal]["value"], signal
+    for signal in SIGNALS:
+        assert firmware[signal]["value"] > count[signal]["value"] - 0.02, signal
+    # Of the supervised ceiling, for those signals that leave it any room.
+    for signal in ("h200", "h300", "svj2100", "svj3100"):
+        assert firmware[signal]["value"] > 0.85 * rows["bdt"]["efficiency"][signal]["value"], signal
 
 
 def test_report_html_is_self_contained(run):
@@ -186,28 +198,6 @@ def test_the_tutorial_runs(run, name):
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CODAE_RUN": str(run)})
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.endswith("cells\n")
-
-
-@pytest.mark.sample
-def test_rtl_score_reaches_the_published_full_model_on_the_public_sample(run, codae_sample, tmp_path):
-    """AUC at least that of the published CoDAE's reconstruction MSE within its error, above it on at least five."""
-    files = sorted((codae_sample / "test").glob("*.npz"))
-    out = tmp_path / "scores.h5"
-    result = script("score.py", "--run", run, "--events", *files, "--executor", "rtl", "--out", out)
-    assert result.returncode == 0, result.stderr
-    with h5py.File(out) as scored:
-        words, signal = scored["rtl/firmware_word"][:], scored["signal"].asstr()[:]
-        assert np.unique(scored["file"].asstr()[:]).tolist() == sorted(map(str, files))
-    with np.load(codae_sample / "reference_scores.npz") as reference:
-        column = list(reference["columns"]).index("reco_mse")
-        published = np.concatenate([reference[path.stem][:, column] for path in files])
-    assert len(words) == len(published)
-    gains = []
-    for name in SIGNALS:
-        full, error = auc_with_error(published[signal == QCD], published[signal == name])
-        gains.append(auc(words[signal == QCD], words[signal == name]) - full)
-        assert gains[-1] >= -error, name
-    assert np.sum(np.array(gains) > 0) >= 5
 
 
 def test_the_run_scores_from_python_without_tensorflow(run):

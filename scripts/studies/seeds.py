@@ -72,7 +72,20 @@ def _summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
             for signal in first["quantization_loss"]
         },
         "cost": {name: _spread(values) for name, values in cost.items()},
+        "trigger": _trigger([r["trigger"] for r in reports if r.get("trigger")], len(reports)),
     }
+
+
+def _trigger(sections: list[dict[str, Any]], seeds: int) -> dict[str, Any]:
+    """{point: {score: {signal: mean and spread of the efficiency}}} of what the crossings carry for every seed."""
+    found: dict[str, Any] = {}
+    for point, scores in sections[0]["points"].items() if len(sections) == seeds else ():
+        for score in scores:
+            rows = [section["points"][point][score]["efficiency"] for section in sections]
+            if all(rows):
+                values = {name: _spread([row[name]["value"] for row in rows]) for name in rows[0]}
+                found.setdefault(point, {})[score] = values
+    return found
 
 
 def _markdown(summary: dict[str, Any], columns: Sequence[tuple[str, str]]) -> str:
@@ -86,7 +99,19 @@ def _markdown(summary: dict[str, Any], columns: Sequence[tuple[str, str]]) -> st
         loss = summary["quantization_loss"][signal]
         rows.append([signal, *cells, f"{100 * loss['mean']:+.2f} ± {100 * loss['spread']:.2f}"])
     table = markdown_table(["AUC in %", *(title for _, title in columns), "float - RTL"], rows)
-    return f"Seeds {seeds}, commit {', '.join(summary['commits'])}: {cost}.\n\n{table}\n"
+    text = f"Seeds {seeds}, commit {', '.join(summary['commits'])}: {cost}.\n\n{table}\n"
+    return text + (f"\n{_trigger_table(summary['trigger'])}\n" if summary["trigger"] else "")
+
+
+def _trigger_table(trigger: dict[str, Any]) -> str:
+    """Efficiency in % on crossings, mean +- standard deviation over the seeds, a row a point and score."""
+    signals = list(next(iter(next(iter(trigger.values())).values())))
+    rows = []
+    for point, scores in trigger.items():
+        for score, row in scores.items():
+            cells = (f"{100 * row[name]['mean']:.1f} ± {100 * row[name]['spread']:.1f}" for name in signals)
+            rows.append([f"{point}: {score}", *cells])
+    return markdown_table(["efficiency in %", *signals], rows)
 
 
 def _spread(values: list[float]) -> dict[str, float]:

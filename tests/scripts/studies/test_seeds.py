@@ -42,6 +42,28 @@ def test_mean_and_spread_over_seeds(tmp_path):
     assert "| h125 | " + "82.0 ± 1.0 | " * len(COLUMNS) + "+0.20 ± 0.10 |" in text
 
 
+def test_efficiencies_that_every_seed_carries_are_averaged(tmp_path):
+    reports = [report(1), report(2)]
+    for r in reports:
+        kept = {"h125": {"value": 0.3 + 0.1 * r["config"]["seed"]}}
+        r["trigger"] = {"points": {"1e-3": {"rtl": {"efficiency": kept}, "bdt": {"efficiency": kept}}}}
+    reports[1]["trigger"]["points"]["1e-3"]["bdt"]["efficiency"] = None
+    text = _write_seeds(tmp_path, reports, COLUMNS)
+    assert "| 1e-3: rtl | 45.0 ± 7.1 |" in text
+    assert set(read_json(tmp_path / "seeds.json")["trigger"]["1e-3"]) == {"rtl"}
+    reports[1]["trigger"] = None
+    assert "1e-3" not in _write_seeds(tmp_path, reports, COLUMNS)
+    assert read_json(tmp_path / "seeds.json")["trigger"] == {}
+
+
+def test_a_score_that_no_run_has_has_no_column(tmp_path):
+    reports = [report(1), report(2)]
+    for r in reports:
+        for row in r["auc"].values():
+            del row["teacher"]
+    assert "teacher" not in _write_seeds(tmp_path, reports, COLUMNS)
+
+
 def test_each_seed_is_a_run_of_its_own(tmp_path):
     def chain(run):
         assert run.folder == tmp_path / f"seed-{run.config.seed}"
