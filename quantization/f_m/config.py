@@ -251,11 +251,10 @@ def _check_distance(config: FirmwareConfig) -> None:
             f"one or {_MOST_GROUPS} groups that hold each input once",
             'correct them, or set firmware.preset = "distilled"',
         )
-    if len(config.conv) != 1 or config.dense or config.outputs != 1:
-        raise refuse(
-            f"{len(config.conv)} convolutions, dense = {list(config.dense)}, outputs = {config.outputs}",
-            "one convolution, dense = [] and one output",
-        )
+    if len(config.conv) != 1:
+        raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
+    if config.dense or config.outputs != 1:
+        raise refuse(f"dense = {list(config.dense)}, outputs = {config.outputs}", "dense = [] and one output")
     conv, (rows, columns, _) = config.conv[0], config.input_shape
     if conv.filters != len(config.distance):
         raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")

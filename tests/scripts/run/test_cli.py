@@ -62,7 +62,7 @@ def run(tmp_path):
             "[model]\npreset = 'paper'\nresidual_groups = 3",
             "model.residual_groups = 3 for 64 channels of f_r_filters[0]",
         ),
-        ("[firmware]\noutputs = 2", "firmware.outputs = 2; expected 1"),
+        ("[firmware]\npreset = 'distilled'\noutputs = 2", "firmware.outputs = 2; expected 1"),
         (
             "[data]\nevents = 'public.npz'",
             "data.events = 'public.npz' with suffix '.npz'; expected \"sample\", \"generate\"",
@@ -112,7 +112,10 @@ def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
 
 def test_network_too_large_for_the_part_is_refused_before_anything_is_trained(command, tmp_path):
     config, run = tmp_path / "large.toml", tmp_path / "run"
-    config.write_text('[hls]\npart = "xc7z020clg400-1"\n[firmware]\ndense = [32]\n[[firmware.conv]]\nfilters = 16\n')
+    config.write_text(
+        '[hls]\npart = "xc7z020clg400-1"\n[firmware]\npreset = "distilled"\ndense = [32]\n'
+        "[[firmware.conv]]\nfilters = 16\n"
+    )
     code, error = command(run_chain.command, "--config", config, "--run", run)
     assert code == 2
     assert "the network is too large for the part: about" in error
