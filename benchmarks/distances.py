@@ -1,0 +1,164 @@
+"""Distances from zero bias beside other forms on the same crossings: efficiency of each signal, rate, and cost.
+
+    python benchmarks/distances.py [CONFIG ...] [--seeds 1 2 3] [--forms] [--map] [--crossings FILE]
+
+Each config (a name in scripts/configs, by default the three that make a distance) is learned from the crossings' train
+split, without a full model; its words are those of the QKeras network, which all executors give. "float" is the same
+network before it is rounded. --forms adds distances and counts of other kinds, in float alone. --map has Yosys count
+the LUT of the first seed. One line a score and point; the last column is what the menu leaves.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codae_l1.data.events import ZERO_BIAS
+from codae_l1.data.menu import solve_menu
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
+from codae_l1.quantization.config import Training
+from codae_l1.scripts.run.config import RunConfig, load_config
+from codae_l1.scripts.run.crossings import RunCrossings, _counts
+from codae_l1.scripts.run.executors import RunExecutor, Trained
+
+CONFIGS = ("demo", "calorimeter", "tracks_calorimeter")
+SIGNALS = ("h125", "h200", "h300", "h400", "svj2100", "svj3100", "svj4100")
+POINTS = ("1e-2", "1e-3", "10 kHz")
+# Steps of a float score's word in its unit.
+_STEPS = 1 << 10
+# Tracks of a crossing in cells, (n, 18, 15) -> features (n, k).
+Features = Callable[[np.ndarray], np.ndarray]
+
+
+class Known:
+    """Crossings of a file with the words of a run's scores; others are added by name."""
+
+    def __init__(self, config: RunConfig, executor: RunExecutor):
+        self._crossings = RunCrossings(config.trigger, executor, config.seed)
+        self.file, self.config = self._crossings.file, config
+        names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
+        self.read = {name: self._crossings.read(name) for name in names}
+
+    def add(self, name: str, score: Callable[[np.ndarray], np.ndarray], pooling: PoolingConfig) -> None:
+        """A float score (n,) of the inputs (n, 18, 15, inputs) of a pooling, in words of 1/1024."""
+        for process, crossings in self.read.items():
+            counts = _counts(self.file, self.file.where(process, "test"), pooling)
+            words = {**crossings.words, name: np.rint(np.minimum(score(counts), 1e6) * _STEPS).astype(np.int64)}
+            self.read[process] = dataclasses.replace(crossings, words=words)
+
+    def rows(self, scores: tuple[str, ...]) -> Iterator[str]:
+        """A line of Markdown for each point and score."""
+        trigger, zero_bias = self.config.trigger, [self.read[ZERO_BIAS]]
+        menu = solve_menu(self.read[ZERO_BIAS].words, self.read[ZERO_BIAS].weight, trigger.menu, trigger.crossing_khz)
+        signals: Mapping[str, list[Crossings]] = {n: [c] for n, c in self.read.items() if n != ZERO_BIAS}
+        asked = zero_bias, signals, POINTS, menu.thresholds, trigger.crossing_khz, scores
+        for point, of in trigger_points(*asked).items():
+            for score in (*scores, "menu"):
+                row = of[score]
+                if row["efficiency"] is None:
+                    yield f"| {point} | {score} | not carried: {row['reason']} |"
+                    continue
+                kept = [f"{100 * e['value']:.1f} ± {100 * e['error']:.1f}" for e in row["efficiency"].values()]
+                beyond = row["efficiency"]["h125"]["beyond_menu"]
+                yield f"| {point} | {score} | {row['rate_khz']:.1f} | {' | '.join(kept)} | {100 * beyond:.1f} |"
+
+
+def mahalanobis(features: Features, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Squared distance (n,) of the features of counts (n, 18, 15, 1) from those of train."""
+    rows = features(train[..., 0])
+    mean, inverse = rows.mean(axis=0), np.linalg.inv(np.atleast_2d(np.cov(rows.T)))
+    return lambda counts: np.einsum(
+        "ni,ij,nj->n", features(counts[..., 0]) - mean, inverse, features(counts[..., 0]) - mean
+    )
+
+
+def windows(rows: int, columns: int) -> Features:
+    """Sums of windows that do not overlap, flattened."""
+    return lambda c: c.reshape(len(c), 18 // rows, rows, 15 // columns, columns).sum((2, 4)).reshape(len(c), -1)
+
+
+def other_forms(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Scores that were tried: distances of other windows, and what uses no covariance."""
+    forms = {
+        f"distance of {18 // r} x {15 // c} windows": mahalanobis(windows(r, c), train)
+        for r, c in ((18, 5), (18, 3), (18, 1), (9, 3), (6, 3), (3, 3))
+    }
+    rings = windows(18, 3)
+    mean, spread = rings(train[..., 0]).mean(axis=0), rings(train[..., 0]).std(axis=0)
+
+    def pulls(counts: np.ndarray) -> np.ndarray:
+        return (rings(counts[..., 0]) - mean) / spread
+
+    forms["rings, no covariance"] = lambda counts: np.square(pulls(counts)).sum(axis=1)
+    forms["rings, one-sided"] = lambda counts: np.square(np.maximum(pulls(counts), 0)).sum(axis=1)
+    forms["rings, largest"] = lambda counts: np.maximum(pulls(counts).max(axis=1), 0)
+    return forms
+
+
+def mapped(firmware: Any, config: RunConfig) -> str:
+    """LUT, FF, DSP and latency of a trained network, by Yosys."""
+    from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.network.records import firmware_network
+    from codae_l1.hls.rtl.build import build_rtl
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "rtl"
+        build_rtl(*firmware_network(firmware), config.hls, folder, simulate=False, compiled=True)
+        report = synthesize(folder, config.hls)
+    found = report["resources"]
+    return f"{found['LUT']:,} LUT, {found['FF']:,} FF, {found['DSP']} DSP, {report['latency_ns']:g} ns"
+
+
+def main() -> None:
+    """Learn, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="*", default=CONFIGS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--forms", action="store_true")
+    parser.add_argument("--map", action="store_true")
+    parser.add_argument("--crossings", type=Path, help="whose test split is judged; all is learned from the shipped")
+    options = parser.parse_args()
+    for name in options.configs:
+        _judge(load_config(name), name, options)
+
+
+def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
+    """Learn a config's distance with every seed, and print its table."""
+    from codae_l1.quantization.distance import learn_distance
+
+    train, weight = RunCrossings.background(config, "train")
+    calibration, _ = RunCrossings.background(config, "calibration")
+    students = [
+        learn_distance(train, weight, calibration, config.firmware, Training(config.distill, seed=seed))
+        for seed in options.seeds
+    ]
+    first = students[0].firmware
+    if options.map:
+        print(f"{name}, seed {options.seeds[0]}: {mapped(first, config)}", flush=True)
+    trigger = dataclasses.replace(config.trigger, crossings=str(options.crossings or config.trigger.crossings))
+    executor = RunExecutor("qkeras", first, Trained(first.config, first.sign, first.component))
+    known, pooling = Known(dataclasses.replace(config, trigger=trigger), executor), config.firmware.pooling
+    scores = ["block_power", *(["bdt"] if "bdt" in known.read[ZERO_BIAS].words else []), "float"]
+    known.add("float", students[0].float_model.predict_scores, pooling)
+    if options.forms and config.firmware.inputs == ("tracks",):
+        for form, score in other_forms(train).items():
+            known.add(form, score, pooling)
+            scores.append(form)
+    for seed, student in zip(options.seeds, students, strict=True):
+        words = f"words, seed {seed}"
+        known.add(words, lambda c, f=student.firmware: f.firmware_score(f.predict_words(c)), pooling)
+        scores.append(words)
+    signals = [process for process in known.read if process != ZERO_BIAS]
+    print(f"\n{name}\n\n| point | score | rate [kHz] | {' | '.join(signals)} | h125 beyond the menu |")
+    print("|---" * (len(signals) + 4) + "|")
+    for line in known.rows(tuple(scores)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
