@@ -5,11 +5,13 @@ convolution is followed to its norm, activation and neighbours; whatever differs
 model.py) is refused with the name of the layer: a stride, slope, epsilon, pooling, upsampling, coordinate or crop.
 """
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.models.codae._published_layout import HEADS, LayerWeights, Part, PartWeights, layer_feeds
 from codae_l1.models.codae._tflite_graph import Graph, Op
 from codae_l1.models.codae.config import LEAKY_SLOPE, CoDAEConfig
@@ -21,6 +23,8 @@ _FIRST: dict[str, Part] = {"conv-b0": "f_m", "dconv-b0": "f_r", "up_conv-b0": "d
 _KERNELS = {"CONV_2D": (1, 2, 3, 0), "FlexConv2D": (0, 1, 2, 3), "FULLY_CONNECTED": (1, 0)}
 # Float16 has 11 bits; epsilon and coordinates are rounded to it.
 _HALF = 2.0**-10
+# What following a graph raises where bits of the file are flipped, which TensorFlow's verifier lets pass.
+_DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error)
 
 
 def read_tflite(path: Path, config: CoDAEConfig) -> PartWeights:
@@ -28,6 +32,16 @@ def read_tflite(path: Path, config: CoDAEConfig) -> PartWeights:
 
     config: the model that the file must be of; shapes are left to whoever assigns the weights.
     """
+    from google.protobuf.message import DecodeError
+
+    try:
+        return _read(path, config)
+    except (DecodeError, *_DAMAGED) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path.name} is damaged ({reason})", "a whole TF-Lite file", "fetch it again") from error
+
+
+def _read(path: Path, config: CoDAEConfig) -> PartWeights:
     graph = Graph(path)
     words = {word for op in graph.ops for tensor in op.outputs for word in _words(graph, tensor)}
     parts: list[Part] = [part for first, part in _FIRST.items() if first in words]
@@ -158,8 +172,6 @@ class _Reader:
                     f"{'' if found[4] else 'not '}padded to the same size",
                     f"strides of {stride}, padding 'same', nothing fused to it",
                 )
-        elif op.settings["fusedActivationFunction"]:
-            raise self.graph.refused(f"{name} with an activation", "none")
         fed = frozenset(self._fed_by(op.inputs[0]))
         if fed != self.feeds[name]:
             raise self.graph.refused(
@@ -227,7 +239,10 @@ class _Reader:
     def _check_counts(self) -> None:
         """As many activations and poolings as layers have them: none more, such as one after a residual block."""
         heads = tuple(self.convolutions[name].outputs[0] for name in self.feeds)
-        kinds = [op.kind for op in self.graph.upstream(heads)]
+        operations = self.graph.upstream(heads)
+        if fused := [op for op in operations if op.settings.get("fusedActivationFunction")]:
+            raise self.graph.refused(f"an activation fused to {self.graph.tensors[fused[0].outputs[0]]}", "none")
+        kinds = [op.kind for op in operations]
         normed = sum(name.partition("-")[0] in ("conv", "dconv", "up_conv", "conv1", "conv2") for name in self.feeds)
         residuals = sum(name.startswith("conv2") for name in self.feeds)
         levels = len(self.config.f_m_filters)

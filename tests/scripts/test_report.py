@@ -5,7 +5,7 @@ import copy
 import jinja2
 import pytest
 
-from codae_l1.scripts.report import TEMPLATE, _trigger, _trigger_lines
+from codae_l1.scripts.report import TEMPLATE, _training, _trigger, _trigger_lines
 from codae_l1.scripts.reports.figures import trigger_figure
 from codae_l1.scripts.reports.verdict import verdict
 
@@ -212,3 +212,16 @@ def test_curves_stay_in_the_stage_and_are_drawn_with_their_bands():
     assert turned.containers[0].lines[2][0].get_segments()[0].tolist() == [[200.0, 0.4], [200.0, 0.7]]
     assert _trigger({"trigger": section}) == {"trigger": TRIGGER}
     assert _trigger({"trigger": None, "trigger_reason": "why"}) == {"trigger": None, "trigger_reason": "why"}
+
+
+def test_an_imported_model_has_no_curve_of_its_training_but_says_where_it_is_from():
+    line = next(line for line in TEMPLATE.read_text().splitlines() if "report.training" in line)
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(line)
+    imported = {"files": {"encoder1.tflite": "ab", "decoder.tflite": "cd"}, "verified": "not verified: f_m differs"}
+    page = template.render(report=_training({"imported": imported}), figures={})
+    assert "imported, not trained: encoder1.tflite, decoder.tflite; not verified: f_m differs." in page
+    assert "figure" not in page
+    history = {"best_validation_loss": 3.25, "best_epoch": 2, "loss": [4.0], "validation_loss": [3.25]}
+    page = template.render(report=_training({"history": history}), figures={"history": "<svg>"})
+    assert "<svg>" in page
+    assert "best validation loss 3.25 at epoch 2." in page

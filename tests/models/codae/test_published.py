@@ -149,6 +149,21 @@ def test_damaged_files_are_refused(files, tmp_path, damage):
     assert refused("codae", [decoder, bad, f_r]).startswith("bad.tflite cannot be read (")
 
 
+def test_flipped_bits_are_one_line_or_other_weights(files, tmp_path):
+    """TensorFlow's verifier lets many of them pass: nothing but InputError may come of following the graph."""
+    rng, path, ends = np.random.default_rng(5), tmp_path / "bad.tflite", {"read": 0, "refused": 0}
+    content = files["codae"][1].read_bytes()
+    for _ in range(150):
+        bad = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            bad[place] ^= 1 << rng.integers(0, 8)
+        path.write_bytes(bad)
+        # The file is alone, so that InputError comes in any case; of what, its words say.
+        alone = re.match(r"no (f_r|decoder) in the files", refused("codae", [path]))
+        ends["read" if alone else "refused"] += 1
+    assert min(ends.values()) > 5
+
+
 def test_weights_that_are_no_numbers_are_refused(models, files, tmp_path):
     bad = random_model(SMALL)
     bias = bad.f_m.get_layer("level2").convolution.bias
