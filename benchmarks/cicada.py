@@ -1,8 +1,9 @@
-"""CICADA v2p2p0, the anomaly trigger of CMS on calorimeter regions, in integers; its weights are read from a checkout.
+"""CICADA, the anomaly trigger of CMS on calorimeter regions, in integers; its weights are read from a checkout.
 
-The network (github.com/cms-hls4ml/CICADA, folder CICADA_v2p2p0): regions (18, 14) in steps of 0.5 GeV; a convolution of
-2 x 2 regions with stride 2 and four filters; 16 sums of these 252 values; one sum of the 16. Each is followed by a ReLU
-whose result is rounded half to even and saturates, and nothing else rounds or overflows:
+The network (github.com/cms-hls4ml/CICADA, folders CICADA_v2p2p0 and CICADA_v2p1p2, which differ in weights alone):
+regions (18, 14) in steps of 0.5 GeV; a convolution of 2 x 2 regions with stride 2 and four filters; 16 sums of these
+252 values; one sum of the 16. Each is followed by a ReLU whose result is rounded half to even and saturates, and
+nothing else rounds or overflows:
 
     word of a filter = min(round(sum(region x w3) / 2^4), 1023)         w3 in 2^-8, results in 2^-4
     word of a sum    = min(round(sum(word x w7 + b7) / 2^6), 1023)      w7 in 2^-6, b7 in 2^-4
@@ -25,8 +26,8 @@ VERSION = "v2p2p0"
 REGIONS, SIDE, LARGEST_REGION = (18, 14), 4, 1023
 # Steps of a score of 1.
 SCORE_STEPS = 256
-# Words of the published library for three images: n mod 8 and 37 n mod 11 where n = 14 phi + eta, and 4 everywhere.
-_KNOWN = (4774, 13479, 3541)
+# Version -> words of its library for three images: n mod 8 and 37 n mod 11 where n = 14 phi + eta, and 4 everywhere.
+KNOWN = {VERSION: (4774, 13479, 3541), "v2p1p2": (11394, 20488, 7941)}
 # Name -> number of weights, fraction bits.
 _WEIGHTS = {"w3": (16, 8), "w7": (252 * 16, 6), "b7": (16, 4), "w10": (16, 8)}
 
@@ -50,17 +51,18 @@ class Cicada:
         return _activated(hidden @ self.last, 4, 65_535)
 
 
-def read_cicada(checkout: Path) -> Cicada:
+def read_cicada(checkout: Path, version: str = VERSION) -> Cicada:
     """The network of a checkout of cms-hls4ml/CICADA; InputError where it is not there or is another one."""
-    folder = checkout / f"CICADA_{VERSION}" / "weights"
+    folder = checkout / f"CICADA_{version}" / "weights"
     if not folder.is_dir():
         raise InputError(f"no weights in {folder}", "a checkout of github.com/cms-hls4ml/CICADA", "name its folder")
     found = read_weights(folder)
     n = np.arange(252)
     images = np.stack([n % 8, 37 * n % 11, np.full(252, 4)]).reshape(-1, *REGIONS)
     words = found.words(images).tolist()
-    if tuple(words) != _KNOWN:
-        raise InputError(f"{folder} gives the scores {words}", f"{list(_KNOWN)}", f"take the weights of {VERSION}")
+    if tuple(words) != KNOWN[version]:
+        known = list(KNOWN[version])
+        raise InputError(f"{folder} gives the scores {words}", f"{known}", f"take the weights of {version}")
     return found
 
 

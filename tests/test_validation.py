@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cicada_headers import random_weights, write_header, write_weights
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import write_json
@@ -30,29 +31,6 @@ def scripts():
         yield argparse.Namespace(**{name: importlib.import_module(name) for name in names})
     for name in names:
         sys.modules.pop(name)
-
-
-def write_header(path: Path, values: np.ndarray) -> None:
-    numbers = ", ".join(f"{v:.10f}" for v in values.ravel())
-    name = path.stem
-    text = f"//shape {list(values.shape)}\nnamespace X{{\n#ifdef TEXT\n  t {name}[{values.size}];\n#else\n"
-    path.write_text(f"{text}  t {name}[{values.size}] = {{{numbers}}};\n#endif\n}}\n")
-
-
-def write_weights(folder: Path, w3, w7, b7, w10) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, values in {"w3": w3, "w7": w7, "b7": b7, "w10": w10}.items():
-        write_header(folder / f"{name}.h", np.asarray(values, float))
-    return folder
-
-
-def random_weights(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return {
-        "w3": rng.integers(-300, 301, (4, 2, 2)) / 256,
-        "w7": rng.integers(-8, 9, (252, 16)) / 64,
-        "b7": rng.integers(-64, 65, 16) / 16,
-        "w10": rng.integers(-600, 1200, 16) / 256,
-    }
 
 
 def relu(value: Fraction, step: int, largest: int) -> Fraction:

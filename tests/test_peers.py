@@ -1,0 +1,201 @@
+"""CICADA beside other scores on crossings, and as firmware of this project, on networks and crossings by hand.
+
+With CODAE_CICADA, the folder of a checkout of github.com/cms-hls4ml/CICADA, its published weights as well: then every
+executor gives the words of the published library.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cicada_headers import random_weights, write_weights
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.generation._crossing_chunks import CrossingTask
+from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.menu import QUANTITIES, MenuConfig
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+# Words of the published libraries, v2p2p0 then v2p1p2, for the images of `rules`.
+LIBRARY = {
+    "v2p2p0": [
+        *(0, 0, 356, 3541, 9755, 22057, 47945, 65535, 65535),
+        *(0, 7410, 45170, 65535),
+        *(4774, 13990, 13479, 10320, 11169, 8634, 7610, 8734, 709, 12084),
+    ],
+    "v2p1p2": [
+        *(0, 0, 120, 7941, 19711, 43168, 65535, 65535, 65535),
+        *(0, 13131, 64147, 65535),
+        *(11394, 18750, 20488, 23755, 19801, 16644, 15186, 20120, 827, 12091),
+    ],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    """The scripts import each other by name, as they do where they run."""
+    names = ("cicada", "crossing_samples", "peer_words", "peers", "cicada_firmware", "cicada_training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(FOLDER), *sys.path])
+        yield argparse.Namespace(**{name: importlib.import_module(name) for name in names})
+    for name in names:
+        sys.modules.pop(name)
+
+
+def rules() -> np.ndarray:
+    """Regions (n, 18, 14): constants, chessboards, ramps along the number i of a region, phi and eta, single peaks."""
+    i = np.arange(252).reshape(18, 14)
+    phi, eta = np.indices((18, 14))
+    peaks = np.full((18, 14), 3)
+    peaks[5, 6], peaks[14, 2] = 200, 100
+    return np.stack(
+        [
+            *(np.full((18, 14), c) for c in (0, 1, 2, 4, 8, 16, 32, 64, 1023)),
+            *(np.where((phi + eta) % 2, v, 0) for v in (1, 4, 16, 64)),
+            *(i % 8, 3 * i % 11, 37 * i % 11, phi, 17 - phi, eta, 13 - eta, i // 16, np.where(i % 2, 0, 2), peaks),
+        ]
+    )
+
+
+def test_what_is_kept_of_a_crossing_are_regions_and_sums(scripts):
+    image = np.zeros((2, *IMAGE_SHAPE))
+    # Three pixels of one block of 12 x 12, whose first column lies beyond the image, and one of another.
+    for phi, eta in ((0, 0), (5, 3), (11, 10), (40, 30)):
+        image[0, phi, eta, 0] = 3.0
+    image[0, 4, 5, 1:] = 40.0, 10.0
+    kept = scripts.peer_words.PeerWords()(image)
+    assert kept["words/active_pixels"].tolist() == [4, 0]
+    assert kept["words/block_power"].tolist() == [10, 0]
+    assert kept["words/HT"].tolist() == [100, 0]
+    assert kept["words/MET"].tolist() == [100, 0]
+    assert kept["regions"].shape == (2, 18, 14)
+    assert np.argwhere(kept["regions"]).tolist() == [[0, 1, 1]]
+    assert kept["regions"][0, 1, 1] == 100
+
+
+def chunk(rng: np.random.Generator, n: int, scale: float) -> dict[str, np.ndarray]:
+    """A chunk of independent crossings; all their words are of one scale."""
+    names = (*QUANTITIES, "active_pixels", "block_power")
+    columns = {f"words/{name}": rng.exponential(scale, n).astype(np.int64) for name in names}
+    columns["regions"] = rng.exponential(scale / 100, (n, 18, 14)).astype(np.uint16)
+    members = np.stack([rng.permutation(n), np.full(n, -1)], axis=1)
+    return columns | {"weight": np.ones(n), "stratum": np.zeros(n, np.int8), "members": members}
+
+
+def test_scores_are_cut_at_the_rate_of_a_point_and_signals_above_are_kept(scripts, tmp_path, monkeypatch):
+    rng = np.random.default_rng(5)
+    tasks = [CrossingTask(p, "test", k, 0, 4000) for p, k in (("zero_bias", 0), ("zero_bias", 1), ("h125", 0))]
+    chunks = {task.file: chunk(rng, 4000, 150.0 if task.process == "h125" else 50.0) for task in tasks}
+    monkeypatch.setattr(scripts.peers, "read_config", lambda folder: CrossingsConfig())
+    monkeypatch.setattr(scripts.peers, "crossing_tasks", lambda config: tasks)
+    monkeypatch.setattr(scripts.peers, "read_chunk", lambda task, folder: chunks[task.file])
+    monkeypatch.setattr(scripts.peers, "_menu", lambda: MenuConfig(4000.0, {"HT": 1.0, "MET": 1.0}))
+    network = scripts.cicada.read_weights(write_weights(tmp_path, **random_weights(rng)))
+    samples = scripts.peers.read_samples(tmp_path, {"CICADA made up": network.words})
+    assert {name: [c.size for c in sample] for name, sample in samples.items()} == {
+        "zero_bias": [4000, 4000],
+        "h125": [4000],
+    }
+    assert np.array_equal(samples["h125"][0].words["CICADA made up"], network.words(chunks[tasks[2].file]["regions"]))
+    found = scripts.peers.results(samples, ["1e-2", "1e-6"])
+    zero_bias = np.concatenate([chunks[task.file]["words/HT"] for task in tasks[:2]])
+    row = found["points"]["1e-2"]["HT"]
+    assert np.mean(zero_bias >= row["threshold"]) <= 0.01 < np.mean(zero_bias >= row["threshold"] - 1)
+    kept = np.mean(chunks[tasks[2].file]["words/HT"] >= row["threshold"])
+    assert row["efficiency"]["h125"]["value"] == pytest.approx(kept)
+    lines = scripts.peers.table(found).splitlines()
+    assert lines[0] == "| point | score | threshold | rate [kHz] | h125 |"
+    # Each point has a row of every score and one of the menu.
+    assert len(lines) == 2 + 2 * (4 + 1 + 1)
+    [line] = [line for line in lines if line.startswith("| 1e-2 | HT |")]
+    assert line.startswith(f"| 1e-2 | HT | {row['threshold']} | ")
+    assert f"| {100 * kept:.1f} ± " in line
+    [refused] = [line for line in lines if line.startswith("| 1e-6 | HT |")]
+    assert "has a rate of" in refused
+    assert refused.endswith("| - |")
+
+
+def test_another_version_has_words_of_its_own(scripts, tmp_path):
+    write_weights(tmp_path / "CICADA_v2p1p2" / "weights", **random_weights(np.random.default_rng(2)))
+    with pytest.raises(InputError, match=r"expected \[11394, 20488, 7941\]; take the weights of v2p1p2"):
+        scripts.cicada.read_cicada(tmp_path, "v2p1p2")
+
+
+def sparse(rng: np.random.Generator, nonzero: float) -> dict[str, np.ndarray]:
+    """Weights of CICADA's shape, most of the large matrix zero, so that its pipeline is compiled in seconds."""
+    weights = random_weights(rng)
+    return weights | {"w7": weights["w7"] * (rng.random((252, 16)) < nonzero)}
+
+
+def test_every_executor_gives_the_words_of_the_network_in_integers(scripts, tmp_path, quick_compiler):
+    made = scripts.cicada_firmware
+    network = scripts.cicada.read_weights(write_weights(tmp_path, **sparse(np.random.default_rng(3), 0.008)))
+    regions = made.images(300, 4)
+    assert len(np.unique(network.words(regions[..., 0]))) > 100
+    executors = made.executors(network, tmp_path / "made")
+    assert made.unlike(network, executors, regions) == dict.fromkeys(
+        ("qkeras", "interpreter", "emulator", "rtl", "hls"), 0
+    )
+    other = replace(network, filters=network.filters.transpose(0, 2, 1))
+    assert min(made.unlike(other, executors, regions).values()) > 10
+
+
+def test_a_trained_model_is_the_network_of_its_integers(scripts, tmp_path):
+    made = scripts.cicada_firmware
+    network = scripts.cicada.read_weights(write_weights(tmp_path, **random_weights(np.random.default_rng(6))))
+    again = made.network_of(made.qkeras_model(network))
+    assert {name: values.tolist() for name, values in vars(again).items()} == {
+        name: values.tolist() for name, values in vars(network).items()
+    }
+
+
+def test_the_student_is_to_say_how_badly_the_teacher_does(scripts):
+    class Blind:
+        """A teacher that says twice what it is shown where that is odd, and the same where it is even."""
+
+        def predict(self, values, **_):
+            return np.where(values % 2, 2 * values, values)
+
+    regions = np.zeros((4, 18, 14), np.uint16)
+    regions[0], regions[1], regions[2, 0, 0], regions[3] = 3, 4, 1, 1001
+    wanted = scripts.cicada_training.targets(Blind(), regions)
+    assert wanted == pytest.approx([32 * np.log(9.0), 0, 0, 65_535 / 256])
+    assert scripts.cicada_training.build_teacher().count_params() == 323_731
+
+
+def test_outliers_are_crossings_added_or_hot_regions_put_in(scripts):
+    regions = np.full((400, 18, 14), 5, np.uint16)
+    found = scripts.cicada_training.outliers(regions, 1)
+    added, put = found[::2], found[1::2]
+    assert set(np.unique(added)) == {5 * k for k in range(2, 9)}
+    assert (added == added[:, :1, :1]).all()
+    hot = (put > 5).sum(axis=(1, 2))
+    assert hot.max() > 20
+    assert 1 <= np.median(hot) < 15
+    assert 500 < put.max() <= 1023
+
+
+def test_what_is_learned_is_what_the_integers_say(scripts):
+    made = scripts.cicada_training
+    regions = np.random.default_rng(7).poisson(2, (96, 18, 14)).astype(np.uint16)
+    _, student = made.train(regions, made.Training(1, 2, 32, 32), 3)
+    shown = made.outliers(regions, 8)
+    words = scripts.cicada_firmware.network_of(student).words(shown)
+    assert len(np.unique(words)) > 20
+    values = student.predict(shown[..., None].astype(np.float32), verbose=0)[:, 0]
+    assert np.array_equal(words, values.astype(np.float64) * 256)
+
+
+@pytest.mark.skipif("CODAE_CICADA" not in os.environ, reason="CODAE_CICADA names no checkout of CICADA")
+@pytest.mark.parametrize("version", list(LIBRARY))
+def test_every_executor_gives_the_words_of_the_published_library(scripts, tmp_path, quick_compiler, version):
+    network = scripts.cicada.read_cicada(Path(os.environ["CODAE_CICADA"]), version)
+    assert network.words(rules()).tolist() == LIBRARY[version]
+    for name, executor in scripts.cicada_firmware.executors(network, tmp_path).items():
+        assert executor.predict_words(rules()[..., None])[:, 0].tolist() == LIBRARY[version], name
