@@ -35,7 +35,7 @@ def command() -> None:
         "--points", nargs="+", metavar="POINT", help="working points, such as 1e-3 '1 kHz pure' (default: the run's)"
     )
     parser.add_argument("--rates", type=float, nargs="+", metavar="KHZ", help="working points at rates of weighted QCD")
-    parser.add_argument("--simulate", action="store_true", help="also run both testbenches with Verilator")
+    parser.add_argument("--simulate", action="store_true", help="also run the testbenches with Verilator")
     parser.add_argument("--trust", **stage.TRUST)
     arguments = parser.parse_args()
     check(arguments)

@@ -4,7 +4,8 @@ The folder, written whole or not at all:
 emulator/        C++17 sources (codae_l1.hls.trigger.emulator), thresholds and kill switch, and selftest.cpp
 cmssw/           sources of the library that CMSSW loads by name (codae_l1.hls.trigger._cmssw), its Makefile and a host
 vectors/         golden vectors (codae_l1.hls.trigger._vectors)
-rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.trigger._wrapper), a testbench of each
+rtl/             Verilog: the pipeline, the trigger around it (codae_l1.hls.trigger._wrapper), the trigger between AXI4
+                 streams (codae_l1.hls.trigger._axis), a testbench of each
 interface.json   ports, words, latency, interval, thresholds with their rates, resources, version, checksum
 selftest.sh      compiles emulator and library with g++ alone, checks the vectors and SHA256SUMS
 """
@@ -31,6 +32,7 @@ from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, run_testbench
 from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.hls.trigger._axis import axis_interface, axis_values
 from codae_l1.hls.trigger._cmssw import cmssw_interface, cmssw_sources
 from codae_l1.hls.trigger._vectors import Vectors
 from codae_l1.hls.trigger._wrapper import TriggerRtl, adversarial_towers
@@ -42,8 +44,8 @@ from codae_l1.quantization.f_m.config import input_word, output_word
 from codae_l1.quantization.f_m.network import FirmwareModel
 
 _LOG = "selftest.log"
-# Testbenches and their templates, after the namespace: of the pipeline, of the trigger.
-_TESTBENCHES = {"_tb.v": "testbench.v", "_trigger_tb.v": "trigger_tb.v"}
+# Testbenches and their templates, after the namespace: of the pipeline, of the trigger, of its streams.
+_TESTBENCHES = {"_tb.v": "testbench.v", "_trigger_tb.v": "trigger_tb.v", "_axis_tb.v": "axis_tb.v"}
 _DEFAULTS = ExportConfig()
 _AGAIN = "run the synthesize stage again"
 # What is said of a testbench that was not run.
@@ -161,6 +163,7 @@ def _interface(trigger: TriggerRtl, emulator: EmulatorDesign, images: int, vecto
         "part": design.part,
         "modules": f"all Verilog modules are named {trigger.namespace}_*: exports of other namespaces fit one project",
         "trigger": trigger.as_dict(),
+        "axis": axis_interface(trigger),
         "pipeline": {
             "top": f"{trigger.namespace}_wrapper",
             "ports": ports,
@@ -215,8 +218,10 @@ def _write_texts(folder: Path, texts: dict[str, str]) -> None:
 
 def _write_rtl(folder: Path, rtl: Path, trigger: TriggerRtl, vectors: Vectors, seed: int) -> None:
     _write_texts(folder, renamed_sources(rtl / "src", trigger.namespace))
-    values = {**trigger.values(), "HALF": trigger.design.clock_period_ns / 2, "SEED": seed}
-    _write_texts(folder, {name: fill(template, values) for name, template in trigger.files.items()})
+    values = {**axis_values(trigger), "HALF": trigger.design.clock_period_ns / 2, "SEED": seed}
+    files = {**trigger.files, f"{trigger.namespace}_axis.v": "axis.v"}
+    _write_texts(folder, {name: fill(template, values) for name, template in files.items()})
     pipeline = {"EVENTS": len(vectors.inputs), "LATENCY": trigger.design.stages}
-    for (end, template), facts in zip(_TESTBENCHES.items(), (pipeline, {"EVENTS": len(vectors.towers)}), strict=True):
+    for end, template in _TESTBENCHES.items():
+        facts = pipeline if template == "testbench.v" else {"EVENTS": len(vectors.towers)}
         _write_texts(folder, {f"{trigger.namespace}{end}": fill(template, values | facts)})

@@ -30,7 +30,7 @@ _RESERVED = frozenset(_WORDS.split()) | {"hls4mlEmulator", "selftest"}
 class ExportConfig:
     """namespace: C++ namespace and file names of the emulator. slices: clocks in which an event's towers come in.
 
-    simulate: also run both testbenches (Verilator). measure: map the trigger's own logic (Yosys). seed: of the towers
+    simulate: also run the testbenches (Verilator). measure: map the trigger's own logic (Yosys). seed: of the towers
     that overflow and of the testbench's pauses.
     """
 

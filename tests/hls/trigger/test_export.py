@@ -16,7 +16,7 @@ from codae_l1.data.pooling import input_counts, pool_towers
 from codae_l1.hls.network.mismatch import adversarial_counts
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import RtlSimulation, build_rtl
-from codae_l1.hls.rtl.verilator import _build_testbench
+from codae_l1.hls.rtl.verilator import _build_testbench, run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.export import export
 from codae_l1.hls.trigger.export_config import ExportConfig
@@ -158,7 +158,7 @@ def test_the_interface_file_says_what_the_ports_are(made):
     assert (interface["clock_period_ns"], interface["part"]) == (5.0, "xcvu13p-flga2577-2-e")
     events = interface["vectors"]["events"]
     assert interface["executed"] == {name: f"0 of {events} vectors differ" for name in ("interpreter", "rtl")}
-    assert set(interface["simulated"]) == {"f_m_v2_tb", "f_m_v2_trigger_tb"}
+    assert set(interface["simulated"]) == {"f_m_v2_tb", "f_m_v2_trigger_tb", "f_m_v2_axis_tb"}
     assert all("not simulated; export with --simulate" in said for said in interface["simulated"].values())
     assert "all Verilog modules are named f_m_v2_*" in interface["modules"]
     assert (pipeline["top"], trigger["top"]) == ("f_m_v2_wrapper", "f_m_v2_trigger")
@@ -280,6 +280,12 @@ def run_mutated(program, folder, file, line, bit):
     path.write_text(kept)
     assert done.returncode != 0
     return done.stdout
+
+
+def test_the_testbench_of_the_streams_passes(made, tmp_path):
+    folder = shutil.copytree(made[2], tmp_path / "out")
+    said = run_testbench(folder / "rtl", made[3]["axis"]["top"] + "_tb", HlsConfig(), tmp_path / "log")
+    assert said.startswith("PASS: 0 faults, ")
 
 
 def test_the_testbench_of_the_network_passes_and_finds_a_changed_word(made, tmp_path):

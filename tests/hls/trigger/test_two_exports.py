@@ -144,18 +144,18 @@ print("modules:", *sorted(str(name) for name in design.modules_.keys()))
 def test_one_yosys_design_holds_both(made, tmp_path):
     top = tmp_path / "both.v"
     calls = "\n".join(
-        f"{name}_trigger {name}_of (.clk(clk), .rst(rst), .kill(rst), .in_start(rst), .in_valid(rst), .towers(towers), "
-        f".score({port}));"
+        f"{name}_axis {name}_of (.aclk(clk), .aresetn(rst), .kill(rst), .s_axis_tdata(towers), .s_axis_tvalid(rst), "
+        f".s_axis_tlast(rst), .m_axis_tready(rst), .m_axis_tdata({port}));"
         for name, port in zip(CONV, "ab", strict=True)
     )
-    ports = "input clk, input rst, input [72 * 58 / 3 - 1:0] towers, output [7:0] a, output [7:0] b"
+    ports = "input clk, input rst, input [72 * 58 / 3 - 1:0] towers, output [15:0] a, output [15:0] b"
     top.write_text(f"module both ({ports});\n{calls}\nendmodule\n")
     kept = [path for path in (made / "rtl").rglob("*.v") if not path.stem.endswith(("_tb", "_lookup_table"))]
     done = yosys([*kept, top], "both")
     assert done.returncode == 0, done.stderr[-500:] + done.stdout[-500:]
     modules = done.stdout.split("modules:")[1]
     for name in CONV:
-        for part in ("trigger", "pool", "cell", "wrapper", "pipeline", "stage0", "shift_adder"):
+        for part in ("axis", "trigger", "pool", "cell", "wrapper", "pipeline", "stage0", "shift_adder"):
             assert f"{name}_{part}" in modules
 
 
