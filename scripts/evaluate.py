@@ -72,27 +72,35 @@ def work(run: "Run") -> dict[str, Any]:
 def _trigger(run: "Run") -> dict[str, Any]:
     """Rates on zero-bias crossings and efficiencies beside the menu: {"trigger": section}, or None and why.
 
-    The shipped crossings do not fit every network; a file that the user names must.
+    With {"looks": section} where the network is a distance, else None. The shipped crossings do not fit every network;
+    a file that the user names must.
     """
     from codae_l1.data.base.errors import InputError
     from codae_l1.data.events import ZERO_BIAS
     from codae_l1.scripts.run.crossings import RunCrossings
+    from codae_l1.scripts.studies.looks import Network, looks_section
     from codae_l1.scripts.studies.trigger import trigger_section
 
     config, reason = run.config.trigger, run.config.why_no_crossings()
     if reason:
-        return {"trigger": None, "trigger_reason": reason}
+        return {"trigger": None, "trigger_reason": reason, "looks": None}
     try:
         crossings = RunCrossings(config, run.executor("rtl"), run.config.seed)
     except InputError as error:
         if config.crossings != "sample":
             raise
-        return {"trigger": None, "trigger_reason": str(error)}
+        return {"trigger": None, "trigger_reason": str(error), "looks": None}
     kept = (*crossings.signals, *crossings.others)
     zero_bias, signals = [crossings.read(ZERO_BIAS)], {name: [crossings.read(name)] for name in kept}
     generated = {name: crossings.generated(name) for name in crossings.signals}
     section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
-    return {"trigger": crossings.facts() | section}
+    looks = None
+    if run.config.firmware.distance:
+        read = {ZERO_BIAS: zero_bias[0], **{name: sample[0] for name, sample in signals.items()}}
+        fires = {path: row["threshold"] for path, row in section["menu"]["paths"].items()}
+        network = Network.of(open_firmware(run))
+        looks = looks_section(network, run.executor("emulator"), crossings, read, fires, run.config.seed)
+    return {"trigger": crossings.facts() | section, "looks": looks}
 
 
 def _compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -73,6 +73,7 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "clock_period_ns": run.config.hls.clock_period_ns,
         "part": run.config.hls.part,
         **_trigger(evaluation),
+        **_looks(evaluation),
         "auc": evaluation["auc"],
         "quantization_loss": evaluation["quantization_loss"],
         "tpr": evaluation["tpr"],
@@ -111,6 +112,15 @@ def _trigger(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {"trigger": {key: value for key, value in section.items() if key not in TRIGGER_CURVES}}
 
 
+def _looks(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """What the distance looks at without its images, which stay in evaluate.json; None without one or crossings."""
+    section = evaluation["looks"]
+    shown = (
+        {"groups": [{k: v for k, v in group.items() if k != "rows"} for group in section["groups"]]} if section else {}
+    )
+    return {"looks": {**section, **shown} if section else None}
+
+
 def _columns(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Key and title of each score that the run has."""
     found = next(iter(report["auc"].values()))
@@ -119,6 +129,8 @@ def _columns(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _markdown(report: dict[str, Any]) -> str:
     """The AUC table and the costs in Markdown, with the commit and seed that made them."""
+    from codae_l1.scripts.reports.looks import looks_lines
+
     resources, stamp, columns = report["resources"], report["stamp"], _columns(report)
     lines = [
         f"Seed {stamp['seed']}, commit {stamp['commit']}: {resources['LUT']:,} LUT, {resources['FF']:,} FF, "
@@ -133,7 +145,7 @@ def _markdown(report: dict[str, Any]) -> str:
     for signal, row in report["auc"].items():
         cells = (f"{100 * row[key]['value']:.1f} ± {100 * row[key]['error']:.1f}" for key, _ in columns)
         lines.append(f"| {signal} | " + " | ".join(cells) + " |")
-    lines += _trigger_lines(report)
+    lines += [*_trigger_lines(report), *looks_lines(report["looks"])]
     events = report["numerics"]["events"]
     lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
     lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
@@ -182,6 +194,7 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
 
     from codae_l1.hls.target.parts import part
     from codae_l1.scripts.reports import figures
+    from codae_l1.scripts.reports.looks import looks_figure, looks_refusal, looks_tables
 
     evaluation = stages["evaluate"]
     drawn = {
@@ -194,6 +207,8 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         drawn["history"] = figures.history_figure(stages["train"]["history"])
     if evaluation["trigger"]:
         drawn["trigger"] = figures.trigger_figure(evaluation["trigger"])
+    if evaluation["looks"]:
+        drawn["looks"] = looks_figure(evaluation["looks"]["groups"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(TEMPLATE.read_text()).render(
         name=run.folder.name,
@@ -203,6 +218,8 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         overflows=list(OVERFLOWS),
         words=_overflow_rows(report["numerics"]),
         titles=figures.TITLES,
+        looks_tables=looks_tables(report["looks"]) if report["looks"] else [],
+        looks_refusal=looks_refusal(report["looks"]) if report["looks"] else "",
         available=part(report["part"]).available,
         compared=max(m["compared"] for m in report["mismatches"].values()),
         different=sum(m["different"] for m in report["mismatches"].values()),

@@ -99,11 +99,12 @@ def test_report_html_is_self_contained(run):
     page = (run / "report" / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.index("Fits the Level-1 budget.") < page.index("<h2>")
-    # Trigger, ROC curves, scatter, history, latent, event gallery.
-    assert page.count('src="data:image/svg+xml;base64,') == 6
+    # Trigger, ROC curves, rows of the distance, scatter, history, latent, event gallery.
+    assert page.count('src="data:image/svg+xml;base64,') == 7
     for words in (
         "Do the fixed-point types hold all values?",
         "What does it add to a Level-1 menu?",
+        "What does the firmware look at?",
         "What is kept of events above a selection in HT?",
         "not carried",
         "What does it cost?",

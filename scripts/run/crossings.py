@@ -49,13 +49,15 @@ def trigger_words(
 class RunCrossings:
     """A file of crossings as a run's firmware sees them; each split and process is read when it is asked for.
 
-    file: the crossings. signals, others: names of the signals, and of W, Z and top, that the test split holds.
+    file: the crossings. signals, others: names of the signals, and of W, Z and top, that the test split holds. inputs:
+    names of the network's. crossing_khz: rate of all crossings.
     supervised: whether to train the ceiling, which takes some seconds.
     """
 
     def __init__(self, config: TriggerConfig, executor: RunExecutor, seed: int, supervised: bool = True):
         self.file = CrossingFile(_path(config))
-        self._executor, self._crossing_khz = executor, config.crossing_khz
+        self.crossing_khz, self.inputs = config.crossing_khz, tuple(executor.trained.config.pooling.inputs)
+        self._executor = executor
         _check_inputs(self.file, executor.trained.config.pooling)
         _check_file(self.file)
         self.signals = tuple(name for name in SIGNALS if len(self.file.where(name, "test")))
@@ -75,12 +77,20 @@ class RunCrossings:
         from codae_l1.models.evaluation.crossing_rates import Crossings
 
         file, which = self.file, self.file.where(process, split)
-        pooling = self._executor.trained.config.pooling
         tracks = file.pooled(("tracks",), which)[..., 0]
-        words = trigger_words(self._executor, _counts(file, which, pooling), tracks, file.words(which))
+        counts = self.counts(self.cells(process, split))
+        words = trigger_words(self._executor, counts, tracks, file.words(which))
         if self.ceiling:
             words["bdt"] = self.ceiling.words(file, which)
         return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
+
+    def cells(self, process: str, split: str = "test") -> np.ndarray:
+        """Words of the network's inputs in the file's cells of 4 x 4 towers: (n, 18, 15, inputs) int64."""
+        return self.file.pooled(self.inputs, self.file.where(process, split))
+
+    def counts(self, cells: np.ndarray) -> np.ndarray:
+        """The network's inputs (n, phi, eta, inputs) of words such as `cells` gives."""
+        return _counts(self.file, cells, self._executor.trained.config.pooling)
 
     def generated(self, process: str, split: str = "test") -> dict[str, np.ndarray]:
         """Generated quantities of the hard collision, [GeV]: HT of jets and scalar pT, (n,) each."""
@@ -103,7 +113,7 @@ class RunCrossings:
                 "make crossings with all splits (scripts/make_data.py --layout crossings), or set firmware.preset = "
                 '"distilled"',
             )
-        return _counts(file, which, pooling), file.weight[which]
+        return _counts(file, file.pooled(pooling.inputs, which), pooling), file.weight[which]
 
     def facts(self) -> dict[str, Any]:
         """Of the file, JSON-ready: path, checksum, pile-up, crossings, how often the hard collision is no vertex."""
@@ -120,7 +130,7 @@ class RunCrossings:
             "file": "sample" if file.path == CROSSINGS else str(file.path),
             "checksum": file.checksum,
             "vertex_lost": lost,
-            "process_khz": {name: _process_khz(file, name, self._crossing_khz) for name in self.others},
+            "process_khz": {name: _process_khz(file, name, self.crossing_khz) for name in self.others},
         }
 
 
@@ -202,9 +212,8 @@ def _check_inputs(file: CrossingFile, pooling: PoolingConfig) -> None:
         file.pooled(pooling.inputs, np.zeros(0, np.int64))
 
 
-def _counts(file: CrossingFile, which: np.ndarray, pooling: PoolingConfig) -> np.ndarray:
-    """The network's inputs (n, phi, eta, inputs), from words of cells of 4 x 4 towers."""
-    words = file.pooled(pooling.inputs, which)
+def _counts(file: CrossingFile, words: np.ndarray, pooling: PoolingConfig) -> np.ndarray:
+    """The network's inputs (n, phi, eta, inputs), from words (n, 18, 15, inputs) of cells of 4 x 4 towers."""
     if any(name != "tracks" for name in pooling.inputs):
         shift = int(pooling.energy_lsb_gev / file.provenance["energy_lsb_gev"]).bit_length() - 1
         # A floor of a floor by a power of two is one floor.
