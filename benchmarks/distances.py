@@ -19,11 +19,10 @@ import numpy as np
 
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.menu import solve_menu
-from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.quantization.config import Training
 from codae_l1.scripts.run.config import RunConfig, load_config
-from codae_l1.scripts.run.crossings import RunCrossings, _counts
+from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
 
 CONFIGS = ("demo", "calorimeter", "tracks_calorimeter")
@@ -40,14 +39,14 @@ class Known:
 
     def __init__(self, config: RunConfig, executor: RunExecutor):
         self._crossings = RunCrossings(config.trigger, executor, config.seed)
-        self.file, self.config = self._crossings.file, config
+        self.config = config
         names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
         self.read = {name: self._crossings.read(name) for name in names}
 
-    def add(self, name: str, score: Callable[[np.ndarray], np.ndarray], pooling: PoolingConfig) -> None:
-        """A float score (n,) of the inputs (n, 18, 15, inputs) of a pooling, in words of 1/1024."""
+    def add(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> None:
+        """A float score (n,) of the network's inputs (n, 18, 15, inputs), in words of 1/1024."""
         for process, crossings in self.read.items():
-            counts = _counts(self.file, self.file.where(process, "test"), pooling)
+            counts = self._crossings.counts(self._crossings.cells(process))
             words = {**crossings.words, name: np.rint(np.minimum(score(counts), 1e6) * _STEPS).astype(np.int64)}
             self.read[process] = dataclasses.replace(crossings, words=words)
 
@@ -142,16 +141,16 @@ def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
         print(f"{name}, seed {options.seeds[0]}: {mapped(first, config)}", flush=True)
     trigger = dataclasses.replace(config.trigger, crossings=str(options.crossings or config.trigger.crossings))
     executor = RunExecutor("qkeras", first, Trained(first.config, first.sign, first.component))
-    known, pooling = Known(dataclasses.replace(config, trigger=trigger), executor), config.firmware.pooling
+    known = Known(dataclasses.replace(config, trigger=trigger), executor)
     scores = ["block_power", *(["bdt"] if "bdt" in known.read[ZERO_BIAS].words else []), "float"]
-    known.add("float", students[0].float_model.predict_scores, pooling)
+    known.add("float", students[0].float_model.predict_scores)
     if options.forms and config.firmware.inputs == ("tracks",):
         for form, score in other_forms(train).items():
-            known.add(form, score, pooling)
+            known.add(form, score)
             scores.append(form)
     for seed, student in zip(options.seeds, students, strict=True):
         words = f"words, seed {seed}"
-        known.add(words, lambda c, f=student.firmware: f.firmware_score(f.predict_words(c)), pooling)
+        known.add(words, lambda c, f=student.firmware: f.firmware_score(f.predict_words(c)))
         scores.append(words)
     signals = [process for process in known.read if process != ZERO_BIAS]
     print(f"\n{name}\n\n| point | score | rate [kHz] | {' | '.join(signals)} | h125 beyond the menu |")
