@@ -40,6 +40,10 @@ TAIL, SECOND = 1e-2, 0.1
 LARGEST_BITS = 4
 # Fewer background events than this for each of the covariance's rows, and it is noise.
 EVENTS_PER_ROW = 20
+# A variance of a window, or of windows together, below this fraction of their mean is none.
+_SINGULAR = 1e-4
+# Largest share of background in which a sum of a window may exceed its word.
+_SATURATED = 1e-3
 
 
 def learn_distance(
@@ -50,8 +54,9 @@ def learn_distance(
     calibration: counts of other background; the history compares both scores on it.
     """
     config = training.distill
+    weight = _check_background(counts, weight, calibration, firmware)
     inputs, model = saturated(counts, firmware), build_float(firmware, training.seed)
-    _set_weights(model, firmware, _groups(inputs, np.asarray(weight, np.float64), firmware))
+    _set_weights(model, firmware, _groups(inputs, weight, firmware))
     calibrated = _words(firmware, model)
     quantized = build_qkeras(calibrated, training.seed)
     quantized.set_weights(model.get_weights())
@@ -69,6 +74,22 @@ def learn_distance(
     history["calibration_correlation"] = {"qkeras": float(np.corrcoef(expected, answer)[0, 1])}
     history |= {"events": len(counts)}
     return Student(student, firmware_model, history)
+
+
+def _check_background(
+    counts: np.ndarray, weight: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig
+) -> np.ndarray:
+    """The weights as float64; InputError unless they fit the counts, are no negative numbers and not all zero."""
+    weight = np.asarray(weight, np.float64)
+    if weight.shape != (len(counts),) or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+        raise InputError(
+            f"weights of shape {weight.shape} for {len(counts)} background events, sum {weight.sum():g}",
+            "a finite weight >= 0 for each, not all 0",
+            "correct them, or give all the weight 1",
+        )
+    if not len(calibration):
+        raise InputError("no calibration event", "background that the training has not seen", "take a larger file")
+    return weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +114,22 @@ def _windows(inputs: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
 def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[_Group]:
     windows = _windows(inputs, firmware)
     places, rings, groups = windows.shape[1:]
-    if len(windows) < EVENTS_PER_ROW * places * rings:
+    effective = int(weight.sum() ** 2 / np.square(weight).sum())
+    if effective < EVENTS_PER_ROW * places * rings:
+        of = "" if effective == len(windows) else f" (of {len(windows)}, by their weights)"
         raise InputError(
-            f"{len(windows)} background events for a covariance of {places * rings} windows",
+            f"{effective} background events{of} for a covariance of {places * rings} windows",
             f"at least {EVENTS_PER_ROW * places * rings}",
             "take more events or fewer windows",
+        )
+    bits = firmware.layer_precision("conv1").output_bits
+    beyond = float(np.mean((windows >= 1 << bits).any(axis=(1, 2, 3))))
+    if beyond > _SATURATED:
+        raise InputError(
+            f"firmware.precision.conv1.output_bits = {bits}: windows beyond {(1 << bits) - 1} in {beyond:.1%} of the "
+            "background",
+            f"at most {_SATURATED:.1%}",
+            "take more bits, or smaller windows",
         )
     return [
         _whitening(windows[..., g], weight, TAIL * (SECOND if g else 1.0), firmware.distance[g]) for g in range(groups)
@@ -119,16 +151,25 @@ def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple
     even = _is_even(rings)
     power *= even[:, None] == even[None, :]
     power[1:] = power[1:].mean(axis=0) if places > 1 else power[1:]
-    try:
-        factors = np.linalg.cholesky(np.linalg.inv(power)).transpose(0, 2, 1)
-    except np.linalg.LinAlgError as error:
+    # Each window varies, also one whose mirror image does, and none repeats others.
+    spread = np.average(np.square(counts - np.average(counts, axis=0, weights=weight)), axis=0, weights=weight)
+    least = _SINGULAR * spread.mean()
+    if not min(spread.min(), np.linalg.eigvalsh(power).min()) > least:
         raise InputError(
             f"background whose {', '.join(names)} do not vary in every window",
             "counts that vary independently of each other",
             "take more events or larger windows (firmware.conv)",
-        ) from error
+        )
+    factors = np.linalg.cholesky(np.linalg.inv(power)).transpose(0, 2, 1)
     squares = np.square(np.einsum("mjk,nmk->nmj", factors, values)).sum(axis=2)
     first, whole = (_quantile(d, weight, tail) for d in (squares[:, 0], squares.sum(axis=1)))
+    # The mean of a squared distance is its number of rows; a tail below it belongs to background of a few events.
+    if first < rings or whole < places * rings:
+        raise InputError(
+            f"background with {', '.join(names)} in so few events that {1 - tail:.1%} of them are alike",
+            "events that differ",
+            "take crossings of a higher pile-up, or more of them",
+        )
     rows = np.einsum("mjk,mp,ke->mjpe", factors, modes, eta)
     units = np.where(np.arange(places) == 0, first, whole)
     rows = (rows / np.sqrt(units)[:, None, None, None]).reshape(places * rings, places * rings)

@@ -22,8 +22,11 @@ _WORDS = """
     protected public register reinterpret_cast return short signed sizeof static static_assert static_cast std struct
     switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
     wchar_t while xor xor_eq"""
-# And those that an export uses: the namespace of CMS's interface, the file name of the self-test.
-_RESERVED = frozenset(_WORDS.split()) | {"hls4mlEmulator", "selftest"}
+# And those that an export uses: the namespace of CMS's interface, the file name of the self-test, names at file scope.
+_OWN = "hls4mlEmulator selftest main ap_fixed ap_ufixed ap_int ap_uint"
+_RESERVED = frozenset(f"{_WORDS} {_OWN}".split())
+# File names have it in front of their own.
+_LONGEST = 64
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def check_namespace(namespace: str) -> None:
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace) or namespace in _RESERVED:
         raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
+    if len(namespace) > _LONGEST:
+        raise InputError(f"a namespace of {len(namespace)} letters", f"at most {_LONGEST}", "choose a shorter one")
 
 
 def check_slices(slices: int, pooling: PoolingConfig) -> None:

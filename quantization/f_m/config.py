@@ -35,7 +35,7 @@ class FirmwareConfig:
     conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight per channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
     distance: groups of inputs; where there are any, the network is a distance learned from background
-    (quantization/f_m/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
+    (quantization/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
     grid without overlap, and its dense layers follow from that. `dense` is then empty and `tied` has no effect.
     preset: "zero_bias", the network of a run, or "distilled", the default here. precision: layer name ->
     LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits and output_bits;
@@ -70,6 +70,7 @@ class FirmwareConfig:
         _check_sizes(self)
         if self.distance:
             _check_distance(self)
+            _check_bits(self)
         for name in self.precision:
             if name not in self.layers:
                 raise InputError(
@@ -140,7 +141,7 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
-        return self.precision.get(name, LayerPrecision())
+        return self.precision.get(name, _DISTANCE.get(name, LayerPrecision()) if self.distance else LayerPrecision())
 
     @property
     def weight_types(self) -> dict[str, WordType]:
@@ -265,6 +266,15 @@ def _check_distance(config: FirmwareConfig) -> None:
         )
 
 
+def _check_bits(config: FirmwareConfig) -> None:
+    """Raise InputError where a distance's words are too coarse to hold its score."""
+    for name, fewest in _FEWEST_BITS.items():
+        bits = config.layer_precision(name).output_bits
+        if name in config.layers and bits < fewest:
+            path = f"firmware.precision.{name}.output_bits"
+            raise InputError(f"{path} = {bits} of a distance", f"at least {fewest}", "take more bits")
+
+
 def _check_sizes(config: FirmwareConfig) -> None:
     """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
     sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
@@ -286,15 +296,19 @@ def _check_sizes(config: FirmwareConfig) -> None:
     PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
 
 
+# Bits of a distance's layers that are not named, and the fewest that its words make sense with.
+_DISTANCE = {
+    "conv1": LayerPrecision(weight_bits=2, output_bits=7),
+    "dense1": LayerPrecision(weight_bits=6, output_bits=7),
+    "dense2": LayerPrecision(weight_bits=5, output_bits=11),
+    "dense3": LayerPrecision(weight_bits=2, output_bits=11),
+    "output": LayerPrecision(weight_bits=2, output_bits=12),
+}
+_FEWEST_BITS = {"dense1": 5, "dense2": 8, "dense3": 8, "output": 9}
 # The trigger network of a run: how far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
 ZERO_BIAS = FirmwareConfig(
     conv=(ConvConfig(1, (6, 3), (6, 3)),),
     distance=(("tracks",),),
-    precision={
-        "conv1": LayerPrecision(weight_bits=2, output_bits=7),
-        "dense1": LayerPrecision(weight_bits=6, output_bits=7),
-        "dense2": LayerPrecision(weight_bits=5, output_bits=11),
-        "output": LayerPrecision(weight_bits=2, output_bits=12),
-    },
+    precision={name: _DISTANCE[name] for name in ("conv1", "dense1", "dense2", "output")},
 )
 FirmwareConfig.PRESETS |= {"zero_bias": ZERO_BIAS, "distilled": FirmwareConfig()}

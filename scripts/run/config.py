@@ -144,6 +144,13 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise InputError(f"seed = {self.seed}", "a number >= 0", "correct it")
+        unused = [n for n in ("given_energies", "input_margin", "sparsity") if getattr(self.distill, n)]
+        if self.firmware.distance and unused:
+            raise InputError(
+                f"distill.{unused[0]} = {getattr(self.distill, unused[0])} with firmware.distance",
+                "its default, for it has no effect on a distance",
+                'remove it, or set firmware.preset = "distilled"',
+            )
         if self.firmware.outputs != 1:
             raise InputError(
                 f"firmware.outputs = {self.firmware.outputs}",

@@ -141,6 +141,9 @@ def check_crossings(config: RunConfig) -> None:
     trigger = config.trigger
     file = CrossingFile(trigger.path)
     _check_file(file)
+    if config.firmware.distance:
+        for split in ("train", "calibration"):
+            RunCrossings.background(config, split)
     if trigger.crossings != "sample":
         # Those that are shipped do not fit every network; then a run has no rates, and says why.
         _check_inputs(file, config.firmware.pooling)

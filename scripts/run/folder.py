@@ -239,7 +239,9 @@ class RunFolder:
             needs = [EventFile(events_path(self)).checksum]
         if stage == "train" and (weights := self.imported):
             needs.append({path.name: sha256(path) for path in weights})
-        if stage == "evaluate" and not self.config.why_no_crossings():
+        # A distance is learned from the crossings, or from the run's QCD where it has none.
+        reads = stage == "evaluate" or (stage == "quantize" and bool(self.config.firmware.distance))
+        if reads and not self.config.why_no_crossings():
             needs.append(CrossingFile(self.config.trigger.path).checksum)
         code = code_of(STAGES[stage].module)
         return digest([stage, made_from(self.config, (stage,)), needs, versions(), code])

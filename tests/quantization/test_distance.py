@@ -189,3 +189,46 @@ def test_layers_of_one_and_of_two_groups():
     assert names == ["conv1_relu", "dense1_word", "dense2_relu", "output_word"]
     assert str(ZERO_BIAS.layer_output("dense1")).startswith("ap_ufixed<")
     assert all(a != b for a, b in itertools.pairwise(names))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda counts: counts * 0 + 1, "background whose tracks do not vary in every window"),
+        (lambda counts: np.where((np.arange(15) < 3)[:, None], 7, counts), "do not vary in every window"),
+        (lambda counts: np.tile(counts[:2], (len(counts) // 2, 1, 1, 1)), "do not vary in every window"),
+        (lambda counts: counts * (np.arange(len(counts)) % 600 == 0)[:, None, None, None], "in so few events"),
+        (lambda counts: counts * 8, r"conv1.output_bits = 7: windows beyond 127 in [\d.]+% of the background"),
+    ],
+)
+def test_background_that_is_none_is_refused(zero_bias, change, message):
+    counts, weight, calibration = zero_bias
+    with pytest.raises(InputError, match=message):
+        learn_distance(change(counts), weight, calibration, ZERO_BIAS, TRAINING)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w * 0, "weights of shape .* sum 0; expected a finite weight >= 0 for each, not all 0"),
+        (lambda w: -w, "expected a finite weight >= 0"),
+        (lambda w: w[:-1], "weights of shape"),
+        (lambda w: np.where(np.arange(len(w)) < 299, w, 0), r"299 background events \(of 24000, by their weights\)"),
+    ],
+)
+def test_weights_that_are_none_are_refused(zero_bias, change, message):
+    counts, weight, calibration = zero_bias
+    with pytest.raises(InputError, match=message):
+        learn_distance(counts, change(weight), calibration, ZERO_BIAS, TRAINING)
+    with pytest.raises(InputError, match="no calibration event"):
+        learn_distance(counts, weight, calibration[:0], ZERO_BIAS, TRAINING)
+
+
+def test_a_layer_that_is_not_named_keeps_the_bits_of_the_distance():
+    partial = dataclasses.replace(ZERO_BIAS, precision={"dense1": LayerPrecision(weight_bits=6, output_bits=8)})
+    assert partial.layer_precision("output") == ZERO_BIAS.layer_precision("output")
+    assert partial.layer_output("dense2") == ZERO_BIAS.layer_output("dense2")
+    for name, bits in (("dense1", 4), ("dense2", 7), ("output", 8)):
+        coarse = {**ZERO_BIAS.precision, name: dataclasses.replace(ZERO_BIAS.precision[name], output_bits=bits)}
+        with pytest.raises(InputError, match=rf"{name}\.output_bits = {bits} of a distance; expected at least"):
+            dataclasses.replace(ZERO_BIAS, precision=coarse)

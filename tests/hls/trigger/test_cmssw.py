@@ -272,7 +272,7 @@ def test_a_makefile_of_versions_builds_and_installs_all(made, tmp_path):
     assert sorted(path.name for path in (tmp_path / "to" / "lib64").iterdir()) == ["f_m_v1.so", "f_m_v2.so"]
 
 
-@pytest.mark.parametrize("namespace", ["hls4mlEmulator", "selftest"])
+@pytest.mark.parametrize("namespace", ["hls4mlEmulator", "selftest", "main", "ap_fixed"])
 def test_names_that_the_export_needs_itself_are_refused(namespace):
     with pytest.raises(InputError, match=rf"namespace '{namespace}'; expected a C\+\+ name"):
         check_namespace(namespace)

@@ -217,3 +217,24 @@ def test_a_config_is_read_without_keras(tmp_path, words):
     if "bad.toml" in words:
         assert result.returncode == 2
         assert "unknown key training.epoch; expected one of epochs" in result.stderr
+
+
+@pytest.mark.parametrize("key", ["given_energies = true", "input_margin = 2.0", "sparsity = 0.5"])
+def test_what_has_no_effect_on_a_distance_is_refused(tmp_path, key):
+    (tmp_path / "mine.toml").write_text(f"[distill]\n{key}\n")
+    with pytest.raises(
+        InputError, match=rf"distill\.{key.split()[0]} = .* with firmware\.distance; expected its default"
+    ):
+        load_config(tmp_path / "mine.toml")
+    (tmp_path / "mine.toml").write_text(f'[firmware]\npreset = "distilled"\n[distill]\n{key}\n')
+    assert load_config(tmp_path / "mine.toml").distill != RunConfig().distill
+
+
+def test_a_distance_is_learned_again_from_other_crossings(tmp_path):
+    """Stage quantize depends on the crossings that it learns from, and on none where it distils."""
+    none = dataclasses.replace(RunConfig().trigger, crossings="none")
+    for firmware, differs in ((ZERO_BIAS, True), (FirmwareConfig(), False)):
+        config = RunConfig(firmware=firmware)
+        runs = [RunFolder(tmp_path / f"{differs}", config), RunFolder(tmp_path / f"{differs} none", config)]
+        runs[1].config = dataclasses.replace(config, trigger=none)
+        assert (runs[0]._inputs("quantize") != runs[1]._inputs("quantize")) is differs
