@@ -16,6 +16,7 @@ from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mas
 from codae_l1.data.sample import CROSSING_IMAGES
 from codae_l1.data.splits import SPLITS
 from codae_l1.models.codae.scores import active_pixels, block_power
+from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import evaluate
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
@@ -220,11 +221,11 @@ def test_a_run_without_crossings_says_why(config, reason):
 
 
 def test_other_crossings_make_the_stage_run_again(path, tmp_path):
-    """And no crossings, or other points; the stages before it stay as they are."""
+    """And no crossings, or other points; the stages before it stay as they are, where no distance is learned."""
     path = shutil.copy(path, tmp_path)
 
     def inputs(name, **trigger):
-        run = RunFolder(tmp_path / name, RunConfig(trigger=TriggerConfig(**trigger)))
+        run = RunFolder(tmp_path / name, RunConfig(firmware=FirmwareConfig(), trigger=TriggerConfig(**trigger)))
         return {stage: run._inputs(stage) for stage in ("synthesize", "evaluate", "report")}
 
     mine = inputs("a", crossings=str(path))
@@ -257,7 +258,7 @@ def test_splits_that_share_a_collision_and_missing_cross_sections_are_refused(tm
 
 
 def _checked(path, **trigger):
-    check_crossings(RunConfig(trigger=TriggerConfig(crossings=str(path), **trigger)))
+    check_crossings(RunConfig(firmware=FirmwareConfig(), trigger=TriggerConfig(crossings=str(path), **trigger)))
 
 
 def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_trained(tmp_path, rows, path):
@@ -286,5 +287,8 @@ def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_trained(t
     write_crossings(tmp_path / "train.h5", [rows(ZERO_BIAS, "train", np.arange(50))], {"energy_lsb_gev": 1.0})
     with pytest.raises(InputError, match="without zero-bias crossings in the test split"):
         _checked(tmp_path / "train.h5", menu=loose)
+    # A distance needs background to learn from, which no later stage finds.
+    with pytest.raises(InputError, match=r"c\.h5 without zero-bias crossings in the train split"):
+        check_crossings(RunConfig(trigger=TriggerConfig(crossings=str(path), menu=loose)))
     # Without crossings there is nothing to check.
     check_crossings(RunConfig(trigger=TriggerConfig(crossings="none")))
