@@ -94,7 +94,8 @@ def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
         name = "zero-bias crossings"
     else:
         counts, calibration = (read_each(run, split, pool)[0] for split in ("train", "calibration"))
-        weight, name = np.ones(len(counts)), "QCD events"
+        # As in every training on events: each counts once, whatever it weighs in a rate.
+        weight, name = np.ones(len(counts)), "QCD events, each counted once"
     with cli.Progress("quantize, distance") as progress:
         student = learn_distance(counts, weight, calibration, config.firmware, training(progress))
     correlation = student.history["calibration_correlation"]["qkeras"]

@@ -1,4 +1,4 @@
-"""The layer Square (hls/layers/_square.py) in hls4ml, on hls4ml's own extension point.
+"""The layer Square (hls/layers/square.py) in hls4ml, on hls4ml's own extension point.
 
 hls4ml takes it as an activation called `square`. Its code, cpp/nnet_square.h, is written into each project that needs
 it. It has no multiplication: shifts and additions alone leave nothing for a vendor's tool to place in a DSP.

@@ -6,7 +6,6 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.layers._cpp import Stored, c_type
-from codae_l1.hls.layers._square import Square
 from codae_l1.hls.layers.activation import Activation, Quantizer
 from codae_l1.hls.layers.add import Add
 from codae_l1.hls.layers.base import Interval, Layer, Weighted
@@ -15,6 +14,7 @@ from codae_l1.hls.layers.dense import Dense
 from codae_l1.hls.layers.flatten import Flatten
 from codae_l1.hls.layers.pool import AveragePool, MaxPool
 from codae_l1.hls.layers.relu import Relu
+from codae_l1.hls.layers.square import Square
 
 __all__ = [
     "KINDS",

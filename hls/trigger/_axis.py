@@ -1,4 +1,4 @@
-"""The trigger between two AXI4 streams: frames of slices in, one beat of score and accept bits per frame out.
+"""The trigger between two AXI4-Stream ports: frames of slices in, one beat of score and accept bits per frame out.
 
 Module <namespace>_axis (hls/cpp/axis.v) around <namespace>_trigger, which it does not change: results wait in a memory
 that holds as many events as can be on their way, so that the pipeline never has to stop.

@@ -1,4 +1,4 @@
-"""What a distance looks at: its sums as images, the zero bias that it likes least, and how firm its threshold stands.
+"""What a distance looks at: its sums as images, the zero bias of the highest score, and how robust its threshold is.
 
 Row u of the whitening is y_u = sum over windows k of W_uk (c_k - m_k), and the score is piecewise linear in the squares
 (quantization/distance.py): score = sum over rows of g_u y_u^2, with g_u the product of the weights behind the square

@@ -3,15 +3,12 @@
 import dataclasses
 import sys
 
-import numpy as np
 import pytest
+from few_events import write_few_events
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import QCD
-from codae_l1.data.formats.event_file import EventFile, write_events
-from codae_l1.data.sample import SAMPLE
-from codae_l1.data.splits import split_of
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.scripts import encoders
@@ -27,16 +24,7 @@ ROWS = ("norm: batch", "slope: 1/4", "slope: 0", "pooling: 2x2", "pooling: strid
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory):
-    """Sixty QCD events of each split and twelve of two signals."""
-    path = tmp_path_factory.mktemp("events") / "few.h5"
-    with EventFile(SAMPLE) as file:
-        splits, chosen = split_of(file.pileup_block), []
-        for split in ("train", "validation", "calibration", "test"):
-            chosen += np.flatnonzero((splits == split) & (file.signal == QCD))[:60].tolist()
-        for signal in ("h125", "svj2100"):
-            chosen += np.flatnonzero((splits == "test") & (file.signal == signal))[:12].tolist()
-        write_events(path, file.read_where(np.sort(chosen)))
-    return path
+    return write_few_events(tmp_path_factory.mktemp("events") / "few.h5", ("h125", "svj2100"), 12)
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+from few_events import write_few_events
 from published_files import SMALL, SMALL_CODVAE, checkpoint_variables, random_model, write_all, write_checkpoint
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
-from codae_l1.data.events import QCD
-from codae_l1.data.formats.event_file import EventFile, write_events
-from codae_l1.data.sample import SAMPLE
-from codae_l1.data.splits import split_of
 from codae_l1.models.codae.model import load_codae
 from codae_l1.scripts import import_weights, report, train
 from codae_l1.scripts.run import cli, commands
@@ -27,15 +24,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 def given(tmp_path_factory):
     """Configs of small sizes on few events, and the files of a model of each kind."""
     folder = tmp_path_factory.mktemp("given")
-    with EventFile(SAMPLE) as file:
-        splits, chosen = split_of(file.pileup_block), []
-        for split in ("train", "validation", "calibration", "test"):
-            chosen += np.flatnonzero((splits == split) & (file.signal == QCD))[:60].tolist()
-        chosen += np.flatnonzero((splits == "test") & (file.signal == "h300"))[:8].tolist()
-        write_events(folder / "few.h5", file.read_where(np.sort(chosen)))
+    events = write_few_events(folder / "few.h5", ("h300",), 8)
     made = {}
     for kind, config in {"codae": SMALL, "codvae": SMALL_CODVAE}.items():
-        data = DataConfig(events=str(folder / "few.h5"))
+        data = DataConfig(events=str(events))
         write_json(folder / f"{kind}.json", dump(RunConfig(data=data, model=config)))
         (folder / kind).mkdir()
         model = random_model(config)

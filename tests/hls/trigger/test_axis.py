@@ -1,4 +1,4 @@
-"""The trigger between two AXI4 streams: its testbench passes with pauses on both sides, and finds what is changed."""
+"""The trigger between two AXI4-Stream ports: its testbench passes with pauses on both sides and finds changes."""
 
 import importlib.util
 import shutil
