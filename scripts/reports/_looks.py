@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from codae_l1.scripts.reports.figures import cms_style, new_figure
+from codae_l1.scripts.reports.figures import TITLES, cms_style, new_figure
 from codae_l1.scripts.run.tables import markdown_table
 
 # Titles and rows.
@@ -61,7 +61,7 @@ def looks_tables(looks: Mapping[str, Any]) -> list[_Table]:
     tables: list[_Table] = [(_HIGHEST, [_highest_cells(row) for row in looks["highest"]])]
     if stability["rows"]:
         titles = (f"threshold of {stability['share']:g} kept", "rate [kHz]")
-        titles += tuple(f"{name} [%]" for name in stability["signals"])
+        titles += tuple(f"{TITLES[name]} [%]" for name in stability["signals"])
         rows = []
         for row in stability["rows"]:
             kept = (_number(row["efficiency"][name].values(), 100) for name in stability["signals"])

@@ -24,7 +24,10 @@ TITLES = {
     QCD: "QCD",
     **{s: f"SUEP {s[1:]} GeV" for s in SIGNALS if s.startswith("h")},
     **{s: f"SVJ {int(s[3:]) / 1000} TeV" for s in SIGNALS if s.startswith("svj")},
+    **{"zero_bias": "zero bias", "w": "W", "z": "Z", "top": "top"},
 }
+# Beyond the largest word the scatter plot shows this fraction more of the float scores.
+BEYOND = 0.25
 # Name in the JSON -> label, colour, line style. Colours of the Petroff six-colour scheme (arXiv:2107.02270).
 CURVES = {
     "codae_mse": ("CoDAE reconstruction MSE (float, full model)", "#7a21dd", (0, (1, 1))),
@@ -152,7 +155,11 @@ def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
 
 
 def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
-    """Float score against the firmware's, one colour per class, and the histogram of their difference."""
+    """Float score against the firmware's, one colour per class, and the histogram of their difference.
+
+    Float scores have no largest word: the axis ends a little beyond that of the firmware, and so does the histogram.
+    """
+    largest = max(max(of["qkeras"]) for of in scatter.values())
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 2, 9.6, 3.8)
         shown = dict(zip(LATENT_COLOURS, (p for p in scatter if p in LATENT_PROCESSES), strict=False))
@@ -162,8 +169,11 @@ def scatter_figure(scatter: dict[str, dict[str, list]]) -> Figure:
         axes[0, 0].axline((0, 0), slope=1, color="#1c2530", linewidth=0.6)
         axes[0, 0].legend(markerscale=2, frameon=False)
         axes[0, 0].set(xlabel="float f_m score", ylabel="firmware f_m score")
-        difference = [np.subtract(p["qkeras"], p["float"]) for p in scatter.values()]
-        axes[0, 1].hist(np.concatenate(difference), bins=60, histtype="stepfilled", color="#5790fc", alpha=0.7)
+        pairs = np.concatenate([np.array([of["float"], of["qkeras"]]) for of in scatter.values()], axis=1)
+        if pairs[0].max() > largest * (1 + BEYOND):
+            axes[0, 0].set_xlim(pairs[0].min() - 0.05 * largest, largest * (1 + BEYOND))
+        a, b = pairs[:, pairs[0] <= largest]
+        axes[0, 1].hist(b - a, bins=60, histtype="stepfilled", color="#5790fc", alpha=0.7)
         axes[0, 1].set(xlabel="firmware - float", ylabel="events")
         return figure
 

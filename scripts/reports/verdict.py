@@ -21,7 +21,7 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
         f"Its AUC differs from that of counting active pixels by {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, "
         "and from that of the block power, which needs no learning, by "
         f"{100 * min(power):+.1f} to {100 * max(power):+.1f} %. The number of tracks, which the image does not hold, "
-        f"is a better score for {', '.join(better) or 'no signal'}."
+        f"is a better score for {', '.join(map(_title, better)) or 'no signal'}."
     )
     return {
         "fits": not missed,
@@ -121,7 +121,18 @@ def _khz(row: dict[str, Any], key: str, error: str) -> str:
     return "a rate that is not carried" if row[key] is None else f"{row[key]:.3g} ± {row[error]:.2g} kHz"
 
 
+def _cycles(interval: int) -> str:
+    """How often, in words.
+
+    >>> _cycles(1), _cycles(18)
+    ('cycle', '18 cycles')
+    """
+    return "cycle" if interval == 1 else f"{interval} cycles"
+
+
 def _title(signal: str) -> str:
+    if signal.startswith("svj"):
+        return f"SVJ {int(signal[3:]) / 1000} TeV"
     return f"SUEP {signal[1:]} GeV" if signal.startswith("h") else signal
 
 
@@ -133,6 +144,6 @@ def _sentence(report: dict[str, Any]) -> str:
     return (
         f"The trigger network costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), "
         f"{resources['DSP']} DSP and {resources['BRAM_18K']} BRAM. It answers after {report['latency_ns']:g} ns and "
-        f"takes a new event every {report['interval_cycles']} cycle(s). Its words are {equal} in QKeras, HLS emulation "
+        f"takes a new event every {_cycles(report['interval_cycles'])}. Its words are {equal} in QKeras, HLS emulation "
         f"and RTL. Going from float to firmware costs at most {loss:.2f} % AUC."
     )

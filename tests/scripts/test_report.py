@@ -62,7 +62,7 @@ def test_all_limits_held():
         "+3.0 to +3.0 %, and from that of the block power, which needs no learning, by -0.5 to -0.5 %"
         in result["baseline"]
     )
-    assert "better score for h125" in result["baseline"]
+    assert "better score for SUEP 125 GeV" in result["baseline"]
     how = {check["name"]: check["how"] for check in result["checks"]}
     assert "da4ml's cost estimates 900 to 1,300: they agree" in how["LUT"]
     assert "2.8 to 5.7 ns, so closing 5 ns needs place and route" in how["latency [ns]"]
@@ -258,7 +258,7 @@ def test_what_the_distance_looks_at_in_tables():
     assert first == f"| at least 15.99 | above 300 | - {facts} 0.52 to 1.57 (90 %) |"
     assert second == f"| at least 15.99 | below 20 | 12 {facts} -1.00 to 0.00 (90 %) |"
     assert "| 0.00 | - | - | 1513 | 175 | no | 0.00061 | - | - | - |" in lines
-    assert "| threshold of 0.001 kept | rate [kHz] | h125 [%] |" in lines
+    assert "| threshold of 0.001 kept | rate [kHz] | SUEP 125 GeV [%] |" in lines
     assert "| as they are | 27.4 ± 4.7 | 34.3 ± 1.9 |" in lines
     assert "| dead sector | - | - |" in lines
     assert looks_lines(None) == []
