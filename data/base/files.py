@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +20,11 @@ from typing import Any
 from codae_l1.data.base.errors import InputError
 
 # What NumPy and zipfile raise on an archive that is cut or has a flipped bit: .npz, .keras, .skops.
-DAMAGED_ZIP = (OSError, KeyError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+DAMAGED_ZIP = (
+    *(OSError, KeyError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+    # What reading the header of an array raises, whose text is parsed and whose shape may be absurd.
+    *(tokenize.TokenError, SyntaxError, RecursionError, MemoryError, OverflowError, struct.error),
+)
 # Ends of the names of a folder that is being written, and of the one that it takes the place of.
 _PARTIAL, _REPLACED = ".partial", ".replaced"
 _NOTHING_LEFT = "; nothing half-written was left"

@@ -18,6 +18,7 @@ from codae_l1.data.events import EventImages, check_signals, concatenate
 from codae_l1.data.formats._codae_raw import CodaeRaw
 from codae_l1.data.formats._delphes import Delphes, DelphesOptions
 from codae_l1.data.formats._format import Format, Tell
+from codae_l1.data.formats._hdf5 import require_finite
 from codae_l1.data.formats._public import Public
 from codae_l1.data.formats._top_tagging import TopTagging
 from codae_l1.data.formats.adc2021 import Adc2021
@@ -82,6 +83,8 @@ def _told(
         if known.images:
             if not known.checksummed:
                 part.check_tracks(f"{path}: images")
+            require_finite(part.weight, f"{path}: weight", n)
+            require_finite(part.n_tracks, f"{path}: n_tracks", n, 0)
             empty += _n_empty(part)
             low, high = part.weight.min(initial=low), part.weight.max(initial=high)
         n += len(part) if known.images else len(next(iter(part.values())))

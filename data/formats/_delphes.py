@@ -165,7 +165,9 @@ def _tower_images(columns: _Columns, names: list[str], filled: np.ndarray) -> li
     for name in names[2:]:
         columns.read(name, 0.0)
     event, (eta, phi, *energies) = columns.read_all(names)
-    ecal, hcal = (energy / np.cosh(eta) for energy in energies)
+    with np.errstate(over="ignore"):
+        # Particles along the beam have |eta| of any size, and no transverse energy.
+        ecal, hcal = (energy / np.cosh(eta) for energy in energies)
     hcal = np.where(np.abs(eta) > ETA_MAX - ETA_STEP, OUTER_SHARE * hcal, hcal)
     inside = np.abs(eta) < ETA_MAX
     np.add.at(filled, grid_cells(phi[inside], eta[inside]), 1)

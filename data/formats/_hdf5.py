@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,29 @@ _NUMBERS = "biuf"
 
 @contextlib.contextmanager
 def open_hdf5(path: Path | str, kind: str) -> Iterator[h5py.File]:
-    """An open file; kind: what is expected in it, for the messages."""
+    """An open file; kind: what is expected in it, for the messages.
+
+    Whatever h5py raises in the block is an InputError: of damaged content it raises nearly everything.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist", kind, "correct the path")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise _damaged(path, kind, error) from error
-    with file:
+    with damage_named(path, kind), h5py.File(path, "r") as file:
         yield file
+
+
+@contextlib.contextmanager
+def damage_named(path: Path | str, kind: str, remedy: str = "copy it again") -> Iterator[None]:
+    """Raise InputError in place of any exception that comes out of h5py; our own mistakes stay what they are."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if "h5py" not in Path(frames[-1].filename).parts:
+            raise
+        raise _damaged(path, kind, error, remedy) from error
 
 
 def holds(path: Path, member: str) -> bool:
@@ -108,10 +122,8 @@ def require_shape(dataset: h5py.Dataset, name: str, shape: tuple[int | None, ...
 
 def read(dataset: h5py.Dataset, kind: str, start: int, stop: int, field: list[str] | None = None) -> np.ndarray:
     """Rows start to stop of a dataset, or of some fields of it."""
-    try:
+    with damage_named(dataset.file.filename, kind):
         return dataset[start:stop] if field is None else dataset.fields(field)[start:stop]
-    except OSError as error:
-        raise _damaged(dataset.file.filename, kind, error) from error
 
 
 def require_finite(
@@ -171,7 +183,7 @@ def _name_of(known: tuple[Any, ...]) -> str:
     return known[3].decode() or str(known[0])
 
 
-def in_use(path: Path | str, kind: str, error: OSError) -> InputError | None:
+def in_use(path: Path | str, kind: str, error: Exception) -> InputError | None:
     """What an error of HDF5 says of a file that is whole: that it is locked, or may not be read; else None."""
     text = str(error)
     if "unable to lock file" in text:
@@ -182,6 +194,6 @@ def in_use(path: Path | str, kind: str, error: OSError) -> InputError | None:
     return None
 
 
-def _damaged(path: Path | str, kind: str, error: OSError) -> InputError:
+def _damaged(path: Path | str, kind: str, error: Exception, remedy: str) -> InputError:
     whole = in_use(path, kind, error)
-    return whole or InputError(f"{path} is truncated or not HDF5 ({error})", kind, "copy it again")
+    return whole or InputError(f"{path} is truncated or not HDF5 ({error})", kind, remedy)

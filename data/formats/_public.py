@@ -72,11 +72,11 @@ def integers(path: Path, key: str, column: np.ndarray, n: int) -> np.ndarray:
             f"one entry per event, shape ({n},) or ({n}, 1)",
             "correct the file; a class is a number, not a one-hot row",
         )
-    values = column.reshape(-1)
+    values = column.reshape(-1).astype(np.float64)
     bad = ~(np.isfinite(values) & (values == np.round(values)) & (values >= -_LARGEST) & (values <= _LARGEST))
     if bad.any():
         raise InputError(
-            f"{path}: {key} with {values[bad][0]} in event {np.argmax(bad)}",
+            f"{path}: {key} with {column.reshape(-1)[bad][0]} in event {np.argmax(bad)}",
             "finite whole numbers",
             f"correct the {key}",
         )
@@ -103,8 +103,11 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         # An own handle, since np.load leaves the file open where the archive is broken.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as content:
             missing = [key for key in _KEYS if key not in content]
+            twice = [key for key in _KEYS if content.zip.namelist().count(f"{key}.npy") > 1]
+            if twice:
+                raise InputError(f"{path} holds {twice[0]} twice", "one array of each name", "save it again")
             if not missing:
-                return {key: content[key] for key in _KEYS}
+                return {key: np.lib.format.read_array(content.zip.open(f"{key}.npy")) for key in _KEYS}
             if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
                 raise _supervised(path)
     except DAMAGED_ZIP as error:

@@ -64,6 +64,7 @@ def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:
         "pT > 0 of class 0": (kind == 0) & (pt > 0),
         "|eta| > 10": np.abs(eta) > 10,
         "|phi| > 2 pi": np.abs(phi) > 6.3,
+        "a pT above that of the object before": _risen(pt),
     }
     for what, where in bad.items():
         if where.any():
@@ -71,6 +72,12 @@ def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:
             raise InputError(
                 f"{path}: {what} in row {row} of event {start + event}", "pT [GeV], eta, phi, class", "correct the file"
             )
+
+
+def _risen(pt: np.ndarray) -> np.ndarray:
+    """Where pT (n, 19) is above that of the object of the same kind before it, as behind a gap: (n, 19) bool."""
+    same = np.diff(ROW_CLASS, prepend=0) == 0
+    return (np.diff(pt, axis=1, prepend=np.inf) > 0) & same
 
 
 def _require_classes(classes: np.ndarray, path: Path | str, start: int) -> None:

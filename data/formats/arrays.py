@@ -46,7 +46,7 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
 def _array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.ndarray]]:
     """The rows of a file in order, at most `size` at a time: name -> (n, ...)."""
     with open_hdf5(path, KIND) as file:
-        if file.attrs.get("format") != FORMAT:
+        if str(file.attrs.get("format")) != FORMAT:
             raise InputError(f"{path} is HDF5 of another kind", KIND, "convert it with scripts/events.py convert")
         datasets = {name: find(file, name, KIND) for name in file}
         lengths = {len(dataset) for dataset in datasets.values()}

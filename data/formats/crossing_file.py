@@ -6,10 +6,9 @@ trigger's quantities; `pooled/<input>` (N, 18, 15), the network's inputs. Intege
 holds them. SHA-256 guards the content.
 """
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._hdf5 import find, new_hdf5, open_hdf5, read
+from codae_l1.data.formats._hdf5 import find, new_hdf5, open_hdf5, read, require_finite
 from codae_l1.data.splits import SPLITS
 
 FORMAT = "codae-l1 crossings"
 VERSION = 1
 KIND = "crossings of codae-l1"
+_AGAIN = "copy or make it again"
 # Kinds of NumPy of the columns of every file; each has one value per crossing, members six.
 _KINDS = {
     "process": "S",
@@ -43,6 +43,9 @@ COLUMNS = tuple(_KINDS)
 _CELLS = {"words": (), "pooled": (18, 15)}
 GROUPS = tuple(_CELLS)
 _MEMBERS = 6
+# Smallest value of the columns of numbers; -1 stands for none.
+_LEAST = {"weight": 0.0, "stratum": -1, "members": -1, "pileup": 0.0, "collisions": 0, "n_tracks": 0}
+_LEAST |= {"pt_hat": -np.inf, "scalar_pt": 0.0, "jet_ht": 0.0}
 # Crossings per block, the unit of compression.
 _BLOCK = 1024
 
@@ -60,7 +63,7 @@ class CrossingFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        with _open(self.path) as file:
+        with open_hdf5(self.path, KIND) as file:
             self._read_header(file)
             length = len(find(file, "weight", KIND))
             columns = {name: self._column(file, name, length) for name in COLUMNS}
@@ -73,8 +76,8 @@ class CrossingFile:
         self.pileup, self.collisions, self.n_tracks = columns["pileup"], columns["collisions"], columns["n_tracks"]
         self.vertex_lost, self.pt_hat = columns["vertex_lost"], columns["pt_hat"]
         self.scalar_pt, self.jet_ht = columns["scalar_pt"], columns["jet_ht"]
-        if not (np.isfinite(self.weight).all() and np.min(self.weight, initial=0) >= 0):
-            raise InputError(f"{self.path} with weights that are negative or no numbers", KIND, "make it again")
+        for name, least in _LEAST.items():
+            require_finite(columns[name], f"{self.path}: {name}", 0, least)
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -93,10 +96,13 @@ class CrossingFile:
             raise InputError(
                 f"{self.path} of version {attributes.get('version')}", f"version {VERSION}", "make it again"
             )
-        self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
-        self.checksum = str(attributes["checksum"])
-        if not isinstance(self.provenance, dict):
-            raise ValueError("its provenance is no table")
+        try:
+            self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
+            self.checksum = str(attributes["checksum"])
+            if not isinstance(self.provenance, dict):
+                raise ValueError("its provenance is no table")
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.path} is damaged ({error})", KIND, _AGAIN) from error
 
     def _column(self, file: h5py.File, name: str, length: int) -> np.ndarray:
         dataset = find(file, name, KIND)
@@ -134,7 +140,7 @@ class CrossingFile:
 
     def verify(self) -> None:
         """Raise InputError unless the content has the checksum that was written with it."""
-        with _open(self.path) as file:
+        with open_hdf5(self.path, KIND) as file:
             if _checksum(file) != self.checksum:
                 raise InputError(
                     f"the content of {self.path} does not have its checksum", KIND, "copy or make it again"
@@ -142,23 +148,11 @@ class CrossingFile:
 
     def _read(self, name: str, which: np.ndarray) -> np.ndarray:
         if not len(which):
-            with _open(self.path) as file:
+            with open_hdf5(self.path, KIND) as file:
                 return np.zeros((0, *find(file, name, KIND).shape[1:]), np.int64)
         first, last = int(which[0]), int(which[-1]) + 1
-        with _open(self.path) as file:
+        with open_hdf5(self.path, KIND) as file:
             return read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    """The open file; whatever h5py makes of damage is an InputError."""
-    try:
-        with open_hdf5(path, KIND) as file:
-            yield file
-    except InputError:
-        raise
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error})", KIND, "copy or make it again") from error
 
 
 def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: dict[str, Any]) -> None:

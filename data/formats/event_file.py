@@ -26,7 +26,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, in_use, new_hdf5
+from codae_l1.data.formats._hdf5 import SUFFIXES, damage_named, in_use, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 
 _LOG = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ _SLICE = 1024
 _GROUP = 256
 _PIXELS = N_PHI * N_ETA
 _NOT_ITS_CHECKSUM = "its content does not have its checksum"
+_KIND, _AGAIN = "a whole events file", "copy or make it again"
+# Kinds of NumPy of the datasets, each with one value an entry.
+_KINDS = {"signal": "S", "n_tracks": "iu", "weight": "f", "pileup_block": "iu", "count": "u", "gap": "u", "energy": "f"}
 
 
 def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
@@ -67,8 +70,8 @@ class Events(Format):
 
     def recognises(self, path: Path) -> bool:
         """Whether the attribute `format` says so."""
-        with _open_file(path) as file:
-            return file.attrs.get("format") == FORMAT
+        with _open_file(path) as file, damage_named(path, self.kind):
+            return str(file.attrs.get("format")) == FORMAT
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """Verified against the checksum on the way."""
@@ -160,11 +163,16 @@ class EventFile:
             raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
 
     def _read_header(self) -> None:
-        attributes = self._file.attrs
-        if attributes.get("format") != FORMAT:
+        with damage_named(self.path, _KIND, _AGAIN):
+            attributes = dict(self._file.attrs)
+        if str(attributes.get("format")) != FORMAT:
             raise InputError(f"{self.path} is HDF5 of another kind", "events of codae-l1", "make_data.py writes them")
-        if attributes["version"] != VERSION:
-            raise InputError(f"{self.path} of version {attributes['version']}", f"version {VERSION}", "make it again")
+        if str(attributes.get("version")) != str(VERSION):
+            raise InputError(
+                f"{self.path} of version {attributes.get('version')}", f"version {VERSION}", "make it again"
+            )
+        for name in _datasets():
+            self._require(name)
         try:
             self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
             self.checksum = str(attributes["checksum"])
@@ -172,19 +180,29 @@ class EventFile:
             self._columns = {name: self._content(name) for name in (*COLUMNS, *(f"{c}/count" for c in CHANNELS))}
             self._count = {name: self._columns[f"{name}/count"].astype(np.int64) for name in CHANNELS}
             streams = {(n, s): len(self._file[f"{n}/{s}"]) for n in CHANNELS for s in ("gap", "energy")}
-        except (KeyError, ValueError, TypeError) as error:
+            if not isinstance(self.provenance, dict):
+                raise ValueError("its provenance is no table")
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise _corrupt(self.path, f"part of it is missing: {error}") from error
         if shape != IMAGE_SHAPE:
             raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
         self.signal = self._columns["signal"].astype("U16")
         self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
         self.pileup_block = self._columns["pileup_block"]
-        for name in _datasets():
-            require_stored(self._file[name], name)
         self._first = {name: np.concatenate([[0], np.cumsum(n)]) for name, n in self._count.items()}
         lengths = {len(column) for column in self._columns.values()}
         if len(lengths) != 1 or any(self._first[n][-1] != length for (n, _), length in streams.items()):
             raise _corrupt(self.path, "its columns are of different lengths")
+
+    def _require(self, name: str) -> None:
+        """Raise InputError unless a dataset is there, of its kind, and stored as a whole."""
+        with damage_named(self.path, _KIND, _AGAIN):
+            found = self._file.get(name)
+            if not isinstance(found, h5py.Dataset):
+                raise _corrupt(self.path, f"part of it is missing: {name}")
+            if found.ndim != 1 or found.dtype.kind not in _KINDS[name.split("/")[-1]]:
+                raise _corrupt(self.path, f"{name} of shape {found.shape}, type {found.dtype}")
+            require_stored(found, name)
 
     def _content(self, name: str) -> np.ndarray:
         return self._get(name, slice(None))
@@ -214,10 +232,9 @@ class EventFile:
         return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
-        dataset = self._file[name]
         try:
-            return dataset[where]
-        except OSError as error:
+            return self._file[name][where]
+        except (OSError, RuntimeError, KeyError) as error:
             raise _corrupt(self.path, f"{name} cannot be read: {error}") from error
 
 
@@ -347,10 +364,10 @@ def _open_file(path: Path) -> h5py.File:
         raise InputError(f"{path} does not exist", "an HDF5 file of events", "make one with scripts/make_data.py")
     try:
         return h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         damage = _corrupt(path, f"HDF5 cannot open it: {error}")
-        raise in_use(path, "a whole events file", error) or damage from error
+        raise in_use(path, _KIND, error) or damage from error
 
 
 def _corrupt(path: Path, what: str) -> InputError:
-    return InputError(f"{path} is truncated or corrupted ({what})", "a whole events file", "copy or make it again")
+    return InputError(f"{path} is truncated or corrupted ({what})", _KIND, _AGAIN)

@@ -17,6 +17,11 @@ def make_objects(n=30, seed=0):
         [*rng.exponential(30, (1, n, 19)), *rng.normal(0, 1, (2, n, 19)), np.tile(ROW_CLASS, (n, 1))], -1
     )
     objects[rng.random((n, 19)) < 0.5] = 0
+    # Each kind falling in pT, what is not there last.
+    for kind in np.unique(ROW_CLASS):
+        rows = np.flatnonzero(kind == ROW_CLASS)
+        order = np.argsort(-objects[:, rows, 0], axis=1)
+        objects[:, rows] = np.take_along_axis(objects[:, rows], order[..., None], axis=1)
     return objects
 
 
@@ -64,6 +69,11 @@ def bad(row, column, value):
         (bad(3, 2, -40.0), "Particles", r"\|phi\| > 2 pi in row 3 of event 17"),
         (bad(slice(None), slice(None), [5.0, 0, 0, 0]), "Particles", "pT > 0 of class 0 in row 0 of event 17"),
         (bad(5, 3, 2.0), "Particles", "class 2 in row 5 of event 17; expected 3, or 0 where there is no object"),
+        (
+            bad(slice(10, 12), slice(None), [[5.0, 0, 0, 4], [6.0, 0, 0, 4]]),
+            "Particles",
+            "a pT above that of the object before in row 11 of event 17",
+        ),
         (make_objects()[:, :18], "Particles", r"Particles of shape \(30, 18, 4\).*numbers of shape \(N, 19, 4\)"),
         (make_objects(), "Data", "without the dataset Particles; expected ADC2021's HDF5"),
     ],

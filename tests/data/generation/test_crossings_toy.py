@@ -295,7 +295,7 @@ def test_a_file_of_another_kind_or_with_bad_weights_is_refused(tmp_path):
     bad = rows(rng, 5)
     bad["weight"][2] = np.nan
     write_crossings(tmp_path / "c.h5", [bad], {})
-    with pytest.raises(InputError, match="weights that are negative or no numbers"):
+    with pytest.raises(InputError, match="weight with nan in event 2; expected finite numbers >= 0"):
         CrossingFile(tmp_path / "c.h5")
     write_crossings(tmp_path / "d.h5", [rows(rng, 5)], {})
     with pytest.raises(InputError, match="without the inputs ecal"):

@@ -1,0 +1,45 @@
+"""Whatever is wrong with an input at random, it is read right or refused by name.
+
+Hypothesis draws the changes, always the same ones: a few of each kind, and more with CODAE_FAULT_EXAMPLES=2000 in the
+environment. tests/faults/fuzz.py does the same in processes of its own, which may die.
+"""
+
+import dataclasses
+import logging
+import os
+
+import pytest
+from fault_engine import GOOD
+from fault_kinds import KINDS
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+EXAMPLES = int(os.environ.get("CODAE_FAULT_EXAMPLES", "20"))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_thing_wrong_is_read_right_or_refused(name, tmp_path, monkeypatch):
+    # Lines about what was done to the events go to nobody.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    kind = KINDS[name](tmp_path / name)
+    kind.prepare()
+    seen, bad = [], []
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.sampled_from(list(kind.changes)), st.integers(0, 2**32 - 1))
+    def judged(change, seed):
+        outcome = kind.judge(change, seed)
+        seen.append(outcome.outcome)
+        if outcome.outcome not in GOOD:
+            bad.append(dataclasses.astuple(outcome))
+
+    judged()
+    assert bad == []
+    assert len(seen) >= EXAMPLES
