@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.generation.config import Work
@@ -172,14 +173,10 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
         if scheduler is None:
             number = workers or os.cpu_count() or 1
-            cluster = LocalCluster(
-                n_workers=number,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            address = stack.enter_context(cluster)
+            options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+            options["preload"] = [*dask.config.get("distributed.worker.preload"), children.PRELOAD]
+            with children.undisturbed():
+                address = stack.enter_context(LocalCluster(number, threads_per_worker=1, **options))
         else:
             address = scheduler
         yield stack.enter_context(_connected(Client, address))

@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import writing
 from codae_l1.data.base.logs import tail
@@ -56,7 +57,7 @@ def synthesize(
     with (
         writing(logs),
         tempfile.TemporaryDirectory() as scratch,
-        concurrent.futures.ThreadPoolExecutor(config.jobs) as pool,
+        children.threads(config.jobs) as pool,
     ):
         logs.mkdir(exist_ok=True)
         jobs = _jobs(folder, design.stages, Path(scratch))
@@ -183,13 +184,11 @@ def map_module(name: str, files: list[Path], scratch: Path, logs: Path, config: 
     arguments = ["xcup", name, str(out), str(log), *(str(path.resolve()) for path in files)]
     command = [sys.executable, "-m", "codae_l1.hls.cost._yosys_job", *arguments]
     try:
-        status = subprocess.run(
-            # Tables are read from where their memory files lie.
-            command,
-            cwd=(files[0].parent / "memfiles" if (files[0].parent / "memfiles").is_dir() else None),
-            capture_output=True,
-            timeout=config.tool_timeout_s,
-        )
+        # Tables are read from where their memory files lie.
+        tables = files[0].parent / "memfiles"
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        place = tables if tables.is_dir() else None
+        status = children.run(command, config.tool_timeout_s, cwd=place, **output)
     except subprocess.TimeoutExpired:
         raise _failure(name, f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}", log) from None
     if status.returncode or not out.is_file():

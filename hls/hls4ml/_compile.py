@@ -5,11 +5,11 @@ process needs another name. Nothing but the five functions below is exported: GC
 templates (a pipe's queue, a table) between all libraries of a process.
 """
 
-import concurrent.futures
 import hashlib
 import shutil
 from pathlib import Path
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import ToolError
 from codae_l1.data.base.logs import keep_log
 from codae_l1.hls.hls4ml._stand_ins import plain_constants, write_stand_ins
@@ -66,7 +66,7 @@ def compile_emulation(compiler: str, folder: Path, backend: Backend, config: Hls
         _call(folder, config, compiler, *flags, "-c", near(path), "-o", near(made))
         return near(made)
 
-    with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+    with children.threads(config.jobs) as pool:
         objects = list(pool.map(compile_one, (source / "firmware" / f"{TOP}.cpp", batch)))
     made = build / "libcodae_hls.so"
     _call(folder, config, compiler, "-shared", *objects, f"-Wl,--version-script={near(exports)}", "-o", near(made))

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import DAMAGED_ZIP, whole_folder, writing
 from codae_l1.data.base.progress import Progress
@@ -211,9 +212,8 @@ def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any,
         command = [sys.executable, "-m", "codae_l1.hls.rtl._trace_job", str(given), str(made)]
         environment = {**os.environ, "NUMBA_DISABLE_JIT": str(int(plain))}
         try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=config.tool_timeout_s
-            )
+            output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            done = children.run(command, config.tool_timeout_s, env=environment, **output)
             ending = f"ended with status {done.returncode}: {' | '.join(done.stderr.splitlines()[-3:])[-400:]}"
         except subprocess.TimeoutExpired:
             ending = f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"

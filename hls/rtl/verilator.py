@@ -4,7 +4,6 @@ The translation is compiled here, file by file, without Verilator's own makefile
 precompiled headers without `-include`, and a handful of files does not need make.
 """
 
-import concurrent.futures
 import ctypes
 import importlib.util
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.hls.target.compiler import call_logged, find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
@@ -132,7 +132,7 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         (build / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sorted(generated)))
         generated = [build / "all.cpp"]
     sources = sorted((*generated, *runtime), key=lambda p: -p.stat().st_size)
-    with concurrent.futures.ThreadPoolExecutor(config.jobs) as pool:
+    with children.threads(config.jobs) as pool:
         objects = list(pool.map(compile_one, sources))
     library = folder / SIMULATION_LIBRARY
     call_logged(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.logs import keep_log, tail
 from codae_l1.hls.target.config import HlsConfig
@@ -43,14 +44,8 @@ def call_logged(
     with open(log, "a") as handle:
         print("+", *command, file=handle, flush=True)
         try:
-            status = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                stdout=handle,
-                stderr=subprocess.STDOUT,
-                timeout=config.tool_timeout_s,
-            ).returncode
+            output = {"stdout": handle, "stderr": subprocess.STDOUT}
+            status = children.run(command, config.tool_timeout_s, cwd=folder, env=environment, **output).returncode
             ending = f"ended with status {status}"
         except subprocess.TimeoutExpired:
             status, ending = -1, f"took longer than hls.tool_timeout_s = {config.tool_timeout_s:g}"

@@ -1,10 +1,7 @@
 """Runs a vendor tool in a folder, follows its output line by line into a log, and stops it with all its children."""
 
-import contextlib
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.logs import tail
 
@@ -114,26 +112,14 @@ def _run(
 ) -> str | None:
     """How the tool ended, empty where it ended well, None where it took too long."""
     with open(log, "w") as handle:
+        held = (lock.fileno(),) if lock else ()
+        # Vendor programs are shell scripts around others: all of them are stopped.
+        output = {"stdout": handle, "stderr": subprocess.STDOUT}
         try:
-            # Vendor programs are shell scripts around others: a session of its own lets all of them be stopped.
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=handle,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(lock.fileno(),) if lock else (),
-            )
+            with children.child(command, held, cwd=folder, **output) as process:
+                status = _wait(process, log, timeout_s, follow)
         except OSError as error:
             return f"could not be started ({error.strerror})"
-        try:
-            status = _wait(process, log, timeout_s, follow)
-        finally:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
     if status is None:
         return None
     return f"ended with status {status}" if status else ""

@@ -3,7 +3,9 @@
 import argparse
 import inspect
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ __all__ = [
 
 # Seconds between two plain progress lines where the output is no terminal.
 PLAIN_LINE_SECONDS = 10.0
+# Signals that end a command as Ctrl-C does.
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -57,13 +61,41 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run a command's body: InputError is one line and exit code 2, Ctrl-C a hint and 130; the rest is our mistake."""
+    """Run a command's body: InputError is one line and exit code 2; Ctrl-C, TERM and HUP a hint and 130.
+
+    The rest is our mistake.
+    """
+    with _ended_alike():
+        _run(command)
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """A block in which TERM and HUP raise KeyboardInterrupt, as Ctrl-C does; HUP stays ignored under nohup."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    # Python takes signals in the main thread alone.
+    main = threading.current_thread() is threading.main_thread()
+    for number in _ENDING:
+        if main and before[number] == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if main and handler is not None:
+                signal.signal(number, handler)
+
+
+def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        # The second of two changes nothing any more.
+        for number in (signal.SIGINT, *_ENDING):
+            signal.signal(number, signal.SIG_IGN)
         print("interrupted; run the same command again, what was finished and kept is not done twice", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:

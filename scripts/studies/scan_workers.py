@@ -1,10 +1,12 @@
 """Trainings of a scan on Dask: requests go out, results come back; each finished one is kept in scan/trials/."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codae_l1.data.base import children
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
@@ -29,6 +31,7 @@ def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
     """A Dask client of `jobs` local processes of one thread, or of a scheduler at an address."""
     import logging
 
+    import dask
     from distributed import Client, LocalCluster
 
     if scheduler:
@@ -42,8 +45,11 @@ def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
     # One thread a training: its sums, and so its numbers, are those of any number of jobs.
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
     options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL, "env": threads}
-    with LocalCluster(n_workers=jobs, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
-        yield client
+    options["preload"] = [*dask.config.get("distributed.worker.preload"), children.PRELOAD]
+    with contextlib.ExitStack() as stack:
+        with children.undisturbed():
+            cluster = stack.enter_context(LocalCluster(n_workers=jobs, threads_per_worker=1, **options))
+        yield stack.enter_context(Client(cluster))
 
 
 def evaluator(run: "Run", data: Path, client: Any, progress: Progress) -> Evaluate:

@@ -275,8 +275,15 @@ def wait_until_free(path):
             time.sleep(0.1)
 
 
-def test_a_tool_that_outlives_its_command_holds_the_folder(bench):
-    lingers = "(until [ -e {reports}/go ]; do sleep 0.05; done) > /dev/null &"
+def test_what_a_tool_leaves_running_ends_with_it(bench):
+    bench.install("vitis_hls", f"{VITIS}\n(sleep 60) > /dev/null &")
+    bench.run("csynth")
+    wait_until_free(bench.work / ".lock")
+    assert list(bench.run("csynth")) == ["csynth"]
+
+
+def test_a_tool_of_a_session_of_its_own_holds_the_folder(bench):
+    lingers = "setsid sh -c 'until [ -e {reports}/go ]; do sleep 0.05; done' > /dev/null & sleep 0.3"
     bench.install("vitis_hls", f"{VITIS}\n{lingers}")
     bench.run("csynth")
     with pytest.raises(InputError, match="in use by another command or by a tool that still runs"):

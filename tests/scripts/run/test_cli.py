@@ -1,6 +1,9 @@
 """Commands: a user's mistake is one line that says what to do, and exit code 2; nothing is lost."""
 
+import os
+import signal
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -224,11 +227,24 @@ def test_scores_file_form(tmp_path):
         assert file["signal"].asstr()[:].tolist() == ["qcd", "h125"]
 
 
-def test_interrupt_says_how_to_go_on(command):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_says_how_to_go_on_whichever_signal(command, number):
+    # Under nohup HUP would stay ignored.
+    before = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    handler = signal.getsignal(number)
+    left = []
+
     def interrupted():
-        raise KeyboardInterrupt
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            left.append("cleared")
 
     assert command(interrupted) == (
         130,
         "interrupted; run the same command again, what was finished and kept is not done twice\n",
     )
+    assert left == ["cleared"]
+    assert signal.getsignal(number) == handler
+    signal.signal(number, before)
