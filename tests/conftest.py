@@ -53,6 +53,14 @@ def quick_compiler(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def scoring_run(tmp_path_factory) -> Path:
+    """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""
+    from scoring_run import make_scoring_run
+
+    return make_scoring_run(tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="session")
 def codae_sample() -> Path:
     """Folder of the public CoDAE sample (train/, test/, reference_scores.npz); the test is skipped without it."""
     folder = Path(os.environ.get("CODAE_SAMPLE", ROOT / "../shared/data/codae-sample")).resolve()

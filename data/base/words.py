@@ -62,7 +62,10 @@ class WordType:
             raise InputError(
                 f"{what} in a masked array, whose mask would be ignored", "an array", "fill it: .filled(0)"
             )
-        return np.asarray(values)
+        try:
+            return np.asarray(values)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{what} in a {type(values).__name__} ({error})", "an array", "make it one") from error
 
     def check(self, words: np.ndarray, shape: Sequence[int], what: str, highest: int = 2**63 - 1) -> np.ndarray:
         """What an executor is given as words (N, *shape) or (N, values) -> (N, *shape) int64, values unchanged.

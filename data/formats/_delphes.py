@@ -6,8 +6,7 @@ pile-up are dropped (codae_l1.data.formats._delphes_tracks), tracks and ECAL rea
 of the outermost columns count with the fraction of their width that lies inside. Needs uproot (pip install uproot).
 """
 
-import struct
-import zlib
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -74,7 +73,8 @@ class Delphes(Format):
         """At most 512 events at a time."""
         check_signals(np.array([label]))
         with _open(path) as tree:
-            names = set(tree.keys(recursive=True, full_paths=False))
+            with _readable(path):
+                names = set(tree.keys(recursive=True, full_paths=False))
             tracks = [f"{options.tracks}.{name}" for name in ("PT", "EtaOuter", "PhiOuter")]
             towers = [f"{options.towers}.{name}" for name in ("Eta", "Phi", "Eem", "Ehad")]
             missing = [name for name in (*tracks, *towers) if name not in names]
@@ -104,11 +104,7 @@ class _Columns:
 
     def count(self, name: str) -> np.ndarray:
         """Number of entries (n,) of a branch."""
-        import awkward
-
-        with _readable(self._path):
-            column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
-        return awkward.to_numpy(awkward.num(column))
+        return self._entries(name)[0]
 
     def first(self, name: str) -> np.ndarray:
         """First value (n,) float64 of each event; InputError where one has none."""
@@ -122,16 +118,26 @@ class _Columns:
 
     def read(self, name: str, least: float = -np.inf) -> tuple[np.ndarray, np.ndarray]:
         """(event (m,), value (m,) float64) of a branch; event from 0 in this slice."""
+        count, values = self._entries(name)
+        event = np.repeat(np.arange(self.n), count)
+        require_finite(values, f"{self._path}: {name}", self.start, least, event)
+        return event, values
+
+    def _entries(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Number of entries (n,) of each event, and all of them (m,) float64."""
         import awkward
 
         with _readable(self._path):
             column = self._tree[name].array(entry_start=self.start, entry_stop=self.start + self.n)
-        if column.ndim != 2:
-            raise InputError(f"{self._path}: {name} with {column.type}", "a list of numbers per event", "see Delphes")
-        event = np.repeat(np.arange(self.n), awkward.to_numpy(awkward.num(column)))
-        values = awkward.to_numpy(awkward.flatten(column)).astype(np.float64)
-        require_finite(values, f"{self._path}: {name}", self.start, least, event)
-        return event, values
+            if column.ndim != 2:
+                raise InputError(
+                    f"{self._path}: {name} with {column.type}", "a list of numbers per event", "see Delphes"
+                )
+            count = awkward.to_numpy(awkward.num(column))
+            values = awkward.to_numpy(awkward.flatten(column)).astype(np.float64)
+        if len(count) != self.n or count.min(initial=0) < 0 or count.sum() != len(values):
+            raise InputError(f"{self._path}: {name} with lists that do not fit", KIND, "copy it again")
+        return count, values
 
     def read_all(self, names: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
         """(event (m,), [values (m,), ...]) of branches of one collection."""
@@ -209,10 +215,10 @@ def _open(path: Path) -> Iterator[Any]:
     with _readable(path):
         file = uproot.open(path)
     with file:
-        if TREE not in file.keys(cycle=False):
-            raise InputError(f"{path} without the tree {TREE}", KIND, "choose another file or format")
         with _readable(path):
-            tree = file[TREE]
+            tree = file[TREE] if TREE in file.keys(cycle=False) else None
+        if tree is None:
+            raise InputError(f"{path} without the tree {TREE}", KIND, "choose another file or format")
         if not hasattr(tree, "num_entries") or "RNTuple" in tree.classname:
             raise InputError(f"{path}: {TREE} is of the class {tree.classname}", "a TTree", "write it with mktree")
         yield tree
@@ -220,11 +226,16 @@ def _open(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _readable(path: Path | str) -> Iterator[None]:
-    """What uproot raises on a file that is cut or is no ROOT file, as one message."""
-    import uproot
-
+    """What uproot raises on a file that is cut, damaged or no ROOT file, which is nearly everything, as one message."""
     try:
         yield
-    except (OSError, ValueError, EOFError, LookupError, struct.error, zlib.error, uproot.DeserializationError) as error:
+    except InputError:
+        raise
+    except Exception as error:
+        # Our own mistakes stay what they are.
+        if not any(
+            {"uproot", "awkward"} & set(Path(f.filename).parts) for f in traceback.extract_tb(error.__traceback__)
+        ):
+            raise
         words = " ".join(str(error).split())[:120]
         raise InputError(f"{path} is truncated or no ROOT file ({words})", KIND, "copy it again") from error

@@ -152,7 +152,9 @@ class CrossingFile:
                 return np.zeros((0, *find(file, name, KIND).shape[1:]), np.int64)
         first, last = int(which[0]), int(which[-1]) + 1
         with open_hdf5(self.path, KIND) as file:
-            return read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
+            values = read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
+        require_finite(values, f"{self.path}: {name}", first, 0)
+        return values
 
 
 def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: dict[str, Any]) -> None:

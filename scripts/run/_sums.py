@@ -158,7 +158,15 @@ class Sums:
             ) from None
         if state in self._compared or state[1:] == (row["bytes"], row["mtime_ns"]):
             return
-        if (found := sha256(path)) != row["sha256"]:
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}, which stage {stage} wrote, cannot be read ({error.strerror})",
+                "a whole run folder",
+                self._again(stage),
+            ) from None
+        if found != row["sha256"]:
             raise self._altered(stage, path, found, row["sha256"])
         self._compared.add(state)
 

@@ -59,6 +59,8 @@ def changed_array(rng, array):
     """An array with one thing wrong: a value, its type, its axes, its length."""
     kinds = ("value", "value", "value", "dtype", "axes", "rank", "length", "width", "text", "scalar", "bool")
     kind = kinds[rng.integers(len(kinds))]
+    if not array.ndim:
+        return array.reshape((1, (1, 1))[rng.integers(2)]) if rng.random() < 0.5 else np.array(["text"])
     if array.dtype.kind not in "biuf":
         kind = "length" if kind in ("value", "dtype", "bool") else kind
     if kind == "value" and array.size:

@@ -87,6 +87,8 @@ class Kind:
         thing = thing if changed is None else changed
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
             outcome, said = self._judged(thing)
         return Outcome(self.name, change, seed, outcome, said)
 

@@ -64,7 +64,8 @@ def event_columns(images, signal, n_tracks, weight, block=None):
     numbers(images, "images", 0.0)
     seen = images[..., 0].any(axis=(1, 2))
     demand(np.all((n_tracks == 0) | seen) and np.all(n_tracks >= 0), "tracks without pixels")
-    numbers(weight, "weights", 0.0)
+    # Negative weights are those of generators beyond leading order: runs refuse them, readers do not.
+    numbers(weight, "weights")
     block = np.full(n, -1) if block is None else block
     return {"images": images, "signal": signal, "n_tracks": n_tracks, "weight": weight, "pileup_block": block}
 
@@ -136,7 +137,7 @@ class OwnEvents(Format):
                     start += count[event]
             demand(set(signal) <= {*PROCESSES, "zero_bias"}, "unknown signal")
             columns = [whole(file[name][...], name, n) for name in ("n_tracks", "pileup_block")]
-            weight = numbers(file["weight"][...], "weight", 0.0)
+            weight = numbers(file["weight"][...], "weight")
             demand(weight.shape == (n,), "weights")
             found = event_columns(images.reshape(n, *GRID, 3), signal, columns[0], weight, columns[1])
             return found | {"provenance": json.loads(file.attrs["provenance"])}

@@ -20,11 +20,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "bases")]
 
-import numpy as np
-from fault_engine import GOOD, OUTCOMES
-from fault_kinds import KINDS
+import numpy as np  # noqa: E402
+from fault_engine import GOOD, OUTCOMES  # noqa: E402
+from fault_kinds import KINDS  # noqa: E402
 
 # Seconds after which a case counts as dead: all take far less than one.
 DEADLINE = 120

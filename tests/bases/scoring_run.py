@@ -1,7 +1,6 @@
-"""A small run that scores, which the tests of this room share."""
+"""A small run that scores: the stages quantize, convert and synthesize on the shipped events, without a training."""
 
 import numpy as np
-import pytest
 
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
@@ -21,27 +20,34 @@ CONFIG = FirmwareConfig(
 )
 
 
-@pytest.fixture(scope="session")
-def scoring_run(tmp_path_factory):
-    """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""
-    folder, rng = tmp_path_factory.mktemp("run") / "run", np.random.default_rng(4)
-    model = build_qkeras(CONFIG, seed=4)
+def random_firmware() -> FirmwareModel:
+    """The firmware of the run, untrained, its weights so large that words overflow."""
+    rng, model = np.random.default_rng(4), build_qkeras(CONFIG, seed=4)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
-    firmware = FirmwareModel.rounded(model, CONFIG, sign=-1)
+    return FirmwareModel.rounded(model, CONFIG, sign=-1)
+
+
+def make_scoring_run(folder, whole: bool = False):
+    """Write the run folder and give it; whole: with hls4ml's emulation and the simulated RTL, which are compiled."""
+    firmware = random_firmware()
     network, word = firmware_network(firmware)
     with EventFile(SAMPLE) as file:
         checksum = file.checksum
 
+    def quantize(run):
+        firmware.save(run.path("quantize", "f_m.npz"))
+        return {"summary": "made"}
+
     def convert(run):
         build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), CONFIG.pooling)
+        if whole:
+            from codae_l1.hls.hls4ml.project import convert as write_hls
+
+            write_hls(firmware, HlsConfig(), run.path("convert", "hls4ml"))
         return {"summary": "made"}
 
     def synthesize(run):
-        build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=False)
-        return {"summary": "made"}
-
-    def quantize(run):
-        firmware.save(run.path("quantize", "f_m.npz"))
+        build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=whole)
         return {"summary": "made"}
 
     run = RunFolder(folder, RunConfig(firmware=CONFIG))
