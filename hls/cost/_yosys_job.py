@@ -11,6 +11,7 @@ well. `ecp5` maps TOP on ECP5 and writes the netlist for nextpnr. LOG may be -, 
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -25,30 +26,44 @@ def main() -> None:
     from pyosys import libyosys
 
     design = libyosys.Design()
-    # Quoted: a path may hold blanks.
-    for command in ("read_verilog -sv -defer " + " ".join(f'"{file}"' for file in files), *FLOWS[family](top, out)):
+
+    def run(command: str) -> int:
         libyosys.run_pass(command, design)
+        return design.scratchpad_get_int("select.count", 0)
+
+    # Quoted: a path may hold blanks.
+    run("read_verilog -sv -defer " + " ".join(f'"{file}"' for file in files))
+    FLOWS[family](top, out, run)
     if family == "xcup":
         content = json.loads(Path(f"{out}.stat").read_text())
         cells = content["design"]["num_cells_by_type"]
         Path(out).write_text(json.dumps({"creator": content["creator"], "cells": cells}))
 
 
-def xcup(top: str, out: str) -> list[str]:
-    """Yosys' commands for UltraScale+; no DSP and no block RAM: what Yosys would put there shows as LUTs."""
+def xcup(top: str, out: str, run: Callable[[str], int]) -> None:
+    """Map on UltraScale+; no DSP and no block RAM: what Yosys would put there shows as LUTs.
+
+    The steps are those of synth_xilinx but for two that take long and change nothing where no memory is written to: it
+    reads the cells that have no logic, and maps memories. Tables are memories that are only read, and become logic.
+    """
     # I/O buffers belong to no inner module.
-    synthesize = f"synth_xilinx -family xcup -top {top} -nobram -nodsp -noiopad"
-    return [
-        f"{synthesize} -run begin:map_memory",
-        "flatten; opt_expr; opt_clean; opt; opt_clean",
-        f"{synthesize} -run map_memory:check",
-        f'tee -q -o "{out}.stat" stat -json',
-    ]
+    synthesize = f"synth_xilinx -family xcup -top {top} -nobram -nodsp -noiopad -run"
+    run("read_verilog -lib -specify +/xilinx/cells_sim.v")
+    run(f"hierarchy -check -top {top}")
+    run(f"{synthesize} prepare:map_memory")
+    run("flatten; opt_expr; opt_clean; opt; opt_clean")
+    if run("select -count t:$mem* r:WR_PORTS>0 %i"):
+        run("read_verilog -lib +/xilinx/cells_xtra.v")
+        run(f"{synthesize} map_memory:map_ffram")
+    run(f"{synthesize} map_ffram:check")
+    # No cell may be left that is neither the design's nor the family's.
+    run("hierarchy -check")
+    run(f'tee -q -o "{out}.stat" stat -json')
 
 
-def ecp5(top: str, out: str) -> list[str]:
-    """Yosys' commands for ECP5, without multipliers and block RAM, too."""
-    return [f'synth_ecp5 -top {top} -nobram -nodsp -json "{out}"']
+def ecp5(top: str, out: str, run: Callable[[str], int]) -> None:
+    """Map on ECP5, without multipliers and block RAM, too."""
+    run(f'synth_ecp5 -top {top} -nobram -nodsp -json "{out}"')
 
 
 FLOWS = {"xcup": xcup, "ecp5": ecp5}

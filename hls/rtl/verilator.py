@@ -35,7 +35,9 @@ _VERILATOR_FLAGS = (
 )
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
 # Code that is compiled in one piece [bytes]: less than this takes longer to read Verilator's headers than to compile.
-_ONE_UNIT = 1 << 18
+_UNIT_BYTES = 1 << 18
+# Optimisation: of what runs each clock; of what runs once, Verilator's runtime included.
+_EACH_CLOCK, _ONCE = "-O1", "-O0"
 # Appended to da4ml's binder, which gives one word per event: the output after each rising edge, nothing skipped.
 _CLOCKS = """
 extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
@@ -114,31 +116,43 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     )
     binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
     (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
-    runtime = [root / "include" / name for name in ("verilated.cpp", "verilated_threads.cpp")]
     includes = [f"-I{path}" for path in (build, simulation, root / "include", root / "include" / "vltstd")]
     flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]
 
-    def compile_one(source: Path) -> str:
-        target = build / f"{source.stem}.o"
-        # Initialisation runs once: not worth optimising.
-        level = "-O0" if "__Slow" in source.stem else "-O1"
-        call_logged(
-            [compiler, level, *flags, "-c", str(source), "-o", str(target)], simulation, log, config, "The compiler"
-        )
-        return str(target)
+    def compile_one(unit: tuple[Path, str]) -> str:
+        source, level = unit
+        target = str(source.with_suffix(".o"))
+        call_logged([compiler, level, *flags, "-c", str(source), "-o", target], simulation, log, config, "The compiler")
+        return target
 
-    generated = [*build.glob("*.cpp"), build / "binder.cc"]
-    if sum(path.stat().st_size for path in generated) < _ONE_UNIT:
-        (build / "all.cpp").write_text("".join(f'#include "{path.name}"\n' for path in sorted(generated)))
-        generated = [build / "all.cpp"]
-    sources = sorted((*generated, *runtime), key=lambda p: -p.stat().st_size)
     with children.threads(config.jobs) as pool:
-        objects = list(pool.map(compile_one, sources))
+        objects = list(pool.map(compile_one, _units(build)))
     library = folder / SIMULATION_LIBRARY
     call_logged(
         [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
     )
     shutil.rmtree(build)
+
+
+def _units(build: Path) -> list[tuple[Path, str]]:
+    """Write the sources in `build`, and Verilator's runtime, into few files to compile: (file, optimisation), each."""
+    slow = sorted(build.glob("*__Slow.cpp"))
+    fast = sorted({*build.glob("*.cpp"), build / "binder.cc"} - {*slow})
+    # The runtime takes longest.
+    units: list[tuple[list[str], str]] = [(["verilated.cpp", "verilated_threads.cpp"], _ONCE)]
+    for sources, level in ((fast, _EACH_CLOCK), (slow, _ONCE)):
+        room = 0
+        for source in sources:
+            if room <= 0:
+                units.append(([], level))
+                room = _UNIT_BYTES
+            units[-1][0].append(source.name)
+            room -= source.stat().st_size
+    made = []
+    for number, (names, level) in enumerate(units):
+        made.append((build / f"unit{number}.cc", level))
+        made[-1][0].write_text("".join(f'#include "{name}"\n' for name in names))
+    return made
 
 
 def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:

@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.hls.cost._estimates import estimates
-from codae_l1.hls.cost.synthesis import _report, synthesize
+from codae_l1.hls.cost.synthesis import _report, map_module, synthesize
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import build_rtl
 from codae_l1.hls.rtl.clocks import ClockCount
@@ -137,6 +139,45 @@ def test_clocks_that_were_not_counted_are_said_to_be_da4mls(clocks, why):
     assert (found["latency_cycles"], found["interval_cycles"], found["latency_tool"]) == (4, 1, "da4ml 0.5.2")
     assert found["latency_how"].startswith("not counted (")
     assert why in found["latency_how"]
+
+
+VERILOG = """module small (
+    input clk, w, input [5:0] a, input signed [7:0] b, output reg [7:0] t, m, output reg [9:0] s
+);
+    reg [7:0] table_word, memory [63:0];
+    always @(*) case (a)
+        {rows}
+        default: table_word = 0;
+    endcase
+    always @(posedge clk) begin
+        t <= table_word;
+        s <= b - $signed({{1'b0, a}});
+        {memory}
+    end
+endmodule
+"""
+MEMORY = "if (w) memory[a] <= b; m <= memory[a];"
+
+
+@pytest.mark.parametrize("memory", ["m <= b;", MEMORY], ids=["tables", "a memory that is written"])
+def test_steps_that_are_left_out_of_the_mapping_change_no_cell(memory, tmp_path):
+    rows = "\n".join(f"6'd{i}: table_word = {i * i * 37 % 251};" for i in range(64))
+    source = tmp_path / "small.v"
+    source.write_text(VERILOG.format(rows=rows, memory=memory))
+    ours = map_module("small", [source], tmp_path, tmp_path, HlsConfig())["cells"]
+    whole = f"""
+import json
+from pyosys import libyosys
+design = libyosys.Design()
+flow = "synth_xilinx -family xcup -top small -nobram -nodsp -noiopad -run"
+for command in ('read_verilog -sv -defer "{source}"', f"{{flow}} begin:map_memory",
+                "flatten; opt_expr; opt_clean; opt; opt_clean", f"{{flow}} map_memory:check",
+                'tee -q -o "{tmp_path}/whole.json" stat -json'):
+    libyosys.run_pass(command, design)
+"""
+    subprocess.run([sys.executable, "-c", whole], check=True, capture_output=True, timeout=120)
+    assert ours == json.loads((tmp_path / "whole.json").read_text())["design"]["num_cells_by_type"]
+    assert any(cell.startswith("RAM") for cell in ours) == (memory == MEMORY)
 
 
 def test_broken_verilog_makes_a_tool_error_with_its_log(rtl_folder, tmp_path):
