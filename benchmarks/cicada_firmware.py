@@ -21,7 +21,7 @@ import numpy as np
 from cicada import KNOWN, LARGEST_REGION, REGIONS, VERSION, Cicada, read_cicada
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.base.files import DAMAGED
 from codae_l1.data.base.words import WordType
 
 # Regions as the network takes them: 10 bits; the score in steps of 1 / 256.
@@ -91,7 +91,7 @@ def read_student(path: Path) -> Cicada:
     try:
         with path.open("rb") as handle, np.load(handle) as content:
             return Cicada(**{name: content[name] for name in content.files})
-    except (*DAMAGED_ZIP, TypeError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path} cannot be read ({error})", "student.npz of cicada_training.py", "name it") from None
 
 

@@ -17,13 +17,13 @@ import argparse
 import dataclasses
 import shlex
 import sys
-import tomllib
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_toml
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.crossings import generate_crossings
@@ -142,12 +142,7 @@ def _generation_table(path: Path | None) -> dict[str, Any]:
     """The table [generation] of a TOML file, as it stands there; empty without a file."""
     if path is None:
         return {}
-    try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML file", "correct --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML ({error})", "a TOML file", "correct it") from None
+    content = read_toml(path, "a TOML file")
     unknown = [key for key in content if key != "generation"]
     if unknown:
         raise InputError(

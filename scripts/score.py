@@ -148,9 +148,9 @@ def write_scores(
     """
     import h5py
 
-    from codae_l1.data.base.files import whole_file
+    from codae_l1.data.base.files import new_hdf5
 
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as out:
+    with new_hdf5(path) as out:
         for name, (values, words) in scored.items():
             out[f"{name}/firmware_score"] = values
             if words is None:

@@ -113,6 +113,20 @@ def test_few_names_are_public():
     assert len(public) <= PUBLIC_DEFINITIONS
 
 
+# The one place where files of these kinds are opened for reading.
+OPENER = ROOT / "data/base/_opening.py"
+OPENERS = {"numpy.load", "numpy.lib.format.read_array", "zipfile.ZipFile", "json.load", "json.loads", "tomllib.load"}
+OPENERS |= {"tomllib.loads", "h5py.File", "np.load", "np.lib.format.read_array", "np.lib.format.open_memmap"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_files_are_opened_in_one_place(path):
+    """So that no reader forgets what damage raises. Writing is elsewhere: h5py.File of "w", zipfile of "a"."""
+    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    reads = [c for c in calls if ast.unparse(c.func) in OPENERS and not {"'w'", "'a'"} & set(map(ast.unparse, c.args))]
+    assert path == OPENER or [f"line {call.lineno}: {ast.unparse(call)}" for call in reads] == []
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     return (node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef))
 

@@ -3,9 +3,10 @@
 Commands print it on one line and end with exit code 2; a traceback is for our mistakes, never for a user's.
 """
 
-# Characters of a message; what is longer hides what matters.
-_LONGEST = 500
-_CUT = " ... "
+# Characters of a message: one line that is still read.
+_MOST = 500
+# Of the longest clause, at its end, where it is cut.
+_END = 60
 
 
 class InputError(Exception):
@@ -21,22 +22,27 @@ class InputError(Exception):
 
     def __init__(self, received: str, expected: str, remedy: str):
         self.received, self.expected, self.remedy = received, expected, remedy
-        super().__init__(_one_line(f"{received}; expected {expected}; {remedy}"))
+        super().__init__(_one_line(received, expected, remedy))
 
     def __reduce__(self):
         # Exceptions are pickled by their args, which is the joined text; worker processes send the three clauses.
         return type(self), (self.received, self.expected, self.remedy)
 
 
-def _one_line(text: str) -> str:
-    """Lines joined; of a text that is too long the beginning and the end, where the remedy stands.
+def _one_line(*clauses: str) -> str:
+    """The three clauses on one line of at most _MOST characters; the longest is cut in its middle where they are more.
 
-    >>> _one_line("a\\nb"), len(_one_line("a" * 10_000))
-    ('a b', 500)
+    >>> text = _one_line("x" * 1000, "y", "z\\nz")
+    >>> len(text), text[-24:]
+    (500, 'xxxxx; expected y; z | z')
     """
-    text = " ".join(text.split("\n"))
-    kept = _LONGEST - len(_CUT)
-    return text if len(text) <= _LONGEST else text[: kept - kept // 2] + _CUT + text[-(kept // 2) :]
+    lines = [" | ".join(line.strip() for line in clause.splitlines() if line.strip()) for clause in clauses]
+    while (beyond := len("; expected ; ") + sum(map(len, lines)) - _MOST) > 0:
+        longest = max(range(len(lines)), key=lambda i: len(lines[i]))
+        kept = max(len(lines[longest]) - beyond - len(" ... "), _END)
+        lines[longest] = f"{lines[longest][: kept - _END]} ... {lines[longest][-_END:]}"
+    received, expected, remedy = lines
+    return f"{received}; expected {expected}; {remedy}"
 
 
 class ToolError(InputError):

@@ -4,27 +4,49 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
-import struct
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base._opening import (
+    DAMAGED,
+    opened_hdf5,
+    parse_json,
+    parse_table,
+    read_array,
+    read_arrays,
+    read_json,
+    read_member,
+    read_toml,
+    reading,
+)
 from codae_l1.data.base.errors import InputError
 
-# What NumPy and zipfile raise on an archive that is cut or has a flipped bit: .npz, .keras, .skops.
-DAMAGED_ZIP = (
-    *(OSError, KeyError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
-    # What reading the header of an array raises, whose text is parsed and whose shape may be absurd.
-    *(tokenize.TokenError, SyntaxError, RecursionError, MemoryError, OverflowError, struct.error),
-)
+__all__ = [
+    "DAMAGED",
+    "new_hdf5",
+    "opened_hdf5",
+    "parse_json",
+    "parse_table",
+    "read_array",
+    "read_arrays",
+    "read_json",
+    "read_member",
+    "read_toml",
+    "reading",
+    "replaceable",
+    "sha256",
+    "whole_file",
+    "whole_folder",
+    "write_json",
+    "writing",
+]
 # Ends of the names of a folder that is being written, and of the one that it takes the place of.
 _PARTIAL, _REPLACED = ".partial", ".replaced"
 _NOTHING_LEFT = "; nothing half-written was left"
@@ -161,20 +183,49 @@ def write_json(path: Path | str, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read JSON; a missing or broken file raises InputError that names it."""
-    path = Path(path)
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist", "a JSON file", "run the stage that writes it first") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error})", "a whole JSON file", "remove it and run its stage") from None
-
-
 def sha256(path: Path | str) -> str:
     """SHA-256 of a file, hexadecimal, read in slices."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def new_hdf5(path: Path | str) -> Iterator[Any]:
+    """A new h5py.File, written whole or not at all. Raises InputError where the disk is full."""
+    import h5py
+
+    with whole_file(path) as temporary, _Target(temporary, "w+") as target:
+        try:
+            with h5py.File(target, "w") as file:
+                yield file
+        finally:
+            # Whatever HDF5 makes of it: a refused write is the cause.
+            if target.error is not None:
+                raise target.error
+
+
+class _Target(io.FileIO):
+    """A file that keeps the first refusal of the system as `error` and drops what is written afterwards.
+
+    HDF5 does not survive a refused write: it tries again while it closes the file, and crashes when the process ends.
+    """
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write all of it, unless something was refused."""
+        left = memoryview(content)
+        try:
+            while self.error is None and len(left):
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, unless something was refused."""
+        try:
+            return size or 0 if self.error else super().truncate(size)
+        except OSError as error:
+            self.error = error
+            return size or 0

@@ -1,8 +1,6 @@
 """What readers and writers of HDF5 share: open, find, check, read, and write; each failure is one clear message."""
 
 import contextlib
-import io
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,21 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import new_hdf5, opened_hdf5, parse_table, reading
 from codae_l1.data.formats._hdf5_storage import require_source, require_stored
+
+__all__ = [
+    "SUFFIXES",
+    "bounds",
+    "find",
+    "holds",
+    "new_hdf5",
+    "open_hdf5",
+    "provenance_of",
+    "read",
+    "require_finite",
+    "require_shape",
+]
 
 # Of HDF5 files, whoever wrote them.
 SUFFIXES = (".h5", ".hdf5")
@@ -22,29 +33,9 @@ _NUMBERS = "biuf"
 
 @contextlib.contextmanager
 def open_hdf5(path: Path | str, kind: str) -> Iterator[h5py.File]:
-    """An open file; kind: what is expected in it, for the messages.
-
-    Whatever h5py raises in the block is an InputError: of damaged content it raises nearly everything.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist", kind, "correct the path")
-    with damage_named(path, kind), h5py.File(path, "r") as file:
+    """An open file; kind: what is expected in it, for the messages."""
+    with opened_hdf5(path, kind) as file:
         yield file
-
-
-@contextlib.contextmanager
-def damage_named(path: Path | str, kind: str, remedy: str = "copy it again") -> Iterator[None]:
-    """Raise InputError in place of any exception that comes out of h5py; our own mistakes stay what they are."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        if "h5py" not in Path(frames[-1].filename).parts:
-            raise
-        raise _damaged(path, kind, error, remedy) from error
 
 
 def holds(path: Path, member: str) -> bool:
@@ -53,44 +44,9 @@ def holds(path: Path, member: str) -> bool:
         return member in file
 
 
-@contextlib.contextmanager
-def new_hdf5(path: Path | str) -> Iterator[h5py.File]:
-    """A new file, written whole or not at all. Raises InputError where the disk is full."""
-    with whole_file(path) as temporary, _Target(temporary, "w+") as target:
-        try:
-            with h5py.File(target, "w") as file:
-                yield file
-        finally:
-            # Whatever HDF5 makes of it: a refused write is the cause.
-            if target.error is not None:
-                raise target.error
-
-
-class _Target(io.FileIO):
-    """A file that keeps the first refusal of the system as `error` and drops what is written afterwards.
-
-    HDF5 does not survive a refused write: it tries again while it closes the file, and crashes when the process ends.
-    """
-
-    error: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        """Write all of it, unless something was refused."""
-        left = memoryview(content)
-        try:
-            while self.error is None and len(left):
-                left = left[super().write(left) :]
-        except OSError as error:
-            self.error = error
-        return len(content)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the length, unless something was refused."""
-        try:
-            return size or 0 if self.error else super().truncate(size)
-        except OSError as error:
-            self.error = error
-            return size or 0
+def provenance_of(file: h5py.File, path: Path | str) -> dict[str, Any]:
+    """What a file of ours says of how it was made; empty where it does not."""
+    return parse_table(file.attrs.get("provenance", "{}"), f"the provenance of {path}")
 
 
 def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
@@ -122,7 +78,7 @@ def require_shape(dataset: h5py.Dataset, name: str, shape: tuple[int | None, ...
 
 def read(dataset: h5py.Dataset, kind: str, start: int, stop: int, field: list[str] | None = None) -> np.ndarray:
     """Rows start to stop of a dataset, or of some fields of it."""
-    with damage_named(dataset.file.filename, kind):
+    with reading(dataset.file.filename, kind, says="is truncated or not HDF5"):
         return dataset[start:stop] if field is None else dataset.fields(field)[start:stop]
 
 
@@ -181,19 +137,3 @@ def _require_filters(dataset: h5py.Dataset, path: str) -> None:
 def _name_of(known: tuple[Any, ...]) -> str:
     """A filter's name, or its number, out of what HDF5 knows of it."""
     return known[3].decode() or str(known[0])
-
-
-def in_use(path: Path | str, kind: str, error: Exception) -> InputError | None:
-    """What an error of HDF5 says of a file that is whole: that it is locked, or may not be read; else None."""
-    text = str(error)
-    if "unable to lock file" in text:
-        remedy = "wait, or set HDF5_USE_FILE_LOCKING=FALSE"
-        return InputError(f"{path} is in use by another program, or on a disk without locks", kind, remedy)
-    if isinstance(error, PermissionError) or "Permission denied" in text:
-        return InputError(f"{path} may not be read (permission denied)", kind, "change its permissions")
-    return None
-
-
-def _damaged(path: Path | str, kind: str, error: Exception, remedy: str) -> InputError:
-    whole = in_use(path, kind, error)
-    return whole or InputError(f"{path} is truncated or not HDF5 ({error})", kind, remedy)

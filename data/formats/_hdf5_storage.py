@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import opened_hdf5
 
 _WHOLE = "a dataset whose content is all there"
 _COPY = "copy the files that belong together, or write the dataset again"
@@ -55,11 +56,7 @@ def _require_sources(dataset: h5py.Dataset, path: str, name: str) -> None:
         # HDF5 numbers the files and datasets of an endless series by %b.
         file_name, inside = (word.replace("%b", "0") for word in (source.file_name, source.dset_name))
         file = path if file_name == "." else str(require_source(path, name, file_name))
-        try:
-            opened = h5py.File(file, "r")
-        except OSError as error:
-            raise InputError(f"{path}: {name} is put together from {file}, which is damaged", _WHOLE, _COPY) from error
-        with opened:
+        with opened_hdf5(file, f"a part of {name} of {path}", says="is damaged") as opened:
             inner = opened.get(inside)
             if not isinstance(inner, h5py.Dataset):
                 raise InputError(f"{path}: {name} needs {inside} of {file}, which lacks it", _WHOLE, _COPY)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.base.files import read_arrays
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
 from codae_l1.data.formats._format import Format, Tell
@@ -97,21 +97,10 @@ def _supervised(path: Path) -> InputError:
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist", "an .npz file of the public sample", "correct the path")
-    try:
-        # An own handle, since np.load leaves the file open where the archive is broken.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as content:
-            missing = [key for key in _KEYS if key not in content]
-            twice = [key for key in _KEYS if content.zip.namelist().count(f"{key}.npy") > 1]
-            if twice:
-                raise InputError(f"{path} holds {twice[0]} twice", "one array of each name", "save it again")
-            if not missing:
-                return {key: np.lib.format.read_array(content.zip.open(f"{key}.npy")) for key in _KEYS}
-            if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
-                raise _supervised(path)
-    except DAMAGED_ZIP as error:
-        if "Object arrays" in str(error):
-            raise InputError(f"{path} holds Python objects", "arrays of numbers", "save labels as numbers") from error
-        raise InputError(f"{path} is truncated or not .npz ({error})", "a whole .npz file", "copy it again") from error
+    content = read_arrays(path, "a whole .npz file of the public sample", says="is truncated or not .npz")
+    missing = [key for key in _KEYS if key not in content]
+    if not missing:
+        return {key: content[key] for key in _KEYS}
+    if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
+        raise _supervised(path)
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -6,9 +6,9 @@ trigger's quantities; `pooled/<input>` (N, 18, 15), the network's inputs. Intege
 holds them. SHA-256 guards the content.
 """
 
+import contextlib
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._hdf5 import find, new_hdf5, open_hdf5, read, require_finite
+from codae_l1.data.base.files import opened_hdf5
+from codae_l1.data.formats._hdf5 import find, new_hdf5, read, require_finite
+from codae_l1.data.formats._header import new_header, read_header
 from codae_l1.data.splits import SPLITS
 
 FORMAT = "codae-l1 crossings"
-VERSION = 1
+# Version 1, of the shipped crossings, had no sum of the header.
+VERSION = 2
 KIND = "crossings of codae-l1"
 _AGAIN = "copy or make it again"
 # Kinds of NumPy of the columns of every file; each has one value per crossing, members six.
@@ -63,7 +66,7 @@ class CrossingFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        with open_hdf5(self.path, KIND) as file:
+        with _open(self.path) as file:
             self._read_header(file)
             length = len(find(file, "weight", KIND))
             columns = {name: self._column(file, name, length) for name in COLUMNS}
@@ -92,17 +95,7 @@ class CrossingFile:
             raise InputError(
                 f"{self.path} is HDF5 of another kind", KIND, "make one with scripts/make_data.py --layout crossings"
             )
-        if str(attributes.get("version")) != str(VERSION):
-            raise InputError(
-                f"{self.path} of version {attributes.get('version')}", f"version {VERSION}", "make it again"
-            )
-        try:
-            self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
-            self.checksum = str(attributes["checksum"])
-            if not isinstance(self.provenance, dict):
-                raise ValueError("its provenance is no table")
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.path} is damaged ({error})", KIND, _AGAIN) from error
+        self.provenance, self.checksum = read_header(attributes, self.path, VERSION)
 
     def _column(self, file: h5py.File, name: str, length: int) -> np.ndarray:
         dataset = find(file, name, KIND)
@@ -127,6 +120,13 @@ class CrossingFile:
         """The trigger's quantities of some crossings (n,), ascending indices: name -> (n,) int64."""
         return {name: self._read(f"words/{name}", which) for name in self.quantities}
 
+    def _check_words(self, file: h5py.File) -> None:
+        """Raise InputError where a quantity of the trigger is negative: the file was made whole, and wrong."""
+        for name in self.quantities:
+            lowest = int(np.min(read(find(file, f"words/{name}", KIND), KIND, 0, len(self)), initial=0))
+            if lowest < 0:
+                raise InputError(f"{self.path}: words/{name} with {lowest}", "words >= 0", "make the crossings again")
+
     def pooled(self, inputs: tuple[str, ...], which: np.ndarray) -> np.ndarray:
         """The network's inputs of some crossings, ascending indices: (n, 18, 15, inputs) int64."""
         missing = [name for name in inputs if name not in self.inputs]
@@ -140,7 +140,8 @@ class CrossingFile:
 
     def verify(self) -> None:
         """Raise InputError unless the content has the checksum that was written with it."""
-        with open_hdf5(self.path, KIND) as file:
+        with _open(self.path) as file:
+            self._check_words(file)
             if _checksum(file) != self.checksum:
                 raise InputError(
                     f"the content of {self.path} does not have its checksum", KIND, "copy or make it again"
@@ -148,13 +149,20 @@ class CrossingFile:
 
     def _read(self, name: str, which: np.ndarray) -> np.ndarray:
         if not len(which):
-            with open_hdf5(self.path, KIND) as file:
+            with _open(self.path) as file:
                 return np.zeros((0, *find(file, name, KIND).shape[1:]), np.int64)
         first, last = int(which[0]), int(which[-1]) + 1
-        with open_hdf5(self.path, KIND) as file:
+        with _open(self.path) as file:
             values = read(find(file, name, KIND), KIND, first, last)[which - first].astype(np.int64)
         require_finite(values, f"{self.path}: {name}", first, 0)
         return values
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    """The open file; whatever h5py makes of damage is an InputError."""
+    with opened_hdf5(path, KIND, _AGAIN, "is damaged") as file:
+        yield file
 
 
 def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], provenance: dict[str, Any]) -> None:
@@ -166,14 +174,7 @@ def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]],
         for part in parts:
             for name, values in part.items():
                 _append(file, name, values)
-        file.attrs.update(
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "provenance": json.dumps(provenance, allow_nan=False),
-                "checksum": _checksum(file),
-            }
-        )
+        file.attrs.update(new_header(FORMAT, VERSION, provenance, _checksum(file)))
 
 
 def _append(file: h5py.File, name: str, values: np.ndarray) -> None:

@@ -11,9 +11,9 @@ itself up to 1,024 GeV, where float16 ends to hold them, so a firmware has the s
 active pixel stays active (at least 2^-24 GeV) and none overflows (at most 65504 GeV, which is logged).
 """
 
+import contextlib
 import hashlib
 import itertools
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,19 +23,27 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import opened_hdf5, reading
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, damage_named, in_use, new_hdf5
+from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
+from codae_l1.data.formats._header import new_header, read_header
 
 _LOG = logging.getLogger(__name__)
 FORMAT = "codae-l1 events"
-VERSION = 1
+# Version 1, of the shipped events, had no sum of the header.
+VERSION = 2
 # GeV, smallest and largest energy that float16 holds.
 FLOAT16_MIN, FLOAT16_MAX = 2.0**-24, 65504.0
 COLUMNS = {"signal": "S16", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
 STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
+# Dataset -> its type.
+_TYPES = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
+# Of opened_hdf5: what is expected, what to do, and what is said of another file.
+_KIND, _AGAIN = "a whole events file", "copy or make it again"
+_EXPECTED = (_KIND, _AGAIN, "is truncated or corrupted")
 # Largest gap of one entry, what uint8 holds.
 GAP_MAX = 255
 # Pixels and events per block, the unit of reading and of the Fletcher-32 sum.
@@ -45,9 +53,6 @@ _SLICE = 1024
 _GROUP = 256
 _PIXELS = N_PHI * N_ETA
 _NOT_ITS_CHECKSUM = "its content does not have its checksum"
-_KIND, _AGAIN = "a whole events file", "copy or make it again"
-# Kinds of NumPy of the datasets, each with one value an entry.
-_KINDS = {"signal": "S", "n_tracks": "iu", "weight": "f", "pileup_block": "iu", "count": "u", "gap": "u", "energy": "f"}
 
 
 def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
@@ -70,7 +75,7 @@ class Events(Format):
 
     def recognises(self, path: Path) -> bool:
         """Whether the attribute `format` says so."""
-        with _open_file(path) as file, damage_named(path, self.kind):
+        with opened_hdf5(path, *_EXPECTED) as file:
             return str(file.attrs.get("format")) == FORMAT
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
@@ -91,12 +96,13 @@ class EventFile:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self._file = _open_file(self.path)
-        try:
+        if not self.path.exists():
+            remedy = "make one with scripts/make_data.py"
+            raise InputError(f"{self.path} does not exist", "an HDF5 file of events", remedy)
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(opened_hdf5(self.path, *_EXPECTED))
             self._read_header()
-        except BaseException:
-            self._file.close()
-            raise
+            self._open = stack.pop_all()
 
     def __enter__(self) -> "EventFile":
         return self
@@ -109,7 +115,7 @@ class EventFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._open.close()
 
     def read(self, start: int = 0, stop: int | None = None) -> EventImages:
         """Events start to stop (default: to the end), without reading the others."""
@@ -163,29 +169,20 @@ class EventFile:
             raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
 
     def _read_header(self) -> None:
-        with damage_named(self.path, _KIND, _AGAIN):
-            attributes = dict(self._file.attrs)
+        attributes = self._file.attrs
         if str(attributes.get("format")) != FORMAT:
             raise InputError(f"{self.path} is HDF5 of another kind", "events of codae-l1", "make_data.py writes them")
-        if str(attributes.get("version")) != str(VERSION):
-            raise InputError(
-                f"{self.path} of version {attributes.get('version')}", f"version {VERSION}", "make it again"
-            )
+        self.provenance, self.checksum = read_header(attributes, self.path, VERSION)
+        with reading(self.path, *_EXPECTED):
+            shape = tuple(int(n) for n in attributes["image_shape"])
+        if shape != IMAGE_SHAPE:
+            raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
         for name in _datasets():
             self._require(name)
-        try:
-            self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
-            self.checksum = str(attributes["checksum"])
-            shape = tuple(int(n) for n in attributes["image_shape"])
+        with reading(self.path, *_EXPECTED):
             self._columns = {name: self._content(name) for name in (*COLUMNS, *(f"{c}/count" for c in CHANNELS))}
             self._count = {name: self._columns[f"{name}/count"].astype(np.int64) for name in CHANNELS}
             streams = {(n, s): len(self._file[f"{n}/{s}"]) for n in CHANNELS for s in ("gap", "energy")}
-            if not isinstance(self.provenance, dict):
-                raise ValueError("its provenance is no table")
-        except (KeyError, ValueError, TypeError, RecursionError) as error:
-            raise _corrupt(self.path, f"part of it is missing: {error}") from error
-        if shape != IMAGE_SHAPE:
-            raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
         self.signal = self._columns["signal"].astype("U16")
         self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
         self.pileup_block = self._columns["pileup_block"]
@@ -195,14 +192,16 @@ class EventFile:
             raise _corrupt(self.path, "its columns are of different lengths")
 
     def _require(self, name: str) -> None:
-        """Raise InputError unless a dataset is there, of its kind, and stored as a whole."""
-        with damage_named(self.path, _KIND, _AGAIN):
-            found = self._file.get(name)
-            if not isinstance(found, h5py.Dataset):
-                raise _corrupt(self.path, f"part of it is missing: {name}")
-            if found.ndim != 1 or found.dtype.kind not in _KINDS[name.split("/")[-1]]:
-                raise _corrupt(self.path, f"{name} of shape {found.shape}, type {found.dtype}")
-            require_stored(found, name)
+        """Raise InputError unless a dataset is one column, of its type, and all there."""
+        dataset, dtype = self._file.get(name), np.dtype(_TYPES[name])
+        if not isinstance(dataset, h5py.Dataset):
+            raise _corrupt(self.path, f"part of it is missing: {name}")
+        kind = dataset.dtype.kind
+        # An older release had gaps of uint16; a file without events need not have S16.
+        if dataset.ndim != 1 or kind != dtype.kind or (kind != "S" and dataset.dtype.itemsize > dtype.itemsize * 2):
+            found = f"{name} of shape {dataset.shape}, type {dataset.dtype}"
+            raise _corrupt(self.path, f"{found}, expected one column of {dtype}")
+        require_stored(dataset, name)
 
     def _content(self, name: str) -> np.ndarray:
         return self._get(name, slice(None))
@@ -232,10 +231,10 @@ class EventFile:
         return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
-        try:
-            return self._file[name][where]
-        except (OSError, RuntimeError, KeyError) as error:
-            raise _corrupt(self.path, f"{name} cannot be read: {error}") from error
+        dataset = self._file[name]
+        expected, remedy, says = _EXPECTED
+        with reading(self.path, expected, remedy, f"{says} in {name}"):
+            return dataset[where]
 
 
 class _Hashes:
@@ -254,12 +253,11 @@ class _Hashes:
 
 
 def _datasets() -> list[str]:
-    return [*COLUMNS, *(f"{channel}/{stream}" for channel in CHANNELS for stream in STREAMS)]
+    return list(_TYPES)
 
 
 def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
-    dtypes = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for stream, dtype in STREAMS.items()}
-    for name, dtype in dtypes.items():
+    for name, dtype in _TYPES.items():
         if name.endswith(("/gap", "/energy")):
             options: dict[str, Any] = {"chunks": (_BLOCK,)}
         else:
@@ -271,7 +269,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         beyond += int((events.images > FLOAT16_MAX).sum())
         for start in range(0, len(events), _SLICE):
             for name, column in _columns(events, slice(start, start + _SLICE)).items():
-                column = _stored(column, dtypes[name], name)
+                column = _stored(column, _TYPES[name], name)
                 hashes.update(name, column)
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
@@ -280,13 +278,10 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
     file.attrs.update(
         {
-            "format": FORMAT,
-            "version": VERSION,
+            **new_header(FORMAT, VERSION, provenance or {}, hashes.total()),
             "image_shape": IMAGE_SHAPE,
             "channels": ", ".join(CHANNELS),
             "energies": "GeV, float16; active pixels kept within 2^-24 to 65504",
-            "provenance": json.dumps(provenance or {}, allow_nan=False),
-            "checksum": hashes.total(),
         }
     )
 
@@ -356,17 +351,6 @@ def _positions(count: np.ndarray, gap: np.ndarray, where: str) -> np.ndarray:
     if gap.size and not (gap.min() >= 1 and np.max(last - before) <= _PIXELS):
         raise InputError(f"{where} with a pixel outside the image", "whole content", "get the file again")
     return steps + np.repeat(np.arange(len(count)) * _PIXELS - 1 - before, count)
-
-
-def _open_file(path: Path) -> h5py.File:
-    """An HDF5 file, open for reading."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist", "an HDF5 file of events", "make one with scripts/make_data.py")
-    try:
-        return h5py.File(path, "r")
-    except (OSError, RuntimeError, ValueError) as error:
-        damage = _corrupt(path, f"HDF5 cannot open it: {error}")
-        raise in_use(path, _KIND, error) or damage from error
 
 
 def _corrupt(path: Path, what: str) -> InputError:

@@ -10,7 +10,6 @@ Top jets are heavier, have more constituents and are wider than QCD jets of thei
 the higher it is, whatever was trained on.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._hdf5 import open_hdf5
+from codae_l1.data.formats._hdf5 import open_hdf5, provenance_of
 from codae_l1.data.formats._top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
 
 QCD, TOP = "qcd", "top"
@@ -73,7 +72,7 @@ def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: in
 def generated_from(path: Path | str) -> dict[str, Any]:
     """The config that a jets file was generated from, as a table; empty where the file does not tell."""
     with open_hdf5(path, KIND) as file:
-        return json.loads(file.attrs.get("provenance", "{}")).get("config", {})
+        return provenance_of(file, path).get("config", {})
 
 
 def _observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:

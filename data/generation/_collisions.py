@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.files import read_arrays, whole_file
 from codae_l1.data.calorimeter import ETA_COVERED, ETA_MAX, N_ETA, N_PHI, grid_cells
 from codae_l1.data.generation._detector import CELLS
 from codae_l1.data.generation._propagation import IN_ECAL, IN_HCAL, Hits
@@ -81,15 +80,9 @@ def save_collisions(path: Path, collisions: Collisions) -> None:
 
 def load_collisions(path: Path) -> Collisions:
     """Read collisions."""
-    try:
-        with path.open("rb") as handle, np.load(handle) as content:
-            return Collisions(**{f.name: content[f.name] for f in fields(Collisions)})
-    except DAMAGED_ZIP as error:
-        raise InputError(
-            f"collisions {path} cannot be read ({error})",
-            "a whole file",
-            "remove it and generate again; finished chunks are kept",
-        ) from error
+    names = tuple(f.name for f in fields(Collisions))
+    content = read_arrays(path, "whole collisions", "remove it and generate again; finished chunks are kept", names)
+    return Collisions(**{name: content[name] for name in names})
 
 
 def joined(parts: Sequence[Collisions]) -> Collisions:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.files import read_arrays, whole_file
 from codae_l1.data.generation._processes import collisions
 from codae_l1.data.generation._propagation import Hits, propagate
 from codae_l1.data.generation.config import GenerationConfig
@@ -91,16 +90,10 @@ def save_block(path: Path, block: PileupBlock) -> None:
 
 def load_block(path: Path) -> PileupBlock:
     """Read a block."""
-    try:
-        with path.open("rb") as handle, np.load(handle) as content:
-            hits = Hits(**{f.name: content[f.name] for f in fields(Hits)})
-            return PileupBlock(hits, content["z"])
-    except DAMAGED_ZIP as error:
-        raise InputError(
-            f"pile-up block {path} cannot be read ({error})",
-            "a whole block",
-            "remove it and generate again; finished chunks are kept",
-        ) from error
+    names = tuple(f.name for f in fields(Hits))
+    remedy = "remove it and generate again; finished chunks are kept"
+    content = read_arrays(path, "a whole pile-up block", remedy, (*names, "z"))
+    return PileupBlock(Hits(**{name: content[name] for name in names}), content["z"])
 
 
 def join(parts: list[Hits]) -> Hits:

@@ -15,7 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, read_json
+from codae_l1.data.base.files import read_arrays, read_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import ZERO_BIAS, EventImages
 from codae_l1.data.formats.crossing_file import write_crossings
@@ -105,11 +105,7 @@ def make_chunks(
 def read_chunk(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:
     """The columns of a chunk and what was measured, name -> (n, ...)."""
     path = folder / task.file
-    try:
-        with path.open("rb") as handle, np.load(handle) as content:
-            return {name: content[name] for name in content.files}
-    except DAMAGED_ZIP as error:
-        raise InputError(f"{path} cannot be read ({error})", "a whole chunk", "remove it and start again") from error
+    return read_arrays(path, "a whole chunk", "remove it and start again")
 
 
 def _rows(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:

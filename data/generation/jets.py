@@ -15,7 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import read_arrays, whole_file
 from codae_l1.data.formats.tables import CONSTITUENTS, write_jets
 from codae_l1.data.generation._detector import read_out
 from codae_l1.data.generation._parallel import chunked, make_all, prepare
@@ -143,8 +143,8 @@ def _mixed(config: JetConfig, folder: Path) -> Iterator[tuple[np.ndarray, np.nda
         parts = []
         for kind in ("top", "qcd"):
             if (folder / _file(kind, chunk)).exists():
-                with np.load(folder / _file(kind, chunk)) as content:
-                    columns = content["constituents"], content["truth"]
+                content = read_arrays(folder / _file(kind, chunk), "a whole chunk", "remove it and generate again")
+                columns = content["constituents"], content["truth"]
                 parts.append((*columns, np.full(len(columns[0]), kind == "top")))
         constituents, truth, is_top = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.random.default_rng([config.seed, chunk]).permutation(len(truth))

@@ -17,7 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import whole_file
+from codae_l1.data.base.files import read_array, whole_file
 from codae_l1.data.formats.adc2021 import ROW_CLASS, SHAPE
 from codae_l1.data.formats.tables import write_objects
 from codae_l1.data.generation._detector import read_out
@@ -176,7 +176,7 @@ def _parts(config: ObjectConfig) -> dict[str, int]:
 
 def _mixed(config: ObjectConfig, files: list[Path]) -> Iterator[np.ndarray]:
     """All events in a random order, 608 bytes each."""
-    objects = np.concatenate([np.load(file) for file in files])
+    objects = np.concatenate([read_array(file, "a whole chunk", "remove it and generate again") for file in files])
     yield objects[np.random.default_rng(config.seed).permutation(len(objects))]
 
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from codae_l1.data.base.files import read_json
+
 
 def main() -> None:
     """Read the arguments, map, write what the family's flow gives."""
@@ -35,7 +37,7 @@ def main() -> None:
     run("read_verilog -sv -defer " + " ".join(f'"{file}"' for file in files))
     FLOWS[family](top, out, run)
     if family == "xcup":
-        content = json.loads(Path(f"{out}.stat").read_text())
+        content = read_json(f"{out}.stat")
         cells = content["design"]["num_cells_by_type"]
         Path(out).write_text(json.dumps({"creator": content["creator"], "cells": cells}))
 

@@ -8,7 +8,6 @@ The report says which. What place and route is expected to give, and the bands: 
 """
 
 import concurrent.futures
-import json
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import writing
+from codae_l1.data.base.files import read_json, writing
 from codae_l1.data.base.logs import tail
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost._estimates import estimates, period_ns
@@ -194,7 +193,7 @@ def map_module(name: str, files: list[Path], scratch: Path, logs: Path, config: 
     if status.returncode or not out.is_file():
         how = f"was killed by signal {-status.returncode}" if status.returncode < 0 else f"failed ({status.returncode})"
         raise _failure(name, how, log)
-    return json.loads(out.read_text())
+    return read_json(out)
 
 
 def _failure(name: str, how: str, log: Path) -> ToolError:

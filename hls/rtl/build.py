@@ -25,7 +25,7 @@ import numpy as np
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_folder, writing
+from codae_l1.data.base.files import read_arrays, whole_folder, writing
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
@@ -58,11 +58,8 @@ class Interpreter:
         self.folder, self.threads = Path(folder), threads
         self.design = RtlDesign.read(self.folder / "design.json", _AGAIN)
         path = _existing(self.folder / "interpreter.npz")
-        try:
-            with open(path, "rb") as handle, np.load(handle) as programs:
-                self._program, self._layers = programs["network"], programs["layers"]
-        except DAMAGED_ZIP as error:
-            raise InputError(f"{path} cannot be read ({error})", "the programs network and layers", _AGAIN) from error
+        programs = read_arrays(path, "the programs network and layers", _AGAIN, ("network", "layers"))
+        self._program, self._layers = programs["network"], programs["layers"]
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""

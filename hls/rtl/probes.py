@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_array
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 from codae_l1.hls.target.config import HlsConfig
@@ -160,7 +161,7 @@ class ProbedSimulation:
         path = folder / "probes.npy"
         if not path.is_file():
             raise InputError(f"{path} does not exist", "the RTL of this version", "run the synthesize stage again")
-        self.wires = np.load(path)
+        self.wires = read_array(path, "the wires of the layers", "run the synthesize stage again")
         self.shown = np.flatnonzero(self.wires["stage"] >= 0)
         with tempfile.TemporaryDirectory() as scratch:
             build = Path(scratch) / folder.name

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.files import new_hdf5
 from codae_l1.hls.trigger._wrapper import TriggerRtl
 from codae_l1.hls.trigger.emulator import version_word
 
@@ -58,10 +59,8 @@ class Vectors:
 
     def write_hdf5(self, path: Path, namespace: str) -> None:
         """Write vectors.h5."""
-        import h5py
-
         decision = self.trigger.decision
-        with h5py.File(path, "w") as file:
+        with new_hdf5(path) as file:
             # Times would change the file's checksum.
             for name, values in {
                 "inputs": self.inputs,

@@ -7,14 +7,14 @@ does not find; here DSP and DSP48E are each where hls4ml has them and BRAM_18K a
 Vivado's reports: `codae_l1.hls.vendor._vivado_reports`.
 """
 
-import json
 import re
 import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
 
-from codae_l1.data.base.errors import ToolError
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import parse_json
 
 Number = float | int
 # A number as the reports write it, thousands separated or not.
@@ -278,10 +278,10 @@ def parse_nextpnr(text: str, source: Source) -> Placed:
     {'TRELLIS_FF': 16}
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text, source.path)
         sites = {name: (int(row["used"]), int(row["available"])) for name, row in content["utilization"].items()}
         clocks = [(float(row["achieved"]), float(row["constraint"])) for row in content["fmax"].values()]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         source.lacks(f"utilization and fmax ({error})", "nextpnr's JSON report", text)
     if not clocks:
         source.lacks("clock", "a design with registers")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.base.files import read_arrays, reading
 from codae_l1.data.formats import read_events
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae._checkpoint_weights import checkpoint_prefix, read_checkpoint
@@ -150,15 +150,11 @@ def _check_kind(kind: Kind, weights: PartWeights) -> None:
 def _references(folder: Path) -> list[tuple[Path, dict[str, np.ndarray]]]:
     """The files of the public sample that have published scores: (path, score -> (N,))."""
     scores = folder / "reference_scores.npz"
-    try:
-        with open(scores, "rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            columns = [str(name) for name in stored["columns"]]
-            at: dict[str, Any] = {name: columns.index(column) for name, column in _REFERENCES.items()}
-            rows = {stem: stored[stem] for stem in stored.files if stem != "columns"}
-    except DAMAGED_ZIP as error:
-        raise InputError(
-            f"{scores} cannot be read ({error})", "the public sample with its scores", "correct --sample"
-        ) from error
+    expected, remedy = "the public sample with its scores", "correct --sample"
+    rows = read_arrays(scores, expected, remedy, ("columns",))
+    with reading(scores, expected, remedy):
+        columns = [str(name) for name in rows.pop("columns")]
+        at: dict[str, Any] = {name: columns.index(column) for name, column in _REFERENCES.items()}
     paths = {path.stem: path for path in sorted(folder.glob("t*/*.npz"))}
     found = [(paths[stem], {name: row[:, i] for name, i in at.items()}) for stem, row in rows.items() if stem in paths]
     if not found:

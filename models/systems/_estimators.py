@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.base.files import DAMAGED
 
 # Compiled classes of scikit-learn that the estimators here consist of; skops takes no other that it does not know.
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"]
@@ -25,7 +25,7 @@ def from_array(array: np.ndarray) -> Any:
 
     try:
         return loads(array.tobytes(), trusted=_TRUSTED)
-    except (UntrustedTypesFoundException, *DAMAGED_ZIP) as error:
+    except (UntrustedTypesFoundException, *DAMAGED) as error:
         raise InputError(
             f"an estimator that cannot be read ({error})", "one of scikit-learn", "train the system again"
         ) from error

@@ -24,7 +24,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.files import parse_table, read_arrays, read_member, whole_file
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
 from codae_l1.models.codae.scores import orient, orientations
@@ -197,15 +197,12 @@ class System(ABC):
 
     def _take_state(self, path: Path, content: bytes) -> None:
         expected = f"arrays of the system {self.name}"
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except DAMAGED_ZIP as error:
-            raise InputError(f"{path} cannot be read ({error})", expected, "train the system again") from error
+        again = "train the system again"
+        arrays = read_arrays(path, expected, again, ("signs",), content)
         name = str(arrays.pop("system", "something else"))
         if name != self.name:
             raise InputError(f"{path} holds {name}", expected, "choose another file")
-        self.signs = json.loads(str(arrays.pop("signs")))
+        self.signs = parse_table(str(arrays.pop("signs")), f"the signs of {path}", remedy=again)
         self.take(arrays)
 
 
@@ -282,10 +279,7 @@ class KerasSystem(System):
     def load(self, path: Path) -> None:
         """Take up what save wrote."""
         self.model = load_model(path, type(self.model))
-        with zipfile.ZipFile(path) as archive:
-            if STATE not in archive.namelist():
-                raise InputError(f"{path} without {STATE}", f"a saved {self.name}", "train the system again")
-            self._take_state(path, archive.read(STATE))
+        self._take_state(path, read_member(path, STATE, f"a saved {self.name}", "train the system again"))
 
     @property
     def parameters(self) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file, write_json
+from codae_l1.data.base.files import parse_table, read_arrays, whole_file, write_json
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.calorimeter import N_PHI
 from codae_l1.models.training.config import TrainingConfig
@@ -121,14 +121,9 @@ class _State:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
-        try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            header = json.loads(str(arrays["header"]))
-        except DAMAGED_ZIP as error:
-            raise InputError(
-                f"{path} cannot be read ({error})", "a whole checkpoint", "remove it and train anew"
-            ) from error
+        remedy = "remove it and train anew"
+        arrays = read_arrays(path, "a whole checkpoint", remedy, ("header",))
+        header = parse_table(str(arrays["header"]), f"the header of {path}", ("fingerprint", "history"), remedy)
         removed = TrainingConfig.REMOVED.items()
         stored = {name: value for name, value in header["fingerprint"].items() if (name, value) not in removed}
         if stored != self.fingerprint:

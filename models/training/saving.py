@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.files import reading, whole_file
 from codae_l1.models.training.ambient import check_keras
 
 M = TypeVar("M", bound=keras.Model)
@@ -26,10 +26,8 @@ def load_model(path: Path | str, cls: type[M], custom_objects: dict[str, Any] | 
     check_keras()
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist", f"a {cls.__name__} written by save_model", "train one first")
-    try:
+    with reading(path, "a whole .keras file", "train the model again"):
         model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
-    except DAMAGED_ZIP as error:
-        raise InputError(f"{path} cannot be read ({error})", "a whole .keras file", "train the model again") from error
     if not isinstance(model, cls):
         raise InputError(f"{path} holds a {type(model).__name__}", f"a {cls.__name__}", "choose another file")
     for variable in model.weights:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, whole_file
+from codae_l1.data.base.files import parse_table, read_arrays, whole_file
 from codae_l1.data.base.words import WordType
 from codae_l1.quantization.f_m.config import FirmwareConfig, layer_sizes
 
 if TYPE_CHECKING:
     import keras
 
+# Of messages: what is expected, and what to do.
+_EXPECTED = "a file written by its save()", "run the quantize stage"
 # Version of the file.
 FORMAT = 1
 
@@ -67,14 +69,9 @@ def read_weights(
     types(meta): word type of each array, whose words must be integers in its range; without it, arrays must be finite
     floats. A missing, broken or unfitting file raises InputError.
     """
-    try:
-        # numpy.load leaves a path's file open where it is broken.
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        meta = json.loads(str(arrays.pop("meta")))
-    except DAMAGED_ZIP as error:
-        raise _unfit(path, str(error) or "it is empty") from error
-    if not isinstance(meta, dict) or not isinstance(meta.get("config"), dict):
+    arrays = read_arrays(path, *_EXPECTED, ("meta",), says="is no model of f_m")
+    meta = parse_table(str(arrays.pop("meta")), f"the record of {path}", remedy="run the quantize stage")
+    if not isinstance(meta.get("config"), dict):
         raise _unfit(path, "its record has no config")
     if meta.get("format") != FORMAT:
         raise _unfit(path, f"format {meta.get('format')}, not {FORMAT}")
@@ -104,4 +101,4 @@ def _first(array: np.ndarray, bad: np.ndarray) -> str:
 
 
 def _unfit(path: Path | str, why: str) -> InputError:
-    return InputError(f"{path} is no model of f_m ({why})", "a file written by its save()", "run the quantize stage")
+    return InputError(f"{path} is no model of f_m ({why})", *_EXPECTED)

@@ -1,11 +1,11 @@
 """What a command may write over: files of the kind that it writes; none that it reads, nor a run's own."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import opened_hdf5, read_json
 from codae_l1.scripts.run.stages import STAGES
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -62,12 +62,10 @@ def _hdf5(wanted: Callable[[Any], bool]) -> Callable[[Path], bool]:
     """Whether a file is HDF5 of which something holds."""
 
     def holds(path: Path) -> bool:
-        import h5py
-
         try:
-            with h5py.File(path, "r") as file:
+            with opened_hdf5(path, "HDF5") as file:
                 return wanted(file)
-        except OSError:
+        except InputError:
             return False
 
     return holds
@@ -78,8 +76,8 @@ def _json(*keys: str) -> Callable[[Path], bool]:
 
     def holds(path: Path) -> bool:
         try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, OSError):
+            content = read_json(path)
+        except InputError:
             return False
         return isinstance(content, dict) and set(keys) <= set(content)
 

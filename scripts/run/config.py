@@ -1,13 +1,12 @@
 """The config of a run: one section a stage, each the frozen dataclass of the code that it configures; TOML or JSON."""
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import read_json, read_toml
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.menu import MenuConfig
@@ -184,7 +183,7 @@ def load_config(path: Path | str) -> RunConfig:
     if path.parent == Path() and not path.suffix and not path.exists() and packaged.is_file():
         path = packaged
     try:
-        return parse(RunConfig, _read_stored(path) if path.suffix == ".json" else _read_toml(path))
+        return parse(RunConfig, _read_stored(path) if path.suffix == ".json" else read_toml(path))
     except InputError as error:
         if str(path) in error.received:
             raise
@@ -197,16 +196,3 @@ def _read_stored(path: Path) -> dict[str, Any]:
     if isinstance(stored.get("firmware"), dict):
         stored["firmware"].setdefault("distance", [])
     return stored
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as handle:
-            return tomllib.load(handle)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist", "a TOML config", "take demo, or your own file") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})", "a TOML config", "correct --config") from None
-    # Integers of thousands of digits are a ValueError of Python's, tables within tables may recurse too deep.
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML ({error})", "a TOML config", "correct that line") from error

@@ -10,7 +10,6 @@ rtl          the Verilog, simulated cycle by cycle
 Only float and qkeras import TensorFlow.
 """
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP
+from codae_l1.data.base.files import parse_table, read_arrays, reading
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
@@ -61,14 +60,13 @@ class Trained:
     def read(cls, run: RunFolder) -> "Trained":
         """What quantize/f_m.npz says of itself; reads no weights and imports no TensorFlow."""
         path = run.path("quantize", "f_m.npz")
-        try:
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-            return cls(parse(FirmwareConfig, meta["config"], "firmware"), int(meta["sign"]), int(meta["component"]))
-        except DAMAGED_ZIP as error:
-            raise InputError(
-                f"{path} cannot be read ({error})", "a trained trigger network", "run the quantize stage"
-            ) from error
+        expected, remedy = "a trained trigger network", "run the quantize stage"
+        meta = read_arrays(path, expected, remedy, ("meta",))["meta"]
+        record = parse_table(str(meta), f"the record of {path}", ("config", "sign", "component"), remedy)
+        with reading(path, expected, remedy):
+            return cls(
+                parse(FirmwareConfig, record["config"], "firmware"), int(record["sign"]), int(record["component"])
+            )
 
     def score_words(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""

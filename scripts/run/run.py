@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import opened_hdf5
 from codae_l1.data.events import ZERO_BIAS, EventImages
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.menu import solve_menu
@@ -189,9 +189,11 @@ class Run(RunFolder):
     def _stored_score_words(self, events: int) -> np.ndarray | None:
         """The RTL's score words (events,) that evaluate wrote; None where the file is not whole."""
         try:
-            with h5py.File(self.path("evaluate", "scores.h5")) as scores:
+            with opened_hdf5(self.path("evaluate", "scores.h5"), "scores") as scores:
                 words = np.asarray(scores["rtl/firmware_word"])
-        except (OSError, KeyError, ValueError, RuntimeError):
+        except RunFolder.Altered:
+            raise
+        except InputError:
             return None
         return words if words.shape == (events,) and words.dtype.kind == "i" else None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import DAMAGED_ZIP, sha256, whole_file
+from codae_l1.data.base.files import parse_table, read_arrays, sha256, whole_file
 from codae_l1.data.events import QCD, SIGNALS, concatenate
 from codae_l1.data.formats import read_events
 from codae_l1.data.formats.event_file import EventFile
@@ -96,10 +96,9 @@ class Part:
     def load(cls, path: Path, key: str) -> "Part | None":
         """The part that a file holds, if there is one that is whole and was made from what `key` says."""
         try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            record = json.loads(str(arrays.pop("record")))
-        except DAMAGED_ZIP:
+            arrays = read_arrays(path, "a part of a comparison", keys=("record",))
+            record = parse_table(str(arrays.pop("record")), path, ("key",))
+        except InputError:
             return None
         of: dict[str, dict[str, np.ndarray]] = {"scores": {}, "untrained": {}}
         for name, values in arrays.items():
@@ -141,10 +140,10 @@ def _published(paths: Sequence[Path], lengths: Sequence[int]) -> dict[str, np.nd
         file = path.resolve().parent.parent / "reference_scores.npz"
         if not file.is_file():
             return {}
-        with np.load(file, allow_pickle=False) as stored:
-            if path.stem not in stored.files or len(stored[path.stem]) != n:
-                return {}
-            columns.append(stored[path.stem][:, stored["columns"].tolist().index("reco_mse")])
+        stored = read_arrays(file, "the published scores of the sample", keys=("columns",))
+        if path.stem not in stored or len(stored[path.stem]) != n:
+            return {}
+        columns.append(stored[path.stem][:, stored["columns"].tolist().index("reco_mse")])
     return {"mse": np.concatenate(columns).astype(np.float64)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_array
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import input_counts
@@ -157,7 +158,9 @@ def _make_rtl(
 ) -> tuple[dict[str, Any], RtlSimulation | VhdlSimulation | None]:
     if language == "Verilog":
         record = build_rtl(network, output, config, out, progress).as_dict()
-        probes = list(shown_layers(np.load(out / "probes.npy"), record["layers"])) or "none"
+        probes = (
+            list(shown_layers(read_array(out / "probes.npy", "the wires of the layers"), record["layers"])) or "none"
+        )
         record |= {"language": language, "not_compiled": "", "probes": probes}
         return record, RtlSimulation(out, config.jobs)
     record = build_vhdl(network, output, config, out, progress, namespace).as_dict()

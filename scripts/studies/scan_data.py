@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, whole_file
+from codae_l1.data.base.files import read_array, read_arrays, read_json, whole_file
 from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
@@ -70,30 +70,35 @@ def identity(run: "Run") -> list[Any]:
     return [trained, run.config.seed, run.config.scan.events, run.config.distill.copies]
 
 
+# Of the messages about its files.
+_EXPECTED, _REMEDY = "what the scan prepared", "remove the folder and scan again"
+
+
 class ScanData:
     """The folder of `prepare`, opened: nothing is read before it is asked for."""
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self.signs: dict[str, int] = read_json(self.folder / "data.json")["signs"]
-        with np.load(self.folder / "validation.npz") as arrays:
-            self.validation = {name: arrays[name] for name in arrays.files}
+        self.validation = self._arrays("validation.npz")
 
     def counts(self, split: str, pooling: PoolingConfig) -> np.ndarray:
         """Counts (N, phi, eta, inputs) int64 of a split ("train" holds the copies) as the pooling gives them."""
-        stored = np.load(self.folder / _name(split, pooling.pool, pooling.energy_lsb_gev), mmap_mode="r")
+        file = self.folder / _name(split, pooling.pool, pooling.energy_lsb_gev)
+        stored = read_array(file, _EXPECTED, _REMEDY, mapped=True)
         return stored[..., [list(INPUTS).index(name) for name in pooling.inputs]].astype(np.int64)
 
     def scores(self, split: str) -> dict[str, np.ndarray]:
         """Scores of the full model by name, (N,) each; split "train" or "calibration"."""
-        with np.load(self.folder / "scores.npz") as arrays:
-            return {name.split("/")[1]: arrays[name] for name in arrays.files if name.startswith(f"{split}/")}
+        arrays = self._arrays("scores.npz")
+        return {name.split("/")[1]: arrays[name] for name in arrays if name.startswith(f"{split}/")}
 
     def masks(self, split: str) -> np.ndarray:
         """Masks (N, 72, 58, 1) uint8 of the events as they are; split "train" or "calibration"."""
-        with np.load(self.folder / "masks.npz") as arrays:
-            packed = arrays[split]
-        return np.unpackbits(packed, axis=2)[:, :, :58, None]
+        return np.unpackbits(self._arrays("masks.npz")[split], axis=2)[:, :, :58, None]
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+        return read_arrays(self.folder / name, _EXPECTED, _REMEDY)
 
 
 def _name(split: str, pool: int, lsb: float) -> str:

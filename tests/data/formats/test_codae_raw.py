@@ -140,7 +140,7 @@ def test_a_virtual_file_is_that_of_its_sources(tmp_path):
     with pytest.raises(InputError, match=r"ImageTrk_PUcorr needs 514800 numbers of .* of shape \(3, 286, 360\)"):
         next(event_slices(path, label="qcd"))
     (tmp_path / "1.h5").write_text("no HDF5")
-    with pytest.raises(InputError, match=r"ImageTrk_PUcorr is put together from .*1.h5, which is damaged"):
+    with pytest.raises(InputError, match=r"1.h5 is damaged \(.*expected a part of ImageTrk_PUcorr of .*all.h5"):
         next(event_slices(path, label="qcd"))
     write(tmp_path / "1.h5", ImageTrk_PUcorr=None)
     with pytest.raises(InputError, match=r"ImageTrk_PUcorr needs ImageTrk_PUcorr of .*1.h5, which lacks it"):

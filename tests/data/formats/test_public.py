@@ -1,5 +1,7 @@
 """Readers of the public sample's files, and what is wrong with bad ones."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from format_base import FormatTestBase
@@ -81,8 +83,18 @@ def test_the_supervised_layout_is_named(tmp_path):
 def test_labels_that_are_python_objects_are_not_damage(tmp_path):
     content = {"images": np.ones((4, 72, 58, 3), np.float32), "labels": np.array(["qcd", 1, 2, 3], object)}
     np.savez(tmp_path / "o.npz", masses=np.zeros(4, int), n_tracks=np.ones(4, int), **content)
-    with pytest.raises(InputError, match=r"o.npz holds Python objects; expected arrays of numbers; save labels"):
+    with pytest.raises(InputError, match=r"o.npz holds Python objects; expected .*; save its arrays as"):
         read_events(tmp_path / "o.npz")
+
+
+def test_a_member_that_is_there_twice_is_refused(tmp_path):
+    """The last one would win."""
+    path = tmp_path / "twice.npz"
+    np.savez(path, images=np.ones((2, 72, 58, 3)), labels=np.zeros(2), masses=np.zeros(2), n_tracks=np.ones(2))
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.npy", archive.read("masses.npy"))
+    with pytest.raises(InputError, match=r"twice.npz holds labels 2 times; expected each array once"):
+        read_events(path)
 
 
 def test_tracks_that_contradict_the_images_are_refused(tmp_path):

@@ -329,9 +329,14 @@ def _replace(name, values):
         (_replace("words/HT", np.full(5, 0.5)), "/words/HT of shape .* type float64"),
         (_replace("pooled/tracks", np.zeros((5, 15, 18), np.int32)), r"/pooled/tracks of shape \(5, 15, 18\)"),
         (lambda file: file.attrs.__delitem__("provenance"), "is damaged .*provenance"),
-        (lambda file: file.attrs.__setitem__("provenance", "{"), "is damaged"),
-        (lambda file: file.attrs.__setitem__("provenance", "[1]"), "its provenance is no table"),
-        (lambda file: file.attrs.__setitem__("version", np.arange(2)), "of version"),
+        (
+            lambda file: file.attrs.__setitem__("provenance", "{"),
+            "the provenance of .* was changed after it was written",
+        ),
+        (lambda file: file.attrs.__setitem__("provenance", '{"seed": 2}'), "the provenance of .* was changed"),
+        (lambda file: file.attrs.__delitem__("header_checksum"), "is damaged .*header_checksum"),
+        (lambda file: file.attrs.__setitem__("version", np.arange(2)), "is damaged"),
+        (lambda file: file.attrs.__setitem__("version", 3), "of version 3; expected version 2"),
     ],
 )
 def test_a_file_that_was_damaged_is_refused_when_it_is_opened(tmp_path, edit, message):
@@ -347,6 +352,15 @@ def test_content_that_was_edited_does_not_have_its_checksum(tmp_path):
     with h5py.File(tmp_path / "c.h5", "r+") as file:
         file["words/HT"][3] += 1
     with pytest.raises(InputError, match=r"the content of .*c\.h5 does not have its checksum"):
+        CrossingFile(tmp_path / "c.h5").verify()
+
+
+def test_negative_words_are_refused_with_the_file(tmp_path):
+    """Of a file that was made so, sums and all."""
+    content = rows(np.random.default_rng(14), 5)
+    content["words/HT"][2] = -3
+    write_crossings(tmp_path / "c.h5", [content], {})
+    with pytest.raises(InputError, match=r"c.h5: words/HT with -3; expected words >= 0"):
         CrossingFile(tmp_path / "c.h5").verify()
 
 

@@ -233,7 +233,7 @@ def test_pileup_comes_from_its_block_and_rotates(tmp_path):
 
 def test_broken_block_is_named(tmp_path):
     (tmp_path / "block.npz").write_bytes(b"PK half")
-    with pytest.raises(InputError, match=r"pile-up block .*block.npz cannot be read .* remove it and generate again"):
+    with pytest.raises(InputError, match=r"block.npz cannot be read .* a whole pile-up block; remove it and generate"):
         load_block(tmp_path / "block.npz")
 
 

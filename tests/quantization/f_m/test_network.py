@@ -246,7 +246,7 @@ def test_sign_and_component_are_checked():
 @pytest.mark.parametrize("kind", [FirmwareModel, FloatModel])
 def test_broken_files_are_named(kind, tmp_path):
     path = tmp_path / "f_m.npz"
-    with pytest.raises(InputError, match=r"f_m.npz is no model of f_m .*; run the quantize stage"):
+    with pytest.raises(InputError, match=r"f_m.npz does not exist; .*; run the quantize stage"):
         kind.load(path)
     scrambled(FirmwareConfig()).save(path)
     whole = path.read_bytes()

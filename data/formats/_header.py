@@ -1,0 +1,52 @@
+"""The header of our own HDF5 files: format, version, provenance and checksum of the content, with a sum of its own.
+
+A cross section that is edited in the provenance changes every rate, so the sum of the header is compared when a file is
+opened. The checksum is of the content alone: events that are made again have the same, whenever and wherever. Files of
+version 1 have no sum of the header; of those that ship with the project the provenance is known.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import parse_table, reading
+
+# Checksum of a shipped file of version 1 -> SHA-256 of its provenance.
+_SHIPPED = {
+    "db78fe073a6981b1300d5b10581bf64e378d20aff342e15f90ee6376a9b4bcc4": (
+        "f2890ff9b5d3a6297757166d5b61f7b680ce174ec47e65d6a2eb31714b317189"
+    ),
+    "f7fd7015ce5145cac044ed06f8735d1411c87b37bf81839b73ff0c1a656ef244": (
+        "0ff654e4e7b6d8f0c0e36c8776e321f7a57d5c7ebc32e7f1f128a353c9318211"
+    ),
+}
+
+
+def new_header(kind: str, version: int, provenance: dict[str, Any], checksum: str) -> dict[str, Any]:
+    """Attributes of a new file: format, version, provenance, the checksum of its content, and the sum of these four."""
+    text = json.dumps(provenance, allow_nan=False)
+    header = {"format": kind, "version": version, "provenance": text, "checksum": checksum}
+    return {**header, "header_checksum": _sum(header)}
+
+
+def _sum(header: Any) -> str:
+    words = (str(header[name]) for name in ("format", "version", "provenance", "checksum"))
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def read_header(attributes: Any, path: Path, version: int) -> tuple[dict[str, Any], str]:
+    """(provenance, checksum) of a file's attributes; InputError where they are not what was written with it."""
+    expected, remedy = "the header that was written", "copy or make it again"
+    with reading(path, expected, remedy, "is damaged"):
+        if int(attributes["version"]) not in (1, version):
+            raise InputError(f"{path} of version {attributes['version']}", f"version {version}", "make it again")
+        text, checksum = str(attributes["provenance"]), str(attributes["checksum"])
+        if int(attributes["version"]) == 1:
+            whole = _SHIPPED.get(checksum, found := hashlib.sha256(text.encode()).hexdigest()) == found
+        else:
+            whole = str(attributes["header_checksum"]) == _sum(attributes)
+    if not whole:
+        raise InputError(f"the provenance of {path} was changed after it was written", expected, remedy)
+    return parse_table(text, f"the provenance of {path}", remedy=remedy), checksum
