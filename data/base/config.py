@@ -28,6 +28,30 @@ from codae_l1.data.base.errors import InputError
 
 T = TypeVar("T")
 PRESET = "preset"
+# Largest number of any key, but of seeds and of those below.
+_LARGEST = 1e9
+# Key -> largest number: what memory, time, or a detector has room for. Classes that know better say less.
+_AT_MOST = {
+    # Sizes of networks and of trees.
+    **dict.fromkeys(("filters", "units", "hidden", "bottleneck", "key", "mlp", "dense"), 65_536),
+    **dict.fromkeys(("trees", "leaves", "components"), 100_000),
+    **dict.fromkeys(("layers", "heads", "convs", "jobs"), 1_000),
+    **dict.fromkeys(("count_bits", "weight_bits", "word_bits"), 4_096),
+    **dict.fromkeys(("kernels", "strides"), 72),
+    # Copies of all events, factors of a rate.
+    **dict.fromkeys(("copies", "warm_up_copies", "final_rate"), 100),
+    **dict.fromkeys(("learning_rate", "qat_learning_rate", "weight_decay"), 1_000),
+    **dict.fromkeys(("margin", "output_margin", "input_margin"), 1e6),
+    **dict.fromkeys(("epochs", "batch_size", "bootstrap", "trials", "batch", "attempts", "front_seeds"), 10_000_000),
+    # Collisions of one crossing, scales of a detector's response, GeV.
+    "pileup_mean": 1_000,
+    **dict.fromkeys(("ecal_scale", "hcal_scale", "resolution_scale", "efficiency_scale"), 1_000),
+    **dict.fromkeys(("pileup_energy_gev", "minimum_ht_gev", "recoil_below_gev", "temperature_gev"), 1e6),
+    **dict.fromkeys(("meson_mass_gev", "dark_photon_mass_gev", "dark_hadron_mass_gev"), 1e6),
+    # Of a collider in cm^-2 s^-1.
+    "luminosity_cm2s": 1e40,
+    "seed": 2**63 - 1,
+}
 
 
 def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
@@ -47,6 +71,13 @@ def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | Non
     codae_l1.data.base.errors.InputError: unknown key hls.clock_ns; expected one of clock_period_ns, jobs; remove or \
 rename it
     """
+    made = _parse(cls, table, where, base)
+    _check_size(made, "", where)
+    return made
+
+
+def _parse(cls: type[T], table: Mapping[str, Any], where: str, base: T | None) -> T:
+    """`parse` without a look at the sizes, which waits for what the classes themselves refuse."""
     if not isinstance(table, Mapping):
         raise InputError(f"{where or 'config'} is {table!r}", f"a table of {cls.__name__}", "write it as a TOML table")
     table, base = _without_removed(cls, table, where), _preset(cls, table, where) or base
@@ -123,6 +154,21 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def _check_size(value: Any, name: str, where: str) -> None:
+    """Raise InputError where a number of a key, or of its list or table, is larger than anything can be built of."""
+    if dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            _check_size(getattr(value, item.name), item.name, _join(where, item.name))
+    elif isinstance(value, tuple):
+        for i, entry in enumerate(value):
+            _check_size(entry, name, f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            _check_size(entry, name, _join(where, key))
+    elif isinstance(value, int | float) and abs(value) > (most := _AT_MOST.get(name, _LARGEST)):
+        raise InputError(f"{where} = {value!r}", f"at most {most:,.12g}", "lower it")
+
+
 def _number(value: Any, where: str) -> Any:
     """The number; InputError where it is not finite, or an integer of more than 64 bits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -138,7 +184,7 @@ def _convert(hint: Any, value: Any, where: str, before: Any = None) -> Any:
     name."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where, before if type(before) is hint else None)  # type: ignore[arg-type]
+        return _parse(hint, value, where, before if type(before) is hint else None)  # type: ignore[arg-type]
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
             return None

@@ -1,10 +1,11 @@
 """All kinds of input that are tried: name -> class, made with a folder of its own."""
 
+from fault_config import Config
 from fault_delphes import Delphes
 from fault_formats import Crossings, Objects, OwnEvents, Public, Raw
-from fault_run import Arrays, WholeArrays
+from fault_run import Arrays, Run, WholeArrays, WholeRun
 from fault_tables import Converted, Jets
-from fault_weights import Checkpoint, KerasFile, TfLite
+from fault_weights import Checkpoint, Firmware, FloatFirmware, KerasFile, TfLite
 
 KINDS = {
     "events": OwnEvents,
@@ -15,11 +16,16 @@ KINDS = {
     "top_tagging": Jets,
     "adc2021": Objects,
     "arrays_file": Converted,
+    "config": Config,
+    "weights": Firmware,
+    "weights_float": FloatFirmware,
     "keras": KerasFile,
     "tflite": TfLite,
     "checkpoint": Checkpoint,
+    "run": Run,
+    "run_whole": WholeRun,
     "arrays": Arrays,
     "arrays_whole": WholeArrays,
 }
 # Those that compile more than the tests elsewhere have compiled: tests/faults/fuzz.py alone tries them.
-SLOW = ("arrays_whole",)
+SLOW = ("run_whole", "arrays_whole")
