@@ -205,27 +205,75 @@ def new_hdf5(path: Path | str) -> Iterator[Any]:
 
 
 class _Target(io.FileIO):
-    """A file that keeps the first refusal of the system as `error` and drops what is written afterwards.
+    """A file that keeps the first refusal of the system as `error`, and from then on what is written in memory.
 
-    HDF5 does not survive a refused write: it tries again while it closes the file, and crashes when the process ends.
+    HDF5 does not survive a refused write: it tries again while it closes the file, and what it reads back of its own
+    tables must be what it wrote, or the process dies. Large writes are content, which it does not follow: dropped.
     """
 
     error: OSError | None = None
+    # Bytes of a page in memory, and of the largest write that is kept.
+    _PAGE, _MOST = 4096, 1 << 16
+
+    def __init__(self, path: Path, mode: str):
+        super().__init__(path, mode)
+        self._pages: dict[int, bytearray] = {}
+        self._end = 0
 
     def write(self, content: Any) -> int:
         """Write all of it, unless something was refused."""
-        left = memoryview(content)
+        whole = memoryview(content).cast("B")
+        start, left = self.tell(), whole
         try:
             while self.error is None and len(left):
                 left = left[super().write(left) :]
         except OSError as error:
-            self.error = error
-        return len(content)
+            self.error, self._end = error, super().seek(0, io.SEEK_END)
+        if self.error is not None:
+            self._keep(start, whole)
+        return len(whole)
 
-    def truncate(self, size: int | None = None) -> int:
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer from the disk, and from what was kept."""
+        if self.error is None:
+            return super().readinto(buffer) or 0
+        start, into = self.tell(), memoryview(buffer).cast("B")
+        into[:] = bytes(len(into))
+        super().readinto(into)
+        for page in range(start // self._PAGE, (start + len(into) - 1) // self._PAGE + 1):
+            first, last = max(start, page * self._PAGE), min(start + len(into), (page + 1) * self._PAGE)
+            if page in self._pages:
+                at = first - page * self._PAGE
+                into[first - start : last - start] = self._pages[page][at : at + last - first]
+        super().seek(start + len(into))
+        return len(into)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place; the end is that of what was written and kept."""
+        if self.error is not None and whence == io.SEEK_END:
+            return super().seek(self._end + offset)
+        return super().seek(offset, whence)
+
+    def truncate(self, size: int | None = None, /) -> int:
         """Set the length, unless something was refused."""
+        length = self.tell() if size is None else size
         try:
-            return size or 0 if self.error else super().truncate(size)
+            if self.error is None:
+                return super().truncate(length)
         except OSError as error:
             self.error = error
-            return size or 0
+        self._end = length
+        return length
+
+    def _keep(self, start: int, content: memoryview) -> None:
+        """Keep a small write page by page; the other bytes of its pages are those of the disk."""
+        stop = start + len(content)
+        for page in range(start // self._PAGE, (stop - 1) // self._PAGE + 1) if 0 < len(content) <= self._MOST else ():
+            base = page * self._PAGE
+            if page not in self._pages:
+                super().seek(base)
+                self._pages[page] = bytearray((super().read(self._PAGE) or b"").ljust(self._PAGE, b"\0"))
+            first, last = max(start, base), min(stop, base + self._PAGE)
+            self._pages[page][first - base : last - base] = content[first - start : last - start]
+        self._end = max(self._end, stop)
+        super().seek(stop)

@@ -88,6 +88,11 @@ class Sums:
             raise InputError(f"{file} holds no table", "what the stage says", "remove it and run its stage")
         record, state = _table(content.get("record")), _state(file)
         if not record:
+            # Every release has stamped what it wrote.
+            if not isinstance(content.get("stamp"), dict):
+                raise InputError(
+                    f"{file} says neither how it was made nor what of", "a stage's JSON", self._again(stage)
+                )
             self._tell(stage)
         elif state not in self._compared:
             then = str(record.get("sum"))

@@ -193,6 +193,6 @@ def load_config(path: Path | str) -> RunConfig:
 def _read_stored(path: Path) -> dict[str, Any]:
     """A run folder's config.json; those of before firmware.distance was a key have a network without one."""
     stored = read_json(path)
-    if isinstance(stored.get("firmware"), dict):
+    if isinstance(stored, dict) and isinstance(stored.get("firmware"), dict):
         stored["firmware"].setdefault("distance", [])
     return stored
