@@ -107,7 +107,9 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     folder = folder.resolve()
     simulation = folder / "sim"
     build, log = simulation / "obj_dir", simulation / _LOG
-    build.mkdir(parents=True, exist_ok=True)
+    # What a call that was killed left.
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
     prefix = f"V{top}_wrapper"
     arguments = [*_VERILATOR_FLAGS, *_SPLIT, "--prefix", prefix, "--Mdir", "obj_dir", "-I../src", "-I../src/static"]
     environment = {**os.environ, "VERILATOR_ROOT": str(root)}
@@ -116,20 +118,21 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     )
     binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
     (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
-    includes = [f"-I{path}" for path in (build, simulation, root / "include", root / "include" / "vltstd")]
+    # Relative paths: the library is the same wherever the folder lies.
+    includes = [f"-I{path}" for path in (build.name, ".", root / "include", root / "include" / "vltstd")]
     flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]
 
     def compile_one(unit: tuple[Path, str]) -> str:
         source, level = unit
-        target = str(source.with_suffix(".o"))
-        call_logged([compiler, level, *flags, "-c", str(source), "-o", target], simulation, log, config, "The compiler")
+        name, target = f"{build.name}/{source.name}", f"{build.name}/{source.stem}.o"
+        call_logged([compiler, level, *flags, "-c", name, "-o", target], simulation, log, config, "The compiler")
         return target
 
     with children.threads(config.jobs) as pool:
         objects = list(pool.map(compile_one, _units(build)))
-    library = folder / SIMULATION_LIBRARY
+    library = f"../{SIMULATION_LIBRARY}"
     call_logged(
-        [compiler, "-shared", "-fopenmp", "-pthread", "-o", str(library), *objects], simulation, log, config, "Linker"
+        [compiler, "-shared", "-fopenmp", "-pthread", "-o", library, *objects], simulation, log, config, "Linker"
     )
     shutil.rmtree(build)
 
