@@ -21,6 +21,7 @@ from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.menu import solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.quantization.config import Training
+from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
@@ -122,8 +123,10 @@ def main() -> None:
     parser.add_argument("--map", action="store_true")
     parser.add_argument("--crossings", type=Path, help="whose test split is judged; all is learned from the shipped")
     options = parser.parse_args()
-    for name in options.configs:
-        _judge(load_config(name), name, options)
+    configs = {name: load_config(name) for name in options.configs}
+    cli.import_tensorflow(any(config.training.deterministic for config in configs.values()))
+    for name, config in configs.items():
+        _judge(config, name, options)
 
 
 def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:

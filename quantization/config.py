@@ -157,7 +157,6 @@ class ScanConfig:
 
     trials: number of networks that are trained. batch: number of designs that the sampler proposes at once. Its
     proposals depend on the trials of earlier batches only, so the search is the same for any number of workers.
-    attempts: largest number of proposals per trained network, at which a space of designs that are all too large ends.
     max_lut, max_latency_ns: limits of a design; it is not trained if the lower edge of its estimate exceeds them.
     lut_budgets: for each budget, the best design within it is written as a config, provided that its words lose at most
     max_loss of AUC with respect to its own float version, on every signal, averaged over the seeds.
@@ -168,7 +167,6 @@ class ScanConfig:
 
     trials: int = 30
     batch: int = 6
-    attempts: int = 20
     max_lut: int = 17_280
     max_latency_ns: float = 50.0
     lut_budgets: tuple[int, ...] = (17_280, 5_000)
@@ -179,8 +177,10 @@ class ScanConfig:
     front_seeds: int = 3
     space: SpaceConfig = field(default_factory=SpaceConfig)
 
+    REMOVED: ClassVar[Mapping[str, Any]] = {"attempts": 20}
+
     def __post_init__(self):
-        least = dict.fromkeys(("trials", "batch", "attempts", "max_lut", "events", "steps", "qat_steps"), 1)
+        least = dict.fromkeys(("trials", "batch", "max_lut", "events", "steps", "qat_steps"), 1)
         for name, low in {**least, "front_seeds": 0}.items():
             if getattr(self, name) < low:
                 raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")

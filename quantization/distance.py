@@ -21,6 +21,7 @@ unrounded one gives; windows, sums and the larger of two are whole numbers.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple
             "counts that vary independently of each other",
             "take more events or larger windows (firmware.conv)",
         )
-    factors = np.linalg.cholesky(np.linalg.inv(power)).transpose(0, 2, 1)
+    factors = np.array([_whitener(block.tolist()) for block in power])
     squares = np.square(np.einsum("mjk,nmk->nmj", factors, values)).sum(axis=2)
     first, whole = (_quantile(d, weight, tail) for d in (squares[:, 0], squares.sum(axis=1)))
     # The mean of a squared distance is its number of rows; a tail below it belongs to background of a few events.
@@ -174,6 +175,27 @@ def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple
     units = np.where(np.arange(places) == 0, first, whole)
     rows = (rows / np.sqrt(units)[:, None, None, None]).reshape(places * rings, places * rings)
     return _Group(rows, np.tile(mean, places), rings, whole / first)
+
+
+def _whitener(covariance: list[list[float]]) -> list[list[float]]:
+    """Upper triangle W with W C W^T = 1, so that W^T W is the inverse of C: C = U U^T, W the inverse of U.
+
+    In Python's floats and one order: LAPACK's last bits are the processor's, and a seed's words shall not be.
+
+    >>> _whitener([[4.0, 0.0], [0.0, 0.25]])
+    [[0.5, -0.0], [0.0, 2.0]]
+    """
+    n = len(covariance)
+    upper, inverse = ([[0.0] * n for _ in range(n)] for _ in range(2))
+    for j in reversed(range(n)):
+        for i in reversed(range(j + 1)):
+            rest = covariance[i][j] - sum(upper[i][k] * upper[j][k] for k in range(j + 1, n))
+            upper[i][j] = math.sqrt(rest) if i == j else rest / upper[j][j]
+    for j in range(n):
+        inverse[j][j] = 1 / upper[j][j]
+        for i in reversed(range(j)):
+            inverse[i][j] = -sum(upper[i][k] * inverse[k][j] for k in range(i + 1, j + 1)) / upper[i][i]
+    return inverse
 
 
 def _phi_modes(places: int) -> np.ndarray:
@@ -212,7 +234,9 @@ def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[_Group]) -> 
     parts = np.zeros((windows, n, 2, n))
     for g, group in enumerate(groups):
         sums[:, :, [firmware.inputs.index(name) for name in firmware.distance[g]], g] = 1
-        whiten[:, g, :, g], bias[:, g] = group.whitening.T, -group.whitening @ group.mean
+        whiten[:, g, :, g] = group.whitening.T
+        # No matrix product, whose last bits are the processor's.
+        bias[:, g] = -(group.whitening * group.mean).sum(axis=1)
         # A / a, and B / b - A / a, which the ReLU cuts at zero.
         first = np.arange(windows) < group.first
         parts[:, g, 0, g] = first

@@ -67,8 +67,7 @@ def command() -> None:
             "a new page, or one that this command made",
             "name another, or remove it yourself",
         )
-    stage.check_config(arguments.config)
-    cli.import_tensorflow()
+    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run))
     names = check(arguments)
     run = stage.open_run(arguments.run, arguments.config, arguments.update, arguments.trust)
     from codae_l1.scripts import make_data

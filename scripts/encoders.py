@@ -57,7 +57,7 @@ def command() -> None:
         # Said before hours of training, not behind them.
         find_compiler()
     run = stage.open_run(arguments.run, None)
-    cli.import_tensorflow()
+    cli.import_tensorflow(run.config.training.deterministic)
     run.require("train")
     if arguments.costs:
         from codae_l1.scripts.studies.costs import costs_table, encoder_costs

@@ -61,8 +61,7 @@ def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
     cli.output("--out", arguments.out, "folder")
-    stage.check_config(arguments.config)
-    cli.import_tensorflow()
+    cli.import_tensorflow(stage.check_config(arguments.config))
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 
     plans = _make_plans(arguments)

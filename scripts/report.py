@@ -89,12 +89,18 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "distance": stages["quantize"].get("distance"),
         **_training(stages["train"]),
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},
+        "weights_made_on": _weights_made_on(stages["quantize"]["stamp"]),
         "stages": {name: stages[name]["stamp"] for name in stages},
         "stamp": stamp(run.config.seed),
         "config": dump(run.config),
     }
     report["verdict"] = verdict(report)
     return report
+
+
+def _weights_made_on(stamp: dict[str, Any]) -> str:
+    """Processor and mode of the stage that made the weights."""
+    return stamp["machine"]["text"] if "machine" in stamp else "a processor that was not recorded"
 
 
 def _training(train: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +143,8 @@ def _markdown(report: dict[str, Any]) -> str:
         f"{resources['DSP']} DSP, {resources['BRAM_18K']} BRAM ({resources['tool']}, {resources['kind']}), "
         f"{report['latency_cycles']} cycles = {report['latency_ns']:g} ns at {report['clock_period_ns']:g} ns, "
         f"II = {report['interval_cycles']}; {sum(m['different'] for m in report['mismatches'].values())} mismatches in "
-        f"{max(m['compared'] for m in report['mismatches'].values()):,} events.",
+        f"{max(m['compared'] for m in report['mismatches'].values()):,} events. "
+        f"Weights made on {report['weights_made_on']}.",
         "",
         "| AUC in % | " + " | ".join(title for _, title in columns) + " |",
         "|---|" + "---|" * len(columns),

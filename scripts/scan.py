@@ -30,6 +30,8 @@ from codae_l1.scripts.studies.scan_workers import Evaluate, connect, evaluator, 
 
 # What the sampler is told of a design that was refused: as good as guessing.
 GUESSING = 0.5
+# Proposals a trained network, at which a space of designs that are all too large ends.
+_ATTEMPTS = 20
 
 
 def command() -> None:
@@ -47,7 +49,7 @@ def command() -> None:
         if getattr(arguments, name) < 1:
             raise InputError(f"--{name} {getattr(arguments, name)}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
-    cli.import_tensorflow()
+    cli.import_tensorflow(run.config.training.deterministic)
     for name in ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)
@@ -76,10 +78,10 @@ def _search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     records: list[dict[str, Any]] = []
     trained: set[str] = set()
-    while len(trained) < config.trials and len(records) < config.attempts * config.trials:
+    while len(trained) < config.trials and len(records) < _ATTEMPTS * config.trials:
         batch: list[tuple[Any, dict[str, Any]]] = []
-        room = min(config.batch, config.trials - len(trained), config.attempts * config.trials - len(records))
-        for _ in range(config.attempts * room):
+        room = min(config.batch, config.trials - len(trained), _ATTEMPTS * config.trials - len(records))
+        for _ in range(_ATTEMPTS * room):
             trial = study.ask()
             record = _screen(run, trial, len(records) + len(batch))
             if "request" in record:

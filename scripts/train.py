@@ -37,8 +37,7 @@ def command() -> None:
             raise InputError("--seed without --model", "both, or neither", "set seed in the config of the run")
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
-    stage.check_config(arguments.config)
-    cli.import_tensorflow()
+    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run))
     from codae_l1.data.base.files import read_json
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import EXPECTED_AUC
@@ -61,7 +60,7 @@ def command() -> None:
 
 def work(run: "Run") -> dict[str, Any]:
     """Train the full model, go on from a checkpoint where there is one; or take the weights that were imported."""
-    cli.import_tensorflow()
+    cli.import_tensorflow(run.config.training.deterministic)
     if run.imported:
         return _imported(run)
     from codae_l1.data.pooling import track_mask

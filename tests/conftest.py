@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from codae_l1.hls.target.compiler import find_compiler
+from codae_l1.scripts.run._mode import DETERMINISTIC
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The mode of the runs that tests make: TensorFlow takes it from the environment when the first test imports it.
+os.environ.update(DETERMINISTIC)
 # Compiling da4ml's optimiser takes minutes in a fresh environment; the tests' networks need seconds without.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 ROOT = Path(__file__).parents[1]

@@ -16,6 +16,8 @@ class TrainingConfig:
     augment: flip each event in eta and roll it in phi at random in each epoch; for calorimeter images only. Events that
     do not fill the last batch of an epoch are left out of it; each epoch shuffles the events anew.
     tensorboard: also write the curves for TensorBoard (extra `tensorboard`).
+    deterministic: the same bits on every processor, by one code path and one thread, on no GPU (docs/training.md);
+    whoever imports TensorFlow sets it, as the commands do.
     """
 
     PRESETS: ClassVar[Mapping[str, "TrainingConfig"]] = {}
@@ -29,6 +31,7 @@ class TrainingConfig:
     beta_2: float = 0.999
     augment: bool = True
     tensorboard: bool = False
+    deterministic: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
@@ -43,6 +46,6 @@ class TrainingConfig:
 
 
 # For the compact model on two cores and about 6,000 events.
-COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05)
+COMPACT_TRAINING = TrainingConfig(epochs=10, batch_size=32, learning_rate=4e-3, final_rate=0.05, deterministic=True)
 
 TrainingConfig.PRESETS = {"paper": TrainingConfig(), "compact": COMPACT_TRAINING}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run._mode import set_mode
 from codae_l1.scripts.run._outputs import output
 
 __all__ = [
@@ -118,11 +119,14 @@ def silent_stderr() -> Iterator[None]:
         os.close(silent)
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(deterministic: bool = False) -> None:
     """Import TensorFlow without its chatter, and Keras on it with the settings that give the network's words.
 
-    The user's own settings of Keras (keras.json, KERAS_BACKEND) are for their own models.
+    The user's own settings of Keras (keras.json, KERAS_BACKEND) are for their own models. deterministic: in the mode in
+    which a training gives the same bits on every processor (training.deterministic); InputError where TensorFlow was
+    imported before, without it.
     """
+    set_mode(deterministic)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with silent_stderr():

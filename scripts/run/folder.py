@@ -28,6 +28,7 @@ from codae_l1.data.base.files import read_json, sha256, write_json
 from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
+from codae_l1.scripts.run._mode import machine
 from codae_l1.scripts.run._sums import Altered, Sums
 from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.events import events_path
@@ -272,13 +273,14 @@ def versions() -> dict[str, str]:
 
 
 def stamp(seed: int) -> dict[str, Any]:
-    """How an artifact was made: commit, versions, seed, time."""
+    """How an artifact was made: commit, versions, seed, processor and mode of the process, time."""
     describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() if shutil.which("git") else ""
     return {
         "commit": commit or "not in a git checkout",
         "versions": versions(),
         "seed": seed,
+        "machine": machine(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -28,12 +28,16 @@ def add_run_arguments(parser: Any) -> None:
     parser.add_argument("--update", action="store_true", help="accept a changed config for an existing run folder")
 
 
-def check_config(config: Path | None) -> None:
-    """Refuse a wrong config in a command's first moment, before anything slow is imported."""
-    if config:
-        from codae_l1.scripts.run.config import load_config
+def check_config(config: Path | None, run: Path | None = None) -> bool:
+    """Refuse a wrong config in a command's first moment, before anything slow is imported.
 
-        load_config(config)
+    Returns whether it, or that of the run folder, asks for deterministic trainings.
+    """
+    from codae_l1.scripts.run.config import RunConfig, load_config
+
+    stored = (run or Path(DEFAULT_RUN)) / "config.json"
+    found = load_config(config or stored) if config or stored.is_file() else RunConfig()
+    return found.training.deterministic
 
 
 def open_run(run: Path | None, config: Path | None, update: bool = False, trust: bool = False) -> "Run":

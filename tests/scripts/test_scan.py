@@ -193,11 +193,12 @@ def test_the_stored_counts_are_those_of_the_events(events, tmp_path):
     assert data.validation["active_pixels"].tolist() == track_mask(images).sum(axis=(1, 2, 3)).tolist()
 
 
-def test_a_space_of_designs_that_never_fit_ends(tmp_path):
+def test_a_space_of_designs_that_never_fit_ends(tmp_path, monkeypatch):
     from codae_l1.scripts.run.folder import RunFolder
 
     space = SpaceConfig(filters=(64, 65, 66), kernels=(2,), tied=(False,), sparsity=(0.0,))
-    config = RunConfig(scan=ScanConfig(trials=2, attempts=3, max_lut=2000, space=space))
+    monkeypatch.setattr(scan, "_ATTEMPTS", 3)
+    config = RunConfig(scan=ScanConfig(trials=2, max_lut=2000, space=space))
     evaluated = []
     trials = scan._search(RunFolder(tmp_path / "run", config), lambda requests: evaluated.extend(requests) or [])
     assert not evaluated
