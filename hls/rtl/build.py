@@ -41,6 +41,8 @@ from codae_l1.hls.target.config import HlsConfig
 TOP = "codae"
 # da4ml: one adder bit costs 1, an adder of any width takes one unit of latency.
 _ADDER_SIZE, _CARRY_SIZE = 1, -1
+# Units of latency that sharing terms may add to the shortest adder tree.
+_SOLVER = {"hard_dc": 2}
 _AGAIN = "run the synthesize stage again"
 # Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
 _PLAIN_WEIGHTS = 500
@@ -224,12 +226,12 @@ def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any,
     return found
 
 
-def trace_here(network: Network, config: HlsConfig) -> tuple[Any, Any]:
-    """`trace` in this process, with da4ml as it was or will be imported here."""
+def trace_here(network: Network, config: HlsConfig, solver: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """`trace` in this process, with da4ml as it was or will be imported here; solver: other options of its solver."""
     from da4ml.trace import HWConfig, comb_trace
 
     hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)
-    inputs = symbolic_input(network.input_shape, network.input_word, hardware, {"hard_dc": 2})
+    inputs = symbolic_input(network.input_shape, network.input_word, hardware, solver or _SOLVER)
     traces = trace_layers(network, inputs)
     flat = inputs.ravel()._vars
     every = np.concatenate([value.ravel()._vars for value in traces.values()])
