@@ -80,7 +80,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     with writing(path, _NOTHING_LEFT, passing=(FileNotFoundError,)):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays, since Keras and NumPy choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        with writing(path, _NOTHING_LEFT):
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:

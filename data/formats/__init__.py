@@ -79,6 +79,9 @@ def _told(
     n, empty, low, high = 0, 0, np.inf, -np.inf
     known = format_of(path)
     chosen = (options or {}).get(known.name) or known.Options()
+    if known.labelled and known.images and label is not None:
+        # It is not used, but a mistake in it is one.
+        check_signals(np.array([label]))
     for part in known.slices(path, chosen, size, known.checked_label(path, label), lambda line: say(f"{path}: {line}")):
         if known.images:
             if not known.checksummed:

@@ -9,6 +9,10 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import PROCESSES, SIGNALS, SUEP_MASSES, SVJ_MASSES
 
+# Largest numbers: events and chunks of a terabyte, a pool of as many collisions.
+_MOST = {"n_qcd": 10**9, "n_signal": 10**9, "n_signal_validation": 10**9, "chunk_events": 10**5}
+_MOST |= {"pileup_blocks": 10**6, "pileup_block_size": 10**5}
+
 
 @dataclass(frozen=True)
 class GenerationConfig:
@@ -71,6 +75,10 @@ class GenerationConfig:
             self._require(name, getattr(self, name) >= 1, "a value >= 1")
         for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale", "temperature_gev"):
             self._require(name, 0 < getattr(self, name) < math.inf, "a value > 0")
+        # More than a disk holds, and more collisions in a crossing than any collider has (LHC: 140 to 200).
+        for name in (*counts[:3], "pileup_blocks", "pileup_block_size", "chunk_events"):
+            self._require(name, getattr(self, name) <= _MOST[name], f"a value up to {_MOST[name]:,}")
+        self._require("pileup_mean", self.pileup_mean <= 1000, "a value up to 1,000")
         # A' -> pi pi must be open, phi -> A' A' too; dark hadrons decay to bottom quarks.
         self._require("dark_photon_mass_gev", self.dark_photon_mass_gev >= 0.3, "a value >= 0.3")
         self._require(

@@ -67,13 +67,15 @@ class CrossingsConfig:
     def __post_init__(self):
         for name in ("n_signal", "n_signal_validation", "n_soft", "n_hard", "seed", "n_images"):
             self._require(name, getattr(self, name) >= 0, "a value >= 0")
-        self._require("chunk_crossings", self.chunk_crossings >= 1, "a value >= 1")
+            # Of a few bytes to a kilobyte each: a terabyte.
+            self._require(name, getattr(self, name) <= 10**9 or name == "seed", "a value up to 10^9")
+        self._require("chunk_crossings", 1 <= self.chunk_crossings <= 10**6, "a value from 1 to 10^6")
         for name in ("ecal_threshold_gev", "hcal_threshold_gev", "resolution_scale"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "a value >= 0")
         for name in ("bias", "hadron_response"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a value from 0 to 1")
-        counts = len(self.n_crossings) == len(SPLITS) and min(self.n_crossings, default=0) >= 0
-        self._require("n_crossings", counts, f"a number >= 0 for each of {', '.join(SPLITS)}")
+        counts = len(self.n_crossings) == len(SPLITS) and all(0 <= n <= 10**10 for n in self.n_crossings)
+        self._require("n_crossings", counts, f"a number from 0 to 10^10 for each of {', '.join(SPLITS)}")
         # A step that the pooling cannot have is refused there.
         PoolingConfig(energy_lsb_gev=self.energy_lsb_gev)
         self._require_pileup()

@@ -138,12 +138,13 @@ def _matching_top(record: Any, eta: float, phi: float) -> np.ndarray | None:
 
 def _mixed(config: JetConfig, folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Constituents (n, 200, 4), truth (n, 4) and whether a top (n,) of the chunks of both kinds, in a random order."""
+    again = "remove it and generate again"
     longest = max(config.n_top, config.n_qcd)
     for chunk in range(-(-longest // config.chunk_events)):
         parts = []
         for kind in ("top", "qcd"):
             if (folder / _file(kind, chunk)).exists():
-                content = read_arrays(folder / _file(kind, chunk), "a whole chunk", "remove it and generate again")
+                content = read_arrays(folder / _file(kind, chunk), "a whole chunk", again, ("constituents", "truth"))
                 columns = content["constituents"], content["truth"]
                 parts.append((*columns, np.full(len(columns[0]), kind == "top")))
         constituents, truth, is_top = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -53,7 +53,7 @@ class HlsProject:
         library = self.folder / self.design.library
         if not library.is_file():
             raise InputError(f"{library} does not exist", "a compiled hls4ml project", "run the convert stage first")
-        self._library = load_library(library, "run the convert stage again")
+        self._library = load_library(library, "run the convert stage again", ["predict_batch"])
         pointer = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
         self._library.predict_batch.argtypes = [pointer, pointer, *[ctypes.c_size_t] * 3]
         self._library.predict_batch.restype = None

@@ -16,7 +16,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Design:
     output_word: WordType
     sign: int | None = None
     component: int | None = None
+    ALWAYS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def read(cls: type[D], path: Path | str, remedy: str) -> D:
@@ -54,6 +55,10 @@ class Design:
         names = {item.name for item in dataclasses.fields(cls)}
         try:
             table = content if isinstance(content, dict) else {}
+            missing = [name for name in cls.ALWAYS if name not in table]
+            if missing:
+                # Their defaults are for records that are made, not for those that are read.
+                raise InputError(f"key {missing[0]} is missing", "it in every record", remedy)
             return parse(cls, {key: value for key, value in table.items() if key in names and value is not None})
         except InputError as error:
             raise InputError(
@@ -112,6 +117,7 @@ class RtlDesign(Design):
     source_sha256: str = ""
     language: str = "Verilog"
     namespace: str = ""
+    ALWAYS: ClassVar[tuple[str, ...]] = ("rtl_output",)
 
     def __post_init__(self):
         if not self.layers or self.stages < 1:

@@ -99,7 +99,7 @@ class RtlSimulation:
 
     def __init__(self, folder: Path | str, threads: int = 2, config: HlsConfig | None = None):
         self.folder, self.threads, self.config = Path(folder), threads, config or HlsConfig()
-        self.design = RtlDesign.read(self.folder / "design.json", _AGAIN)
+        self.design = self.read_design(self.folder)
         self._library = SimulationLibrary(_existing(self.folder / SIMULATION_LIBRARY))
         self._probed: ProbedSimulation | None = None
 
@@ -117,6 +117,18 @@ class RtlSimulation:
         if self._probed is None:
             self._probed = ProbedSimulation(self.folder, TOP, self.design, self.config)
         return self._probed.predict_layers(self.design.saturated(counts))
+
+    @staticmethod
+    def read_design(folder: Path) -> RtlDesign:
+        """design.json of a folder; InputError if the Verilog beside it is not the one for which it was written."""
+        design = RtlDesign.read(folder / "design.json", _AGAIN)
+        if design.source_sha256 and (found := source_digest(folder)) != design.source_sha256:
+            raise InputError(
+                f"the Verilog in {folder / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
+                f"the sources of its design.json ({design.source_sha256[:12]}), which were simulated",
+                _AGAIN,
+            )
+        return design
 
     def predict_clocks(self, counts: np.ndarray) -> np.ndarray:
         """Counts (T, ...) held at the input at rising edge t -> the output word after each edge (T, outputs) int64.

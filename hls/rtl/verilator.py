@@ -61,7 +61,7 @@ class SimulationLibrary:
 
     def __init__(self, path: Path):
         self.path = path
-        self._library = load_library(path, "run the synthesize stage again")
+        self._library = load_library(path, "run the synthesize stage again", ["inference"])
         pointer = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
         self._library.inference.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t]
         self._library.inference.restype = None

@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from codae_l1.data.base import children
@@ -12,17 +13,21 @@ from codae_l1.data.base.logs import keep_log, tail
 from codae_l1.hls.target.config import HlsConfig
 
 
-def load_library(path: Path, remedy: str) -> ctypes.CDLL:
-    """Open a shared library; one that is cut short or of another machine is an InputError."""
+def load_library(path: Path, remedy: str, functions: Sequence[str] = ()) -> ctypes.CDLL:
+    """Open a shared library that has these functions; any other, and one that is cut short, is an InputError."""
     head = path.read_bytes()[:64]
     # ELF of 64 bits: the section headers (offset, size, number) end the file. Loading a cut one would kill the process.
     offset, size, number = (int.from_bytes(head[i:j], "little") for i, j in ((40, 48), (58, 60), (60, 62)))
     try:
         if head[:5] == b"\x7fELF\x02" and path.stat().st_size < offset + size * number:
             raise OSError("cut short")
-        return ctypes.CDLL(str(path.resolve()))
+        library = ctypes.CDLL(str(path.resolve()))
     except OSError as error:
         raise InputError(f"{path} cannot be loaded ({error})", "a shared library of this machine", remedy) from error
+    missing = [name for name in functions if not hasattr(library, name)]
+    if missing:
+        raise InputError(f"{path} without the function {missing[0]}", "the library that was made there", remedy)
+    return library
 
 
 def find_compiler() -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import whole_folder
+from codae_l1.data.base.files import reading, whole_folder
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.network.executor import EmulatorDesign, TracedLayer
@@ -40,6 +40,11 @@ _TYPES = {
     "pool_images": (np.float32, np.int32),
     "pool_towers": (np.int32, np.int32),
 }
+# Around the network's own code in its header (hls/cpp/network.h).
+_BEFORE, _AFTER = "namespace {\n\n", "\n\n}  // namespace\n}"
+# Functions of an emulator that begins at the counts.
+_ALWAYS = ("predict", "predict_each", "trace")
+_AGAIN = "run the convert stage again"
 _DESIGN, _LOG = "emulator.json", "emulator.log"
 
 
@@ -53,11 +58,31 @@ class Emulator:
 
     def __init__(self, folder: Path | str, each: bool = False):
         self.folder, self.each = Path(folder), each
-        self.design = EmulatorDesign.read(self.folder / _DESIGN, "run the convert stage again")
+        self.design = EmulatorDesign.read(self.folder / _DESIGN, _AGAIN)
         path = self.folder / self.design.library
         if not path.is_file():
             raise InputError(f"{path} does not exist", "a compiled emulator", "run the convert stage first")
-        self._library = load_library(path, "run the convert stage again")
+        self._check_record()
+        names = _TYPES if self.design.pooling else _ALWAYS
+        self._library = load_library(path, _AGAIN, [f"{self.design.namespace}_{name}" for name in names])
+
+    def _check_record(self) -> None:
+        """Raise InputError unless emulator.json is of the C++ beside it, if that is there, whose sum it holds."""
+        design, header = self.design, self.folder / f"{self.design.namespace}_network.h"
+        if not header.is_file():
+            return
+        with reading(header, "the C++ of the emulator", _AGAIN):
+            body = header.read_text().split(_BEFORE, 1)[1].rsplit(_AFTER, 1)[0]
+        sum_ = _digest(
+            [body, _facts_of(design.input_shape, design.outputs, design.input_word, design.output_word, design.pooling)]
+        )
+        if sum_ != design.network_checksum:
+            raise InputError(
+                f"{self.folder / _DESIGN} and {header.name} are not of one network (SHA-256 {sum_[:12]}, "
+                f"{design.network_checksum[:12]} in the record)",
+                "what was written together",
+                _AGAIN,
+            )
 
     def predict_words(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
@@ -155,19 +180,13 @@ def emulator_sources(
             f"a pooling to {pooling.shape}", f"{tuple(network.input_shape)}, the network's input", "give its own"
         )
     body, fractions = network_code(network, output_word)
-    facts = {
-        "input_shape": list(network.input_shape),
-        "inputs": math.prod(network.input_shape),
-        "outputs": math.prod(network.layers[-1].shape),
-        "input_word": vars(network.input_word),
-        "output_word": vars(output_word),
-        "pooling": dump(pooling) if pooling else None,
-    }
+    shape, outputs = tuple(network.input_shape), math.prod(network.layers[-1].shape)
+    facts = _facts_of(shape, outputs, network.input_word, output_word, pooling)
     network_checksum = _digest([body, facts])
     checksum = _digest([body, facts, str(decision), ports]) if decision else network_checksum
     design = EmulatorDesign(
-        input_shape=tuple(network.input_shape),
-        outputs=facts["outputs"],
+        input_shape=shape,
+        outputs=outputs,
         input_word=network.input_word,
         output_word=output_word,
         sign=network.sign,
@@ -188,6 +207,20 @@ def emulator_sources(
         values |= _decision_values(decision)
         names["decision.h"] = "_decision.h"
     return {f"{namespace}{end}": fill(name, values) for name, end in names.items()}, design
+
+
+def _facts_of(
+    shape: tuple[int, ...], outputs: int, given: WordType, made: WordType, pooling: PoolingConfig | None
+) -> dict[str, Any]:
+    """What decides the words beside the network's own code, JSON-ready."""
+    return {
+        "input_shape": list(shape),
+        "inputs": math.prod(shape),
+        "outputs": outputs,
+        "input_word": vars(given),
+        "output_word": vars(made),
+        "pooling": dump(pooling) if pooling else None,
+    }
 
 
 def _digest(content: Any) -> str:

@@ -25,9 +25,9 @@ from codae_l1.data.base.files import sha256, whole_folder
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import TOWER_LSB_GEV, pool_towers, tower_words
-from codae_l1.hls.network.executor import EmulatorDesign, RtlDesign
+from codae_l1.hls.network.executor import EmulatorDesign
 from codae_l1.hls.network.records import read_network
-from codae_l1.hls.rtl.build import Interpreter, RtlSimulation, source_digest
+from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
 from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, run_testbench
 from codae_l1.hls.target.compiler import call_logged, find_compiler
@@ -74,7 +74,7 @@ def export(
     """
     say, rtl = progress or (lambda done, total, text: None), Path(rtl)
     check_target(folder)
-    design, pooling = _design(rtl), firmware.config.pooling
+    design, pooling = RtlSimulation.read_design(rtl), firmware.config.pooling
     network, made = read_network(firmware.model, input_word(firmware.config)), output_word(firmware.config)
     decision = Decision(tuple(points), firmware.sign, firmware.component)
     trigger = TriggerRtl(design, pooling, decision, options.slices, "", "", options.namespace)
@@ -106,19 +106,6 @@ def export(
         call_logged(["sh", "selftest.sh"], temporary, log, config, "The self-test", environment)
         log.unlink()
     return interface
-
-
-def _design(rtl: Path) -> RtlDesign:
-    """design.json; InputError if the Verilog next to it is not the one for which it was written."""
-    design = RtlDesign.read(rtl / "design.json", _AGAIN)
-    found = source_digest(rtl)
-    if found != design.source_sha256:
-        raise InputError(
-            f"the Verilog in {rtl / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
-            f"the sources of its design.json ({design.source_sha256[:12]}), which were simulated",
-            _AGAIN,
-        )
-    return design
 
 
 def _vectors(

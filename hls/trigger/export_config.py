@@ -25,6 +25,11 @@ _WORDS = """
 # And those that an export uses: the namespace of CMS's interface, the file name of the self-test, names at file scope.
 _OWN = "hls4mlEmulator selftest main ap_fixed ap_ufixed ap_int ap_uint"
 _RESERVED = frozenset(f"{_WORDS} {_OWN}".split())
+# Ends that an export gives its own files and modules, after its namespace.
+_ENDS = (
+    *("_network", "_layers", "_pooling", "_decision", "_trigger", "_wrapper", "_pipeline", "_pool", "_cell", "_axis"),
+    *("_tb", "_thresholds", "_handshake"),
+)
 # File names have it in front of their own.
 _LONGEST = 64
 
@@ -54,6 +59,10 @@ def check_namespace(namespace: str) -> None:
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", namespace) or namespace in _RESERVED:
         raise InputError(f"namespace {namespace!r}", "a C++ name, e.g. codae_v2", "choose another")
+    end = next((end for end in _ENDS if namespace.endswith(end)), "")
+    if end:
+        # Else the files and modules of two exports, a and a_trigger, could have one name.
+        raise InputError(f"namespace {namespace!r}, which ends like a file of {end!r}", "another end", "choose another")
     if len(namespace) > _LONGEST:
         raise InputError(f"a namespace of {len(namespace)} letters", f"at most {_LONGEST}", "choose a shorter one")
 

@@ -4,8 +4,9 @@ Keras."""
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
@@ -149,12 +150,41 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
         types = (self.layer_precision(name).weight_types(name) for name in self.layers)
         return {key: word for of_layer in types for key, word in of_layer.items()}
 
+    @classmethod
+    def stored(cls, table: Any) -> "FirmwareConfig":
+        """The config of a file of weights; InputError where a key is missing, whose default need not be the network's.
+
+        Files of before there was `distance` have none.
+        """
+        config = parse(cls, table, "firmware")
+        missing = _missing(dump(config), {"distance": [], **table})
+        if missing:
+            raise InputError(f"key firmware.{missing} is missing", "it in every file of weights", "train it again")
+        return config
+
     def layer_output(self, name: str) -> WordType:
         """Word type of what leaves a layer (after its ReLU, its square or the output quantizer)."""
         precision = self.layer_precision(name)
         if name == self.squared:
             return precision.square_word
         return precision.output_word if name == "output" else precision.relu_word
+
+
+def _missing(whole: Any, table: Any) -> str:
+    """The first key of a dumped config, dotted, that a table does not have; empty where it has all.
+
+    >>> _missing({"a": 1, "b": [{"c": 2}]}, {"a": 1, "b": [{}]})
+    'b[0].c'
+    """
+    if isinstance(whole, list):
+        found = ((f"[{i}]", _missing(value, table[i])) for i, value in enumerate(whole))
+        return next((f"{name}.{rest}" for name, rest in found if rest), "")
+    for key in whole if isinstance(whole, dict) else ():
+        if key not in table:
+            return key
+        if rest := _missing(whole[key], table[key]):
+            return f"{key}{'' if rest.startswith('[') else '.'}{rest}"
+    return ""
 
 
 def input_word(config: FirmwareConfig) -> WordType:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codae_l1.data.base.config import dump, parse
+from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import exact_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
@@ -143,7 +143,7 @@ class FirmwareModel:
         """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
 
         def parsed(meta: dict[str, Any]) -> FirmwareConfig:
-            return parse(FirmwareConfig, meta["config"], "firmware")
+            return FirmwareConfig.stored(meta["config"])
 
         meta, words = read_weights(path, lambda meta: weight_shapes(parsed(meta)), lambda m: parsed(m).weight_types)
         config = parsed(meta)

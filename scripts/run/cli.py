@@ -5,6 +5,7 @@ import inspect
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,16 +94,25 @@ def _run(command: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # The system refuses a path: too long, a loop of links, a part that is no folder, no permission.
+        refused = InputError(
+            f"{error.filename} cannot be used ({error.strerror})", "a path that can be read or written", "correct it"
+        )
+        print(f"error: {refused}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         # The second of two changes nothing any more.
         for number in (signal.SIGINT, *_ENDING):
             signal.signal(number, signal.SIG_IGN)
         print("interrupted; run the same command again, what was finished and kept is not done twice", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 @contextmanager
@@ -119,6 +129,20 @@ def silent_stderr() -> Iterator[None]:
         os.close(silent)
 
 
+@contextmanager
+def _without_keras_json() -> Iterator[None]:
+    """A block in which Keras finds no settings of the user's, which it may not even be able to read."""
+    before = os.environ.get("KERAS_HOME")
+    with tempfile.TemporaryDirectory(prefix="codae-keras-") as empty:
+        os.environ["KERAS_HOME"] = empty
+        try:
+            yield
+        finally:
+            os.environ.pop("KERAS_HOME")
+            if before is not None:
+                os.environ["KERAS_HOME"] = before
+
+
 def import_tensorflow(deterministic: bool = False) -> None:
     """Import TensorFlow without its chatter, and Keras on it with the settings that give the network's words.
 
@@ -130,7 +154,8 @@ def import_tensorflow(deterministic: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with silent_stderr():
-        import keras
+        with _without_keras_json():
+            import keras
         import tensorflow
 
         keras.config.set_floatx("float32")

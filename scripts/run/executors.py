@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import parse_table, read_arrays, reading
 from codae_l1.data.base.words import WordType
@@ -64,9 +63,7 @@ class Trained:
         meta = read_arrays(path, expected, remedy, ("meta",))["meta"]
         record = parse_table(str(meta), f"the record of {path}", ("config", "sign", "component"), remedy)
         with reading(path, expected, remedy):
-            return cls(
-                parse(FirmwareConfig, record["config"], "firmware"), int(record["sign"]), int(record["component"])
-            )
+            return cls(FirmwareConfig.stored(record["config"]), int(record["sign"]), int(record["component"]))
 
     def score_words(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""

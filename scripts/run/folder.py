@@ -13,6 +13,7 @@ inputs: its part of the config, the stages that it needs, the package versions a
 leaves no JSON and goes on from its folder's own checkpoints. Doing a stage takes away the JSON of those that need it.
 """
 
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -75,6 +76,7 @@ class RunFolder:
             )
         self.config = config
         # A run folder that is opened for scoring may be read-only, and its config of an older release.
+        self._new = kept is None
         if config != kept:
             write_json(stored, dump(config))
 
@@ -89,7 +91,9 @@ class RunFolder:
         Raises InputError where the stage is done, and what it wrote there is missing or altered.
         """
         path = self.folder.joinpath(stage, *names)
-        self._sums.check(stage, path)
+        if stage not in STAGES or not STAGES[stage].optional:
+            # The files of an optional stage are checked where the report reads what it said: it may be at work on them.
+            self._sums.check(stage, path)
         return path
 
     def library(self, stage: str, path: Path) -> Path:
@@ -170,6 +174,13 @@ class RunFolder:
         A stage of the chain asks that those before it are done from the inputs of now; an optional one, that they are
         of the run's config. Where `work` fails, the JSON of the other stages stays.
         """
+        try:
+            return self._do(stage, work)
+        except InputError:
+            self._leave(stage)
+            raise
+
+    def _do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         optional, started = STAGES[stage].optional, time.time()
         for need in all_needs(stage):
             if optional:
@@ -191,12 +202,22 @@ class RunFolder:
         outside = events_path(self) if stage == "make_data" and self.config.data.events != "generate" else None
         return self._sums.write(stage, content, outside)
 
+    def _leave(self, stage: str) -> None:
+        """Remove what this command has made of a new folder whose first stage was refused and made nothing."""
+        made = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
+        if self._new and {path.relative_to(self.folder).as_posix() for path in made} <= {"config.json", stage}:
+            shutil.rmtree(self.folder / stage, ignore_errors=True)
+            (self.folder / "config.json").unlink()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
     def stored(self, stage: str) -> dict[str, Any] | None:
         """What an optional stage said the last time; None where it was not done."""
         file = self.folder / f"{stage}.json"
         if not file.is_file():
             return None
         content = read_json(file)
+        self._sums.check(stage, self.folder / stage)
         rows = self._sums.read_alone(stage).get("rows") if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
             raise InputError(

@@ -32,6 +32,8 @@ _HLS4ML = (
     *("hls4ml/project.json", "hls4ml/emulation/*", "hls4ml/firmware/**/*", "hls4ml/*.cpp"),
     *("hls4ml/build_prj.tcl", "hls4ml/project.tcl", "hls4ml/vivado_synth.tcl"),
 )
+# Tables and figures of an optional stage.
+_RESULTS = ("*.json", "*.md", "*.svg")
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ STAGES = {
         Stage("synthesize", ("convert",), ("hls",), ("rtl/*.*", "rtl/src/**/*", "rtl/sim/*.so")),
         Stage("evaluate", ("synthesize",), ("evaluation", "trigger"), ("scores.h5",)),
         Stage("report", ("evaluate",), (), ("report.*",)),
-        Stage("numerics", ("quantize",), optional=True),
-        Stage("vendor", ("synthesize",), optional=True),
-        Stage("place", ("synthesize",), optional=True),
-        Stage("rates", ("convert",), ("trigger",), optional=True),
-        Stage("compare", ("make_data",), ("systems", "evaluation"), optional=True),
+        Stage("numerics", ("quantize",), (), _RESULTS, optional=True),
+        Stage("vendor", ("synthesize",), (), ("*/*.json",), optional=True),
+        Stage("place", ("synthesize",), (), ("*/*.json",), optional=True),
+        Stage("rates", ("convert",), ("trigger",), tuple(f"*/{name}" for name in _RESULTS), optional=True),
+        Stage("compare", ("make_data",), ("systems", "evaluation"), _RESULTS, optional=True),
     )
 }
 # The stages of the chain, in order.

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.scripts.run import cli
 
@@ -43,6 +44,8 @@ def command() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, and to go on with")
     parser.add_argument("--designs", type=int, default=len(DESIGNS), help="measure the first so many only")
     options = parser.parse_args()
+    if not 1 <= options.designs <= len(DESIGNS):
+        raise InputError(f"--designs {options.designs}", f"a number from 1 to {len(DESIGNS)}", "correct it")
     cli.import_tensorflow()
     from codae_l1.data.base.config import dump
     from codae_l1.hls.cost.lut_model import METHODS, fit_lut, row_features

@@ -1,5 +1,7 @@
 """The C++ emulator pools as Python does, two of one name stay apart, and what cannot be made is said."""
 
+import _ctypes
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources
+from codae_l1.hls.trigger.export_config import check_namespace
 from codae_l1.hls.trigger.thresholds import Decision, WorkingPoint
 
 POOLINGS = {
@@ -171,6 +174,33 @@ def test_an_emulator_that_is_cut_short_is_said_to_be(tmp_path, cut):
         says = r"emulator.json is not a record of this version \(key input_shape is missing\).*; run the convert stage"
     with pytest.raises(InputError, match=says):
         Emulator(tmp_path / "emulator")
+
+
+def test_a_record_of_another_network_is_refused(tmp_path):
+    """One fact of emulator.json, and one weight of the C++ beside it."""
+    folder = tmp_path / "emulator"
+    build_emulator(*last_cells((2, 2, 1)), HlsConfig(), folder)
+    for name, old, new in (("emulator.json", '"outputs": 1', '"outputs": 2'), ("codae_network.h", "4", "5")):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace(old, new, 1))
+        with pytest.raises(InputError, match=r"emulator.json and codae_network.h are not of one network .*"):
+            Emulator(folder)
+        (folder / name).write_text(text)
+
+
+def test_a_library_without_its_functions_is_refused(tmp_path):
+    design = build_emulator(*last_cells((2, 2, 1)), HlsConfig(), tmp_path / "emulator")
+    library = tmp_path / "emulator" / design.library
+    shutil.copy(_ctypes.__file__, library)
+    with pytest.raises(InputError, match=r"libcodae-\w{12}.so without the function codae_predict; "):
+        Emulator(tmp_path / "emulator")
+
+
+@pytest.mark.parametrize("namespace", ["a_trigger", "a_pooling", "codae_network", "a_tb"])
+def test_a_namespace_that_ends_like_a_file_is_refused(namespace):
+    """Exports of a and of a_pooling would both have a_pooling.h."""
+    with pytest.raises(InputError, match=rf"namespace '{namespace}', which ends like a file of .*; choose another"):
+        check_namespace(namespace)
 
 
 def test_counts_beyond_the_input_word_saturate(pooled):

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -282,6 +284,25 @@ def changed(path, key, change):
         arrays = {name: file[name] for name in file.files}
     arrays[key] = change(arrays[key])
     np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("key", ["inputs", "pool", "precision.output.output_bits", "conv[0].stride"])
+def test_a_key_missing_in_a_stored_config_does_not_take_its_default(tmp_path, key):
+    path = tmp_path / "f_m.npz"
+    scrambled(FirmwareConfig()).save(path)
+
+    def without(meta):
+        content = json.loads(str(meta))
+        table = content["config"]
+        *tables, last = key.replace("[0]", ".0").split(".")
+        for name in tables:
+            table = table[int(name) if name == "0" else name]
+        del table[last]
+        return np.array(json.dumps(content))
+
+    changed(path, "meta", without)
+    with pytest.raises(InputError, match=rf"key firmware.{re.escape(key)} is missing; expected it in every file"):
+        FirmwareModel.load(path)
 
 
 def put(value, dtype=None):

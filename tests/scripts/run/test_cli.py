@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -248,3 +249,23 @@ def test_interrupt_says_how_to_go_on_whichever_signal(command, number):
     assert left == ["cleared"]
     assert signal.getsignal(number) == handler
     signal.signal(number, before)
+
+
+def test_a_path_that_the_system_refuses_is_one_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(lambda: open("x" * 300).close())
+    assert capsys.readouterr().err.startswith("error: xxx")
+    with pytest.raises(OSError, match="ours"):
+        cli.run(lambda: (_ for _ in ()).throw(OSError("ours")))
+
+
+def test_keras_does_not_read_the_settings_of_the_user(tmp_path):
+    """Neither those that it cannot take, nor those that it cannot read."""
+    (tmp_path / "keras.json").write_text('{"floatx": "bfloat16", "backend": "jax", "epsilon": 1e-3}')
+    code = (
+        "from codae_l1.scripts.run.cli import import_tensorflow; import_tensorflow(); import keras, os;"
+        "print(keras.config.floatx(), keras.config.backend(), os.environ['KERAS_HOME'])"
+    )
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["float32", "tensorflow", str(tmp_path)], done.stderr

@@ -12,7 +12,7 @@ from codae_l1.models.training.config import COMPACT_TRAINING
 from codae_l1.quantization.config import InSituConfig
 from codae_l1.scripts import compare, encoders, score, vendor
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.config import DataConfig, RunConfig
 from codae_l1.scripts.run.folder import RunFolder, made_from
 
 BEFORE = ("make_data", "train", "quantize", "convert", "synthesize")
@@ -80,6 +80,45 @@ def test_stages_of_older_code_are_of_the_config_that_the_folder_had(folder):
 def test_a_config_of_other_keys_is_taken_as_it_is(folder):
     write_json(folder / "train.json", {"config": {"seed": 1, "model": {"of": "another version"}}})
     assert RunFolder(folder, OTHER_EPOCHS, update=True).require("train")
+
+
+def refuse(run):
+    raise InputError("events", "others", "take them")
+
+
+@pytest.mark.parametrize("before", ["", "kept.txt"])
+def test_a_first_stage_that_is_refused_leaves_nothing_of_its_own(tmp_path, before):
+    run = RunFolder(tmp_path / "run", RunConfig())
+    if before:
+        (tmp_path / "run" / before).write_text("mine")
+    with pytest.raises(InputError):
+        run.do("make_data", refuse)
+    kept = ["config.json", before, "make_data"] if before else []
+    assert sorted(path.name for path in tmp_path.glob("run/*")) == sorted(kept)
+
+
+def test_a_missing_file_of_events_leaves_no_run_folder(tmp_path):
+    config = RunConfig(data=DataConfig(str(tmp_path / "none.h5")))
+    with pytest.raises(InputError, match=r"none.h5 does not exist"):
+        RunFolder(tmp_path / "run", config).do("make_data", refuse)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_an_optional_stage_wrote_is_compared_where_the_report_reads_it(folder):
+    row = {"name": "a", "kind": "b", "tool": "c", "figures": "d"}
+
+    def work(run):
+        write_json(run.path("numerics", "table.json"), {"bits": 5})
+        return {"rows": [row], "summary": "made"}
+
+    run = RunFolder(folder)
+    run.do("numerics", work)
+    assert RunFolder(folder).rows() == [row]
+    write_json(folder / "numerics" / "table.json", {"bits": 6})
+    with pytest.raises(InputError, match=r"table.json was altered since stage numerics wrote it .*numerics.py"):
+        RunFolder(folder).rows()
+    run.do("numerics", work)
+    assert RunFolder(folder).rows() == [row]
 
 
 @pytest.mark.parametrize("text", ["[]", '"done"'])
