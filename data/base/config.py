@@ -2,7 +2,7 @@
 
 A config dataclass lives next to the code that it configures; this module only fills it. Fields may be int, float, bool,
 str, Literal, another dataclass, `X | None`, `tuple[X, ...]` and `dict[str, X]`. Numbers are finite, integers within 64
-bits: JSON has no others, and TOML has (`inf`, `nan`, 10**400).
+bits: JSON has no others, and TOML has (`inf`, `nan`, 10**400). Those of some keys have an upper limit (_MOST).
 
 A table changes the keys that it names and keeps the other keys of the instance that it replaces. In a run's config that
 is the default value of the field in its parent, not the defaults of the field's class. Lists and dicts are values: they
@@ -26,6 +26,24 @@ from typing import Any, Literal, TypeVar
 
 from codae_l1.data.base.errors import InputError
 
+# Largest values of numbers by the name of their key, in whatever table: beyond them a key is a slip, and its command
+# would end with the memory, or never. NumPy's and Keras' seeds end at 32 bits.
+_MOST: dict[str, float] = {
+    "seed": 2**31 - 1,
+    # Passes over events, batches, flipped copies: years on any machine.
+    **{"epochs": 10**6, "steps": 10**8, "qat_steps": 10**8, "copies": 10**4, "warm_up_copies": 10**4},
+    # A step that leaves every weight behind.
+    **{"batch_size": 10**6, "learning_rate": 10.0, "qat_learning_rate": 10.0},
+    # Resamplings, trees, trials: each takes a second or more.
+    **{"bootstrap": 10**5, "trees": 10**5, "trials": 10**6, "batch": 10**5, "attempts": 10**6, "front_seeds": 1000},
+    # Layers that no part could hold; words beyond those of any processor; windows beyond the grid.
+    **{"filters": 4096, "dense": 4096, "convs": 16, "components": 4176, "weight_bits": 64, "word_bits": 64},
+    **{"kernels": 72, "strides": 72, "parallel_pixels": 10**6},
+    # Processes of one machine; adders in a row of a clock of 10 us.
+    **{"jobs": 4096, "latency_cutoff": 10_000.0},
+    # The LHC's bunches cross at 40,079 kHz, at up to 10^35 per cm2 and second in the designs of other colliders.
+    **{"crossing_khz": 1e6, "luminosity_cm2s": 1e37},
+}
 T = TypeVar("T")
 PRESET = "preset"
 # Largest number of any key, but of seeds and of those below.
@@ -170,12 +188,15 @@ def _check_size(value: Any, name: str, where: str) -> None:
 
 
 def _number(value: Any, where: str) -> Any:
-    """The number; InputError where it is not finite, or an integer of more than 64 bits."""
+    """The number; InputError where it is not finite, an integer of more than 64 bits, or beyond what its key takes."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         # Python does not print integers of thousands of digits.
         raise InputError(f"{where} of {value.bit_length()} bits", "an integer of at most 64 bits", "correct it")
     if not math.isfinite(value):
         raise InputError(f"{where} = {value}", "a finite number", "correct it")
+    most = _MOST.get(where.rpartition(".")[2].partition("[")[0], math.inf)
+    if value > most:
+        raise InputError(f"{where} = {value}", f"at most {most:,}", "correct it")
     return value
 
 

@@ -14,6 +14,8 @@ Strategy = Literal["latency", "resource", "distributed_arithmetic"]
 OTHER_PARTS = {"oneAPI": "Agilex7", "Libero": "MPF300"}
 # Of any number here: 32 years, a second, more products than any part holds.
 _LARGEST = 1e9
+# ns, ten times as fast as any FPGA.
+_SHORTEST_NS = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class HlsConfig:
         for name, value in numbers.items():
             if not 0 < value <= _LARGEST:
                 raise InputError(f"hls.{name} = {value}", "a number above zero, at most 10^9", "correct it")
+        if self.clock_period_ns < _SHORTEST_NS:
+            raise InputError(f"hls.clock_period_ns = {self.clock_period_ns}", f"at least {_SHORTEST_NS}", "correct it")
         if self.parallel_pixels < 0:
             raise InputError(
                 f"hls.parallel_pixels = {self.parallel_pixels}", "a number of pixels, or 0 for all", "correct it"

@@ -75,7 +75,7 @@ def what_went_wrong(log: Path) -> tuple[str, str]:
     """(the first error line of a log that ended something, or the log's end; what to do, with the log's place)."""
     text = log.read_text(errors="replace") if log.is_file() else ""
     found = next((match for match in _ERROR.finditer(text) if not _CAUGHT.search(match.group())), None)
-    said = found.group().strip()[:400] if found else tail(log)
+    said = found.group().strip()[:400] if found else _end_of(log, text)
     line = f", line {text[: found.start()].count(chr(10)) + 1}" if found else ""
     remedy = f"read the log {log}{line}"
     if re.search("licen[cs]e", said, re.IGNORECASE):
@@ -83,6 +83,14 @@ def what_went_wrong(log: Path) -> tuple[str, str]:
     elif re.search(r"no space left|out of memory|bad_alloc", text, re.IGNORECASE):
         remedy = f"give it more disk or memory, {remedy}"
     return said, remedy
+
+
+def _end_of(log: Path, text: str) -> str:
+    """The last lines of a log, without errors that were caught: they did not end it."""
+    if not text.strip():
+        return tail(log)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _CAUGHT.search(line)]
+    return " | ".join(lines[-3:])[-400:] or "no line but errors that hls4ml's script catches"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import re
 from typing import ClassVar, Literal
 
 import pytest
@@ -26,6 +27,17 @@ class Outer:
     on: bool = False
     table: dict[str, Inner] = dataclasses.field(default_factory=dict)
     extra: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "most"),
+    [("seed", 2**31, "2,147,483,647"), ("epochs", 10**12, "1,000,000"), ("filters", (3, 10**9), "4,096")],
+)
+def test_numbers_beyond_what_can_be_made_are_refused(key, value, most):
+    kind = dataclasses.make_dataclass("Table", [(key, tuple[int, ...] if isinstance(value, tuple) else int)])
+    where = f"a.{key}[1]" if isinstance(value, tuple) else f"a.{key}"
+    with pytest.raises(InputError, match=rf"{re.escape(where)} = \d+; expected at most {most}; correct it"):
+        parse(kind, {key: value}, "a")
 
 
 def test_round_trip():

@@ -30,7 +30,8 @@ def test_an_error_that_the_script_caught_is_passed_over(tmp_path, version):
     assert remedy == f"give the tool its licence (XILINXD_LICENSE_FILE or LM_LICENSE_FILE), read the log {log}, line 5"
     log.write_text(CAUGHT[version])
     said, remedy = what_went_wrong(log)
-    assert said == " | ".join(row.strip() for row in CAUGHT[version].splitlines()[1:])
+    rows = [row.strip() for row in CAUGHT[version].splitlines() if "ERROR" not in row]
+    assert said == " | ".join(rows)
     assert remedy == f"read the log {log}"
 
 
