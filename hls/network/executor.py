@@ -55,11 +55,12 @@ class Design:
         names = {item.name for item in dataclasses.fields(cls)}
         try:
             table = content if isinstance(content, dict) else {}
+            record = parse(cls, {key: value for key, value in table.items() if key in names and value is not None})
             missing = [name for name in cls.ALWAYS if name not in table]
             if missing:
                 # Their defaults are for records that are made, not for those that are read.
                 raise InputError(f"key {missing[0]} is missing", "it in every record", remedy)
-            return parse(cls, {key: value for key, value in table.items() if key in names and value is not None})
+            return record
         except InputError as error:
             raise InputError(
                 f"{path} is not a record of this version ({error.received})", f"a {cls.__name__}", remedy
