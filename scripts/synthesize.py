@@ -1,12 +1,16 @@
 """Stage synthesize: the firmware f_m as Verilog, its clocks counted in simulation, its resources; vendor tools' too.
 
     python scripts/synthesize.py --run runs/demo
+    python scripts/synthesize.py --firmware data/sample/f_m.npz --out build/f_m
 
 Reads quantize/f_m.npz and convert/hls4ml/. Writes synthesize/rtl/ and synthesize.json.
 
 The stage has three parts: the trace with its Verilog, the compiled simulation, and Yosys. Each leaves a record in
 synthesize/parts/ when it is done: what it was made from, its result, and the sums of its files. A stage that was killed
 goes on with the first part that has no record, or whose files are not those of its record.
+
+--firmware maps a network from a file, without a run or a training: RTL, clocks and resources into OUT, and the RTL's
+words compared with QKeras'. data/sample/f_m.npz is the network of the README's table.
 """
 
 from collections.abc import Callable
@@ -17,6 +21,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, write_json
 from codae_l1.data.base.keep import digest
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.options import Companions
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -108,5 +113,22 @@ def _sums(folder: Path, name: str) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(files)}
 
 
+def _command() -> None:
+    """The stage of a run, or a network from a file."""
+    parser = cli.parser(__doc__)
+    stage.add_run_arguments(parser)
+    parser.add_argument("--firmware", type=Path, metavar="FILE", help="a network, f_m.npz, to map without a run")
+    alone = Companions(parser, "--firmware")
+    alone.add("--out", "folder to write", type=Path)
+    arguments = parser.parse_args()
+    alone.settle(arguments)
+    if arguments.firmware is None:
+        stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "synthesize", work)
+        return
+    from codae_l1.scripts._map_firmware import map_file
+
+    map_file(arguments)
+
+
 if __name__ == "__main__":
-    stage.main("synthesize", work, __doc__)
+    cli.run(_command)

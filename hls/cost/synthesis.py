@@ -34,7 +34,9 @@ LARGE_SHARE = 0.15
 _LUTS = tuple(f"LUT{n}" for n in range(1, 7))
 _SHIFT_REGISTERS = ("SRL16E", "SRLC16E", "SRLC32E")
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE", "FDRE_1", "FDSE_1")
-_LUT_RAMS = ("RAM32M", "RAM64M", "RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM256X1D")
+# Memories in LUTs -> LUTs of each (AMD UG574).
+_LUT_RAMS = {"RAM32M": 4, "RAM32M16": 8, "RAM64M": 4, "RAM64M8": 8}
+_LUT_RAMS |= {"RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8}
 
 
 def synthesize(
@@ -130,7 +132,7 @@ def count_resources(cells: dict[str, int]) -> dict[str, int]:
         return sum(cells.get(name, 0) for name in names)
 
     return {
-        "LUT": total(_LUTS) + total(_SHIFT_REGISTERS) + total(_LUT_RAMS),
+        "LUT": total(_LUTS) + total(_SHIFT_REGISTERS) + sum(n * cells.get(name, 0) for name, n in _LUT_RAMS.items()),
         "FF": total(_FLIP_FLOPS),
         "DSP": sum(n for name, n in cells.items() if name.startswith("DSP")),
         "BRAM_18K": sum(n * (2 if "36" in name else 1) for name, n in cells.items() if name.startswith("RAMB")),
