@@ -78,7 +78,7 @@ def test_stages_of_older_code_are_of_the_config_that_the_folder_had(folder):
 
 
 def test_a_config_of_other_keys_is_taken_as_it_is(folder):
-    write_json(folder / "train.json", {"config": {"seed": 1, "model": {"of": "another version"}}})
+    write_json(folder / "train.json", {"config": {"seed": 1, "model": {"of": "another version"}}, "stamp": {}})
     assert RunFolder(folder, OTHER_EPOCHS, update=True).require("train")
 
 
