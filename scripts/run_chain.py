@@ -18,6 +18,7 @@ report       report.json and report.html
 
 import importlib
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,10 @@ def chain(run: "Run") -> None:
     # A network that leaves cells out, or cannot fit, is refused before anything is trained.
     run.config.firmware.check_windows()
     check_size(run.config.firmware, run.config.hls)
-    for name in CHAIN:
-        stage.do(run, name, importlib.import_module(STAGES[name].module).work)
+    # A finished run may be read-only.
+    with nullcontext() if run.is_done(CHAIN[-1]) else run.alone():
+        for name in CHAIN:
+            stage.do(run, name, importlib.import_module(STAGES[name].module).work)
 
 
 if __name__ == "__main__":

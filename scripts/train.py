@@ -139,7 +139,8 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
     if not (folder / system.file).exists():
         (folder / "system.json").unlink(missing_ok=True)
     inputs = system_inputs(run, name, seed)
-    content = keep(folder, inputs, lambda folder: _train_now(run, system, name, seed, folder), "system.json")
+    with run.alone():
+        content = keep(folder, inputs, lambda folder: _train_now(run, system, name, seed, folder), "system.json")
     system.load(folder / system.file)
     return system, content["stamp"]["seconds"]
 

@@ -1,19 +1,17 @@
 """Files and folders that are whole or not there: written beside the target under another name, then renamed."""
 
 import contextlib
-import fcntl
-import glob
 import hashlib
 import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base._locks import alone, locked
 from codae_l1.data.base._opening import (
     DAMAGED,
     opened_hdf5,
@@ -26,14 +24,18 @@ from codae_l1.data.base._opening import (
     read_toml,
     reading,
 )
+from codae_l1.data.base._partial import REPLACED, partial, tidied
 from codae_l1.data.base.errors import InputError
 
 __all__ = [
     "DAMAGED",
+    "alone",
+    "locked",
     "new_hdf5",
     "opened_hdf5",
     "parse_json",
     "parse_table",
+    "partial",
     "read_array",
     "read_arrays",
     "read_json",
@@ -42,13 +44,12 @@ __all__ = [
     "reading",
     "replaceable",
     "sha256",
+    "tidied",
     "whole_file",
     "whole_folder",
     "write_json",
     "writing",
 ]
-# Ends of the names of a folder that is being written, and of the one that it takes the place of.
-_PARTIAL, _REPLACED = ".partial", ".replaced"
 _NOTHING_LEFT = "; nothing half-written was left"
 
 
@@ -72,26 +73,24 @@ def writing(path: Path | str, left: str = "", passing: tuple[type[OSError], ...]
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path in the target's folder; rename it to `path` if the block succeeds, else remove it.
+    """Give a temporary path beside the target; rename it to `path` if the block succeeds, else remove it.
 
-    Raises InputError where the disk is full or the folder cannot be written.
+    The next call removes what a killed one left. Raises InputError where the disk is full, the folder cannot be
+    written, or another process writes the same file.
     """
     path = Path(path)
-    with writing(path, _NOTHING_LEFT, passing=(FileNotFoundError,)):
+    with writing(path, _NOTHING_LEFT, passing=(FileNotFoundError,)), contextlib.ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays, since Keras and NumPy choose the format by it.
+        # In a folder of its own, which can be locked: HDF5 locks the file itself. The suffix stays, since Keras and
+        # NumPy choose the format by it.
         with writing(path, _NOTHING_LEFT):
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
-            temporary.chmod(0o644)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            temporary = stack.enter_context(partial(path)) / path.name
+        temporary.touch()
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
 
 
 @contextmanager
@@ -105,13 +104,10 @@ def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]
     with writing(path, _NOTHING_LEFT), contextlib.ExitStack() as stack:
         path = replaceable(path, ours)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(path)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=_PARTIAL))
-        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        stack.enter_context(_locked(temporary))
+        temporary = stack.enter_context(partial(path))
         temporary.chmod(0o755)
         yield temporary
-        aside = temporary.with_suffix(_REPLACED)
+        aside = temporary.with_suffix(REPLACED)
         stack.callback(shutil.rmtree, aside, ignore_errors=True)
         if path.is_dir():
             path.rename(aside)
@@ -121,35 +117,6 @@ def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]
             if aside.is_dir():
                 aside.rename(path)
             raise
-
-
-def _tidy(path: Path) -> None:
-    """Put back or remove what interrupted calls have left next to a folder; what is being written is locked and
-    stays."""
-    for end in (_REPLACED, _PARTIAL):
-        for left in map(Path, sorted(glob.glob(f"{glob.escape(f'{path.parent}/.{path.name}-')}????????{end}"))):
-            with _locked(left.with_suffix(_PARTIAL)) as free:
-                if free and end == _REPLACED and not path.exists():
-                    left.rename(path)
-                elif free:
-                    shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder for the block, if it exists; gives whether nobody else holds it."""
-    handle, free = None, True
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # In use, or on a file system without locks: somebody may be writing.
-        free = isinstance(error, FileNotFoundError)
-    try:
-        yield free
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 def replaceable(path: Path | str, ours: tuple[str, ...] = ()) -> Path:

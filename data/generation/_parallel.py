@@ -21,7 +21,7 @@ from typing import Any
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_json, tidied, write_json
 from codae_l1.data.generation.config import Work
 
 # Changes when the same config would give other events.
@@ -62,7 +62,8 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
                 "chunks of the config given",
                 "remove the folder or choose another one",
             )
-        # Names as whole_file gives them: the folder is the user's choice and may hold other hidden files.
+        tidied(folder)
+        # Names as older releases gave them: the folder is the user's choice and may hold other hidden files.
         for leftover in (p for p in folder.glob(".*-*") if p.suffix in _SUFFIXES):
             leftover.unlink(missing_ok=True)
     else:

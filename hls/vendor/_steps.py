@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json, sha256, write_json, writing
+from codae_l1.data.base.files import locked, read_json, sha256, write_json, writing
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.vendor._reports import Source, Unreadable
-from codae_l1.hls.vendor._tools import locked, on_path, run_tool
+from codae_l1.hls.vendor._tools import on_path, run_tool
 
 # What the JSON of a finished step holds, apart from its name.
 _SHAPE = {"inputs": str, "program": str, "seconds": (int, float), "log": str, "reports": dict, "found": dict}

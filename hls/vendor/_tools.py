@@ -4,13 +4,12 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from codae_l1.data.base import children
-from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.errors import ToolError
 from codae_l1.data.base.logs import tail
 
 # Seconds between two looks at the log of a running tool that is followed.
@@ -91,23 +90,6 @@ def _end_of(log: Path, text: str) -> str:
         return tail(log)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _CAUGHT.search(line)]
     return " | ".join(lines[-3:])[-400:] or "no line but errors that hls4ml's script catches"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[IO[str]]:
-    """Hold a lock file; InputError where another command, or a tool that outlived a killed one, holds it."""
-    import fcntl
-
-    with open(path, "a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{path.parent} is in use by another command or by a tool that still runs",
-                "one command at a time",
-                f"wait for it, or end it (`fuser {path}` names its process)",
-            ) from None
-        yield handle
 
 
 def _run(

@@ -1,20 +1,24 @@
 """What a command may write over: files of the kind that it writes; none that it reads, nor a run's own."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import opened_hdf5, read_json
+from codae_l1.data.base.files import opened_hdf5, partial, read_json, writing
 from codae_l1.scripts.run.stages import STAGES
 
+# What the running command holds of its outputs.
+_HELD: ContextVar[contextlib.ExitStack | None] = ContextVar("held", default=None)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def output(
     option: str, path: Path | None, kind: str, inputs: Iterable[Path | str] = (), run: Path | None = None
 ) -> None:
-    """Raise InputError unless a command may write `path`, the value of `option`; nothing is asked of None.
+    """Raise InputError unless a command may write `path`, the value of `option`, and hold it; nothing is asked of None.
 
     kind: what it writes, a key of KINDS. inputs: files and folders that it reads. run: a run folder, in whose stages'
     folders nothing else is written.
@@ -42,6 +46,20 @@ def output(
             f"a new file, or a {kind}",
             "name another, or remove it yourself",
         )
+    if (held := _HELD.get()) is not None and path.parent.is_dir():
+        with writing(path):
+            held.enter_context(partial(path))
+
+
+@contextlib.contextmanager
+def outputs() -> Iterator[None]:
+    """A command, which alone writes what `output` allows it to."""
+    with contextlib.ExitStack() as held:
+        before = _HELD.set(held)
+        try:
+            yield
+        finally:
+            _HELD.reset(before)
 
 
 def _is_in(path: Path, given: Path) -> bool:

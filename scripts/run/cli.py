@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.scripts.run._mode import set_mode
-from codae_l1.scripts.run._outputs import output
+from codae_l1.scripts.run._outputs import output, outputs
 
 __all__ = [
     "PLAIN_LINE_SECONDS",
@@ -67,7 +67,7 @@ def run(command: Callable[[], None]) -> None:
 
     The rest is our mistake.
     """
-    with _ended_alike():
+    with _ended_alike(), outputs():
         _run(command)
 
 

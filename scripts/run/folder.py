@@ -20,12 +20,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, sha256, write_json
+from codae_l1.data.base.files import alone, read_json, sha256, write_json, writing
 from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
@@ -78,7 +79,8 @@ class RunFolder:
         # A run folder that is opened for scoring may be read-only, and its config of an older release.
         self._new = kept is None
         if config != kept:
-            write_json(stored, dump(config))
+            with self.alone() if self.folder.is_dir() else nullcontext():
+                write_json(stored, dump(config))
 
     @property
     def imported(self) -> list[Path]:
@@ -172,13 +174,19 @@ class RunFolder:
         """Do a stage: call `work`, stamp what it returns and write the stage's JSON.
 
         A stage of the chain asks that those before it are done from the inputs of now; an optional one, that they are
-        of the run's config. Where `work` fails, the JSON of the other stages stays.
+        of the run's config. Where `work` fails, the JSON of the other stages stays. Raises InputError where another
+        command works on the run, or it cannot be written.
         """
-        try:
-            return self._do(stage, work)
-        except InputError:
-            self._leave(stage)
-            raise
+        with self.alone():
+            try:
+                return self._do(stage, work)
+            except InputError:
+                self._leave(stage)
+                raise
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A block that alone works on the run folder; InputError, which says who does, where another command does."""
+        return alone(self.folder)
 
     def _do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         optional, started = STAGES[stage].optional, time.time()
@@ -192,8 +200,9 @@ class RunFolder:
             self.check(need)
         inputs = self._inputs(stage)
         if not optional:
-            (self.folder / f"{stage}.json").unlink(missing_ok=True)
-            claim(self.path(stage), inputs)
+            with writing(self.folder):
+                (self.folder / f"{stage}.json").unlink(missing_ok=True)
+                claim(self.path(stage), inputs)
         content = {"config": made_from(self.config, (*all_needs(stage), stage)), **work(self)}
         for later in (*dependents(stage), *(("report",) if content.get("rows") else ())):
             (self.folder / f"{later}.json").unlink(missing_ok=True)
@@ -207,7 +216,9 @@ class RunFolder:
         made = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
         if self._new and {path.relative_to(self.folder).as_posix() for path in made} <= {"config.json", stage}:
             shutil.rmtree(self.folder / stage, ignore_errors=True)
-            (self.folder / "config.json").unlink()
+            # The lock, too, which this command holds.
+            for name in ("config.json", ".lock"):
+                (self.folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
 

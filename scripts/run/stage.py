@@ -73,6 +73,7 @@ def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]]) -> None:
         run.check(name)
         print(f"{name}: done already ({run.folder / name}.json)", flush=True)
         return
-    print(f"{name}: started", flush=True)
-    content = run.do(name, work)
+    with run.alone():
+        print(f"{name}: started", flush=True)
+        content = run.do(name, work)
     print(f"{name}: {content['summary']} ({content['stamp']['seconds']:.0f} s)", flush=True)

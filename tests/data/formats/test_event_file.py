@@ -362,7 +362,7 @@ def test_parts_are_on_disk_before_the_next_is_asked_for(tmp_path):
 
     def parts():
         for seed in range(4):
-            sizes.append(sum(p.stat().st_size for p in tmp_path.iterdir()))
+            sizes.append(sum(p.stat().st_size for p in tmp_path.rglob("*.h5")))
             yield make_events(300, seed)
 
     write_events(tmp_path / "events.h5", parts())

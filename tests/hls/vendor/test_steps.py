@@ -8,10 +8,9 @@ import pytest
 from vendor_bench import REPORTS, VITIS, Bench
 
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import locked, read_json
 from codae_l1.hls.vendor import hls4ml_steps as steps_module
 from codae_l1.hls.vendor._steps import check_programs
-from codae_l1.hls.vendor._tools import locked
 from codae_l1.hls.vendor.hls4ml_steps import STEPS, hls4ml_steps
 
 
