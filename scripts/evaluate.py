@@ -6,10 +6,14 @@ Reads the run's events and the models and firmware of the stages before. Writes 
 scripts/score.py, every event of the run's file in its order) and evaluate.json.
 """
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codae_l1.data.base.files import opened_hdf5
+from codae_l1.data.base.spool import Spool
+from codae_l1.data.formats.event_file import EventFile
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor, open_firmware, open_float
 
@@ -24,6 +28,8 @@ ROC_SCORES = ("codae_mse", "float", "rtl", *BASELINES)
 RATE_SCORES = ("rtl", *BASELINES)
 # False-positive rates at which the ROC curves are drawn: a point each 7 %, below what the sample resolves included.
 ROC_GRID = np.logspace(-3.5, 0, 120)
+# Test events that are read at a time.
+SLICE = 2048
 # Events of each class in the latent plot.
 LATENT_EVENTS = 250
 GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
@@ -34,20 +40,12 @@ def work(run: "Run") -> dict[str, Any]:
     cli.import_tensorflow()
     from codae_l1.models.evaluation.rates import sample_rates
     from codae_l1.scripts.numerics import numerics
-    from codae_l1.scripts.score import write_scores
 
+    scores, mismatches = _score_all(run)
     events = _read(run)
-    words, mismatches = _compare_all(run, events["counts"])
-    firmware = open_firmware(run)
     test = events["test"]
-    scores = {name: firmware.firmware_score(w)[test] for name, w in words.items()}
-    scores["float"] = open_float(run).predict_scores(events["counts"])
-    written = {"float": (scores["float"], None)}
-    written |= {name: (firmware.firmware_score(w), firmware.firmware_word(w)) for name, w in words.items()}
-    write_scores(run.path("evaluate", "scores.h5"), written, events["signal"], events["file"])
-    scores["float"] = scores["float"][test]
-    scores |= {name: events[name][test].astype(np.float64) for name in BASELINES}
-    full, latents, reconstruct = _full_model(run, events["masks"][test])
+    scores |= {name: column.astype(np.float64) for name, column in events["baselines"].items()}
+    full, latents, reconstruct = _full_model(run, events["masks"])
     scores |= full
     signal = events["signal"][test]
     content = _measure(run.config.evaluation, run.config.seed, scores, signal)
@@ -55,7 +53,7 @@ def work(run: "Run") -> dict[str, Any]:
     rated = {name: scores[name] for name in RATE_SCORES}
     content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
     content |= _trigger(run)
-    content["numerics"] = numerics(run, events["counts"][test], signal)
+    content["numerics"] = numerics(run, events["counts"], signal)
     different = sum(m["different"] for m in mismatches.values())
     worse = [s for s, row in content["auc"].items() if row["rtl"]["value"] < row["active_pixels"]["value"] - 0.01]
     return {
@@ -103,24 +101,57 @@ def _trigger(run: "Run") -> dict[str, Any]:
     return {"trigger": crossings.facts() | section, "looks": looks}
 
 
-def _compare_all(run: "Run", counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Words of each integer executor on the events, and every pair's mismatches on events and adversarial input."""
-    from codae_l1.hls.network.mismatch import adversarial_counts, compare_words
-    from codae_l1.scripts.run.cli import Progress
+def _score_all(run: "Run") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Score every event with every executor into evaluate/scores.h5, some events at a time.
 
-    adversarial = adversarial_counts(run.config.firmware, run.config.seed)
-    inputs = np.concatenate([counts, adversarial])
+    Executor -> scores of the test events, and every pair's mismatches on events and adversarial input.
+    """
+    from codae_l1.hls.network.mismatch import adversarial_counts
+    from codae_l1.scripts.run.events import events_path, indices
+    from codae_l1.scripts.score import Scored, read_counts, write_scores
+
+    path, config = run.path("evaluate", "scores.h5"), run.config.firmware
     executors = {name: open_executor(run, name) for name in INTEGER_EXECUTORS}
-    words = {}
-    with Progress("evaluate") as progress:
-        for i, (name, executor) in enumerate(executors.items()):
-            words[name] = executor.predict_words(inputs)
-            progress(i + 1, len(executors), name)
-    mismatches = {}
-    for i, a in enumerate(INTEGER_EXECUTORS):
-        for b in INTEGER_EXECUTORS[i + 1 :]:
-            mismatches[f"{a}-{b}"] = compare_words(executors[a], executors[b], inputs, words[a], words[b])
-    return {name: w[: len(counts)] for name, w in words.items()}, mismatches
+    firmware, float_model = open_firmware(run), open_float(run)
+    mismatches = _Mismatches(executors)
+    with write_scores(path) as out, cli.Progress("evaluate") as progress, EventFile(events_path(run)) as file:
+        n = len(file)
+        for part in read_counts([file.path], config, tell=lambda line: None):
+            words = mismatches.add(part.counts)
+            scored: Scored = {"float": (float_model.predict_scores(part.counts), None)}
+            scored |= {name: (firmware.firmware_score(w), firmware.firmware_word(w)) for name, w in words.items()}
+            out.add(scored, part.signal, part.file)
+            progress(mismatches.compared, n, "events")
+        mismatches.add(adversarial_counts(config, run.config.seed))
+        test = indices(file, "test")
+    with opened_hdf5(path, "scores") as found:
+        return {name: found[f"{name}/firmware_score"][:][test] for name in scored}, mismatches.found
+
+
+class _Mismatches:
+    """The words of all executors compared pair by pair, some events at a time. compared: how many so far. found: pair
+    -> its mismatches, JSON-ready (`hls.network.mismatch.compare_words`)."""
+
+    def __init__(self, executors: dict[str, Any]):
+        self._executors, self.compared, self.found = executors, 0, {}
+
+    def add(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Words (n, outputs) of each executor on the next events."""
+        from codae_l1.hls.network.mismatch import compare_words
+
+        words = {name: executor.predict_words(counts) for name, executor in self._executors.items()}
+        for a, b in itertools.combinations(words, 2):
+            new = compare_words(self._executors[a], self._executors[b], counts, words[a], words[b])
+            for sample in new["samples"]:
+                sample["event"] += self.compared
+            before = self.found.setdefault(f"{a}-{b}", {**new, "compared": 0, "different": 0, "samples": ()})
+            before["compared"] += new["compared"]
+            before["different"] += new["different"]
+            before["worst_lsb"] = max(before["worst_lsb"], new["worst_lsb"])
+            before["first_layer"] = before["first_layer"] or new["first_layer"]
+            before["samples"] = (*before["samples"], *new["samples"])[:5]
+        self.compared += len(counts)
+        return words
 
 
 def _measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.ndarray) -> dict[str, Any]:
@@ -146,30 +177,35 @@ def _measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.n
 
 
 def _read(run: "Run") -> dict[str, Any]:
-    """Counts, masks and what is known of each event of the run's file, in slices; `test`: indices of the test split."""
-    from codae_l1.data.formats.event_file import EventFile
+    """What is known of each event of the run's file; test: indices of the test split; of its events alone counts and
+    masks, as Spools (they take 6 kB per event), and baselines."""
     from codae_l1.data.pooling import input_counts, track_mask
     from codae_l1.models.codae.scores import active_pixels, block_power
     from codae_l1.scripts.run.events import events_path, indices
 
+    folder = run.path("evaluate")
+    counts, masks, baselines = Spool(folder), Spool(folder), []
     with EventFile(events_path(run)) as file:
-        parts = [(input_counts(e.images, run.config.firmware.pooling), track_mask(e.images)) for e in file.slices()]
-        counts, masks = (np.concatenate(column) for column in zip(*parts, strict=True))
+        test = indices(file, "test")
+        for start in range(0, len(test), SLICE):
+            images = file.read_where(test[start : start + SLICE]).images
+            mask = track_mask(images)
+            counts.add(input_counts(images, run.config.firmware.pooling))
+            masks.add(mask)
+            baselines.append((active_pixels(mask), block_power(mask)))
+        pixels, power = (np.concatenate(column) for column in zip(*baselines, strict=True))
         return {
             "counts": counts,
             "masks": masks,
-            "active_pixels": active_pixels(masks),
-            "block_power": block_power(masks),
-            "n_tracks": file.n_tracks,
+            "baselines": {"n_tracks": file.n_tracks[test], "active_pixels": pixels, "block_power": power},
             "signal": file.signal,
             "weight": file.weight,
             "provenance": file.provenance,
-            "file": np.full(len(file), str(file.path)),
-            "test": indices(file, "test"),
+            "test": test,
         }
 
 
-def _full_model(run: "Run", masks: np.ndarray) -> tuple[dict, dict, Any]:
+def _full_model(run: "Run", masks: Any) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
     from codae_l1.data.pooling import input_counts
     from codae_l1.models.codae.model import load_codae
@@ -181,7 +217,8 @@ def _full_model(run: "Run", masks: np.ndarray) -> tuple[dict, dict, Any]:
     codae = load_codae(run.path("train", "codae.keras"))
     in_situ = FirmwareModel.load(run.path("quantize", "f_m_in_situ.npz"))
     full = codae_scores(codae, masks)
-    words = in_situ.predict_words(input_counts(masks, in_situ.config.pooling))
+    pooled = (input_counts(masks[i : i + SLICE], in_situ.config.pooling) for i in range(0, len(masks), SLICE))
+    words = np.concatenate([in_situ.predict_words(counts) for counts in pooled])
     scores = {"codae_mse": full["mse"], "in_situ": in_situ.firmware_score(words)}
     if coefficients := run.read("quantize")["teacher"]:
         scores["teacher"] = combined(coefficients, full)
@@ -201,7 +238,6 @@ def _by_process(z: np.ndarray, signal: np.ndarray) -> dict[str, list]:
 
 def _gallery(run: "Run", test: np.ndarray, signal: np.ndarray, score: np.ndarray, reconstruct: Any) -> list[dict]:
     """For each of some classes the event of median firmware score: its pixels, counts and reconstruction."""
-    from codae_l1.data.formats.event_file import EventFile
     from codae_l1.data.pooling import input_counts, track_mask
     from codae_l1.scripts.run.events import events_path
 

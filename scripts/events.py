@@ -219,6 +219,8 @@ def _collect(
 def _display(signal: str, image: np.ndarray, pooling: PoolingConfig) -> dict[str, Any]:
     words = input_counts(image[None], pooling)[0]
     inputs = {name: words[..., i] for i, name in enumerate(pooling.inputs)}
+    # A view would keep all the events that were read with it.
+    image = image.copy()
     return {"signal": signal, "image": image, "mask": image[..., 0] > 0, "words": inputs}
 
 

@@ -8,9 +8,13 @@ run's folder. docs/numerics.md says how to read them. (The module is not called 
 that name would take the place of Python's own module.)
 """
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from codae_l1.data.base.spool import Rows, Spool
 from codae_l1.scripts.run import cli, reading, stage
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ def command() -> None:
     from codae_l1.scripts.run.folder import stamp
 
     how = reading.chosen(arguments)
-    counts, signal = _read_events(run, arguments.events, **how)
+    counts, signal = _read_events(run, arguments.events, out, **how)
     found = numerics(run, counts, signal)
     for events, models in found["profiles"].items():
         for model, records in models.items():
@@ -55,26 +59,32 @@ def command() -> None:
     print(out / "numerics.json" if arguments.events or arguments.out else run.folder / "numerics.json")
 
 
-def _read_events(run: "Run", files: list[Path] | None, **how: Any) -> tuple[Any, Any]:
-    """Counts (N, 18, 15, inputs) int64 and signal (N,) str of the files, or of the run's test events.
+def _read_events(run: "Run", files: list[Path] | None, folder: Path, **how: Any) -> tuple[Any, Any]:
+    """Counts (N, 18, 15, inputs) and signal (N,) str of the files, or of the run's test events.
 
-    how: label, options of formats and tell, as for event_slices.
+    The counts are a Spool: they take 2 kB per event. how: label, options of formats and tell, as for event_slices.
     """
     from codae_l1.scripts.run.executors import open_firmware
 
     if files:
         from codae_l1.scripts.score import read_counts
 
-        return read_counts(files, open_firmware(run).config, **how)[:2]
+        counts, signal = Spool(folder), []
+        for part in read_counts(files, open_firmware(run).config, **how):
+            counts.add(part.counts)
+            signal.append(part.signal)
+        return counts, np.concatenate(signal)
     from codae_l1.data.pooling import input_counts
-    from codae_l1.scripts.run.events import read_split
+    from codae_l1.scripts.run.events import read_each
 
-    events = read_split(run, "test", qcd_only=False)
-    return input_counts(events.images, run.config.firmware.pooling), events.signal
+    pool = functools.partial(input_counts, config=run.config.firmware.pooling)
+    return read_each(run, "test", pool, qcd_only=False, into=Spool(folder))
 
 
 def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
     """Profiles of both models on QCD and on all events, where there are such: JSON-ready.
+
+    counts: (N, 18, 15, inputs), an array or a Spool. signal: (N,) str.
 
     events: {"qcd", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of `hls.profile.profile`.
     """
@@ -83,7 +93,7 @@ def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
     from codae_l1.scripts.run.executors import open_firmware, open_float
 
     models = open_firmware(run), open_float(run)
-    chosen = {"qcd": counts[signal == QCD], "all": counts}
+    chosen = {"qcd": Rows(counts, np.flatnonzero(signal == QCD)), "all": counts}
     chosen = {name: of for name, of in chosen.items() if len(of)}
     return {
         "events": {name: len(of) for name, of in chosen.items()},

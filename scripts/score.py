@@ -17,19 +17,31 @@ ends with status 1.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import new_hdf5, opened_hdf5
+from codae_l1.data.events import PROCESSES, ZERO_BIAS
 from codae_l1.scripts.run import cli, reading, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
 
 if TYPE_CHECKING:
     from codae_l1.hls.trigger.thresholds import WorkingPoint
     from codae_l1.scripts.run.run import Run
+
+# Events that executors take at a time; the networks' own batches are of it.
+BATCH = 2048
+# Rows of a block of the file, and all classes in the order of their names.
+_BLOCK = 1 << 14
+_CLASSES = np.array(sorted((*PROCESSES, ZERO_BIAS)))
+# Executor -> its scores (n,) and its score words (n,), None where it has none.
+Scored = dict[str, tuple[np.ndarray, np.ndarray | None]]
 
 
 def command() -> None:
@@ -49,31 +61,43 @@ def command() -> None:
     cli.output("--out", arguments.out, "file of scores", [*arguments.events, run.config.data.events], run.folder)
     points = () if names == ("float",) else _known_points(run)
     how = reading.chosen(arguments)
-    counts, signal, file, baselines = read_counts(arguments.events, run.config.firmware, **how)
-    scored, trained = {}, run.trained
-    for name in names:
-        executor = run.executor(name)
-        if name == "float":
-            scored[name] = executor.scores(counts), None
-        else:
-            words = executor.predict_words(counts)
-            scored[name] = trained.scores(words), trained.score_words(words)
-        print(f"{name}: {len(counts)} events", flush=True)
-    write_scores(arguments.out, scored, signal, file, points, how["tell"])
-    words = {name: scored[name][1] for name in INTEGER_EXECUTORS if name in scored}
-    different = _different(words)
+    executors: dict[str, Any] = {}
+    baselines, signal, different, n = _Compact(), _Compact(), 0, 0
+    with write_scores(arguments.out, how["tell"]) as out:
+        for part in read_counts(arguments.events, run.config.firmware, **how):
+            # The events have been seen to be some.
+            executors = executors or {name: run.executor(name) for name in names}
+            scored = _scored(executors, part.counts, run.trained)
+            different += _different({name: words for name, (_, words) in scored.items() if words is not None})
+            out.add(scored, part.signal, part.file, points)
+            baselines.add(**part.baselines)
+            signal.add(class_of=np.searchsorted(_CLASSES, part.signal))
+            n += len(part.counts)
+        for name in names:
+            print(f"{name}: {n} events", flush=True)
+    words = [name for name in INTEGER_EXECUTORS if name in names]
     if len(words) > 1:
-        print(f"words of {', '.join(words)}: {different:,} of {len(counts):,} events differ")
-    _print_auc({name: values for name, (values, _) in scored.items()} | baselines, signal)
+        print(f"words of {', '.join(words)}: {different:,} of {n:,} events differ")
+    _print_auc(arguments.out, names, baselines.columns(), signal.columns()["class_of"])
     print(arguments.out)
     if different:
         raise SystemExit(1)
 
 
-def read_counts(
-    paths: list[Path], firmware: Any, **how: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Counts (N, 18, 15, inputs) int64, signal and file (N,) str, baselines name -> (N,); one slice at a time.
+@dataclass(frozen=True)
+class _Counted:
+    """Some events, one after another: counts (n, 18, 15, inputs) int64, signal and file (n,) str, baselines name ->
+    (n,), active pixels and block power."""
+
+    counts: np.ndarray
+    signal: np.ndarray
+    file: np.ndarray
+    baselines: dict[str, np.ndarray]
+
+
+def read_counts(paths: list[Path], firmware: Any, **how: Any) -> Iterator[_Counted]:
+    """The events of files in order, BATCH at a time whatever the files' lengths: a float executor's last bit depends on
+    where a batch ends.
 
     how: label, options of formats and tell, as for event_slices.
     """
@@ -81,16 +105,52 @@ def read_counts(
     from codae_l1.data.pooling import input_counts, track_mask
     from codae_l1.models.codae.scores import active_pixels, block_power
 
-    counts, signal, file, pixels, power = [], [], [], [], []
+    waiting: list[tuple[np.ndarray, ...]] = []
     for path in paths:
         for events in event_slices(path, **how):
-            counts.append(input_counts(events.images, firmware.pooling))
-            signal.append(events.signal)
-            file.append(np.full(len(events), str(path)))
-            pixels.append(active_pixels(track_mask(events.images)))
-            power.append(block_power(track_mask(events.images)))
-    baselines = {"active pixels": np.concatenate(pixels), "block power": np.concatenate(power)}
-    return np.concatenate(counts), np.concatenate(signal), np.concatenate(file), baselines
+            masks, name = track_mask(events.images), np.full(len(events), str(path))
+            counts = input_counts(events.images, firmware.pooling)
+            waiting.append((counts, events.signal, name, active_pixels(masks), block_power(masks)))
+            while sum(len(part[0]) for part in waiting) >= BATCH:
+                columns = [np.concatenate(column) for column in zip(*waiting, strict=True)]
+                waiting = [tuple(column[BATCH:] for column in columns)]
+                yield _counted(column[:BATCH] for column in columns)
+    columns = [np.concatenate(column) for column in zip(*waiting, strict=True)]
+    if len(columns[0]):
+        yield _counted(columns)
+
+
+def _counted(columns: Iterable[np.ndarray]) -> _Counted:
+    counts, signal, file, pixels, power = columns
+    return _Counted(counts, signal, file, {"active pixels": pixels, "block power": power})
+
+
+def _scored(executors: dict[str, Any], counts: np.ndarray, trained: Any) -> "Scored":
+    """Executor -> (scores, score words or None) of counts."""
+    found: Scored = {}
+    for name, executor in executors.items():
+        if name == "float":
+            found[name] = executor.scores(counts), None
+        else:
+            words = executor.predict_words(counts)
+            found[name] = trained.scores(words), trained.score_words(words)
+    return found
+
+
+class _Compact:
+    """Columns that grow part by part, kept in the smallest integers that hold them."""
+
+    def __init__(self):
+        self._parts: dict[str, list[np.ndarray]] = {}
+
+    def add(self, **columns: np.ndarray) -> None:
+        for name, column in columns.items():
+            whole = column.astype(np.int64)
+            small = whole.astype(np.min_scalar_type(int(whole.max(initial=0))))
+            self._parts.setdefault(name, []).append(small if (small == column).all() else column)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
 
 def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
@@ -114,57 +174,82 @@ def _different(words: dict[str, np.ndarray]) -> int:
     return int(np.any([w != first for w in words.values()], axis=0).sum()) if len(words) > 1 else 0
 
 
-def _print_auc(scores: dict[str, np.ndarray], signal: np.ndarray) -> None:
-    """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error."""
+def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray], class_of: np.ndarray) -> None:
+    """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error.
+
+    path: the file of scores. class_of: (N,) indices into _CLASSES.
+    """
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference
 
-    found = [s for s in SIGNALS if s in signal]
-    if QCD not in signal or not found:
+    of = {name: class_of == at for at, name in enumerate(_CLASSES)}
+    found = [s for s in SIGNALS if of[s].any()]
+    if not of[QCD].any() or not found:
         return
-    loss = {"float", "rtl"} <= set(scores)
-    print("AUC in %  " + "".join(f"{name:>15}" for name in scores) + ("    float - rtl" if loss else ""))
+
+    def scores(name: str, process: str) -> tuple[np.ndarray, np.ndarray]:
+        if name in baselines:
+            column = baselines[name]
+        else:
+            with opened_hdf5(path, "scores") as file:
+                column = file[f"{name}/firmware_score"][:]
+        return column[of[QCD]].astype(np.float64), column[of[process]].astype(np.float64)
+
+    columns = (*names, *baselines)
+    loss = {"float", "rtl"} <= set(names)
+    print("AUC in %  " + "".join(f"{name:>15}" for name in columns) + ("    float - rtl" if loss else ""))
     for process in found:
-        pairs = {name: (v[signal == QCD], v[signal == process]) for name, v in scores.items()}
-        errors = (auc_with_error(*pair) for pair in pairs.values())
+        errors = (auc_with_error(*scores(name, process)) for name in columns)
         row = "".join(f"{100 * value:8.1f} +- {100 * error:3.1f}" for value, error in errors)
         if loss:
-            value, error = paired_auc_difference(*pairs["float"], *pairs["rtl"])
+            value, error = paired_auc_difference(*scores("float", process), *scores("rtl", process))
             row += f"{100 * value:+8.2f} +- {100 * error:4.2f}"
         print(f"{process:10}{row}")
 
 
-def write_scores(
-    path: Path,
-    scored: dict[str, Any],
-    signal: np.ndarray,
-    file: np.ndarray,
-    points: tuple["WorkingPoint", ...] = (),
-    told: Sequence[str] = (),
-) -> None:
-    """Write the HDF5, whole or not at all; scored: executor -> (firmware_score, firmware_word or None).
+class _ScoreFile:
+    """An open file of scores, which grows part by part."""
 
-    points: working points whose accept bits are written beside the words. told: what was done to the events.
-    """
-    import h5py
+    def __init__(self, file: Any):
+        self._file = file
 
-    from codae_l1.data.base.files import new_hdf5
+    def add(self, scored: Scored, signal: np.ndarray, file: np.ndarray, points: Sequence["WorkingPoint"] = ()) -> None:
+        """Append events; points: working points whose accept bits are written beside the words."""
+        import h5py
 
-    with new_hdf5(path) as out:
         for name, (values, words) in scored.items():
-            out[f"{name}/firmware_score"] = values
+            self._append(f"{name}/firmware_score", values)
             if words is None:
                 continue
-            out[f"{name}/firmware_word"] = words
+            self._append(f"{name}/firmware_word", words)
             for point in points:
-                bits = out.create_dataset(f"{name}/accept/{point.name}", data=point.fires(words))
+                bits = self._append(f"{name}/accept/{point.name}", point.fires(words))
                 if point.threshold is None:
                     bits.attrs["reason"] = f"never fires: {point.facts['reason']}"
                 else:
                     bits.attrs["threshold_word"] = point.threshold
-        out["signal"] = signal.astype(h5py.string_dtype())
-        out["file"] = file.astype(h5py.string_dtype())
-        out.attrs["reading"] = json.dumps(list(told))
+        text = h5py.string_dtype()
+        self._append("signal", signal.astype(text))
+        self._append("file", file.astype(text))
+
+    def _append(self, name: str, column: np.ndarray) -> Any:
+        if name not in self._file:
+            return self._file.create_dataset(name, data=column, maxshape=(None,), chunks=(_BLOCK,))
+        dataset = self._file[name]
+        dataset.resize(len(dataset) + len(column), axis=0)
+        dataset[len(dataset) - len(column) :] = column
+        return dataset
+
+
+@contextmanager
+def write_scores(path: Path, told: Sequence[str] = ()) -> Iterator[_ScoreFile]:
+    """A file of scores to which the block adds events, written whole or not at all.
+
+    told: what was done to the events; what the list holds after the block.
+    """
+    with new_hdf5(path) as file:
+        yield _ScoreFile(file)
+        file.attrs["reading"] = json.dumps(list(told))
 
 
 if __name__ == "__main__":

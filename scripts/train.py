@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.spool import Spool
 from codae_l1.models.systems.registry import create_system, system_class
 from codae_l1.scripts.run import cli, stage
 
@@ -70,10 +71,12 @@ def work(run: "Run") -> dict[str, Any]:
     from codae_l1.models.training.loop import train
     from codae_l1.scripts.run.events import read_each
 
-    masks = {split: read_each(run, split, track_mask)[0] for split in ("train", "validation")}
+    # On disk: they take 4 kB per event.
+    folder = run.path("train")
+    masks = {split: read_each(run, split, track_mask, into=Spool(folder))[0] for split in ("train", "validation")}
     model = create_model(run.config.model, run.config.seed)
     with cli.Progress("train") as progress:
-        history = train(model, masks["train"], masks["validation"], run.config.training, run.path("train"), progress)
+        history = train(model, masks["train"], masks["validation"], run.config.training, folder, progress)
     save_codae(model, run.path("train", "codae.keras"))
     parts = _parameters(model)
     return {

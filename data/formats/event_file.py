@@ -12,6 +12,7 @@ active pixel stays active (at least 2^-24 GeV) and none overflows (at most 65504
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import logging
@@ -44,6 +45,8 @@ _TYPES = COLUMNS | {f"{channel}/{stream}": dtype for channel in CHANNELS for str
 # Of opened_hdf5: what is expected, what to do, and what is said of another file.
 _KIND, _AGAIN = "a whole events file", "copy or make it again"
 _EXPECTED = (_KIND, _AGAIN, "is truncated or corrupted")
+# Streams with a row per entry, where the others have one per event.
+_FLAT = ("gap", "energy")
 # Largest gap of one entry, what uint8 holds.
 GAP_MAX = 255
 # Pixels and events per block, the unit of reading and of the Fletcher-32 sum.
@@ -111,7 +114,7 @@ class EventFile:
         self.close()
 
     def __len__(self) -> int:
-        return len(self.n_tracks)
+        return self._length
 
     def close(self) -> None:
         """Close the file."""
@@ -121,7 +124,7 @@ class EventFile:
         """Events start to stop (default: to the end), without reading the others."""
         start, stop, _ = slice(start, stop).indices(len(self))
         stop = max(start, stop)
-        return self._decode(start, stop, self._streams(start, stop))
+        return self._decode(start, stop, self._raw(start, stop))
 
     def slices(self, size: int = _SLICE, verify: bool = False) -> Iterator[EventImages]:
         """All events in order, `size` at a time.
@@ -130,17 +133,15 @@ class EventFile:
         then read once, where verify() and slices() would read it twice.
         """
         hashes = _Hashes()
-        for name, column in self._columns.items():
-            hashes.update(name, column)
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
-            streams = self._streams(start, stop)
+            stored = self._raw(start, stop)
             if verify:
-                for name, column in streams.items():
+                for name, column in stored.items():
                     hashes.update(name, column)
                 if stop == len(self) and hashes.total() != self.checksum:
                     raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
-            yield self._decode(start, stop, streams)
+            yield self._decode(start, stop, stored)
 
     def read_where(self, indices: np.ndarray) -> EventImages:
         """The events at an index array or mask (N,), in its order; reads only the groups that hold some."""
@@ -162,9 +163,8 @@ class EventFile:
         """Raise InputError unless the whole content has the checksum that was written with it."""
         hashes = _Hashes()
         for name in _datasets():
-            length = len(self._file[name])
-            for first in range(0, length, 32 * _BLOCK):
-                hashes.update(name, self._get(name, slice(first, min(first + 32 * _BLOCK, length))))
+            for first in range(0, len(self._file[name]), 32 * _BLOCK):
+                hashes.update(name, self._get(name, slice(first, first + 32 * _BLOCK)))
         if hashes.total() != self.checksum:
             raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
 
@@ -180,15 +180,12 @@ class EventFile:
         for name in _datasets():
             self._require(name)
         with reading(self.path, *_EXPECTED):
-            self._columns = {name: self._content(name) for name in (*COLUMNS, *(f"{c}/count" for c in CHANNELS))}
-            self._count = {name: self._columns[f"{name}/count"].astype(np.int64) for name in CHANNELS}
-            streams = {(n, s): len(self._file[f"{n}/{s}"]) for n in CHANNELS for s in ("gap", "energy")}
-        self.signal = self._columns["signal"].astype("U16")
-        self.n_tracks, self.weight = self._columns["n_tracks"], self._columns["weight"]
-        self.pileup_block = self._columns["pileup_block"]
-        self._first = {name: np.concatenate([[0], np.cumsum(n)]) for name, n in self._count.items()}
-        lengths = {len(column) for column in self._columns.values()}
-        if len(lengths) != 1 or any(self._first[n][-1] != length for (n, _), length in streams.items()):
+            lengths = {name: len(self._file[name]) for name in _datasets()}
+        self._length = lengths["signal"]
+        # Where each group's entries begin: a row of each event would take memory that grows with the file.
+        self._first = {name: self._group_starts(f"{name}/count") for name in CHANNELS}
+        entries = {f"{name}/{s}": self._first[name][-1] for name in CHANNELS for s in _FLAT}
+        if any(length != entries.get(name, self._length) for name, length in lengths.items()):
             raise _corrupt(self.path, "its columns are of different lengths")
 
     def _require(self, name: str) -> None:
@@ -203,29 +200,59 @@ class EventFile:
             raise _corrupt(self.path, f"{found}, expected one column of {dtype}")
         require_stored(dataset, name)
 
-    def _content(self, name: str) -> np.ndarray:
-        return self._get(name, slice(None))
+    @functools.cached_property
+    def signal(self) -> np.ndarray:
+        """Process of each event."""
+        return self._get("signal", slice(None)).astype("U16")
 
-    def _streams(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Gaps and energies of events start to stop, as stored: dataset's name -> (entries,)."""
-        parts = {}
+    @functools.cached_property
+    def n_tracks(self) -> np.ndarray:
+        """Tracks of each event."""
+        return self._get("n_tracks", slice(None))
+
+    @functools.cached_property
+    def weight(self) -> np.ndarray:
+        """Weight of each event."""
+        return self._get("weight", slice(None))
+
+    @functools.cached_property
+    def pileup_block(self) -> np.ndarray:
+        """Block of the pile-up of each event, -1 where it is not known."""
+        return self._get("pileup_block", slice(None))
+
+    def _group_starts(self, name: str) -> np.ndarray:
+        """Entries before each group of events, and in all, from the column of their numbers."""
+        sums, step = [np.zeros(1, np.int64)], 256 * _GROUP
+        for start in range(0, self._length, step):
+            count = self._get(name, slice(start, start + step)).astype(np.int64)
+            sums.append(np.add.reduceat(count, np.arange(0, len(count), _GROUP)))
+        return np.cumsum(np.concatenate(sums))
+
+    def _raw(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """What is stored of events start to stop: dataset's name -> (events,), or (entries,) of gaps and energies."""
+        parts = {name: self._get(name, slice(start, stop)) for name in _datasets() if name.split("/")[-1] not in _FLAT}
         for name in CHANNELS:
-            first, last = (int(i) for i in self._first[name][[start, stop]])
-            parts |= {f"{name}/{s}": self._get(f"{name}/{s}", slice(first, last)) for s in ("gap", "energy")}
+            group = start // _GROUP
+            before = self._get(f"{name}/count", slice(group * _GROUP, start)).sum(dtype=np.int64)
+            first = int(self._first[name][group] + before)
+            last = first + int(parts[f"{name}/count"].sum(dtype=np.int64))
+            parts |= {f"{name}/{s}": self._get(f"{name}/{s}", slice(first, last)) for s in _FLAT}
         return parts
 
-    def _decode(self, start: int, stop: int, streams: dict[str, np.ndarray]) -> EventImages:
-        """The events start to stop from their gaps and energies, in groups whose work arrays stay in the cache."""
+    def _decode(self, start: int, stop: int, stored: dict[str, np.ndarray]) -> EventImages:
+        """The events start to stop from what is stored, in groups whose work arrays stay in the cache."""
         images = np.zeros(((stop - start) * _PIXELS, len(CHANNELS)), np.float32)
         good = True
-        for (channel, name), first in itertools.product(enumerate(CHANNELS), range(start, stop, _GROUP)):
-            last = min(first + _GROUP, stop)
-            where = slice(*(self._first[name][[first, last]] - self._first[name][start]))
-            row = _positions(self._count[name][first:last], streams[f"{name}/gap"][where], str(self.path))
-            energy = streams[f"{name}/energy"][where].astype(np.float32)
-            images[(first - start) * _PIXELS : (last - start) * _PIXELS, channel][row] = energy
+        counts = {name: stored[f"{name}/count"].astype(np.int64) for name in CHANNELS}
+        begins = {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}
+        for (channel, name), first in itertools.product(enumerate(CHANNELS), range(0, stop - start, _GROUP)):
+            last = min(first + _GROUP, stop - start)
+            where = slice(*begins[name][[first, last]])
+            row = _positions(counts[name][first:last], stored[f"{name}/gap"][where], str(self.path))
+            energy = stored[f"{name}/energy"][where].astype(np.float32)
+            images[first * _PIXELS : last * _PIXELS, channel][row] = energy
             good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
-        columns = (getattr(self, name)[start:stop] for name in COLUMNS)
+        columns = (stored[name].astype("U16" if name == "signal" else stored[name].dtype) for name in COLUMNS)
         # A look at the entries has shown that the energies are good; else the check names what is wrong.
         make: Any = EventImages.of_good_energies if good else EventImages
         return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)

@@ -32,6 +32,8 @@ CLIP_NORM = 1.0
 CHECKPOINT, BEST, HISTORY, TENSORBOARD = "checkpoint.npz", "best.keras", "history.json", "tensorboard"
 # In the place of an epoch, of the generator of evaluation: no epoch has this number.
 _EVALUATION = 2**32 - 1
+# Rows that are summed at a time.
+_ROWS = 4096
 
 
 class _Trainable(Protocol):
@@ -309,4 +311,8 @@ def _fingerprint(model: _Trainable, config: TrainingConfig, train: tuple, valida
 
 
 def _checksum(array: np.ndarray) -> int:
-    return crc32(np.ascontiguousarray(array).tobytes())
+    """CRC-32 of the rows, a slice at a time: they may be a Spool."""
+    found = 0
+    for start in range(0, len(array), _ROWS):
+        found = crc32(np.ascontiguousarray(array[start : start + _ROWS]).tobytes(), found)
+    return found

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.spool import Spool
 from codae_l1.data.events import QCD, EventImages
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
@@ -97,17 +98,26 @@ def read_split(run: _HasEvents, split: str, qcd_only: bool = True) -> EventImage
 
 
 def read_each(
-    run: _HasEvents, split: str, each: Callable[[np.ndarray], np.ndarray], qcd_only: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+    run: _HasEvents,
+    split: str,
+    each: Callable[[np.ndarray], np.ndarray],
+    qcd_only: bool = True,
+    into: Spool | None = None,
+) -> tuple[Any, np.ndarray]:
     """What `each` makes of the images of a split, and the process of each event: (N, ...) and (N,) str.
 
     The images are read a slice at a time: a whole split of them takes 50 kB per event.
 
-    each: images (n, 72, 58, 3) GeV -> array (n, ...).
+    each: images (n, 72, 58, 3) GeV -> array (n, ...). into: a Spool that takes what is made, and is given back in the
+    place of an array.
     """
     with EventFile(events_path(run)) as file:
         run.check_own(file)
         chosen = indices(file, split, qcd_only)
         slices = (chosen[chosen // SLICE == number] for number in np.unique(chosen // SLICE))
-        made = np.concatenate([each(file.read_where(part).images) for part in slices])
-        return made, file.signal[chosen]
+        made = (each(file.read_where(part).images) for part in slices)
+        if into is None:
+            return np.concatenate(list(made)), file.signal[chosen]
+        for part in made:
+            into.add(part)
+        return into, file.signal[chosen]

@@ -1,11 +1,14 @@
 """Two samples of events compared, class by class: means, quantiles, profiles, baselines, and a two-sample test."""
 
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.spool import Spool
 from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import PROCESSES, QCD
 from codae_l1.data.formats import SUFFIXES, event_slices
@@ -33,23 +36,54 @@ def _files_of(sample: str) -> list[Path]:
     return files
 
 
-def summaries(sample: str, **how: Any) -> dict[str, dict[str, np.ndarray]]:
-    """Class -> summaries of its N events.
-
-    n_tracks (N,), fraction of active pixels (N, 3), sums (N, 3) GeV, features (N, 37); and of each profile the sums and
-    squares over the events of each slice, (slices, 58 or 72, 3). how: label, options of formats and tell, as in
-    event_slices.
-    """
-    parts: dict[str, list[dict[str, np.ndarray]]] = {}
+def summaries(sample: str, **how: Any) -> dict[str, "_Summaries"]:
+    """Class -> summaries of its N events. how: label, options of formats and tell, as in event_slices."""
+    found: dict[str, _Summaries] = {}
     for path in _files_of(sample):
         for events in event_slices(path, **how):
             for name in np.unique(events.signal):
                 which = events.signal == name
-                parts.setdefault(str(name), []).append(_summarised(events.images[which], events.n_tracks[which]))
-    return {name: {k: np.concatenate([r[k] for r in rows]) for k in rows[0]} for name, rows in parts.items()}
+                found.setdefault(str(name), _Summaries()).add(events.images[which], events.n_tracks[which])
+    return found
 
 
-def compare(a: dict[str, Any], b: dict[str, Any], seed: int = 0) -> dict[str, Any]:
+class _Summaries(Mapping[str, np.ndarray]):
+    """Summaries of N events of a class, by name; those that grow with N are on disk.
+
+    n_tracks (N,), fraction of active pixels (N, 3), sums (N, 3) GeV; features (4000, 37) of the first events, which the
+    two-sample test takes; and of each profile the sums and squares over all events, (58 or 72, 3).
+    """
+
+    def __init__(self):
+        self._columns = {name: Spool(tempfile.gettempdir()) for name in ("n_tracks", "active", "sums")}
+        self._features, self._sums = [], {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name == "features":
+            return np.concatenate(self._features)[: TwoSampleConfig().maximum_events]
+        return self._columns[name][:] if name in self._columns else self._sums[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._columns, "features", *self._sums))
+
+    def __len__(self) -> int:
+        return len([*self])
+
+    def add(self, images: np.ndarray, n_tracks: np.ndarray) -> None:
+        """Images (n, 72, 58, 3) GeV and their numbers of tracks (n,)."""
+        self._columns["n_tracks"].add(n_tracks)
+        self._columns["active"].add((images > 0).mean(axis=(1, 2)))
+        self._columns["sums"].add(images.sum(axis=(1, 2), dtype=np.float64))
+        if sum(map(len, self._features)) < TwoSampleConfig().maximum_events:
+            self._features.append(image_summaries(images, n_tracks))
+        for key, axis in PROFILES.items():
+            summed = images.sum(axis=axis, dtype=np.float64)
+            for power in (1, 2):
+                name = f"{key}_{power}"
+                self._sums[name] = self._sums.get(name, 0.0) + (summed**power).sum(axis=0)
+
+
+def compare(a: Mapping[str, Any], b: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
     """Two samples' summaries -> a and b described, their profiles, and the two-sample test of each common class."""
     if not set(a) & set(b):
         raise InputError(f"classes {', '.join(a)} and {', '.join(b)}", "a class that both have", "choose other samples")
@@ -64,7 +98,7 @@ def compare(a: dict[str, Any], b: dict[str, Any], seed: int = 0) -> dict[str, An
     }
 
 
-def _describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+def _describe(classes: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
     """Class -> its figures, JSON-ready: mean with error and quantiles, AUCs where the sample has QCD."""
     described = {}
     for name in (p for p in PROCESSES if p in classes):
@@ -84,13 +118,13 @@ def _describe(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, 
     return described
 
 
-def _profiles(classes: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
+def _profiles(classes: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Class -> profile -> channel -> mean energy per event [GeV] in each column or row, with its error."""
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for name, column in classes.items():
         n = len(column["n_tracks"])
         for profile in PROFILES:
-            mean, square = (column[f"{profile}_{power}"].sum(axis=0) / n for power in (1, 2))
+            mean, square = (column[f"{profile}_{power}"] / n for power in (1, 2))
             error = np.sqrt(np.maximum(square - mean**2, 0) / n)
             values = {c: {"value": mean[:, i].tolist(), "error": error[:, i].tolist()} for i, c in enumerate(CHANNELS)}
             result.setdefault(name, {})[profile] = values
@@ -118,17 +152,6 @@ def test_lines(tests: dict[str, dict[str, Any]]) -> list[str]:
         events = " and ".join(f"{n:,}" for n in test["events"])
         lines.append(f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling})")
     return lines
-
-
-def _summarised(images: np.ndarray, n_tracks: np.ndarray) -> dict[str, np.ndarray]:
-    summed = {key: images.sum(axis=axis, dtype=np.float64) for key, axis in PROFILES.items()}
-    return {
-        "n_tracks": n_tracks,
-        "active": (images > 0).mean(axis=(1, 2)),
-        "sums": images.sum(axis=(1, 2), dtype=np.float64),
-        "features": image_summaries(images, n_tracks),
-        **{f"{key}_{power}": (s**power).sum(axis=0)[None] for key, s in summed.items() for power in (1, 2)},
-    }
 
 
 def _tested(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:

@@ -208,11 +208,12 @@ def test_scores_are_asked_for_with_a_label(tmp_path):
     from codae_l1.scripts.score import read_counts
 
     raw_file(tmp_path / "raw.h5")
-    counts, signal, *_ = read_counts([tmp_path / "raw.h5"], FirmwareConfig(), label="h200")
+    [part] = read_counts([tmp_path / "raw.h5"], FirmwareConfig(), label="h200")
+    counts, signal = part.counts, part.signal
     assert signal.tolist() == ["h200"] * 3
     assert counts.sum(axis=(1, 2, 3)).tolist() == [1] * 3
     with pytest.raises(InputError, match=r"raw.h5 does not say what its events are; .*; give --label NAME"):
-        read_counts([tmp_path / "raw.h5"], FirmwareConfig())
+        list(read_counts([tmp_path / "raw.h5"], FirmwareConfig()))
 
 
 def test_convert_makes_jet_images(command, tmp_path):

@@ -218,7 +218,9 @@ def test_a_stage_that_fails_is_not_done(run):
 def test_scores_file_form(tmp_path):
     values, words = np.array([0.5, -1.0]), np.array([2, -4])
     scored = {"float": (values, None), "rtl": (values, words)}
-    score.write_scores(tmp_path / "s.h5", scored, np.array(["qcd", "h125"]), np.array(["a", "a"]))
+    with score.write_scores(tmp_path / "s.h5") as out:
+        out.add({name: (v[:1], None if w is None else w[:1]) for name, (v, w) in scored.items()}, *_named("qcd"))
+        out.add({name: (v[1:], None if w is None else w[1:]) for name, (v, w) in scored.items()}, *_named("h125"))
     with h5py.File(tmp_path / "s.h5") as file:
         assert set(file) == {"float", "rtl", "signal", "file"}
         assert file["rtl/firmware_word"].dtype == np.int64
@@ -226,6 +228,10 @@ def test_scores_file_form(tmp_path):
         assert file["float/firmware_score"].dtype == np.float64
         assert "firmware_word" not in file["float"]
         assert file["signal"].asstr()[:].tolist() == ["qcd", "h125"]
+
+
+def _named(process):
+    return np.array([process]), np.array(["a"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
