@@ -45,6 +45,8 @@ LAYOUTS = {
     "crossings": (CrossingsConfig, generate_crossings),
 }
 
+# What the stages after make_data read.
+_SPLITS = ("train", "validation", "calibration", "test")
 # Flags of how a sample is made, not of what is in it.
 _OF_WORK = ("--workers", "--scheduler", "--work-folder")
 
@@ -55,7 +57,7 @@ def work(run: "Run") -> dict[str, Any]:
 
     from codae_l1.data.formats.event_file import EventFile
     from codae_l1.scripts.run.crossings import check_crossings
-    from codae_l1.scripts.run.events import check_events, events_path, splits
+    from codae_l1.scripts.run.events import check_events, events_path, indices, splits
 
     path = events_path(run)
     # Read by a later stage; a mistake should be seen now.
@@ -67,6 +69,9 @@ def work(run: "Run") -> dict[str, Any]:
     with EventFile(path) as file:
         file.verify()
         check_events(file)
+        for name in _SPLITS:
+            # A stage that needs them would refuse too few, after the training.
+            indices(file, name)
         split = splits(file)
         counts = {s: _count(file.signal[split == s]) for s in np.unique(split)}
         events = {"source": run.config.data.events, "checksum": file.checksum, "splits": counts}

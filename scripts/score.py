@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 BATCH = 2048
 # Rows of a block of the file, and all classes in the order of their names.
 _BLOCK = 1 << 14
+# Bytes of blocks that HDF5 keeps of each dataset while it grows; by default a megabyte.
+_CACHE = 1 << 18
 _CLASSES = np.array(sorted((*PROCESSES, ZERO_BIAS)))
 # Executor -> its scores (n,) and its score words (n,), None where it has none.
 Scored = dict[str, tuple[np.ndarray, np.ndarray | None]]
@@ -234,7 +236,7 @@ class _ScoreFile:
 
     def _append(self, name: str, column: np.ndarray) -> Any:
         if name not in self._file:
-            return self._file.create_dataset(name, data=column, maxshape=(None,), chunks=(_BLOCK,))
+            return self._file.create_dataset(name, data=column, maxshape=(None,), chunks=(_BLOCK,), rdcc_nbytes=_CACHE)
         dataset = self._file[name]
         dataset.resize(len(dataset) + len(column), axis=0)
         dataset[len(dataset) - len(column) :] = column

@@ -26,13 +26,20 @@ _END = rf"(~(\d+))?-[a-z0-9_]{{8}}({REPLACED}|{PARTIAL})"
 
 
 @contextmanager
-def partial(path: Path) -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
+    """A folder for the block among the system's temporary ones; those that killed processes left are removed."""
+    with partial(Path(tempfile.gettempdir()) / "codae-l1", shared=True) as folder:
+        yield folder
+
+
+@contextmanager
+def partial(path: Path, shared: bool = False) -> Iterator[Path]:
     """A hidden folder beside a target, in which it is written: locked, named after this process, removed in the end.
 
-    Raises InputError where another process writes the same target.
+    Raises InputError where another process writes the same target, unless it is shared.
     """
     while True:
-        tidy(path)
+        tidy(path, shared)
         name = path.name[:_NAME]
         made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{name}~{os.getpid()}-", suffix=PARTIAL))
         with contextlib.ExitStack() as stack:
@@ -44,10 +51,10 @@ def partial(path: Path) -> Iterator[Path]:
                 return
 
 
-def tidy(path: Path) -> None:
+def tidy(path: Path, shared: bool = False) -> None:
     """Put back or remove what interrupted calls have left beside a target; what is being written is locked and stays.
 
-    Raises InputError where another process writes it.
+    Raises InputError where another process writes it, unless it is shared.
     """
     # Those of older releases name no process.
     known = re.compile(rf"\.{re.escape(path.name[:_NAME])}{_END}")
@@ -60,7 +67,7 @@ def tidy(path: Path) -> None:
                 left.rename(path)
             elif free:
                 shutil.rmtree(left, ignore_errors=True)
-            elif process not in (0, os.getpid()):
+            elif not shared and process not in (0, os.getpid()):
                 raise InputError(
                     f"{path} is being written by another command ({describe(process)})",
                     "one command at a time",

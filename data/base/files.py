@@ -24,7 +24,7 @@ from codae_l1.data.base._opening import (
     read_toml,
     reading,
 )
-from codae_l1.data.base._partial import REPLACED, partial, tidied
+from codae_l1.data.base._partial import REPLACED, partial, scratch_folder, tidied
 from codae_l1.data.base.errors import InputError
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "read_toml",
     "reading",
     "replaceable",
+    "scratch_folder",
     "sha256",
     "tidied",
     "whole_file",

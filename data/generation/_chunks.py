@@ -30,8 +30,9 @@ POOL_CHUNK = 10
 _STREAMS = {"pool": 0, "all": 1, "test": 1, "validation": 2}
 # mb -> pb
 _PB = 1e9
-# A process of which so many collisions in a row fail the selection is not what the config wants.
-_PATIENCE = 20_000
+# A process of which so many collisions in a row fail the selection is not what the config wants: of an acceptance of
+# one in 500, a chunk in 20,000 would stop.
+_PATIENCE = 5_000
 # Collisions that go through the detector together.
 _BATCH = 32
 
@@ -147,9 +148,11 @@ class _Maker:
                 self._since = 0
         self.open = [slot for slot in self.open if slot not in filled]
         if self._since > _PATIENCE:
+            passed = self._task.count - len(self.open)
             raise ToolError(
-                f"{self._since} {self._task.process} events in a row fail the selection",
-                "some",
+                f"{passed:,} of {self.tried:,} {self._task.process} events pass the selection, none of the last "
+                f"{self._since:,} (minimum_ht_gev = {self._config.minimum_ht_gev:g})",
+                "an acceptance above one in a thousand",
                 "lower minimum_ht_gev",
             )
 

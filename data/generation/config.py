@@ -12,6 +12,8 @@ from codae_l1.data.events import PROCESSES, SIGNALS, SUEP_MASSES, SVJ_MASSES
 # Largest numbers: events and chunks of a terabyte, a pool of as many collisions.
 _MOST = {"n_qcd": 10**9, "n_signal": 10**9, "n_signal_validation": 10**9, "chunk_events": 10**5}
 _MOST |= {"pileup_blocks": 10**6, "pileup_block_size": 10**5}
+# GeV, energy of the hard collisions.
+_HARD_ENERGY_GEV = 13600.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class GenerationConfig:
         counts = ("n_qcd", "n_signal", "n_signal_validation", "seed")
         for name in (*counts, "pileup_mean", "minimum_ht_gev", "recoil_below_gev"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "a value >= 0")
+        energy = self.minimum_ht_gev < _HARD_ENERGY_GEV
+        self._require("minimum_ht_gev", energy, f"less than the collisions' energy, {_HARD_ENERGY_GEV:g} GeV")
         for name in ("pileup_block_size", "chunk_events"):
             self._require(name, getattr(self, name) >= 1, "a value >= 1")
         for name in ("pileup_energy_gev", "ecal_scale", "hcal_scale", "resolution_scale", "temperature_gev"):

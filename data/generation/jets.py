@@ -31,7 +31,7 @@ _HARD = {
 }
 RADIUS = 0.8
 # Collisions that go through the detector together, and how many in a row may give no jet.
-_BATCH, _PATIENCE = 64, 20_000
+_BATCH, _PATIENCE = 64, 5_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class JetConfig:
             self._require(name, getattr(self, name) >= least, f"a value >= {least}")
         self._require("pt_max_gev", 0 < self.pt_min_gev < self.pt_max_gev, "more than pt_min_gev")
         self._require("pt_hat_max_gev", 0 < self.pt_hat_min_gev < self.pt_hat_max_gev, "more than pt_hat_min_gev")
+        for name in ("pt_min_gev", "pt_hat_min_gev"):
+            self._require(name, getattr(self, name) < 7000, "less than 7000 GeV, half the collisions' energy")
         self._require("eta_max", 0 < self.eta_max <= 2.5, "within the calorimeter, at most 2.5")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
@@ -89,7 +91,11 @@ def _make_jet_chunk(config: JetConfig, kind: str, chunk: int, count: int, folder
     done = tried = 0
     while done < count:
         if tried > _PATIENCE * (done + 1):
-            raise ToolError(f"{tried} {kind} events without a jet", "some", "widen the windows of pT")
+            raise ToolError(
+                f"{done:,} of {tried:,} {kind} events have a jet of {config.pt_min_gev:g} to {config.pt_max_gev:g} GeV",
+                f"an acceptance above one in {_PATIENCE:,}",
+                "widen the windows of pT",
+            )
         for jet, quark in _jets(config, kind, next_batch(pythia, _BATCH), finder, rng):
             if done < count:
                 constituents[done, : len(jet)], truth[done] = jet, quark

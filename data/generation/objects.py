@@ -113,7 +113,9 @@ def _make_object_chunk(config: ObjectConfig, part: str, chunk: int, count: int, 
     objects, done, tried = np.zeros((count, *SHAPE)), 0, 0
     while done < count:
         if tried > _PATIENCE * (done + 1):
-            raise ToolError(f"{tried} {part} events without a lepton", "some", "report it: this is a fault of ours")
+            raise ToolError(
+                f"{done:,} of {tried:,} {part} events have a lepton", "some", "report it: this is a fault of ours"
+            )
         particles = collisions(pythia, _BATCH)
         number = len(particles.weight)
         hits = propagate(particles, np.zeros(number), rng, detector, ETA_SEEN)

@@ -11,14 +11,13 @@ import concurrent.futures
 import re
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_json, writing
+from codae_l1.data.base.files import read_json, scratch_folder, writing
 from codae_l1.data.base.logs import tail
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost._estimates import estimates, period_ns
@@ -57,7 +56,7 @@ def synthesize(
     total, creator = Counter(), ""
     with (
         writing(logs),
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
         children.threads(config.jobs) as pool,
     ):
         logs.mkdir(exist_ok=True)

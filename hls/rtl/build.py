@@ -14,7 +14,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -25,7 +24,7 @@ import numpy as np
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
-from codae_l1.data.base.files import read_arrays, whole_folder, writing
+from codae_l1.data.base.files import read_arrays, scratch_folder, whole_folder, writing
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.hls.layers import Weighted
@@ -217,7 +216,7 @@ def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[
 
 def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any, Any]:
     """`trace_here` in a fresh process (codae_l1.hls.rtl._trace_job), which has Numba's setting from its environment."""
-    with tempfile.TemporaryDirectory() as scratch, writing(scratch):
+    with scratch_folder() as scratch, writing(scratch):
         given, made = Path(scratch) / "network.pickle", Path(scratch) / "trace.pickle"
         given.write_bytes(pickle.dumps((network, config)))
         command = [sys.executable, "-m", "codae_l1.hls.rtl._trace_job", str(given), str(made)]

@@ -12,7 +12,6 @@ event is held at the input until it has reached all stages. So what is compared 
 
 import re
 import shutil
-import tempfile
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_array
+from codae_l1.data.base.files import read_array, scratch_folder
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 from codae_l1.hls.target.config import HlsConfig
@@ -163,7 +162,7 @@ class ProbedSimulation:
             raise InputError(f"{path} does not exist", "the RTL of this version", "run the synthesize stage again")
         self.wires = read_array(path, "the wires of the layers", "run the synthesize stage again")
         self.shown = np.flatnonzero(self.wires["stage"] >= 0)
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             build = Path(scratch) / folder.name
             for name in ("src", "sim"):
                 shutil.copytree(folder / name, build / name, ignore=shutil.ignore_patterns("*.so", "*.log"))

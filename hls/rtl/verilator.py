@@ -8,13 +8,13 @@ import ctypes
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import scratch_folder
 from codae_l1.hls.target.compiler import call_logged, find_compiler, load_library
 from codae_l1.hls.target.config import HlsConfig
 
@@ -163,7 +163,7 @@ def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:
 
     Raises ToolError with the tail of the log where Verilator or the compiler fails, or the testbench does.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         program = _build_testbench(folder, top, config, log, Path(scratch))
         call_logged([str(program)], folder, log, config, f"The testbench {top}")
     return [line for line in log.read_text().splitlines() if line.startswith("PASS: ")][-1]

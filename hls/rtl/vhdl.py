@@ -8,14 +8,13 @@ every entity and file is named after it (`codae_l1.hls.rtl.modules`).
 
 import json
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from codae_l1.data.base.errors import ToolError
-from codae_l1.data.base.files import whole_folder
+from codae_l1.data.base.files import scratch_folder, whole_folder
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.base.words import WordType
 from codae_l1.hls.network.executor import RtlDesign
@@ -79,7 +78,7 @@ class VhdlSimulation:
             return np.empty((0, self.design.outputs), np.int64)
         # The last words need as many clocks more as there are stages.
         lines = _bits(np.concatenate([words, np.zeros_like(words[:1]).repeat(stages, 0)]), self.design)
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             (Path(scratch) / "vectors.txt").write_text("\n".join(lines) + "\n")
             self._simulate(Path(scratch))
             rows = (Path(scratch) / "words.txt").read_text().split()[stages:]

@@ -4,12 +4,11 @@ One row of cells is mapped separately and counted as often as it occurs in the w
 and the pipeline as black boxes. The sum with the pipeline's own report is therefore the whole.
 """
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from codae_l1.data.base.files import writing
+from codae_l1.data.base.files import scratch_folder, writing
 from codae_l1.hls.cost.synthesis import black_box, count_resources, map_module
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger._wrapper import TriggerRtl
@@ -24,7 +23,7 @@ def wrapper_resources(folder: Path, trigger: TriggerRtl, config: HlsConfig) -> d
     top = trigger.namespace
     pool, cell = folder / f"{top}_pool.v", folder / f"{top}_cell.v"
     rows = trigger.pooling.shape[0] // trigger.slices
-    with tempfile.TemporaryDirectory() as scratch, writing(scratch):
+    with scratch_folder() as scratch, writing(scratch):
         boxes = Path(scratch) / "black_boxes.v"
         boxes.write_text("\n".join(black_box(path) for path in (pool, folder / f"{top}_wrapper.v")))
         jobs = {f"{top}_pool": [pool, cell], f"{top}_trigger": [folder / f"{top}_trigger.v", boxes]}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.files import scratch_folder
 from codae_l1.scripts.run import cli
 
 # Events that the first weights' words are calibrated on, and resamplings of an AUC's error.
@@ -128,13 +129,12 @@ def _measure(student: Any, events: Any) -> dict[str, Any]:
 
 def _map(firmware: Any, hls: Any) -> dict[str, Any]:
     """Resources by Yosys."""
-    import tempfile
 
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.network.records import firmware_network
     from codae_l1.hls.rtl.build import build_rtl
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         folder = Path(scratch) / "rtl"
         build_rtl(*firmware_network(firmware), hls, folder, simulate=False, compiled=True)
         return synthesize(folder, hls)["resources"]

@@ -7,12 +7,11 @@ is needed. A design that the file holds already, of the same versions, is not me
 """
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_json, scratch_folder, write_json
 from codae_l1.scripts.run import cli
 
 # Convolutions (filters, kernel, stride), dense units, tied, weight bits, word bits, inputs, pruned share, held out.
@@ -121,7 +120,7 @@ def _measure(firmware: Any, sparsity: float, images: Any, hls: Any) -> dict[str,
     before = untrained_cost(firmware, counts, hls, sparsity, SEED)
     student = learn(counts, targets, counts, firmware, Training(config, seed=SEED)).firmware
     after = trained_cost(student, hls)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         build_rtl(*firmware_network(student), hls, Path(scratch) / "rtl", simulate=False, compiled=True)
         resources = synthesize(Path(scratch) / "rtl", hls)["resources"]
     return {

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import alone, tidied, whole_file, whole_folder
+from codae_l1.data.base.files import alone, scratch_folder, tidied, whole_file, whole_folder
 
 # Says when it holds what the arguments name, and goes on until it is killed.
 HOLDER = """import sys, time
@@ -95,3 +95,17 @@ def test_what_the_dead_left_in_a_folder_goes_and_other_hidden_files_stay(hold, t
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"none could not be written \(No such file or directory\)"):
         alone(tmp_path / "none").__enter__()
+
+
+def test_what_the_dead_left_among_the_temporary_folders_goes(hold, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    holder = hold("folder", tmp_path / "codae-l1")
+    with scratch_folder() as first, scratch_folder() as second:
+        assert len({first, second}) == 2
+        assert len(list(tmp_path.iterdir())) == 3
+    holder.kill()
+    holder.wait()
+    assert len(list(tmp_path.iterdir())) == 1
+    with scratch_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,35 @@
+"""Stage make_data: what later stages would refuse of the events is refused before anything is trained."""
+
+import numpy as np
+import pytest
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import QCD
+from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts import make_data
+from codae_l1.scripts.run.config import DataConfig, RunConfig
+from codae_l1.scripts.run.events import splits
+from codae_l1.scripts.run.folder import RunFolder
+
+
+def events_with(path, calibration):
+    """Shipped events, 50 QCD of each split but `calibration` in that one, and a signal in the test split."""
+    with EventFile(SAMPLE) as file:
+        split, qcd = splits(file), file.signal == QCD
+        numbers = {"train": 50, "validation": 50, "calibration": calibration, "test": 50}
+        chosen = [np.flatnonzero(qcd & (split == name))[:n] for name, n in numbers.items()]
+        chosen.append(np.flatnonzero(~qcd & (split == "test"))[:1])
+        write_events(path, file.read_where(np.concatenate(chosen)))
+
+
+@pytest.mark.parametrize(("calibration", "accepted"), [(40, False), (50, True)])
+def test_too_few_events_of_any_split_are_refused_at_once(tmp_path, calibration, accepted):
+    path = tmp_path / "events.h5"
+    events_with(path, calibration)
+    run = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(path))))
+    if accepted:
+        assert make_data.work(run)["events"]["splits"]["calibration"] == {QCD: 50}
+        return
+    with pytest.raises(InputError, match=r"40 QCD events in the calibration split .* at least 50"):
+        make_data.work(run)
