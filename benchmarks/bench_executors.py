@@ -1,10 +1,12 @@
 """Events per second and core: each executor of the demo's firmware against hls4ml's compiled model, in one run.
 
     python scripts/run_chain.py --config scripts/configs/demo.toml   # makes runs/demo
-    python benchmarks/bench_executors.py [--run runs/demo]
+    python benchmarks/bench_executors.py [--run runs/demo] [--other FOLDER]
 
 Prints one JSON object. CPU seconds of this process and its children, so that threads count. from_towers: the emulator
-with its pooling. Ends with status 1 and says why where the emulator is slower than LEAST_RATE or LEAST_RATIO asks for.
+with its pooling, towers as int32, uint16 and uint8. --other: the folder of an emulator of the same network, built by
+another commit, measured beside; other words are an error. Ends with status 1 and says why where the emulator is slower
+than LEAST_RATE or LEAST_RATIO asks for.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 EVENTS = 20_000
 LEAST_SECONDS = 1.0
 PEER = "hls"
+TOWERS = ("int32", "uint16", "uint8")
 # What the emulator has to reach: scores per second and core, and the ratio to the peer in the same run.
 MEASURED, LEAST_RATE, LEAST_RATIO = "emulator", 1_000_000, 10.0
 
@@ -40,13 +43,16 @@ def main() -> None:
     import numpy as np
 
     from codae_l1.data.calorimeter import N_ETA, N_PHI
+    from codae_l1.hls.trigger.emulator import Emulator
     from codae_l1.scripts.run.executors import EXECUTORS, open_executor, open_float
     from codae_l1.scripts.run.folder import stamp
     from codae_l1.scripts.run.run import Run
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
-    run = Run(parser.parse_args().run)
+    parser.add_argument("--other", type=Path)
+    arguments = parser.parse_args()
+    run = Run(arguments.run)
     shape = run.config.firmware.input_shape
     rng, rates = np.random.default_rng(0), {}
     counts = rng.integers(0, 5, (EVENTS, *shape))
@@ -63,8 +69,15 @@ def main() -> None:
     for name in EXECUTORS:
         predict = open_float(run).predict_scores if name == "float" else open_executor(run, name).predict_words
         rates[name] = measure(predict, counts)
-    emulator = open_executor(run, MEASURED)
-    rates["from_towers"] = measure(lambda given: emulator.predict_words(emulator.pool_towers(given)), towers)
+    emulators = {"": open_executor(run, MEASURED)}
+    if arguments.other:
+        emulators["_other"] = Emulator(arguments.other)
+        rates[f"{MEASURED}_other"] = measure(emulators["_other"].predict_words, counts)
+    for end, emulator in emulators.items():
+        for kind in TOWERS:
+            rates[f"from_towers_{kind}{end}"] = measure(emulator.predict_towers, towers.astype(kind))
+        if (emulators[""].predict_words(counts) != emulator.predict_words(counts)).any():
+            sys.exit(f"the emulator in {arguments.other} gives other words: it is not of the same network")
     ratios = {name: round(rate / rates[PEER], 2) for name, rate in rates.items()}
     print(
         json.dumps(

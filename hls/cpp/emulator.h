@@ -29,6 +29,10 @@ void predict(const std::int32_t *inputs, std::int64_t *words);
 void predict(const std::int32_t *inputs, std::size_t events, std::int64_t *words);
 void predict(const std::int64_t *inputs, std::size_t events, std::int64_t *words);
 
+// AVX2 is used from the start where the processor has it; use_avx2(false): as if it had none, for the whole process.
+// The words are equal. Returns what is used from now on.
+bool use_avx2(bool wanted);
+
 }  // namespace @NAMESPACE@
 
 #endif

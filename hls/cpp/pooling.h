@@ -20,11 +20,18 @@ constexpr double tower_lsb_gev = @TOWER_LSB@;
 // towers: (@ROWS@, @COLUMNS@, n_channels), words of pT or ET >= 0 in tower_lsb_gev, rounded down. For tracks, any that
 // is not 0 counts as one.
 void pool(const std::int32_t *towers, std::int32_t *inputs);
+void pool(const std::uint16_t *towers, std::int32_t *inputs);
+void pool(const std::uint8_t *towers, std::int32_t *inputs);
 
 // image: (@ROWS@, @COLUMNS@, n_image_channels) in GeV -> the same towers, pooled.
 void pool(const float *image, std::int32_t *inputs);
 
-// Pooling and network: images (events, @ROWS@, @COLUMNS@, n_image_channels) in GeV -> words (events, n_outputs).
+// Pooling and network: towers (events, @ROWS@, @COLUMNS@, n_channels) -> words (events, n_outputs).
+void predict_towers(const std::int32_t *towers, std::size_t events, std::int64_t *words);
+void predict_towers(const std::uint16_t *towers, std::size_t events, std::int64_t *words);
+void predict_towers(const std::uint8_t *towers, std::size_t events, std::int64_t *words);
+
+// The same from images (events, @ROWS@, @COLUMNS@, n_image_channels) in GeV -> words (events, n_outputs).
 void predict(const float *images, std::size_t events, std::int64_t *words);
 
 }  // namespace @NAMESPACE@

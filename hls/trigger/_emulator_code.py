@@ -36,7 +36,7 @@ def network_code(network: Network, output_word: WordType) -> tuple[str, dict[str
         copies.append(f"for (auto word : b.{words.variable}) *out++ = word;  // {layer.name}")
         fractions[layer.name] = words.fraction
     body = ["template <int B>", "struct Buffers {", *_indented(buffers), "};", ""]
-    body += ["template <int B>", "void run(Buffers<B> &b) {", *_indented(calls), "}", ""]
+    body += ["template <int B>", "@GUARD@_INLINE void run(Buffers<B> &b) {", *_indented(calls), "}", ""]
     body += [
         "std::int64_t *trace(const Buffers<1> &b, std::int64_t *out) {",
         *_indented([*copies, "return out;"]),

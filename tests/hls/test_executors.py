@@ -89,6 +89,21 @@ def test_every_executor_gives_the_words_of_qkeras(firmware, executor, counts):
     assert mismatch.compared == len(counts)
 
 
+@pytest.mark.parametrize("avx2", [False, True])
+def test_the_emulator_gives_the_words_of_qkeras_with_and_without_avx2(firmware, emulator, counts, avx2):
+    use = emulator._library.codae_use_avx2
+    try:
+        if bool(use(int(avx2))) != avx2:
+            pytest.skip("this processor has no AVX2")
+        words, beyond = firmware.predict_words(counts), np.where(counts >= 31, 2**40 + counts, counts)
+        for one in (emulator, Emulator(emulator.folder, each=True)):
+            np.testing.assert_array_equal(one.predict_words(counts), words)
+            np.testing.assert_array_equal(one.predict_words(beyond), words)
+            np.testing.assert_array_equal(one.predict_words(counts[:21]), words[:21])
+    finally:
+        use(1)
+
+
 def test_the_input_makes_words_saturate_and_vary(firmware, counts):
     words = firmware.predict_words(counts)
     low, high = output_word(CONFIG).bounds

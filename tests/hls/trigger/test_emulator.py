@@ -11,7 +11,7 @@ from layer_base import compile_emulators
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.pooling import PoolingConfig, input_counts, pool_towers, tower_words
+from codae_l1.data.pooling import PoolingConfig, _pooled, input_counts, pool_towers, tower_words
 from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
@@ -55,6 +55,20 @@ def images():
     return images
 
 
+@pytest.fixture(params=["every processor", "AVX2"])
+def instructions(request, pooled):
+    """The emulators with the instructions that every processor has, and with AVX2."""
+    wanted = request.param == "AVX2"
+    uses = [getattr(emulator._library, f"{name}_use_avx2") for name, emulator in pooled.items()]
+    used = [bool(use(int(wanted))) for use in uses]
+    assert not any(used) or wanted
+    if wanted and not all(used):
+        pytest.skip("this processor has no AVX2")
+    yield
+    for use in uses:
+        use(1)
+
+
 @pytest.mark.parametrize("name", POOLINGS)
 def test_images_are_pooled_as_the_python_twin_does(pooled, images, name):
     emulator, pooling = pooled[name], POOLINGS[name]
@@ -93,6 +107,44 @@ def test_images_that_are_none_are_refused(pooled, images, wrong):
             call(change(images))
 
 
+@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.int64])
+@pytest.mark.usefixtures("instructions")
+def test_towers_of_every_type_are_pooled_as_in_python(pooled, images, name, kind):
+    """The shortest types as they are; words on the edge of saturating a cell, and as large as they may be."""
+    emulator, pooling = pooled[name], POOLINGS[name]
+    highest = min(np.iinfo(kind).max, 2**20)
+    towers, rng = np.minimum(tower_words(images, pooling), highest), np.random.default_rng(9)
+    edge = (COUNT.bounds[1] + 1) << pooling.energy_shift
+    chosen = [0, 0, 1, *(value for value in (edge - 1, edge, edge + 1, highest - 1) if value <= highest), highest]
+    towers[23:33] = rng.choice(chosen, towers[23:33].shape) * (rng.random(towers[23:33].shape) < 0.02)
+    towers[33], towers[34], towers[35] = highest, np.minimum(edge - 1, highest), 1
+    counts = np.clip(pool_towers(towers, pooling), *COUNT.bounds)
+    given = towers.astype(kind)
+    np.testing.assert_array_equal(emulator.pool_towers(given), counts)
+    np.testing.assert_array_equal(emulator.pool_towers(given[:, :, ::-1])[:, :, ::-1], counts)
+    words = emulator.predict_words(counts)
+    # 40 events: two blocks, and a part of one.
+    np.testing.assert_array_equal(emulator.predict_towers(given), words)
+    np.testing.assert_array_equal(emulator.predict_towers(given.reshape(40, -1)[:17]), words[:17])
+    assert emulator.predict_towers(given[:0]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.usefixtures("instructions")
+def test_words_below_zero_are_added_exactly_in_c(pooled, name):
+    """What Python refuses, C++ takes: no short sum of them goes wrong."""
+    pooling, rng = POOLINGS[name], np.random.default_rng(10)
+    towers = rng.integers(-(2**31), 2**31 - 1, (12, *IMAGE_SHAPE[:2], len(pooling.inputs)), np.int32)
+    towers[4:8] = rng.integers(-40, 45, towers[4:8].shape)
+    towers[8:, 3, 5] = -1
+    towers[8:, 4:] = np.abs(towers[8:, 4:]) % 3
+    sums, _ = pooled[name]._call("pool_towers", towers, pooled[name].design.inputs)
+    expected = np.clip(_pooled(towers.astype(np.int64), pooling), *COUNT.bounds)
+    np.testing.assert_array_equal(sums.reshape(expected.shape), expected)
+    assert len(np.unique(expected)) > 2
+
+
 def test_words_of_pt_count_as_tracks_and_as_energies_of_their_own(pooled, images):
     """Hardware has the word of a track's pT: any but 0 is a track, as in the RTL."""
     counts = np.clip(input_counts(images), *COUNT.bounds)
@@ -106,6 +158,29 @@ def test_words_of_pt_count_as_tracks_and_as_energies_of_their_own(pooled, images
     counts = np.clip(input_counts(np.ceil(images), pooling), *COUNT.bounds)
     words[..., 1] = words[..., 3]
     np.testing.assert_array_equal(pooled["all_inputs"].pool_towers(words), counts)
+
+
+@pytest.mark.parametrize(("word", "says"), [(-1, "from -1 to 1; expected"), (2**20 + 1, "from 0 to 1048577; expected")])
+def test_a_word_out_of_range_is_seen_among_many(pooled, word, says):
+    towers = np.zeros((35, *IMAGE_SHAPE[:2], 1), np.int32)
+    towers[0, 0, 0], towers[33, 71, 57] = 1, word
+    for call in (pooled["tracks"].pool_towers, pooled["tracks"].predict_towers):
+        with pytest.raises(InputError, match=f"tower words {says}"):
+            call(towers)
+    assert pooled["tracks"].pool_towers(np.minimum(np.abs(towers), 2**20)).sum() == 2
+
+
+def test_a_library_of_before_which_checks_nothing_is_checked_here(pooled, images, monkeypatch):
+    emulator = Emulator(pooled["tracks"].folder)
+    monkeypatch.setattr(emulator, "_says_inputs", False)
+    towers = tower_words(images)
+    np.testing.assert_array_equal(
+        emulator.predict_towers(towers.astype(np.uint8)), pooled["tracks"].predict_towers(towers)
+    )
+    with pytest.raises(InputError, match="counts from -1 to 0"):
+        emulator.predict_words(np.where(np.arange(270) == 7, -1, 0)[None])
+    with pytest.raises(InputError, match="tower words from -1 to 0"):
+        emulator.predict_towers(-(towers > 0).astype(np.int32))
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ def test_the_example_of_the_docs_compiles(made, tmp_path):
     example = text.split("```cpp\n")[1].split("```")[0].replace("f_m_v1", "f_m_v2")
     includes, body = example.split("\n\n")
     given = (
-        "const float *image, const std::int32_t *many_inputs, std::size_t events, std::int64_t *many_words, bool killed"
+        "const float *image, const std::int32_t *many_inputs, const std::uint8_t *towers, std::size_t events, "
+        "std::int64_t *many_words, bool killed"
     )
     (tmp_path / "example.cpp").write_text(f"{includes}\nbool decide({given}) {{\n{body}return fires;\n}}\n")
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{made[2] / 'emulator'}"]
