@@ -4,6 +4,7 @@ Keras."""
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
+from numbers import Integral
 from typing import Any, ClassVar
 
 from codae_l1.data.base.config import dump, parse
@@ -139,6 +140,16 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
                     "windows that fill the grid",
                     "take a kernel and stride that do, such as 3 x 3 by 3 x 3 of 18 x 15 cells",
                 )
+
+    def check_score(self, sign: Any, component: Any) -> None:
+        """Raise InputError unless sign * output word[component] is a score: a sign, and one of the outputs."""
+        whole = all(isinstance(value, Integral) and not isinstance(value, bool) for value in (sign, component))
+        if not whole or sign not in (1, -1) or not 0 <= component < self.outputs:
+            raise InputError(
+                f"sign {sign!r}, component {component!r}",
+                f"sign 1 or -1, component 0 to {self.outputs - 1}",
+                "correct them",
+            )
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""

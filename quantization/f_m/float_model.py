@@ -24,6 +24,9 @@ class FloatModel:
     sign: int = 1
     component: int = 0
 
+    def __post_init__(self):
+        self.config.check_score(self.sign, self.component)
+
     def predict(self, counts: np.ndarray) -> np.ndarray:
         """Counts (N, 18, 15, inputs) integers -> outputs (N, outputs) float64."""
         values = saturated(counts, self.config)
@@ -50,4 +53,4 @@ class FloatModel:
         model = build_float(config, seed=0)
         for name in config.layers:
             model.get_layer(name).set_weights([arrays[f"{name}.kernel"], arrays[f"{name}.bias"]])
-        return cls(model, config, meta["sign"], meta["component"])
+        return cls(model, config, meta.get("sign"), meta.get("component"))

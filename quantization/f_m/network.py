@@ -89,12 +89,7 @@ class FirmwareModel:
     component: int = 0
 
     def __post_init__(self):
-        if self.sign not in (1, -1) or not 0 <= self.component < self.config.outputs:
-            raise InputError(
-                f"sign {self.sign}, component {self.component}",
-                f"sign 1 or -1, component 0 to {self.config.outputs - 1}",
-                "correct them",
-            )
+        self.config.check_score(self.sign, self.component)
         for name in self.config.layers:
             precision, weights = self.config.layer_precision(name), self.model.get_layer(name).get_weights()
             words = precision.weight_words(name, weights).values()
@@ -149,7 +144,7 @@ class FirmwareModel:
         config = parsed(meta)
         model = build_qkeras(config, seed=0)
         set_weight_words(model, config, words)
-        return cls(model, config, meta["sign"], meta["component"])
+        return cls(model, config, meta.get("sign"), meta.get("component"))
 
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:

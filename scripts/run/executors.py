@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import parse_table, read_arrays, reading
+from codae_l1.data.base.files import parse_table, read_arrays
 from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
@@ -62,8 +62,9 @@ class Trained:
         expected, remedy = "a trained trigger network", "run the quantize stage"
         meta = read_arrays(path, expected, remedy, ("meta",))["meta"]
         record = parse_table(str(meta), f"the record of {path}", ("config", "sign", "component"), remedy)
-        with reading(path, expected, remedy):
-            return cls(FirmwareConfig.stored(record["config"]), int(record["sign"]), int(record["component"]))
+        config = FirmwareConfig.stored(record["config"])
+        config.check_score(record["sign"], record["component"])
+        return cls(config, record["sign"], record["component"])
 
     def score_words(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""
