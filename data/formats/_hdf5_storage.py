@@ -35,8 +35,12 @@ def require_stored(dataset: h5py.Dataset, name: str) -> None:
     n = math.prod(blocks)
     try:
         stored = dataset.id.get_num_chunks() if dataset.chunks else int(dataset.id.get_storage_size() > 0)
+        empty = dataset.chunks and dataset.id.chunk_iter(lambda block: None if block.size else 1)
     except RuntimeError as error:
         raise InputError(f"{path} is truncated or damaged ({error})", _WHOLE, "copy it again") from error
+    if empty:
+        # HDF5 would read what is not there, and end the process.
+        raise InputError(f"{path} is truncated or damaged: a block of {name} has no bytes", _WHOLE, "copy it again")
     missing = n - stored
     if missing:
         raise InputError(f"{path}: {missing} of {n} blocks of {name} were never written", _WHOLE, _COPY)

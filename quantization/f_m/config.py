@@ -141,8 +141,8 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
                     "take a kernel and stride that do, such as 3 x 3 by 3 x 3 of 18 x 15 cells",
                 )
 
-    def check_score(self, sign: Any, component: Any) -> None:
-        """Raise InputError unless sign * output word[component] is a score: a sign, and one of the outputs."""
+    def check_score(self, sign: Any, component: Any) -> tuple[int, int]:
+        """Sign and component; InputError unless sign * output word[component] is a score: a sign, and one output."""
         whole = all(isinstance(value, Integral) and not isinstance(value, bool) for value in (sign, component))
         if not whole or sign not in (1, -1) or not 0 <= component < self.outputs:
             raise InputError(
@@ -150,6 +150,7 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
                 f"sign 1 or -1, component 0 to {self.outputs - 1}",
                 "correct them",
             )
+        return sign, component
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""

@@ -53,4 +53,4 @@ class FloatModel:
         model = build_float(config, seed=0)
         for name in config.layers:
             model.get_layer(name).set_weights([arrays[f"{name}.kernel"], arrays[f"{name}.bias"]])
-        return cls(model, config, meta.get("sign"), meta.get("component"))
+        return cls(model, config, *config.check_score(meta.get("sign"), meta.get("component")))

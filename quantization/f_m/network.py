@@ -144,7 +144,7 @@ class FirmwareModel:
         config = parsed(meta)
         model = build_qkeras(config, seed=0)
         set_weight_words(model, config, words)
-        return cls(model, config, meta.get("sign"), meta.get("component"))
+        return cls(model, config, *config.check_score(meta.get("sign"), meta.get("component")))
 
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:

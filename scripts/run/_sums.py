@@ -94,6 +94,8 @@ class Sums:
                     f"{file} says neither how it was made nor what of", "a stage's JSON", self._again(stage)
                 )
             self._tell(stage)
+        elif set(_table(record.get("needs"))) != set(STAGES[stage].needs):
+            raise Altered(f"{file} is what another stage than {stage} said", "the stage's own", self._again(stage))
         elif state not in self._compared:
             then = str(record.get("sum"))
             found = hashlib.sha256(file.read_bytes().replace(then.encode(), b"", 1)).hexdigest()

@@ -63,8 +63,7 @@ class Trained:
         meta = read_arrays(path, expected, remedy, ("meta",))["meta"]
         record = parse_table(str(meta), f"the record of {path}", ("config", "sign", "component"), remedy)
         config = FirmwareConfig.stored(record["config"])
-        config.check_score(record["sign"], record["component"])
-        return cls(config, record["sign"], record["component"])
+        return cls(config, *config.check_score(record["sign"], record["component"]))
 
     def score_words(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> score words (N,) int64, higher is more anomalous."""

@@ -148,8 +148,9 @@ def living(mark):
 
 
 def listing(folder):
-    """Names of everything in a folder."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_symlink())
+    """Names of everything in a folder, but of the chunks that a generation keeps on purpose."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_symlink())
+    return sorted(name for name in names if ".work" not in name)
 
 
 def kill_one(command, folder, moment):
