@@ -39,7 +39,8 @@ def tail(log: Path, lines: int = 3) -> str:
 def keep_log(log: Path) -> Path:
     """Copy a log out of a temporary folder, which will vanish, to a path next to it; gives the new path."""
     project = log.parent.parent if log.parent.name == "sim" else log.parent
-    name = project.name.lstrip(".").rsplit("-", 1)[0]
+    # Without what data.base.files appends to the name: the process, and what makes it one of its own.
+    name = project.name.lstrip(".").rsplit("-", 1)[0].rsplit("~", 1)[0]
     kept = project.parent / f"{name}-{log.name}"
     try:
         shutil.copy(log, kept)
