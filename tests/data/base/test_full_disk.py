@@ -13,8 +13,9 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import new_hdf5
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 import h5py
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), before[1]))
 try:
     with new_hdf5(sys.argv[1]) as file:
         # Texts lie in a heap of the file, which HDF5 reads back while it writes.
@@ -24,6 +25,8 @@ try:
         file.create_dataset("packed", data=np.random.rand(4000), compression="gzip", chunks=(100,))
 except InputError as error:
     print(error)
+# What measures the coverage of this process writes when it ends.
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
 """
 
 

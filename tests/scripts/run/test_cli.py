@@ -107,11 +107,12 @@ def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
     def refused(*arguments, **kwargs):
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "a.toml").touch()
     # Root may read anything, so the refusal is made.
-    monkeypatch.setattr("codae_l1.scripts.run.config.open", refused, raising=False)
+    monkeypatch.setattr("codae_l1.data.base._opening.Path.read_bytes", refused)
     code, error = command(run_chain.command, "--config", tmp_path / "a.toml", "--run", tmp_path / "run")
     assert code == 2
-    assert "a.toml cannot be read (Permission denied); expected a TOML config" in error
+    assert "a.toml may not be read (permission denied); expected a TOML config" in error
 
 
 def test_network_too_large_for_the_part_is_refused_before_anything_is_trained(command, tmp_path):
