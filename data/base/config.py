@@ -33,43 +33,30 @@ _MOST: dict[str, float] = {
     # Passes over events, batches, flipped copies: years on any machine.
     **{"epochs": 10**6, "steps": 10**8, "qat_steps": 10**8, "copies": 10**4, "warm_up_copies": 10**4},
     # A step that leaves every weight behind.
-    **{"batch_size": 10**6, "learning_rate": 10.0, "qat_learning_rate": 10.0},
+    **{"batch_size": 10**6, "learning_rate": 10.0, "qat_learning_rate": 10.0, "weight_decay": 1000.0},
     # Resamplings, trees, trials: each takes a second or more.
     **{"bootstrap": 10**5, "trees": 10**5, "trials": 10**6, "batch": 10**5, "attempts": 10**6, "front_seeds": 1000},
     # Layers that no part could hold; words beyond those of any processor; windows beyond the grid.
     **{"filters": 4096, "dense": 4096, "convs": 16, "components": 4176, "weight_bits": 64, "word_bits": 64},
-    **{"kernels": 72, "strides": 72, "parallel_pixels": 10**6},
+    **{"kernels": 72, "strides": 72, "parallel_pixels": 10**6, "count_bits": 4096},
+    **dict.fromkeys(("margin", "output_margin", "input_margin"), 1e6),
+    # Networks and trees that no memory holds.
+    **{"units": 65_536, "hidden": 65_536, "bottleneck": 65_536, "key": 65_536, "mlp": 65_536},
+    **{"leaves": 10**5, "layers": 1000, "heads": 1000},
     # Processes of one machine; adders in a row of a clock of 10 us.
     **{"jobs": 4096, "latency_cutoff": 10_000.0},
+    # Collisions of one crossing, scales of a detector's response, factors of a rate, GeV.
+    **{"pileup_mean": 1000, "final_rate": 100},
+    **dict.fromkeys(("ecal_scale", "hcal_scale", "resolution_scale", "efficiency_scale"), 1000),
+    **dict.fromkeys(("pileup_energy_gev", "minimum_ht_gev", "recoil_below_gev", "temperature_gev"), 1e6),
+    **dict.fromkeys(("meson_mass_gev", "dark_photon_mass_gev", "dark_hadron_mass_gev"), 1e6),
     # The LHC's bunches cross at 40,079 kHz, at up to 10^35 per cm2 and second in the designs of other colliders.
     **{"crossing_khz": 1e6, "luminosity_cm2s": 1e37},
 }
 T = TypeVar("T")
 PRESET = "preset"
-# Largest number of any key, but of seeds and of those below.
+# Largest number of any key, but of those of _MOST.
 _LARGEST = 1e9
-# Key -> largest number: what memory, time, or a detector has room for. Classes that know better say less.
-_AT_MOST = {
-    # Sizes of networks and of trees.
-    **dict.fromkeys(("filters", "units", "hidden", "bottleneck", "key", "mlp", "dense"), 65_536),
-    **dict.fromkeys(("trees", "leaves", "components"), 100_000),
-    **dict.fromkeys(("layers", "heads", "convs", "jobs"), 1_000),
-    **dict.fromkeys(("count_bits", "weight_bits", "word_bits"), 4_096),
-    **dict.fromkeys(("kernels", "strides"), 72),
-    # Copies of all events, factors of a rate.
-    **dict.fromkeys(("copies", "warm_up_copies", "final_rate"), 100),
-    **dict.fromkeys(("learning_rate", "qat_learning_rate", "weight_decay"), 1_000),
-    **dict.fromkeys(("margin", "output_margin", "input_margin"), 1e6),
-    **dict.fromkeys(("epochs", "batch_size", "bootstrap", "trials", "batch", "attempts", "front_seeds"), 10_000_000),
-    # Collisions of one crossing, scales of a detector's response, GeV.
-    "pileup_mean": 1_000,
-    **dict.fromkeys(("ecal_scale", "hcal_scale", "resolution_scale", "efficiency_scale"), 1_000),
-    **dict.fromkeys(("pileup_energy_gev", "minimum_ht_gev", "recoil_below_gev", "temperature_gev"), 1e6),
-    **dict.fromkeys(("meson_mass_gev", "dark_photon_mass_gev", "dark_hadron_mass_gev"), 1e6),
-    # Of a collider in cm^-2 s^-1.
-    "luminosity_cm2s": 1e40,
-    "seed": 2**63 - 1,
-}
 
 
 def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
@@ -183,20 +170,17 @@ def _check_size(value: Any, name: str, where: str) -> None:
     elif isinstance(value, dict):
         for key, entry in value.items():
             _check_size(entry, name, _join(where, key))
-    elif isinstance(value, int | float) and abs(value) > (most := _AT_MOST.get(name, _LARGEST)):
-        raise InputError(f"{where} = {value!r}", f"at most {most:,.12g}", "lower it")
+    elif isinstance(value, int | float) and abs(value) > (most := _MOST.get(name, _LARGEST)):
+        raise InputError(f"{where} = {value!r}", f"at most {most:,.12g}", "correct it")
 
 
 def _number(value: Any, where: str) -> Any:
-    """The number; InputError where it is not finite, an integer of more than 64 bits, or beyond what its key takes."""
+    """The number; InputError where it is not finite, or an integer of more than 64 bits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         # Python does not print integers of thousands of digits.
         raise InputError(f"{where} of {value.bit_length()} bits", "an integer of at most 64 bits", "correct it")
     if not math.isfinite(value):
         raise InputError(f"{where} = {value}", "a finite number", "correct it")
-    most = _MOST.get(where.rpartition(".")[2].partition("[")[0], math.inf)
-    if value > most:
-        raise InputError(f"{where} = {value}", f"at most {most:,}", "correct it")
     return value
 
 
