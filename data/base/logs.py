@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from codae_l1.data.base._partial import PARTIAL
+
 
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
@@ -36,9 +38,15 @@ def tail(log: Path, lines: int = 3) -> str:
     return " | ".join(words[-lines:])[-400:] or "an empty log"
 
 
-def keep_log(log: Path) -> Path:
-    """Copy a log out of a temporary folder, which will vanish, to a path next to it; gives the new path."""
-    project = log.parent.parent if log.parent.name == "sim" else log.parent
+def keep_log(log: Path, always: bool = True) -> Path:
+    """Copy a log out of a temporary folder, which will vanish, to a path next to it; gives the new path.
+
+    always: also where no folder above the log is one of data.base.files that vanish.
+    """
+    vanishing = [folder for folder in log.parents if folder.suffix == PARTIAL]
+    if not (vanishing or always):
+        return log
+    project = vanishing[-1] if vanishing else log.parent.parent if log.parent.name == "sim" else log.parent
     # Without what data.base.files appends to the name: the process, and what makes it one of its own.
     name = project.name.lstrip(".").rsplit("-", 1)[0].rsplit("~", 1)[0]
     kept = project.parent / f"{name}-{log.name}"

@@ -11,6 +11,7 @@ well. `ecp5` maps TOP on ECP5 and writes the netlist for nextpnr. LOG may be -, 
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def main() -> None:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+    if len(tempfile.gettempdir().split()) > 1:
+        # Yosys hands the names of its temporary files to ABC unquoted.
+        os.environ["TMPDIR"] = "/tmp"
     from pyosys import libyosys
 
     design = libyosys.Design()

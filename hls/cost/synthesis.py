@@ -18,7 +18,7 @@ from typing import Any
 from codae_l1.data.base import children
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, scratch_folder, writing
-from codae_l1.data.base.logs import tail
+from codae_l1.data.base.logs import keep_log, tail
 from codae_l1.data.base.progress import Progress
 from codae_l1.hls.cost._estimates import estimates, period_ns
 from codae_l1.hls.network.executor import RtlDesign
@@ -201,5 +201,5 @@ def _failure(name: str, how: str, log: Path) -> ToolError:
     return ToolError(
         f"Yosys {how} on module {name}: {tail(log)}",
         "a clean run of pyosys",
-        f"read the log {log}, or give it more time or memory",
+        f"read the log {keep_log(log, always=False)}, or give it more time or memory",
     )

@@ -88,15 +88,17 @@ def _nextpnr_version() -> str:
 
 
 def _board_source(rtl: Path | str, harness: bool) -> dict[str, bytes]:
-    """Path -> content of the Verilog that is placed: the pipeline, its tables next to the netlist, and the harness."""
-    source = rtl_source(rtl)
+    """Path -> content of the Verilog that is placed: the pipeline, its tables next to the netlist, and the harness.
+
+    Tables lose the attribute rom_style: an ECP5 has no memory for one that is kept distributed, only logic.
+    """
+    read = rtl_source(rtl).items()
+    source = {name: plain_tables(text.decode()).encode() if name.endswith(".v") else text for name, text in read}
     top = source.get(f"src/{TOP}.v")
     if top is None:
         raise InputError(f"{rtl} holds VHDL", "Verilog, which is what Yosys reads", "build the RTL in Verilog")
     table = "src/static/lookup_table.v"
-    if any(b"lookup_table #" in content for name, content in source.items() if name != table):
-        source[table] = plain_tables(source[table].decode()).encode()
-    else:
+    if not any(b"lookup_table #" in content for name, content in source.items() if name != table):
         # Without tables it would look for a memory file that is not there.
         source.pop(table, None)
     files = {(f"{FOLDER}/{Path(n).name}" if n.endswith(".mem") else n): content for n, content in source.items()}

@@ -188,6 +188,25 @@ def test_broken_verilog_makes_a_tool_error_with_its_log(rtl_folder, tmp_path):
         synthesize(broken, HlsConfig())
 
 
+def test_a_log_in_a_folder_that_vanishes_is_kept_and_named(tmp_path):
+    scratch = tmp_path / ".x~1-abcdefgh.partial" / "rtl"
+    scratch.mkdir(parents=True)
+    (scratch / "broken.v").write_text("module broken (; endmodul")
+    with pytest.raises(ToolError, match=rf"read the log {tmp_path}/x-broken.log"):
+        map_module("broken", [scratch / "broken.v"], scratch, scratch, HlsConfig())
+    assert "ERROR" in (tmp_path / "x-broken.log").read_text()
+
+
+def test_blanks_in_every_path_and_in_that_of_temporary_files(tmp_path, monkeypatch):
+    place = tmp_path / "my own files"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    source = place / "small.v"
+    source.write_text("module small (input clk, input [3:0] a, output reg o); always @(posedge clk) o <= ^a; endmodule")
+    cells = map_module("small", [source], place, place, HlsConfig())["cells"]
+    assert cells["FDRE"] == 1
+
+
 def test_a_yosys_that_takes_too_long_is_stopped(rtl_folder):
     with pytest.raises(ToolError, match=r"Yosys took longer than hls.tool_timeout_s = 0.1 on module"):
         synthesize(rtl_folder, HlsConfig(tool_timeout_s=0.1))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.hls.rtl._tables import _module
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor._steps import run_steps
 from codae_l1.hls.vendor.ecp5 import PACKAGE, _board_source, _harness_verilog, _steps, place_and_route
@@ -168,3 +169,12 @@ def test_tables_come_with_their_memory_files_or_not_at_all(rtl):
         "place/table.mem",
     }
     assert found["src/static/lookup_table.v"] == b"reg [3:0] lut_rom [0:15];\n"
+
+
+def test_tables_of_modules_are_mapped_as_logic(rtl):
+    text = _module("codae_table0", 2, 2, ["0", "1", "2", "3"], "verilog")
+    assert 'rom_style = "distributed"' in text
+    (rtl / "src" / "static" / "codae_table0.v").write_text(text)
+    found = _board_source(rtl, harness=False)["src/static/codae_table0.v"].decode()
+    assert "rom_style" not in found
+    assert "reg [1:0] readout;" in found
