@@ -87,8 +87,10 @@ class Delphes(Format):
             for start, stop in bounds(tree.num_entries, min(size, SLICE)):
                 columns = _Columns(tree, str(path), start, stop)
                 images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
-                images[..., 0], n_tracks = _track_image(columns, tracks, pileup.kept(columns))
-                images[..., 1], images[..., 2] = _tower_images(columns, towers, filled)
+                with np.errstate(over="ignore"):
+                    images[..., 0], n_tracks = _track_image(columns, tracks, pileup.kept(columns))
+                    images[..., 1], images[..., 2] = _tower_images(columns, towers, filled)
+                require_finite(images, f"{path}: energies as float32", start)
                 events = unweighted(images, np.full(stop - start, label), n_tracks, provenance)
                 yield replace(events, weight=columns.first(WEIGHT)) if WEIGHT in names else events
             tell(pileup.line())

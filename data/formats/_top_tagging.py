@@ -175,7 +175,8 @@ def _is_signal(labels: np.ndarray, path: Path | str, start: int) -> np.ndarray:
 
 def _by_name(table: h5py.Dataset, named: dict[str, Place], path: Path | str) -> tuple[list[Place], Place]:
     """Columns E_0, PX_0, PY_0, PZ_0, E_1, ... and the label's; InputError names the first that is missing."""
-    n = max((int(name[2:]) + 1 for name in named if name.startswith("E_") and name[2:].isdecimal()), default=1)
+    parts = (name.partition("_") for name in named)
+    n = max((int(i) + 1 for component, _, i in parts if component in COMPONENTS and i.isdecimal()), default=1)
     wanted = [*(f"{component}_{i}" for i in range(n) for component in COMPONENTS), LABEL]
     missing = [name for name in wanted if name not in named]
     if missing == wanted:
@@ -213,7 +214,8 @@ def _other_layout(table: h5py.Dataset, path: Path | str) -> InputError:
 def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by_position: bool) -> None:
     """Raise InputError where a jet (K, 4) of (n, K, 4) has no pT, or what should be an energy cannot be one.
 
-    by_position: the order of the columns is assumed, so energies below |p| say that it is another.
+    by_position: the order of the columns is assumed, so energies below |p|, and a constituent behind an empty one, say
+    that it is another.
     """
     require_finite(constituents[..., 0], f"{path}: energy of constituents", start, 0.0)
     empty = ~constituents[..., 1:3].any(axis=(1, 2))
@@ -224,6 +226,14 @@ def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by
             "correct the file",
         )
     if by_position:
+        full = constituents.any(axis=2)
+        gap = (full[:, 1:] & ~full[:, :-1]).any(axis=1)
+        if gap.any():
+            raise InputError(
+                f"{path}: jet {start + np.argmax(gap)} with a gap among its constituents, in columns without names",
+                "constituents without gaps, the top quark behind them",
+                "write it with pandas, format='table', which keeps the names",
+            )
         energy, momentum = constituents[..., 0], np.linalg.norm(constituents[..., 1:].astype(np.float64), axis=-1)
         low = (energy < momentum * (1 - _ROUNDING) - _ROUNDING).any(axis=1)
         if low.any():

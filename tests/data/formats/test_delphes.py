@@ -199,6 +199,7 @@ def test_names_of_branches_and_the_window_are_options(tmp_path):
         ({"Track.PT": [[1.0, np.nan, 4.0, 8.0], [16.0]]}, "Track.PT with nan in event 0; expected finite numbers"),
         ({"Track.PT": [[1.0, 2.0, 4.0, 8.0], [-16.0]]}, "Track.PT with -16 in event 1; expected finite numbers >= 0"),
         ({"Tower.Eem": [[1.0, 1.0, np.inf], EMPTY]}, "Tower.Eem with inf in event 0"),
+        ({"Track.PT": [[3e38, 3e38, 3e38, 3e38], [16.0]]}, "bad.root: energies as float32 with inf in event 0"),
         ({"Track.PhiOuter": [[0.01, 0.02, 0.0, 0.01], [1e20]]}, r"PhiOuter = 1e\+20 in event 1; expected radians"),
         ({"Tower.Phi": [[0.01, 90.0, 0.0], EMPTY]}, "Phi = 90 in event 0; expected radians"),
         ({"Track.DZ": [[5.0], [-3.0]]}, "Track.PT, Track.DZ of different lengths"),
