@@ -226,7 +226,7 @@ def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by
             "correct the file",
         )
     if by_position:
-        full = constituents.any(axis=2)
+        full: np.ndarray = (constituents != 0).any(axis=2)
         gap = (full[:, 1:] & ~full[:, :-1]).any(axis=1)
         if gap.any():
             raise InputError(
