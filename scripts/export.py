@@ -29,7 +29,7 @@ def command() -> None:
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
     parser.add_argument("--out", type=Path, required=True, help="folder to write: a new one, or an older export")
     parser.add_argument("--namespace", default="codae", help="C++ namespace and name of the emulator's files")
-    parser.add_argument("--events", type=int, default=200, help="number of test events among the vectors")
+    parser.add_argument("--events", type=int, default=200, help="test events among the vectors; all, if fewer")
     parser.add_argument("--slices", type=int, default=1, help="cycles over which the towers of an event arrive")
     parser.add_argument(
         "--points", nargs="+", metavar="POINT", help="working points, such as 1e-3 '1 kHz pure' (default: the run's)"
@@ -99,7 +99,7 @@ def _summary(interface: dict[str, Any]) -> str:
     trigger, cost, simulated = interface["trigger"], interface["resources"], interface["simulated"]
     lines = [
         f"{interface['vectors']['events']} vectors, self-test passed, checksum {interface['checksum'][:12]}",
-        f"towers to accept bits: {trigger['latency_cycles']} clocks = {trigger['latency_ns']:g} ns, an event every "
+        f"towers to accept bits: {trigger['latency_cycles']} cycles = {trigger['latency_ns']:g} ns, an event every "
         f"{trigger['initiation_interval']}; {cost['whole']['LUT']:,} LUT, {cost['whole']['FF']:,} FF, of which pooling "
         f"and thresholds {cost['trigger']['wrapper']['LUT']:,} and {cost['trigger']['wrapper']['FF']:,}",
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 # Of messages: what is expected, and what to do.
-_EXPECTED = "a file written by its save()", "run the quantize stage"
+_EXPECTED = "an f_m.npz of stage quantize", "run the quantize stage, or name one"
 # Version of the file.
 FORMAT = 1
 

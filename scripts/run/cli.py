@@ -111,7 +111,7 @@ def _run(command: Callable[[], None]) -> None:
         # The second of two changes nothing any more.
         for number in (signal.SIGINT, *_ENDING):
             signal.signal(number, signal.SIG_IGN)
-        print("interrupted; run the same command again, what was finished and kept is not done twice", file=sys.stderr)
+        print("interrupted; run the same command again to continue: what was finished is kept", file=sys.stderr)
         sys.exit(130)
 
 

@@ -101,7 +101,7 @@ def test_each_working_point_is_said_with_its_rate_or_why_there_is_none():
     }
     assert export._summary(interface).splitlines() == [
         "300 vectors, self-test passed, checksum abababababab",
-        "towers to accept bits: 6 clocks = 30 ns, an event every 1; 11,000 LUT, 6,700 FF, of which pooling and "
+        "towers to accept bits: 6 cycles = 30 ns, an event every 1; 11,000 LUT, 6,700 FF, of which pooling and "
         "thresholds 5,000 and 4,200",
         "rate_0.1_khz: score >= 7, 0.0977 +- 0.013 kHz of QCD, 4.1 % of the sample's 2.4 kHz",
         "rate_0.003_khz: not carried, never fires (6 events pass)",

@@ -251,7 +251,7 @@ def test_interrupt_says_how_to_go_on_whichever_signal(command, number):
 
     assert command(interrupted) == (
         130,
-        "interrupted; run the same command again, what was finished and kept is not done twice\n",
+        "interrupted; run the same command again to continue: what was finished is kept\n",
     )
     assert left == ["cleared"]
     assert signal.getsignal(number) == handler
