@@ -88,11 +88,8 @@ class Sums:
             raise InputError(f"{file} holds no table", "what the stage says", "remove it and run its stage")
         record, state = _table(content.get("record")), _state(file)
         if not record:
-            # Every release has stamped what it wrote.
-            if not isinstance(content.get("stamp"), dict):
-                raise InputError(
-                    f"{file} says neither how it was made nor what of", "a stage's JSON", self._again(stage)
-                )
+            if not content:
+                raise InputError(f"{file} says nothing", "what the stage says", self._again(stage))
             self._tell(stage)
         elif set(_table(record.get("needs"))) != set(STAGES[stage].needs):
             raise Altered(f"{file} is what another stage than {stage} said", "the stage's own", self._again(stage))

@@ -54,8 +54,10 @@ def test_a_run_without_signals_is_refused_by_its_first_stage(store):
 
 
 def test_the_first_stage_counts_unknown_blocks_apart(store):
-    counts = stage_of(store(["qcd", "qcd", "svj2100"], [0, -1, 16]))["events"]["splits"]
-    assert counts == {"none": {"qcd": 1}, "test": {"svj2100": 1}, "train": {"qcd": 1}}
+    blocks = [0, 13, 15, 16] * 50
+    counts = stage_of(store(["qcd"] * 201 + ["svj2100"], [*blocks, -1, 16]))["events"]["splits"]
+    of_qcd = {name: {"qcd": 50} for name in ("train", "validation", "calibration", "test")}
+    assert counts == {**of_qcd, "none": {"qcd": 1}, "test": {"qcd": 50, "svj2100": 1}}
 
 
 @pytest.mark.parametrize(

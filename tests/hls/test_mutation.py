@@ -105,7 +105,10 @@ def broken_emulator(whole, folder, *edit):
     call_logged(
         [find_compiler(), *FLAGS, *sources, "-o", "broken.so"], copied, copied / "log", HlsConfig(), "The compiler"
     )
-    return Emulator(copied)
+    with pytest.MonkeyPatch.context() as patch:
+        # The record is of the whole network, which would be refused.
+        patch.setattr(Emulator, "_check_record", lambda self: None)
+        return Emulator(copied)
 
 
 def broken_hls(whole, folder, *edit):
@@ -121,6 +124,9 @@ def broken_rtl(whole, folder, *edit):
     copied = edited(whole, "rtl", folder, *edit)
     (copied / "sim" / "libcodae_rtl.so").unlink()
     compile_simulation(copied, TOP, HlsConfig())
+    design = json.loads((copied / "design.json").read_text())
+    # That of the whole sources, which would be refused.
+    (copied / "design.json").write_text(json.dumps(design | {"source_sha256": ""}))
     return RtlSimulation(copied)
 
 

@@ -34,7 +34,7 @@ def costs(monkeypatch, events, tmp_path):
     def call(*arguments):
         folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=MODEL))
         save_codae(CoDAE(MODEL, seed=2), folder.path("train", "codae.keras"))
-        write_json(folder.folder / "make_data.json", {})
+        write_json(folder.folder / "make_data.json", {"summary": "made"})
         write_json(folder.folder / "train.json", {"orientation": {name: 1 for name in ORIENTED} | {"z0": -1}})
         words = ["--run", folder.folder, "--costs", *arguments, "--warm-up-steps", 30, "--qat-steps", 5]
         monkeypatch.setattr(sys, "argv", ["encoders.py", *map(str, words)])

@@ -134,8 +134,8 @@ def quantize(monkeypatch, events, tmp_path):
     def call(model, *arguments):
         folder = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(events=str(events)), model=model.config))
         save_codae(model, folder.path("train", "codae.keras"))
-        write_json(folder.folder / "make_data.json", {})
-        write_json(folder.folder / "train.json", {})
+        write_json(folder.folder / "make_data.json", {"summary": "made"})
+        write_json(folder.folder / "train.json", {"summary": "made"})
         short = ["--warm-up-steps", 10, "--epochs", 1, "--events", 32]
         words = ["--run", folder.folder, *arguments, *short]
         monkeypatch.setattr(sys, "argv", ["encoders.py", *map(str, words)])

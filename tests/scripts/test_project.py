@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     model.set_weights([rng.normal(0, 0.5, w.shape) for w in model.get_weights()])
     FirmwareModel.rounded(model, CONFIG).save(made.path("quantize", "f_m.npz"))
     for stage in ("make_data", "train", "quantize"):
-        write_json(folder / f"{stage}.json", {})
+        write_json(folder / f"{stage}.json", {"summary": "made"})
     return folder
 
 

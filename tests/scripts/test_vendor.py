@@ -155,11 +155,18 @@ def test_another_project_has_folder_record_and_rows_of_its_own(run, tmp_path, mo
     assert f"{name}: {other} is not there any more, left out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"rows": [{"name": "a"}]}'])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "json says nothing; expected what the stage says.*remove"),
+        ("[]", "json holds no table; expected what the stage says; remove it"),
+        ('{"rows": [{"name": "a"}]}', "json is of another layout; expected rows of name, kind.*remove it"),
+    ],
+)
 @pytest.mark.parametrize("name", ["vendor", "place"])
-def test_a_record_of_another_layout_is_refused(run, name, text):
+def test_a_record_of_another_layout_is_refused(run, name, text, words):
     (run.folder / f"{name}.json").write_text(text)
-    with pytest.raises(InputError, match=r"json is of another layout; expected rows of name, kind.*remove it"):
+    with pytest.raises(InputError, match=words):
         RunFolder(run.folder).rows()
 
 

@@ -12,7 +12,6 @@ from codae_l1.hls.cost.synthesis import _report
 from codae_l1.hls.rtl.clocks import ClockCount
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.vendor.run import run_vendor
-from codae_l1.quantization.f_m.config import FirmwareConfig
 
 REPORTS = Path(__file__).parent / "texts"
 REPORT = (REPORTS / "csynth.xml").read_text()
@@ -128,21 +127,19 @@ def test_a_failure_is_said_where_it_is_not_raised(stand_in):
 
 def test_the_stage_keeps_its_open_figures_where_the_vendor_tool_fails(stand_in, monkeypatch):
     from codae_l1.scripts import synthesize
-    from codae_l1.scripts.run import executors
 
     project = stand_in("vitis_hls", "echo ERROR: no licence; exit 1")
-    config = FirmwareConfig()
     run = SimpleNamespace(config=SimpleNamespace(hls=HlsConfig()), path=lambda *names: project)
     counted = ClockCount(4, 1, 16, 256, "Verilator")
     design = SimpleNamespace(operations_by_kind={}, tool="da4ml 0.5.2", da4ml_cost=7.0, latency_cutoff=5.0, stages=4)
     mapped = _report(design, {"LUT2": 8}, "Yosys 0.70 (git)", HlsConfig(), counted)
-    monkeypatch.setattr(executors, "open_firmware", lambda run: SimpleNamespace(config=config, model=None))
-    monkeypatch.setattr("codae_l1.hls.network.records.firmware_network", lambda firmware: (None, None))
-    monkeypatch.setattr(
-        "codae_l1.hls.rtl.build.build_rtl", lambda *arguments: SimpleNamespace(as_dict=lambda: vars(design))
-    )
-    monkeypatch.setattr("codae_l1.hls.rtl.clocks.count_clocks", lambda folder: counted)
-    monkeypatch.setattr("codae_l1.hls.cost.synthesis.synthesize", lambda *arguments: mapped)
+    parts = {"trace": None, "simulation": counted.as_dict(), "yosys": mapped}
+    monkeypatch.setattr(synthesize, "_part", lambda run, name, made_of, make: parts[name])
+    monkeypatch.setattr(synthesize, "sha256", lambda path: "0")
+    monkeypatch.setattr("codae_l1.hls.rtl.build.source_digest", lambda folder: "0")
+    monkeypatch.setattr("codae_l1.data.base.keep.made_from", lambda folder: "0")
+    read = SimpleNamespace(as_dict=lambda: vars(design))
+    monkeypatch.setattr("codae_l1.hls.network.executor.RtlDesign.read", lambda *arguments: read)
     content = synthesize.work(run)
     assert content["resources"]["LUT"] == 8
     assert content["vendor"]["sentence"].startswith("FAILED: vitis_hls ended with status 1: ERROR: no licence")

@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run", RunConfig())
     run.path("quantize").mkdir()
     run.path("quantize", "f_m.npz").write_bytes(b"the firmware")
-    write_json(run.folder / "quantize.json", {})
+    write_json(run.folder / "quantize.json", {"summary": "made"})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

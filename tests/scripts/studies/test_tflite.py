@@ -24,8 +24,8 @@ def test_the_full_model_of_a_run_is_converted_and_timed(tmp_path, monkeypatch, c
     config.write_text("\n".join(["[model]", *lines, "residual_groups = 1", "latent_channels = 2"]))
     run = tmp_path / "run"
     save_codae(CoDAE(TINY, seed=1), run / "train" / "codae.keras")
-    write_json(run / "make_data.json", {})
-    write_json(run / "train.json", {})
+    write_json(run / "make_data.json", {"summary": "made"})
+    write_json(run / "train.json", {"summary": "made"})
     monkeypatch.setattr(sys, "argv", ["compare.py", "--run", str(run), "--config", str(config), "--tflite", "16"])
     compare.command()
     printed = capsys.readouterr().out
