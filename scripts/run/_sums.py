@@ -153,20 +153,15 @@ class Sums:
         if self.trust and path.suffix == ".so":
             return
         try:
+            does = "is not there"
             state = _state(path)
-        except OSError as error:
-            raise InputError(
-                f"{path}, which stage {stage} wrote, is not there ({error.strerror})",
-                "a whole run folder",
-                self._again(stage),
-            ) from None
-        if state in self._compared or state[1:] == (row["bytes"], row["mtime_ns"]):
-            return
-        try:
+            if state in self._compared or state[1:] == (row["bytes"], row["mtime_ns"]):
+                return
+            does = "cannot be read"
             found = sha256(path)
         except OSError as error:
             raise InputError(
-                f"{path}, which stage {stage} wrote, cannot be read ({error.strerror})",
+                f"{path}, which stage {stage} wrote, {does} ({error.strerror})",
                 "a whole run folder",
                 self._again(stage),
             ) from None
