@@ -121,7 +121,7 @@ class RtlSimulation:
     def read_design(folder: Path) -> RtlDesign:
         """design.json of a folder; InputError if the Verilog beside it is not the one for which it was written."""
         design = RtlDesign.read(folder / "design.json", _AGAIN)
-        if design.source_sha256 and (found := source_digest(folder)) != design.source_sha256:
+        if (found := source_digest(folder)) != design.source_sha256:
             raise InputError(
                 f"the Verilog in {folder / 'src'} has been changed since it was made (SHA-256 {found[:12]})",
                 f"the sources of its design.json ({design.source_sha256[:12]}), which were simulated",

@@ -266,6 +266,14 @@ def test_a_run_without_its_simulation_says_what_to_do(tmp_path):
         RtlSimulation(tmp_path)
 
 
+def test_verilog_without_its_sum_is_refused(rtl_folder, tmp_path):
+    folder = shutil.copytree(rtl_folder, tmp_path / "rtl")
+    design = json.loads((folder / "design.json").read_text())
+    (folder / "design.json").write_text(json.dumps(design | {"source_sha256": ""}))
+    with pytest.raises(InputError, match=r"rtl/src has been changed since it was made"):
+        RtlSimulation(folder)
+
+
 class _Altered:
     """An executor's library or program whose first output is changed by `by` LSB in event 7 of many."""
 

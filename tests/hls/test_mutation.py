@@ -18,7 +18,7 @@ from codae_l1.hls.hls4ml.backends import BACKENDS
 from codae_l1.hls.hls4ml.project import HlsProject, convert_network
 from codae_l1.hls.network.mismatch import QKerasNetwork, _adversarial_words, compare
 from codae_l1.hls.network.records import read_network
-from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, build_rtl
+from codae_l1.hls.rtl.build import TOP, Interpreter, RtlSimulation, build_rtl, source_digest
 from codae_l1.hls.rtl.verilator import compile_simulation
 from codae_l1.hls.target.compiler import call_logged, find_compiler
 from codae_l1.hls.target.config import HlsConfig
@@ -125,8 +125,8 @@ def broken_rtl(whole, folder, *edit):
     (copied / "sim" / "libcodae_rtl.so").unlink()
     compile_simulation(copied, TOP, HlsConfig())
     design = json.loads((copied / "design.json").read_text())
-    # That of the whole sources, which would be refused.
-    (copied / "design.json").write_text(json.dumps(design | {"source_sha256": ""}))
+    # With the sum of the whole sources it would be refused.
+    (copied / "design.json").write_text(json.dumps(design | {"source_sha256": source_digest(copied)}))
     return RtlSimulation(copied)
 
 
