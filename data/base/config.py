@@ -151,7 +151,15 @@ def _without_removed(cls: type, table: Mapping[str, Any], where: str) -> dict[st
                 f"{value!r}, its only value by now",
                 "remove the key, or use the release that wrote the file",
             )
-    return left
+    # A table that has gone with all its keys leaves an empty one.
+    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    gone = {path.split(".")[0] for path in getattr(cls, "REMOVED", {})} - known
+    return {key: value for key, value in left.items() if key not in gone or not _is_empty(value)}
+
+
+def _is_empty(table: Any) -> bool:
+    """Whether it is a table without a key, or of such tables."""
+    return isinstance(table, Mapping) and all(_is_empty(value) for value in table.values())
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -28,7 +28,7 @@ from codae_l1.models.codae.layers import register
 from codae_l1.models.evaluation.macs import layer_macs
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems.base import KerasSystem, LabelledEvents
-from codae_l1.models.systems.registry import BRIEF, CctConfig, CctSystemConfig
+from codae_l1.models.systems.registry import BRIEF_COSINE, CctConfig, CctSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # GeV; energies are cut there and divided by it (public CoDAE implementation).
@@ -204,7 +204,7 @@ class CctSystem(KerasSystem):
     @classmethod
     def small(cls) -> Any:
         """Few units, two epochs."""
-        return CctSystemConfig(CctConfig((2, 4), layers=1, heads=1, key=2, mlp=(4,)), BRIEF)
+        return CctSystemConfig(CctConfig((2, 4), layers=1, heads=1, key=2, mlp=(4,)), BRIEF_COSINE)
 
     def create_model(self) -> Cct:
         """The CCT of the configured sizes; published: PAPER_CCT."""
@@ -246,6 +246,11 @@ class CctThreeClassSystem(CctSystem):
 
     name = "cct_three_class"
     classes = THREE_CLASS
+
+    @classmethod
+    def configured_by(cls, run_config: Any) -> Any:
+        """The table of the other CCT."""
+        return run_config.systems.cct
 
 
 def one_hot_auc(probabilities: np.ndarray, index: np.ndarray) -> float:

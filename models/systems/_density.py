@@ -21,6 +21,8 @@ from codae_l1.models.systems import _estimators
 # Added to the diagonal of a covariance, as a share of its mean diagonal: a latent number that never moves cannot make
 # it singular.
 RIDGE = 1e-6
+# From which each tree of an isolation forest grows (Liu, Ting and Zhou, ICDM 2008), or from all where there are fewer.
+TREE_EVENTS = 256
 
 
 class Density(Protocol):
@@ -151,12 +153,12 @@ def fit_mixture(z: np.ndarray, components: int, seed: int) -> Gaussians:
     return Gaussians(model.weights_, model.means_, model.covariances_)
 
 
-def fit_isolation(z: np.ndarray, trees: int, tree_events: int, seed: int) -> Isolation:
+def fit_isolation(z: np.ndarray, trees: int, seed: int) -> Isolation:
     """An isolation forest of z (N, d)."""
     from sklearn.ensemble import IsolationForest
 
     _check(z)
-    forest = IsolationForest(n_estimators=trees, max_samples=min(tree_events, len(z)), random_state=seed)
+    forest = IsolationForest(n_estimators=trees, max_samples=min(TREE_EVENTS, len(z)), random_state=seed)
     return Isolation(forest.fit(z))
 
 

@@ -29,7 +29,7 @@ from codae_l1.models.codae.config import MASK_SHAPE
 from codae_l1.models.codae.layers import BATCH_MOMENTUM, register
 from codae_l1.models.codae.losses import PIXELS
 from codae_l1.models.systems.base import KerasSystem
-from codae_l1.models.systems.registry import BRIEF, DirichletConfig, DirichletSystemConfig
+from codae_l1.models.systems.registry import BRIEF_COSINE, DirichletConfig, DirichletSystemConfig
 from codae_l1.models.training.network import Network, SeededLayers, in_slices
 
 # log variances are kept within these, so that no variance overflows (published code: -20 and 2).
@@ -138,7 +138,7 @@ class DirichletSystem(KerasSystem):
     @classmethod
     def small(cls) -> Any:
         """Few units, two epochs."""
-        return DirichletSystemConfig(DirichletConfig(hidden=4), BRIEF)
+        return DirichletSystemConfig(DirichletConfig(hidden=4), BRIEF_COSINE)
 
     def create_model(self) -> DirichletVae:
         """The VAE of the configured sizes."""

@@ -28,6 +28,7 @@ class JetAESystem(JetSystem, KerasSystem):
     name = "jet_ae"
     main_score = "mse"
     weight_decay = 0.0
+    final_rate = 1.0
     augment = False
     network: ClassVar[type[JetAutoencoder]] = HandsOnAutoencoder
 
@@ -82,6 +83,7 @@ class JetDirichletSystem(JetSystem, DirichletSystem):
     name = "jet_dirichlet"
     main_score = "mixture"
     weight_decay = 0.0
+    final_rate = 1.0
     augment = False
 
     @property

@@ -169,7 +169,7 @@ class IsolationSystem(LatentSystem):
 
     def density(self, z: np.ndarray) -> Density:
         """Trees as the config says."""
-        return fit_isolation(z, self.config.trees, self.config.tree_events, self.seed)
+        return fit_isolation(z, self.config.trees, self.seed)
 
 
 class UntrainedSystem(LatentSystem):

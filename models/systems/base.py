@@ -215,9 +215,10 @@ class KerasSystem(System):
     random = True
     file = "model.keras"
     reference = "mse"
-    # Of AdamW, and whether events are flipped and rolled (models/training/config.py).
+    # Of AdamW and the rate's half cosine, and whether events are flipped and rolled (models/training/config.py).
     weight_decay: ClassVar[float] = 1e-4
     beta_2: ClassVar[float] = 0.999
+    final_rate: ClassVar[float] = 0.05
     augment: ClassVar[bool] = True
 
     def __init__(self, config: Any, seed: int = 0):
@@ -241,8 +242,8 @@ class KerasSystem(System):
 
     def training_config(self) -> TrainingConfig:
         """How the loop trains the model: the system's table, and what is fixed with it."""
-        fixed = {"augment": self.augment, "weight_decay": self.weight_decay, "beta_2": self.beta_2}
-        return TrainingConfig(**dump(self.config.training), **fixed)
+        fixed = {name: getattr(self, name) for name in ("augment", "weight_decay", "beta_2", "final_rate")}
+        return TrainingConfig(**{**fixed, **dump(self.config.training)})
 
     def view(
         self, arrays: tuple[np.ndarray, ...], generator: np.random.Generator, trains: bool

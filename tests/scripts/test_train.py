@@ -21,7 +21,7 @@ from codae_l1.models.systems.registry import (
     DirichletConfig,
     DirichletSystemConfig,
     SystemsConfig,
-    SystemTraining,
+    _CosineTraining,
     system_class,
 )
 from codae_l1.models.training import loop as training
@@ -45,7 +45,7 @@ def config(tmp_path_factory):
     signal, blocks = np.repeat(["qcd", "h300"], [240, 10]), np.repeat([0, 13, 15, 16], [60, 60, 60, 70])
     tracks = (images[..., 0] > 0).sum((1, 2)).astype(np.int32)
     write_events(folder / "events.h5", EventImages(images, signal, tracks, np.ones(250), blocks.astype(np.int32)))
-    dirichlet = DirichletSystemConfig(DirichletConfig(hidden=4), SystemTraining(2, 32, 1e-3))
+    dirichlet = DirichletSystemConfig(DirichletConfig(hidden=4), _CosineTraining(2, 32, 1e-3))
     config = RunConfig(3, DataConfig(str(folder / "events.h5")), TINY, systems=SystemsConfig(dirichlet=dirichlet))
     write_json(folder / "tiny.json", dump(config))
     return folder / "tiny.json"

@@ -73,7 +73,7 @@ class Sizes:
     depth: int = 8
     inner: Inner = Inner()
     PRESETS: ClassVar[dict] = {}
-    REMOVED: ClassVar[dict] = {"mode": "fast", "order": [1, 2], "inner.old": 3}
+    REMOVED: ClassVar[dict] = {"mode": "fast", "order": [1, 2], "inner.old": 3, "table.of.old": 4}
 
 
 SMALL = Sizes(4, 2, Inner(bits=2))
@@ -145,6 +145,13 @@ def test_a_removed_key_of_the_one_value_left_is_dropped():
     assert parse(Run, {"sizes": {"mode": "fast", "order": [1, 2], "depth": 3, "inner": {"old": 3}}}).sizes == Sizes(
         4, 3, Inner(bits=2)
     )
+    assert parse(Sizes, {"table": {"of": {"old": 4}}, "depth": 3}) == Sizes(depth=3)
+
+
+@pytest.mark.parametrize("table", [{"of": {"old": 4, "new": 5}}, {"to": 1}, 4])
+def test_a_removed_table_with_another_key_is_refused(table):
+    with pytest.raises(InputError, match="unknown key table; expected one of width, depth, inner"):
+        parse(Sizes, {"table": table})
 
 
 def test_full_disk_leaves_nothing(tmp_path):

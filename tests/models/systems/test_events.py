@@ -19,7 +19,7 @@ from codae_l1.models.systems.registry import (
     CctConfig,
     CctSystemConfig,
     DirichletConfig,
-    SystemTraining,
+    _CosineTraining,
     create_system,
 )
 from codae_l1.models.training.config import TrainingConfig
@@ -102,7 +102,7 @@ def test_three_class_cct_learns_the_shipped_events(tmp_path):
         learnt, apart = (file.read_where(part) for part in (chosen[::2], chosen[1::4]))
     config = CctSystemConfig(
         CctConfig(filters=(8, 16, 32), heads=2, key=16, mlp=(32, 32)),
-        SystemTraining(epochs=5, batch_size=32, learning_rate=4e-3, final_rate=0.05),
+        _CosineTraining(epochs=5, batch_size=32, learning_rate=4e-3),
     )
     system = create_system("cct_three_class", config, seed=1)
     system.fit(LabelledEvents(learnt.images, learnt.signal), LabelledEvents(apart.images, apart.signal), tmp_path)

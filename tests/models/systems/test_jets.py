@@ -101,7 +101,7 @@ def test_a_table_keeps_the_systems_own_defaults():
     tables = {"fns_ae": {"model": {"filters": 3}}, "jet_dirichlet": {"training": {"epochs": 2}}}
     config = parse(SystemsConfig, tables, "systems")
     assert config.fns_ae.model == JetAEConfig(3, 6)
-    assert config.jet_dirichlet.training == SystemTraining(2, 100, 5e-3, 1.0)
+    assert config.jet_dirichlet.training == SystemTraining(2, 100, 5e-3)
 
 
 def test_pca_is_the_singular_value_decomposition():
@@ -144,8 +144,8 @@ def test_expected_aucs_of_generated_jets(tmp_path):
         scores = [system.scores(images)[system.main_score] for images in (background[340:], tops)]
         return auc(*scores)
 
-    network = JetAESystemConfig(JetAEConfig(filters=32), SystemTraining(20, 8, 3e-3, 1.0))
-    vae = JetDirichletSystemConfig(JetDirichletConfig(side=16), SystemTraining(20, 20, 1e-2, 1.0))
+    network = JetAESystemConfig(JetAEConfig(filters=32), SystemTraining(20, 8, 3e-3))
+    vae = JetDirichletSystemConfig(JetDirichletConfig(side=16), SystemTraining(20, 20, 1e-2))
     two, six = (area(PcaSystem(PcaConfig(k))) for k in (2, 6))
     assert 0.7 < two < six < 0.97
     assert two < area(JetAESystem(network, 1)) < 0.97
