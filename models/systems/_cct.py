@@ -165,7 +165,7 @@ def _network(config: CctConfig, classes: int, make: SeededLayers) -> keras.Model
     for i in range(config.layers):
         rate = DEPTH_RATE * i / max(config.layers - 1, 1)
         y = layers.LayerNormalization(epsilon=_EPSILON)(x)
-        x = layers.Add()([x, _depth(_attention(config, make, y), rate, make)])
+        x = layers.Add()([x, _depth(make.attention(config.heads, config.key, ATTENTION_DROPOUT, y), rate, make)])
         y = layers.LayerNormalization(epsilon=_EPSILON)(x)
         for units in config.mlp:
             y = make(layers.Dense, units, activation="gelu")(y)
@@ -173,18 +173,6 @@ def _network(config: CctConfig, classes: int, make: SeededLayers) -> keras.Model
         x = layers.Add()([x, _depth(y, rate, make)])
     x = SequencePooling(make.next_seed(), name="pooling")(layers.LayerNormalization(epsilon=_EPSILON)(x))
     return keras.Model(energy, make(layers.Dense, classes, name="logits")(x), name="cct")
-
-
-def _attention(config: CctConfig, make: SeededLayers, x: Any) -> Any:
-    """Self-attention of tokens; its kernels are drawn one by one, where Keras would give one seed to all."""
-    layer = keras.layers.MultiHeadAttention(config.heads, config.key, dropout=ATTENTION_DROPOUT, seed=make.next_seed())
-    y = layer(x, x)
-    generator = np.random.default_rng(make.next_seed())
-    limit = np.sqrt(6 / (x.shape[-1] + config.heads * config.key))
-    for variable in layer.trainable_variables:
-        if len(variable.shape) == 3:
-            variable.assign(generator.uniform(-limit, limit, variable.shape).astype("float32"))
-    return y
 
 
 def _depth(x: Any, rate: float, make: SeededLayers) -> Any:

@@ -58,6 +58,18 @@ class SeededLayers:
         """layer(*arguments, **options), with its kernel drawn from this seed."""
         return layer(*arguments, kernel_initializer=(initializer or self.initializer)(self.next_seed()), **options)
 
+    def attention(self, heads: int, key: int, dropout: float, x: Any, mask: Any = None) -> Any:
+        """Self-attention of tokens x (N, T, width); its kernels are drawn one by one, where Keras would give one seed
+        to all. mask (N, 1, T): tokens that may be attended to."""
+        layer = keras.layers.MultiHeadAttention(heads, key, dropout=dropout, seed=self.next_seed())
+        y = layer(x, x, attention_mask=mask)
+        generator = np.random.default_rng(self.next_seed())
+        limit = np.sqrt(6 / (x.shape[-1] + heads * key))
+        for variable in layer.trainable_variables:
+            if len(variable.shape) == 3:
+                variable.assign(generator.uniform(-limit, limit, variable.shape).astype("float32"))
+        return y
+
     def next_seed(self) -> int:
         """Another seed, for random numbers other than the kernels."""
         self.made += 1
