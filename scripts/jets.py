@@ -12,7 +12,7 @@ run's TOML. docs/jets.md explains the results.
 
 import argparse
 import dataclasses
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,8 +21,9 @@ import numpy as np
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
-from codae_l1.data.formats.jet_images import KINDS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
-from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, create_system, system_class
+from codae_l1.data.formats.jet_images import QCD, TOP, JetSample, generated_from, read_jets, split_jets
+from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
+from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:
@@ -34,27 +35,12 @@ LEAST_TRAINED, LEAST_TESTED = 100, 10
 EFFICIENCY = 0.3
 # Jets of each kind whose reconstruction is drawn.
 EXAMPLES = 3
-# Jets of which each is timed as TF-Lite and held against Keras.
-TIMED_JETS = 20
-# What an AUC should be on generated jets: trained on -> (system, score, least, most); of another system its own AUC.
-EXPECTED: dict[str, tuple[tuple[str, str, float | str, float], ...]] = {
-    QCD: (("jet_ae", "mse", "pca-2", 1.0), ("jet_dirichlet", "mixture", 0.8, 0.92)),
-    TOP: (("jet_ae", "mse", 0.0, 0.5),),
+# What an AUC should be on generated jets: (trained on, anomaly) -> (system, score, least, most); a name stands for the
+# AUC of that system.
+EXPECTED: dict[tuple[str, str], tuple[tuple[str, str, float | str, float], ...]] = {
+    (QCD, TOP): (("jet_ae", "mse", "pca-2", 1.0), ("jet_dirichlet", "mixture", 0.8, 0.92)),
+    (TOP, QCD): (("jet_ae", "mse", 0.0, 0.5),),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """A system to train. title: its name here. system: in the registry. seeds: of its trainings."""
-
-    title: str
-    system: str
-    config: Any
-    seeds: tuple[int, ...]
-
-    def create(self, seed: int = 0) -> "JetSystem":
-        """The system, untrained."""
-        return cast("JetSystem", create_system(self.system, self.config, seed))
 
 
 def command() -> None:
@@ -67,8 +53,12 @@ def command() -> None:
     plans = _make_plans(arguments)
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
-    sides = {p.create().side for p in plans}
-    sample = read_jets(path, tuple(sorted(sides)), arguments.most)
+    forms = {cast("JetSystem", p.create()).side for p in plans}
+    sample = read_jets(path, tuple(sorted(forms, key=str)), arguments.most)
+    if arguments.train_on not in sample.kinds:
+        raise InputError(
+            f"--train-on {arguments.train_on}", f"a kind of {path}, {' or '.join(sample.kinds)}", "correct --train-on"
+        )
     write_json(arguments.out / "settings.json", settings)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
     content["jets_file"] = path.name
@@ -79,7 +69,7 @@ def command() -> None:
     print(markdown(content), end="")
 
 
-def _make_plans(arguments: argparse.Namespace) -> list[_Plan]:
+def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
     """What is to be trained; PCA once for each number of components, and with one seed, since none enters."""
     from codae_l1.scripts.run.config import load_config
 
@@ -94,23 +84,25 @@ def _make_plans(arguments: argparse.Namespace) -> list[_Plan]:
         seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
         if isinstance(config, PcaConfig):
             for k in dict.fromkeys(arguments.components):
-                plans.append(_Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
+                plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))
         else:
-            plans.append(_Plan(name, name, config, seeds))
+            plans.append(Plan(name, name, config, seeds))
     return plans
 
 
 def work(
-    sample: JetSample, plans: list[_Plan], train_on: str, split_seed: int, out: Path
+    sample: JetSample, plans: list[Plan], train_on: str, split_seed: int, out: Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models."""
     from codae_l1.scripts.run.folder import stamp
 
-    part, anomaly = split_jets(sample.kind, split_seed), next(k for k in KINDS if k != train_on)
+    part, anomaly = split_jets(sample.kind, split_seed), next(k for k in sample.kinds if k != train_on)
     tested = np.flatnonzero(part == "test")
     kind = sample.kind[tested]
-    jets = {p: {k: int(np.sum((part == p) & (sample.kind == k))) for k in KINDS} for p in ("train", "validation")}
-    jets["test"] = {k: int(np.sum(kind == k)) for k in KINDS}
+    jets = {
+        p: {k: int(np.sum((part == p) & (sample.kind == k))) for k in sample.kinds} for p in ("train", "validation")
+    }
+    jets["test"] = {k: int(np.sum(kind == k)) for k in sample.kinds}
     if (number := jets["train"][train_on]) < LEAST_TRAINED:
         raise InputError(
             f"{number} {train_on} jets to train on, of {np.count_nonzero(sample.kind == train_on)}",
@@ -120,7 +112,7 @@ def work(
     content: dict[str, Any] = {"train_on": train_on, "anomaly": anomaly, "jets": jets, "efficiency": EFFICIENCY}
     if jets["test"][anomaly] < LEAST_TESTED:
         content["no_auc"] = f"{jets['test'][anomaly]} {anomaly} jets in the test, fewer than {LEAST_TESTED}: no AUC"
-    drawn: dict[str, Any] = {"kind": kind, "scores": {}, "latents": {}, "examples": {}}
+    drawn: dict[str, Any] = {"kind": kind, "kinds": sample.kinds, "scores": {}, "latents": {}, "examples": {}}
     content["models"] = {plan.title: _model(plan, sample, part, content, drawn, out) for plan in plans}
     content["baselines"] = {}
     for name, values in sample.observables.items():
@@ -131,76 +123,35 @@ def work(
 
 
 def _model(
-    plan: _Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
+    plan: Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
 ) -> dict[str, Any]:
     """Train a plan with its seeds and measure each, beside itself untrained; the first seed is drawn."""
     trials: dict[int, dict[str, Any]] = {}
     row: dict[str, Any] = {"system": plan.system, "config": dump(plan.config)}
     for seed in plan.seeds:
-        system, trial = _trained(plan, seed, sample, part, content["train_on"], out)
-        images = sample.images[system.side][part == "test"]
+        side = cast("JetSystem", plan.create(seed)).side
+        split = partial(_split, sample, side, part, content["train_on"])
+        system, trial = train(plan, seed, split, out)
+        images = sample.images[side][part == "test"]
         scores = system.scores(images)
-        fresh = system.before_training(*_split(sample, system.side, part, content["train_on"]))
+        fresh = system.before_training(*split())
         before = fresh.scores(images) if fresh else {}
         trials[seed] = trial | {
             "scores": {name: _measure(score, drawn["kind"], content) for name, score in scores.items()},
             "untrained": {name: _measure(score, drawn["kind"], content) for name, score in before.items()},
         }
         if seed == plan.seeds[0]:
-            row |= {"main_score": system.main_score, "side": system.side}
+            row |= {"main_score": system.main_score, "side": side}
             row |= {"parameters": system.parameters, "macs": system.macs}
-            _draw(plan.title, system, images, scores[system.main_score], drawn)
+            _draw(plan.title, cast("JetSystem", system), images, scores[system.main_score], drawn)
     row["seeds"] = trials
-    return row if "no_auc" in content else {**row, "summary": _over_seeds(list(trials.values()))}
+    return row if "no_auc" in content else {**row, "summary": over_seeds(list(trials.values()))}
 
 
-def _trained(
-    plan: _Plan, seed: int, sample: JetSample, part: np.ndarray, train_on: str, out: Path
-) -> tuple[Any, dict[str, Any]]:
-    """The trained system, from its folder where it is there, and how it was trained."""
-    from codae_l1.data.base.keep import keep
-    from codae_l1.scripts.run.folder import stamp, versions
-    from codae_l1.scripts.run.stages import code_of
-
-    folder = out / "models" / plan.title / f"seed-{seed}"
-    system = plan.create(seed)
-    done, asked = folder / "trial.json", dump(plan.config)
-    if done.exists() and read_json(done)["config"] != asked:
-        raise InputError(
-            f"{folder} of another configuration of {plan.system}",
-            "the configuration that it was made with",
-            "choose another --out, or remove the folder",
-        )
-
-    def make(folder: Path) -> dict[str, Any]:
-        train, validation = _split(sample, system.side, part, train_on)
-        started = time.process_time()
-        with cli.Progress(f"{plan.title}, seed {seed}") as progress:
-            history = system.fit(train, validation, folder, progress)
-        trial = {"history": history, "cpu_s": round(time.process_time() - started, 1)}
-        trial["tflite"] = _timing(system, validation.images)
-        system.save(folder / system.file)
-        return {**trial, "config": asked, "stamp": stamp(seed)}
-
-    inputs = [plan.system, seed, asked, versions(), code_of(type(system).__module__)]
-    trial = keep(folder, inputs, make, "trial.json")
-    system.load(folder / system.file)
-    return system, {key: value for key, value in trial.items() if key not in ("config", "stamp")}
-
-
-def _timing(system: Any, images: np.ndarray) -> dict[str, Any]:
-    """A network jet by jet as TF-Lite float16 in one thread (models/evaluation/tflite.py); {} without a network."""
-    from codae_l1.models.evaluation.tflite import time_one
-
-    made = system.predict_function(images[:TIMED_JETS])
-    if made is None:
-        return {}
-    with cli.silent_stderr():
-        return time_one(*made)
-
-
-def _split(sample: JetSample, side: int, part: np.ndarray, train_on: str) -> "tuple[LabelledEvents, LabelledEvents]":
-    """Jets to train on and to choose the epoch by; they are the background, called "qcd" also where they are tops."""
+def _split(
+    sample: JetSample, side: int | str, part: np.ndarray, train_on: str
+) -> "tuple[LabelledEvents, LabelledEvents]":
+    """Jets to train on and to choose the epoch by; they are the background, called "qcd" also where they are not."""
     from codae_l1.models.systems.base import LabelledEvents
 
     chosen = [(part == p) & (sample.kind == train_on) for p in ("train", "validation")]
@@ -208,42 +159,25 @@ def _split(sample: JetSample, side: int, part: np.ndarray, train_on: str) -> "tu
     return train, validation
 
 
-def _draw(title: str, system: Any, images: np.ndarray, score: np.ndarray, drawn: dict[str, Any]) -> None:
+def _draw(title: str, system: "JetSystem", images: np.ndarray, score: np.ndarray, drawn: dict[str, Any]) -> None:
     """Keep what the pictures need of a system: its score, its latent plane, the first jets of each kind."""
     drawn["scores"][title] = score
     latent = system.latent(images)
-    if latent.shape[1] == 2:
+    if latent is not None and latent.shape[1] == 2:
         drawn["latents"][title] = latent
-    chosen = np.concatenate([np.flatnonzero(drawn["kind"] == k)[:EXAMPLES] for k in KINDS])
-    pictures = {"image": images[chosen], "reconstruction": system.reconstruct(images[chosen])}
-    drawn["examples"][title] = {name: x[..., 0] for name, x in pictures.items()}
+    chosen = np.concatenate([np.flatnonzero(drawn["kind"] == k)[:EXAMPLES] for k in drawn["kinds"]])
     drawn["examples_kind"] = drawn["kind"][chosen]
+    made = system.reconstruct(images[chosen])
+    if made is not None:
+        drawn["examples"][title] = {"image": images[chosen][..., 0], "reconstruction": made[..., 0]}
 
 
 def _measure(score: np.ndarray, kind: np.ndarray, content: dict[str, Any]) -> dict[str, float]:
     """AUC, share of background passing at EFFICIENCY, each with its error; nothing without an anomaly."""
-    from codae_l1.models.evaluation.roc import auc_with_error, fpr_at_tpr
-
     if "no_auc" in content:
         return {}
     background, anomaly = (score[kind == content[k]] for k in ("train_on", "anomaly"))
-    auc, auc_error = auc_with_error(background, anomaly)
-    fpr, fpr_error = fpr_at_tpr(background, anomaly, EFFICIENCY)
-    return {"auc": auc, "auc_error": auc_error, "fpr": fpr, "fpr_error": fpr_error}
-
-
-def _over_seeds(trials: list[dict[str, Any]]) -> dict[str, Any]:
-    """Score -> mean and standard deviation over the seeds of AUC, passing background, and AUC untrained."""
-    summary = {}
-    for name in trials[0]["scores"]:
-        values = {key: [t["scores"][name][key] for t in trials] for key in ("auc", "fpr")}
-        if trials[0]["untrained"]:
-            values["untrained_auc"] = [t["untrained"][name]["auc"] for t in trials]
-        summary[name] = {
-            key: {"mean": float(np.mean(x)), "spread": float(np.std(x, ddof=1)) if len(x) > 1 else None}
-            for key, x in values.items()
-        }
-    return summary
+    return measure(background, anomaly, EFFICIENCY)
 
 
 def _checks(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -253,15 +187,15 @@ def _checks(content: dict[str, Any]) -> list[dict[str, Any]]:
 
     >>> auc = {"pca-2": 0.8, "jet_ae": 0.9}
     >>> models = {name: {"summary": {"mse": {"auc": {"mean": value}}}} for name, value in auc.items()}
-    >>> _checks({"train_on": "qcd", "models": models})
+    >>> _checks({"train_on": "qcd", "anomaly": "top", "models": models})
     [{'what': 'jet_ae, mse', 'value': 0.9, 'least': 0.8, 'most': 1.0, 'holds': True}]
     >>> del models["pca-2"]
-    >>> _checks({"train_on": "qcd", "models": models})
+    >>> _checks({"train_on": "qcd", "anomaly": "top", "models": models})
     [{'what': 'jet_ae, mse', 'missing': 'pca-2'}]
     """
     found = {title: row["summary"] for title, row in content["models"].items() if "summary" in row}
     result = []
-    for title, score, least, most in EXPECTED[content["train_on"]]:
+    for title, score, least, most in EXPECTED.get((content["train_on"], content["anomaly"]), ()):
         if title not in found:
             continue
         if isinstance(least, str) and least not in found:
@@ -322,7 +256,9 @@ def _arguments() -> argparse.Namespace:
         "--components", type=int, nargs="+", default=[0, 2, 6], help="numbers of components of PCA, one system for each"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
-    parser.add_argument("--train-on", choices=KINDS, default=QCD, help="the other kind is the anomaly")
+    parser.add_argument(
+        "--train-on", default=QCD, metavar="KIND", help="qcd, or the file's signal (top): the other is the anomaly"
+    )
     parser.add_argument("--most", type=int, default=20000, help="jets of each kind to read from the file")
     parser.add_argument(
         "--split-seed", type=int, default=42, help="seed of the split: 80 %% training, 20 %% test of each kind"

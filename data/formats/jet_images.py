@@ -1,4 +1,4 @@
-"""Jets for the jet systems: images of them, what is known of them without learning, and their split.
+"""Jets for the jet systems: images and constituents, what is known of them without learning, and their split.
 
 Of a jet's constituents (E, px, py, pz), with pT_i and the distance dR_i from the jet's axis, the sum of them all:
 
@@ -7,7 +7,7 @@ Of a jet's constituents (E, px, py, pz), with pT_i and the distance dR_i from th
     width           sum pT_i dR_i / sum pT_i
 
 Top jets are heavier, have more constituents and are wider than QCD jets of their pT: each counts as the more anomalous,
-the higher it is, whatever was trained on.
+the higher it is, whatever was trained on. Another signal than tops is named in the provenance of a generated file.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,11 @@ from codae_l1.data.formats._hdf5 import open_hdf5, provenance_of
 from codae_l1.data.formats._top_tagging import COARSE, FINE, KIND, jet_images, jet_slices, relative
 
 QCD, TOP = "qcd", "top"
-KINDS = (QCD, TOP)
 # Pixels per side -> how the image is made.
 IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
+# A jet as its hardest constituents, beside the images: pT [GeV], eta and phi relative to the jet's axis.
+CONSTITUENTS = "constituents"
+HARDEST = 50
 OBSERVABLES = ("mass", "multiplicity", "width")
 # Fraction of each kind that is used for training; the rest is the test set.
 TRAIN_SHARE = 0.8
@@ -33,30 +35,44 @@ VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True)
 class JetSample:
-    """N jets. images: pixels per side -> (N, side, side, 1) float32 of sum 1. observables: name -> (N,) float64.
-    kind: (N,) "qcd" or "top"."""
+    """N jets.
 
-    images: dict[int, np.ndarray]
+    images: pixels per side -> (N, side, side, 1) float32 of sum 1; and "constituents" -> (N, 50, 3) float32, pT [GeV],
+    eta and phi relative to the jet's axis, hardest first, zero-padded. observables: name -> (N,) float64. kind: (N,)
+    "qcd" or the signal's name. signal: that name, "top" unless the file's provenance has another.
+    """
+
+    images: dict[int | str, np.ndarray]
     observables: dict[str, np.ndarray]
     kind: np.ndarray
+    signal: str = TOP
 
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def kinds(self) -> tuple[str, str]:
+        """ "qcd" and the signal's name."""
+        return QCD, self.signal
 
-def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: int | None = None) -> JetSample:
-    """The jets of a top-tagging file in order, as images of these pixels per side; at most the first `most` a kind."""
-    images: dict[int, list[np.ndarray]] = {side: [] for side in sides}
+
+def read_jets(path: Path | str, forms: tuple[int | str, ...] = tuple(IMAGES), most: int | None = None) -> JetSample:
+    """The jets of a top-tagging file in order; at most the first `most` of a kind.
+
+    forms: pixels per side of images, or "constituents" (JetSample.images).
+    """
+    images: dict[int | str, list[np.ndarray]] = {form: [] for form in forms}
+    signal = _signal_of(path)
     observables: dict[str, list[np.ndarray]] = {name: [] for name in OBSERVABLES}
     kinds: list[np.ndarray] = []
-    left = dict.fromkeys(KINDS, np.inf if most is None else most)
+    left = dict.fromkeys((QCD, signal), np.inf if most is None else most)
     for jets in jet_slices(path):
-        kind = np.where(jets.is_signal, TOP, QCD)
-        take = np.concatenate([np.flatnonzero(kind == k)[: int(min(left[k], len(kind)))] for k in KINDS])
+        kind = np.where(jets.is_signal, signal, QCD)
+        take = np.concatenate([np.flatnonzero(kind == k)[: int(min(left[k], len(kind)))] for k in left])
         take.sort()
         constituents, coordinates = jets.constituents[take], relative(jets.constituents[take])
-        for side in sides:
-            images[side].append(jet_images(coordinates, IMAGES[side])[..., None])
+        for form in images:
+            images[form].append(_in_form(form, constituents, coordinates))
         for name, values in _observe(constituents, coordinates).items():
             observables[name].append(values)
         kinds.append(kind[take])
@@ -66,13 +82,33 @@ def read_jets(path: Path | str, sides: tuple[int, ...] = tuple(IMAGES), most: in
     if not kinds:
         raise InputError(f"{path} without jets", KIND, "name a file with jets")
     joined = {name: np.concatenate(parts) for name, parts in observables.items()}
-    return JetSample({s: np.concatenate(parts) for s, parts in images.items()}, joined, np.concatenate(kinds))
+    return JetSample({f: np.concatenate(parts) for f, parts in images.items()}, joined, np.concatenate(kinds), signal)
 
 
 def generated_from(path: Path | str) -> dict[str, Any]:
     """The config that a jets file was generated from, as a table; empty where the file does not tell."""
     with open_hdf5(path, KIND) as file:
         return provenance_of(file, path).get("config", {})
+
+
+def _signal_of(path: Path | str) -> str:
+    """Name of the file's signal in its provenance, "top" where it has none; InputError where it is no such name."""
+    with open_hdf5(path, KIND) as file:
+        name = provenance_of(file, path).get("signal", TOP)
+    if not isinstance(name, str) or not name.isidentifier() or name == QCD:
+        raise InputError(f"{path} whose provenance names the signal {name!r}"[:200], "a name", "generate it again")
+    return name
+
+
+def _in_form(form: int | str, constituents: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Jets (N, K, 4) and their relative coordinates (N, K, 3) in one form of JetSample.images."""
+    if isinstance(form, int):
+        return jet_images(coordinates, IMAGES[form])[..., None]
+    pt = np.hypot(constituents[..., 1], constituents[..., 2])
+    order = np.argsort(-pt, axis=1, kind="stable")[:, :HARDEST]
+    chosen = np.concatenate([pt[..., None], coordinates[..., :2]], axis=-1)
+    chosen = np.take_along_axis(chosen, order[..., None], axis=1)
+    return np.pad(chosen, ((0, 0), (0, HARDEST - chosen.shape[1]), (0, 0))).astype(np.float32)
 
 
 def _observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.ndarray]:
@@ -102,7 +138,7 @@ def split_jets(kind: np.ndarray, seed: int = 42) -> np.ndarray:
     [36, 4, 10]
     """
     part = np.full(len(kind), "test", "<U10")
-    for k in KINDS:
+    for k in np.unique(kind):
         jets = np.flatnonzero(kind == k)
         order = np.random.default_rng(seed).permutation(jets)
         trained = round(TRAIN_SHARE * len(jets))

@@ -27,6 +27,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import parse_table, read_arrays, read_member, whole_file
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import QCD
+from codae_l1.data.formats.jet_images import HARDEST
 from codae_l1.models.codae.scores import orient, orientations
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.systems.registry import SystemsConfig
@@ -301,32 +302,38 @@ class KerasSystem(System):
 
 
 class JetSystem(System):
-    """What a system of jet images has beside: the pixels per side of its images, a latent and a reconstruction."""
+    """What a system of jets has beside: what it reads of them, and perhaps a latent and a reconstruction."""
 
     inputs = "jets"
 
     @property
     @abstractmethod
-    def side(self) -> int:
-        """Pixels per side of its images."""
+    def side(self) -> int | str:
+        """Pixels per side of the images that it reads, or "constituents" (data.formats.jet_images.JetSample)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one jet that it reads."""
+        return (self.side, self.side, 1) if isinstance(self.side, int) else (HARDEST, 3)
 
     def checked(self, images: np.ndarray) -> np.ndarray:
-        """The images, if they are what the system reads; else InputError."""
-        if images.ndim != 4 or images.shape[1:] != (self.side, self.side, 1):
+        """The jets, if they are what the system reads; else InputError."""
+        if images.shape[1:] != self.shape:
+            what = "jet images" if isinstance(self.side, int) else "constituents"
             raise InputError(
                 f"images of shape {images.shape} for {self.name}",
-                f"jet images (N, {self.side}, {self.side}, 1)",
+                f"{what} (N, {', '.join(map(str, self.shape))})",
                 "read a jets file",
             )
         return images
 
-    @abstractmethod
-    def latent(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, side, side, 1) -> latents (N, k)."""
+    def latent(self, images: np.ndarray) -> np.ndarray | None:
+        """Jets (N, ...) -> latents (N, k); None where it has none."""
+        return None
 
-    @abstractmethod
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, side, side, 1) -> their reconstructions, same shape."""
+    def reconstruct(self, images: np.ndarray) -> np.ndarray | None:
+        """Images (N, side, side, 1) -> their reconstructions, same shape; None where it makes none."""
+        return None
 
 
 def _require_qcd(name: str, *samples: LabelledEvents) -> None:

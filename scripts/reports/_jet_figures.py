@@ -9,12 +9,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from codae_l1.data.base.files import whole_file
-from codae_l1.data.formats.jet_images import QCD, TOP
+from codae_l1.data.formats.jet_images import QCD
 from codae_l1.models.evaluation.roc import MINIMUM_BACKGROUND, auc, roc_curve
 from codae_l1.scripts.reports.figures import _figure, _style
 
-# Kind of jet -> label and colour.
-KINDS = {QCD: ("QCD jets", "#5790fc"), TOP: ("top jets", "#e42536")}
+# Of QCD and of the signal.
+_COLOURS = ("#5790fc", "#e42536")
 # Petroff's ten colours (arXiv:2107.02270), for curves.
 COLOURS = ("#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd", "#94a4a2")
 # Shares of the jet's pT that a pixel's colour spans.
@@ -23,6 +23,15 @@ _SHARES = LogNorm(1e-4, 0.5)
 _DPI = 100
 # Jets that are drawn of each kind in a latent plane.
 _POINTS = 600
+
+
+def _kinds(kind: np.ndarray) -> list[str]:
+    """Kinds of jets (N,), QCD first."""
+    return sorted(set(kind.tolist()), key=lambda k: (k != QCD, k))
+
+
+def _label(kind: str) -> str:
+    return "QCD jets" if kind == QCD else f"{kind} jets"
 
 
 def reconstruction_figure(examples: dict[str, dict[str, np.ndarray]], kind: np.ndarray) -> Figure:
@@ -45,7 +54,7 @@ def reconstruction_figure(examples: dict[str, dict[str, np.ndarray]], kind: np.n
                 ax.set(xticks=[], yticks=[])
             line[0].set_ylabel(title, loc="center")
         for ax, k in zip(axes[0], kind, strict=True):
-            ax.set_title(KINDS[k][0].removesuffix("s"))
+            ax.set_title(_label(k).removesuffix("s"))
         figure.colorbar(shown, ax=axes, location="right", label="share of the jet's pT", aspect=50)
         return figure
 
@@ -60,9 +69,9 @@ def score_figure(scores: dict[str, np.ndarray], kind: np.ndarray, labels: dict[s
             ax.set_visible(False)
         for ax, (model, values) in zip(axes.flat, scores.items(), strict=False):
             bins = _bins(values)
-            for k, (label, colour) in KINDS.items():
+            for k, colour in zip(_kinds(kind), _COLOURS, strict=False):
                 if (kind == k).any():
-                    ax.hist(values[kind == k], bins, density=True, histtype="step", color=colour, label=label)
+                    ax.hist(values[kind == k], bins, density=True, histtype="step", color=colour, label=_label(k))
             ax.set(xlabel=labels[model], yticks=[])
             ax.set_title(model, loc="left")
         axes[0, 0].set_ylabel("jets")
@@ -88,7 +97,7 @@ def roc_figure(scores: dict[str, np.ndarray], baselines: set[str], kind: np.ndar
         ax.plot(diagonal, diagonal, color="#9c9ca1", linewidth=0.6)
         least = min(MINIMUM_BACKGROUND / np.count_nonzero(kind == background), 0.5)
         ax.set(yscale="log", ylim=(least, 1), xlim=(0, 1))
-        ax.set(xlabel=f"efficiency of {KINDS[anomaly][0]}", ylabel=f"{KINDS[background][0]} passing")
+        ax.set(xlabel=f"efficiency of {_label(anomaly)}", ylabel=f"{_label(background)} passing")
         ax.legend(title="AUC in %", frameon=False, loc="lower right")
         return figure
 
@@ -99,10 +108,10 @@ def latent_figure(latents: dict[str, np.ndarray], kind: np.ndarray) -> Figure:
         figure, axes = _figure(1, len(latents), 4.2 * len(latents), 3.8)
         for ax, (model, z) in zip(axes.flat, latents.items(), strict=True):
             low, high = np.quantile(z, [0.005, 0.995], axis=0)
-            for k, (label, colour) in KINDS.items():
+            for k, colour in zip(_kinds(kind), _COLOURS, strict=False):
                 points = z[kind == k][:_POINTS]
                 style = {"s": 5, "alpha": 0.6, "linewidths": 0, "rasterized": True}
-                ax.scatter(*points.T, color=colour, label=label, **style)
+                ax.scatter(*points.T, color=colour, label=_label(k), **style)
             margin = 0.05 * (high - low) + 1e-12
             ax.set(xlabel="$z_0$", ylabel="$z_1$", xlim=(low[0] - margin[0], high[0] + margin[0]))
             ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))

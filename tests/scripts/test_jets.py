@@ -102,6 +102,30 @@ def test_the_split_is_of_each_kind_and_of_the_seed():
     assert not np.array_equal(parts, split_jets(kind, 43))
 
 
+def test_constituents_are_the_hardest_in_gev(tmp_path):
+    """A foreign file need not have them in order; those beyond the fiftieth are left out."""
+    rng, constituents = np.random.default_rng(0), make_jets(4)
+    many = np.repeat(constituents[:, :30], 4, axis=1)
+    constituents[1:, :120] = many[1:] * rng.uniform(0.5, 1.5, (3, 120, 1))
+    sample = read_jets(write(tmp_path / "jets.h5", constituents[:, ::-1], np.arange(4) % 2), ("constituents",))
+    found = sample.images["constituents"]
+    assert (found.shape, found.dtype) == ((4, 50, 3), np.float32)
+    pt = np.hypot(constituents[..., 1], constituents[..., 2])
+    np.testing.assert_array_equal(found[..., 0], -np.sort(-pt, axis=1)[:, :50])
+    assert np.array_equal(found[0, 30:], np.zeros((20, 3)))
+    together = relative(constituents)[2]
+    np.testing.assert_array_equal(found[2, 0, 1:], together[np.argmax(together[:, 2]), :2])
+
+
+def test_the_provenance_names_the_signal(tmp_path):
+    is_signal = np.arange(6) % 2
+    sample = read_jets(write(tmp_path / "jets.h5", make_jets(6), is_signal, {"signal": "dark"}), (16,))
+    assert (sample.kinds, sample.kind.tolist()) == (("qcd", "dark"), ["qcd", "dark"] * 3)
+    for name in ("qcd", "not a name", 3):
+        with pytest.raises(InputError, match="whose provenance names the signal"):
+            read_jets(write(tmp_path / "jets.h5", make_jets(6), is_signal, {"signal": name}), (16,))
+
+
 def test_a_generated_file_tells_its_config(tmp_path):
     assert generated_from(write(tmp_path / "told.h5", make_jets(2), [0, 1], {"config": {"seed": 3}})) == {"seed": 3}
     assert generated_from(write(tmp_path / "untold.h5", make_jets(2), [0, 1])) == {}
@@ -309,7 +333,7 @@ def test_the_documented_tables_are_those_of_the_results_and_as_expected(name):
 
 
 def test_an_expected_auc_that_fails_is_said():
-    content = {"train_on": "qcd", "models": {}}
+    content = {"train_on": "qcd", "anomaly": "top", "models": {}}
     for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
         content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
     assert [check["holds"] for check in jets._checks(content)] == [False]
