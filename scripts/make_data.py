@@ -5,12 +5,14 @@
     python scripts/make_data.py --out events.h5 --n-qcd 100000 --n-signal 0 --seed 7 --workers 16
     python scripts/make_data.py --out events.h5 --n-qcd 100000 --scheduler tcp://node7:8786   # any Dask cluster
     python scripts/make_data.py --layout top-tagging --out jets.h5 --n-top 5000 --n-qcd 5000
+    python scripts/make_data.py --layout dark-jets --out dark.h5 --n-dark 100000 --n-qcd 100000
     python scripts/make_data.py --layout adc2021 --out background.h5 --kind background --n-events 10000
     python scripts/make_data.py --layout crossings --out crossings.h5 --n-crossings 0 0 0 100000 --pileup 50
 
 With --out it generates: a TOML file gives the table [generation], whose keys are those of the layout's config
-(codae_l1.data.generation: GenerationConfig of config, JetConfig of jets, ObjectConfig of objects, CrossingsConfig of
-crossings_config); each is also an option that takes precedence over the file. An interrupted command resumes.
+(codae_l1.data.generation: GenerationConfig of config, JetConfig and DarkJetConfig of jets, ObjectConfig of
+objects, CrossingsConfig of crossings_config); each is also an option that takes precedence over the file. An
+interrupted command resumes.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.crossings import generate_crossings
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.generation.generate import generate
-from codae_l1.data.generation.jets import JetConfig, generate_jets
+from codae_l1.data.generation.jets import DarkJetConfig, JetConfig, generate_jets
 from codae_l1.data.generation.objects import ObjectConfig, generate_objects
 from codae_l1.scripts.run import cli, stage
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 LAYOUTS = {
     "codae": (GenerationConfig, generate),
     "top-tagging": (JetConfig, generate_jets),
+    "dark-jets": (DarkJetConfig, generate_jets),
     "adc2021": (ObjectConfig, generate_objects),
     "crossings": (CrossingsConfig, generate_crossings),
 }
