@@ -92,8 +92,8 @@ def check(arguments: Any) -> list[str]:
     names = list(dict.fromkeys(arguments.models or known))
     for name in names:
         if name not in known:
-            jets = ", which reads jets (docs/jets.md)" if name in SYSTEMS else ""
-            raise InputError(f"--models {name}{jets}", f"some of {', '.join(known)}", "choose among them")
+            reads = f", which reads {system_class(name).inputs}" if name in SYSTEMS else ""
+            raise InputError(f"--models {name}{reads}", f"some of {', '.join(known)}", "choose among them")
     if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:
         raise InputError(f"--seeds {arguments.seeds}", "different ones, >= 0", "correct them")
     return names

@@ -242,9 +242,10 @@ def _system_events(run: "Run", system: Any) -> tuple[Any, Any]:
 
 def _check_model(name: str) -> None:
     """InputError unless the name is that of a system that reads events."""
-    if system_class(name).inputs != "events":
+    inputs = system_class(name).inputs
+    if inputs != "events":
         raise InputError(
-            f"--model {name}, which reads jets", "a system of events", f"python scripts/jets.py --models {name}"
+            f"--model {name}, which reads {inputs}", "a system of events", f"python scripts/{inputs}.py --models {name}"
         )
 
 

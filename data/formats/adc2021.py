@@ -12,7 +12,17 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
+from codae_l1.data.formats._hdf5 import (
+    SUFFIXES,
+    bounds,
+    find,
+    holds,
+    open_hdf5,
+    provenance_of,
+    read,
+    require_finite,
+    require_shape,
+)
 
 PARTICLES = "Particles"
 KIND = "ADC2021's HDF5: Particles (N, 19, 4)"
@@ -40,6 +50,11 @@ class Adc2021(Format):
         """particles (n, 19, 4), label (n,)."""
         for particles in _object_slices(path, size):
             yield {"particles": particles, "label": np.full(len(particles), label.encode())}
+
+    def generated_from(self, path: Path) -> dict[str, Any]:
+        """The config that a file was generated from, as a table; empty where the file does not tell."""
+        with open_hdf5(path, KIND) as file:
+            return provenance_of(file, path).get("config", {})
 
 
 def _object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:

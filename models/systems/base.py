@@ -42,8 +42,8 @@ STATE = "system.npz"
 
 @dataclass(frozen=True)
 class LabelledEvents:
-    """N events. images: (N, 72, 58, 3) float32 GeV, or jet images (N, side, side, 1). label: (N,) str, "qcd" or the
-    signal's name."""
+    """N events. images: (N, 72, 58, 3) float32 GeV, or jet images (N, side, side, 1), or objects (N, 19, 3): pT [GeV],
+    eta, phi. label: (N,) str, "qcd" (the background) or the signal's name."""
 
     images: np.ndarray
     label: np.ndarray
@@ -67,8 +67,10 @@ class System(ABC):
     name: ClassVar[str]
     # The score that is quoted.
     main_score: ClassVar[str]
-    # What it reads: images of the calorimeter, or of jets.
-    inputs: ClassVar[Literal["events", "jets"]] = "events"
+    # What it reads: images of the calorimeter, or of jets, or events of objects (N, 19, 3).
+    inputs: ClassVar[Literal["events", "jets", "objects"]] = "events"
+    # Whether it reads events of objects, too.
+    objects_too: ClassVar[bool] = False
     # What it learns from.
     learning: ClassVar[Literal["none", "qcd", "signals"]] = "qcd"
     # Whether training depends on the seed, so that several seeds say more than one.

@@ -9,7 +9,7 @@ compares them. Nothing here imports TensorFlow: a class is imported when it is a
 
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
@@ -176,6 +176,34 @@ class CctSystemConfig:
 
 
 @dataclass(frozen=True)
+class _AnomalyClrConfig:
+    """loss: CLR, AnomCLR or AnomCLR+ (models/systems/_contrastive.py). width: of the representation and of all units.
+
+    layers: of the transformer. Published: 160 and 4, 673,600 parameters.
+    """
+
+    loss: Literal["CLR", "AnomCLR", "AnomCLR+"] = "AnomCLR+"
+    width: int = 32
+    layers: int = 2
+
+    def __post_init__(self):
+        if min(self.width, self.layers) < 1 or self.width % 4:
+            raise InputError(
+                f"anomaly_clr of width {self.width}, {self.layers} layers",
+                "numbers >= 1, the width a multiple of its 4 heads",
+                "correct them",
+            )
+
+
+@dataclass(frozen=True)
+class _AnomalyClrSystemConfig:
+    """Sizes and training; published: 500 epochs of batches of 128 at 5e-5."""
+
+    model: _AnomalyClrConfig = _AnomalyClrConfig()
+    training: SystemTraining = SystemTraining(20, 128, 1e-3)
+
+
+@dataclass(frozen=True)
 class PcaEventsConfig:
     """components: k."""
 
@@ -314,11 +342,13 @@ class SystemsConfig:
     mahalanobis: None = _system("_latent.MahalanobisSystem")
     gaussian_mixture: MixtureConfig = _system("_latent.MixtureSystem", MixtureConfig())
     isolation_forest: _IsolationConfig = _system("_latent.IsolationSystem", _IsolationConfig())
+    anomaly_clr: _AnomalyClrSystemConfig = _system("_anomaly_clr.AnomalyClrSystem", _AnomalyClrSystemConfig())
     untrained: None = _system("_latent.UntrainedSystem")
     jet_ae: JetAESystemConfig = _system("_jets.JetAESystem", JetAESystemConfig())
     fns_ae: JetAESystemConfig = _system("_jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
     pca: PcaConfig = _system("pca.PcaSystem", PcaConfig())
     jet_dirichlet: JetDirichletSystemConfig = _system("_jets.JetDirichletSystem", JetDirichletSystemConfig())
+    objects_ae: None = _system("_anomaly_clr.ObjectsAESystem")
 
 
 # Names of all systems, in the order of the tables.

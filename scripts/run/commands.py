@@ -37,6 +37,7 @@ COMMANDS = {
     "swaps": "swaps",
     "numerics": "numerics",
     "jets": "jets",
+    "objects": "objects",
 }
 _SCRIPTS = Path(__file__).resolve().parents[1]
 

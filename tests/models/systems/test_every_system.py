@@ -47,6 +47,8 @@ def events(system, n, labels=("qcd",), seed=0):
     """n sparse images of what the system reads, with the labels in turn."""
     rng, jets = np.random.default_rng((seed, n)), isinstance(system, JetSystem)
     shape = (system.side, system.side, 1) if jets else (72, 58, 3)
+    if system.inputs == "objects":
+        return LabelledEvents(rng.exponential(2, (n, 19, 3)), np.resize(labels, n))
     images = rng.exponential(2, (n, *shape)) * (rng.random((n, *shape)) < 0.03)
     if jets:
         images[:, 3, 3] += 1

@@ -1,0 +1,320 @@
+"""Train systems on events of objects (ADC2021), background alone, and see how well they find signals.
+
+    python scripts/objects.py --background background.h5 --signals a-4l.h5 h-tautau.h5 --out runs/objects
+    python scripts/objects.py --generate 16000 --out runs/objects         # generated events (extra `generate`)
+
+Each system is trained with each seed on 72 % of the background; 8 % choose the epoch, and 20 % are the test with all
+events of the signals. No signal enters training or the orientation of a score. Writes OUT/objects.json and objects.md:
+of each signal AUC, background rejection and significance improvement (SIC) of each score, of the same network
+untrained, and of what is read off the events without learning. An interrupted command resumes. --config takes
+[systems.anomaly_clr] of a run's TOML. docs/objects.md explains the results.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codae_l1.data.base.config import dump
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
+from codae_l1.data.events import QCD
+from codae_l1.data.formats.adc2021 import KIND, SLICE, Adc2021
+from codae_l1.data.formats.jet_images import split_jets
+from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
+from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
+from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.tables import markdown_table
+
+if TYPE_CHECKING:
+    from codae_l1.models.systems.base import LabelledEvents
+
+# Fewest events to train on, and of background and signal in the test, so that a number means something.
+LEAST_TRAINED, LEAST_TESTED = 100, 20
+# Signal efficiency at which rejection and SIC are quoted (arXiv:2301.04660).
+EFFICIENCY = 0.3
+# Generated signals, and how many times fewer events each has than the background.
+SIGNALS, FEWER = ("a-4l", "lq-btau", "h-tautau", "hplus-taunu"), 5
+BACKGROUND = "background"
+
+
+def _command() -> None:
+    """Parse the arguments; train, score, write, print the tables."""
+    arguments = _arguments()
+    cli.output("--out", arguments.out, "folder")
+    cli.import_tensorflow(stage.check_config(arguments.config))
+    plans = _make_plans(arguments)
+    files = _files(arguments)
+    settings = _settings(arguments, files)
+    samples = {name: _objects(path, arguments.most) for name, path in files.items()}
+    part = _parts(samples, arguments.split_seed)
+    write_json(arguments.out / "settings.json", settings)
+    content = _work(samples, part, plans, arguments.out) | {"split_seed": arguments.split_seed}
+    content["command"] = shlex.join(["python", "scripts/objects.py", *sys.argv[1:]])
+    write_json(arguments.out / "objects.json", content)
+    text = _markdown(content)
+    with whole_file(arguments.out / "objects.md") as temporary:
+        temporary.write_text(text)
+    print(text, end="")
+
+
+def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
+    """What is to be trained."""
+    from codae_l1.scripts.run.config import load_config
+
+    systems = load_config(arguments.config).systems if arguments.config else SystemsConfig()
+    classes = {name: system_class(name) for name in SYSTEMS}
+    known = [name for name, cls in classes.items() if cls.inputs == "objects" or cls.objects_too]
+    for name in arguments.models or ():
+        if name not in known:
+            raise InputError(f"--models {name}", f"some of {', '.join(known)}, which read objects", "correct --models")
+    names, seeds = dict.fromkeys(arguments.models or known), tuple(dict.fromkeys(arguments.seeds))
+    return [Plan(name, name, getattr(systems, name), seeds) for name in names]
+
+
+def _parts(samples: dict[str, np.ndarray], split_seed: int) -> np.ndarray:
+    """ "train", "validation" or "test" of each background event; InputError where there are too few of anything."""
+    part = split_jets(np.full(len(samples[BACKGROUND]), QCD), split_seed)
+    _require("train on", int(np.sum(part == "train")), LEAST_TRAINED)
+    tested = {name: len(x) for name, x in samples.items()} | {BACKGROUND: int(np.sum(part == "test"))}
+    for name, number in tested.items():
+        _require(f"measure with, {name}", number, LEAST_TESTED)
+    return part
+
+
+def _work(samples: dict[str, np.ndarray], part: np.ndarray, plans: list[Plan], out: Path) -> dict[str, Any]:
+    """What objects.json holds; samples: "background" and the signals -> objects (N, 19, 3). part: of `_parts`."""
+    from codae_l1.models.systems.base import LabelledEvents
+    from codae_l1.scripts.run.folder import stamp
+
+    background = samples[BACKGROUND]
+    signals = {name: x for name, x in samples.items() if name != BACKGROUND}
+    events = {p: int(np.sum(part == p)) for p in ("train", "validation", "test")}
+
+    def split() -> "tuple[LabelledEvents, LabelledEvents]":
+        train, validation = (
+            LabelledEvents(background[part == p], np.full(events[p], QCD)) for p in ("train", "validation")
+        )
+        return train, validation
+
+    tested = {BACKGROUND: background[part == "test"], **signals}
+    baselines = {name: {s: f(x) for s, x in tested.items()} for name, f in _BASELINES.items()}
+    return {
+        "events": {**events, "signals": {s: len(x) for s, x in signals.items()}},
+        "efficiency": EFFICIENCY,
+        "models": {plan.title: _model(plan, split, tested, out) for plan in plans},
+        "baselines": {name: _measured(scores) for name, scores in baselines.items()},
+        "stamp": stamp(plans[0].seeds[0]),
+    }
+
+
+def _model(plan: Plan, split: Any, tested: dict[str, np.ndarray], out: Path) -> dict[str, Any]:
+    """Train a plan with its seeds and measure each, beside itself untrained."""
+    row: dict[str, Any] = {"system": plan.system, "config": dump(plan.config) if plan.config else {}}
+    trials: dict[int, dict[str, Any]] = {}
+    for seed in plan.seeds:
+        system, trial = train(plan, seed, split, out)
+        fresh = system.before_training(*split())
+        measured = {}
+        for kind, of in (("scores", system), ("untrained", fresh)):
+            # All at once, since a network is compiled anew each time.
+            found = of.scores(np.concatenate(list(tested.values()))) if of else {}
+            ends = np.cumsum([len(x) for x in tested.values()])[:-1]
+            measured[kind] = {
+                name: _measured(dict(zip(tested, np.split(score, ends), strict=True))) for name, score in found.items()
+            }
+        trials[seed] = trial | measured
+        row |= {"main_score": system.main_score, "parameters": system.parameters, "macs": system.macs}
+    row["seeds"], row["summary"] = trials, {}
+    for signal in (s for s in tested if s != BACKGROUND):
+        kinds = ("scores", "untrained")
+        of_signal = [{k: {name: m[signal] for name, m in t[k].items()} for k in kinds} for t in trials.values()]
+        row["summary"][signal] = over_seeds(of_signal)
+    return row
+
+
+def _measured(scores: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Scores of the background and of each signal -> signal -> AUC and passing background with their errors."""
+    background = scores[BACKGROUND]
+    return {s: measure(background, x, EFFICIENCY) for s, x in scores.items() if s != BACKGROUND}
+
+
+def _multiplicity(objects: np.ndarray) -> np.ndarray:
+    """Leptons and jets of events (N, 19, 3): (N,)."""
+    return np.count_nonzero(objects[:, 1:, 0], axis=1).astype(np.float64)
+
+
+# What needs no learning; each counts as the more anomalous, the higher it is.
+_BASELINES = {
+    "multiplicity": _multiplicity,
+    "missing momentum": lambda objects: objects[:, 0, 0],
+    "sum of pT": lambda objects: objects[:, 1:, 0].sum(axis=1),
+}
+
+
+def _markdown(content: dict[str, Any]) -> str:
+    """A table a signal: AUC, AUC untrained, rejection and SIC of each score, mean ± spread over the seeds (error)."""
+    events, stamp = content["events"], content["stamp"]
+    seeds = sorted({int(seed) for row in content["models"].values() for seed in row["seeds"]})
+    lines = [
+        f"Background: {events['train']:,} events train, {events['validation']:,} choose the epoch, "
+        f"{events['test']:,} are tested. Split seed {content['split_seed']}, seeds {', '.join(map(str, seeds))}, "
+        f"commit {stamp['commit']}.",
+        "",
+        f"`{content['command']}`",
+        "",
+        *(f"- `{t}`: {m['parameters']:,} parameters, {m['macs']:,} MACs" for t, m in content["models"].items()),
+        "",
+        f"Rejection (1 / passing background) and SIC are at {100 * EFFICIENCY:.0f} % signal efficiency. Mean ± "
+        "standard deviation over the seeds; in brackets the bootstrap error of the first seed. Where no background "
+        "event passes, the rejection is above the bound (90 % confidence).",
+    ]
+    titles = ("score", "AUC in %", "untrained", "rejection", "SIC")
+    for signal, number in events["signals"].items():
+        rows = [
+            row for title, model in content["models"].items() for row in _rows(title, model, signal, events["test"])
+        ]
+        for name, measured in content["baselines"].items():
+            m = measured[signal]
+            auc = f"{100 * m['auc']:.1f} ({100 * m['auc_error']:.1f})"
+            rows.append((f"{name}, no learning", auc, "", *_rejection(m["fpr"], m["fpr_error"], events["test"])))
+        lines += ["", f"## {signal}, {number:,} events", "", markdown_table(titles, rows, numbers_from=1)]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(title: str, model: dict[str, Any], signal: str, tested: int) -> list[tuple[str, ...]]:
+    """A row for each score of a system, the main one first."""
+    rows, first = [], next(iter(model["seeds"].values()))
+    summary = model["summary"][signal]
+    for name in sorted(summary, key=lambda name: name != model["main_score"]):
+        found, one = summary[name], first["scores"][name][signal]
+        before = _percent(found["untrained_auc"]) if "untrained_auc" in found else ""
+        auc = f"{_percent(found['auc'])} ({100 * one['auc_error']:.1f})"
+        rows.append((f"{title}, {name}", auc, before, *_rejection(found["fpr"]["mean"], one["fpr_error"], tested)))
+    return rows
+
+
+def _percent(value: dict[str, Any]) -> str:
+    """A mean, and its spread where there is one, in %.
+
+    >>> _percent({"mean": 0.875, "spread": 0.0125}), _percent({"mean": 0.875, "spread": None})
+    ('87.5 ± 1.2', '87.5')
+    """
+    spread = "" if value["spread"] is None else f" ± {100 * value['spread']:.1f}"
+    return f"{100 * value['mean']:.1f}{spread}"
+
+
+def _rejection(fpr: float, error: float, tested: int) -> tuple[str, str]:
+    """Rejection and SIC of a passing share of `tested` background events; bounds where none passes.
+
+    >>> _rejection(0.01, 0.001, 1000), _rejection(0.0, 0.0, 1000)
+    (('100.0 (10.0)', '3.00'), ('> 434.8', '> 6.26'))
+    """
+    if fpr > 0:
+        return f"{1 / fpr:.1f} ({error / fpr**2:.1f})", f"{EFFICIENCY / np.sqrt(fpr):.2f}"
+    limit = 1 - 0.1 ** (1 / tested)
+    return f"> {1 / limit:.1f}", f"> {EFFICIENCY / np.sqrt(limit):.2f}"
+
+
+def _objects(path: Path, most: int) -> np.ndarray:
+    """The first `most` events of a file: (N, 19, 3) float64, pT [GeV], eta, phi."""
+    parts, left = [], most
+    for part in Adc2021().slices(path, Adc2021.Options(), min(SLICE, most), BACKGROUND, print):
+        parts.append(part["particles"][:left, :, :3])
+        left -= len(parts[-1])
+        if not left:
+            break
+    if not parts:
+        raise InputError(f"{path} without events", KIND, "name another file")
+    return np.concatenate(parts)
+
+
+def _require(what: str, number: int, least: int) -> None:
+    if number < least:
+        raise InputError(f"{number} events to {what}", f"at least {least}", "name larger files, or raise --most")
+
+
+def _files(arguments: argparse.Namespace) -> dict[str, Path]:
+    """ "background" and the name of each signal -> its file, generated where none is named."""
+    if arguments.background is None:
+        kinds = {BACKGROUND: arguments.generate, **dict.fromkeys(SIGNALS, max(1, arguments.generate // FEWER))}
+        return {kind: _generated(arguments, kind, number) for kind, number in kinds.items()}
+    files = {BACKGROUND: arguments.background, **{path.stem: path for path in arguments.signals}}
+    if len(files) != 1 + len(arguments.signals):
+        raise InputError(
+            f"--signals {' '.join(map(str, arguments.signals))}",
+            f"files of different names, none of them {BACKGROUND}: they name the signals",
+            "rename them",
+        )
+    for path in files.values():
+        cli.existing(str(path))
+    return files
+
+
+def _generated(arguments: argparse.Namespace, kind: str, number: int) -> Path:
+    """OUT/<kind>.h5 of so many events; kept where it is there and was made from the same config."""
+    from codae_l1.data.generation.config import Work
+    from codae_l1.data.generation.objects import ObjectConfig, generate_objects
+
+    path = arguments.out / f"{kind}.h5"
+    config = ObjectConfig(kind, number, arguments.generation_seed)  # type: ignore[arg-type]
+    if not path.exists():
+        with cli.Progress(f"generate {kind}") as progress:
+            generate_objects(config, path, Work(progress=progress, command="python scripts/objects.py"))
+        return path
+    if (kept := Adc2021().generated_from(path)) != (asked := dump(config)):
+        different = [name for name in asked if asked[name] != kept.get(name)]
+        raise InputError(
+            f"{path} generated with other options (different: {', '.join(different)})",
+            "events of these --generate and --generation-seed",
+            "choose another --out, or remove the file",
+        )
+    return path
+
+
+def _settings(arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    """What all trainings in OUT have in common; InputError where OUT holds trainings on other events."""
+    asked = {"background": sha256(files[BACKGROUND]), "most": arguments.most, "split_seed": arguments.split_seed}
+    settings = arguments.out / "settings.json"
+    if settings.exists() and (kept := read_json(settings)) != asked:
+        different = [name for name in asked if asked[name] != kept.get(name)]
+        raise InputError(
+            f"{arguments.out} made with another background or options (different: {', '.join(different)})",
+            "the same background, --most and --split-seed",
+            "choose another --out",
+        )
+    return asked
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--background", type=Path, help="ADC2021 file of the background; without it, it is generated")
+    parser.add_argument("--signals", type=Path, nargs="+", default=[], help="ADC2021 files, named after their signals")
+    parser.add_argument(
+        "--generate", type=int, default=16000, help="background events to generate without --background"
+    )
+    parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated events")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read objects")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
+    parser.add_argument("--most", type=int, default=100_000, help="events to read of each file")
+    parser.add_argument("--split-seed", type=int, default=42, help="seed of the background's split")
+    parser.add_argument("--config", type=Path, help="TOML with [systems.anomaly_clr]: loss, sizes, training")
+    arguments = parser.parse_args()
+    for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(
+                f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
+            )
+    if min(arguments.seeds) < 0:
+        raise InputError(f"--seeds {arguments.seeds}", "numbers >= 0", "correct them")
+    if bool(arguments.signals) != (arguments.background is not None):
+        raise InputError("--background and --signals of which one is missing", "both, or neither", "name both")
+    return arguments
+
+
+if __name__ == "__main__":
+    cli.run(_command)
