@@ -9,7 +9,7 @@ help:  ## list these commands
 env:  ## create .venv from requirements.txt (the other commands do this themselves)
 	@PYTHON="$(PYTHON)" sh scripts/setup_env.sh
 
-demo: env  ## run the whole chain on the shipped events: runs/demo/report/report.html, some 10 minutes
+demo: env  ## run the whole chain on the shipped events: runs/demo/report/report.html, some 5 minutes
 	@$(PY) scripts/run_chain.py --config scripts/configs/demo.toml
 
 test: env  ## run all tests, including one complete end-to-end run; COVERAGE=1: and what they reach
