@@ -26,14 +26,15 @@ from codae_l1.data.sample import SAMPLE
 ROOT = Path(__file__).resolve().parents[1]
 # The work of a stage on a run folder whose config names the events; FOLDER, STAGE and EPOCHS are given. What the
 # stages before wrote stays, so that every number of events has the same networks.
-STAGE = """import dataclasses, importlib, shutil, sys
+STAGE = """import dataclasses, importlib, pathlib, shutil, sys
 from codae_l1.scripts.run.run import Run
 folder, stage, events = sys.argv[1:]
+pathlib.Path(folder, f"{stage}.json").unlink()
 run = Run(folder, trust=True)
 data = dataclasses.replace(run.config.data, events=events)
 few = dataclasses.replace(run.config.training, epochs=1)
 run.config = dataclasses.replace(run.config, data=data, training=few)
-run.check_own = lambda file: None
+run.check_own = run.require = lambda given: None
 shutil.rmtree(f"{folder}/{stage}")
 importlib.import_module(f"codae_l1.scripts.{stage}").work(run)
 """
@@ -69,7 +70,10 @@ def main() -> None:
 
 
 def write_repeated(path: Path, n: int) -> None:
-    """Write the shipped events, from the first to the last and again, n in all, as they are stored."""
+    """Write the shipped events again and again, n in all, as they are stored: first the signals, then QCD.
+
+    Else a short file would be without some of the classes, whose pictures and rows take memory, too.
+    """
     sums: dict[str, Any] = {}
     with h5py.File(SAMPLE) as one, h5py.File(path, "w") as out:
         out.attrs.update(one.attrs)
@@ -79,10 +83,12 @@ def write_repeated(path: Path, n: int) -> None:
             counts = f"{name.split('/')[0]}/count" if name.endswith(("/gap", "/energy")) else None
             options = {"maxshape": (None,), "chunks": one[name].chunks, "fletcher32": True}
             made, column, left = out.create_dataset(name, (0,), one[name].dtype, **options), one[name][:], n
+            qcd = int(np.sum(one["signal"][:] == b"qcd"))
+            column = np.roll(column, -(int(one[counts][:qcd].sum()) if counts else qcd))
             sums[name] = hashlib.sha256()
             while left > 0:
                 events = min(left, len(one["signal"]))
-                part = column[: int(one[counts][:events].sum())] if counts else column[:events]
+                part = column[: int(np.roll(one[counts][:], -qcd)[:events].sum())] if counts else column[:events]
                 made.resize(len(made) + len(part), axis=0)
                 made[len(made) - len(part) :] = part
                 sums[name].update(part.view(np.uint8).data)

@@ -124,7 +124,7 @@ def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) ->
             "take more events or fewer windows",
         )
     bits = firmware.layer_precision("conv1").output_bits
-    beyond = float(np.mean((windows >= 1 << bits).any(axis=(1, 2, 3))))
+    beyond = float(np.average((windows >= 1 << bits).any(axis=(1, 2, 3)), weights=weight))
     if beyond > _SATURATED:
         raise InputError(
             f"firmware.precision.conv1.output_bits = {bits}: windows beyond {(1 << bits) - 1} in {beyond:.1%} of the "

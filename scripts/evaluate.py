@@ -7,12 +7,14 @@ scripts/score.py, every event of the run's file in its order) and evaluate.json.
 """
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codae_l1.data.base.files import opened_hdf5
 from codae_l1.data.base.spool import Spool
+from codae_l1.data.events import PROCESSES
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor, open_firmware, open_float
@@ -43,14 +45,13 @@ def work(run: "Run") -> dict[str, Any]:
 
     scores, mismatches = _score_all(run)
     events = _read(run)
-    test = events["test"]
-    scores |= {name: column.astype(np.float64) for name, column in events["baselines"].items()}
-    full, latents, reconstruct = _full_model(run, events["masks"])
+    test, signal = events["test"], events["signal"][events["test"]]
+    scores |= events["baselines"]
+    full, latents, reconstruct = _full_model(run, events["masks"], signal)
     scores |= full
-    signal = events["signal"][test]
     content = _measure(run.config.evaluation, run.config.seed, scores, signal)
     asked = run.config.evaluation.rates_khz, run.config.evaluation.luminosity_cm2s
-    rated = {name: scores[name] for name in RATE_SCORES}
+    rated = {name: scores[name][:] for name in RATE_SCORES}
     content["rates"] = sample_rates(rated, test, events["signal"], events["weight"], events["provenance"], *asked)
     content |= _trigger(run)
     content["numerics"] = numerics(run, events["counts"], signal)
@@ -59,11 +60,14 @@ def work(run: "Run") -> dict[str, Any]:
     return {
         "summary": f"{len(events['signal'])} events, {different} mismatches; RTL AUC at least that of the active "
         f"pixels - 0.01 on {len(content['auc']) - len(worse)} of {len(content['auc'])} signals",
-        "events": {"all": len(events["signal"]), "test": {s: int(np.sum(signal == s)) for s in np.unique(signal)}},
+        "events": {
+            "all": len(events["signal"]),
+            "test": {str(s): int(np.sum(signal == s)) for s in np.unique(signal)},
+        },
         "mismatches": mismatches,
         **content,
-        "latents": {title: _by_process(z, signal) for title, z in latents.items()},
-        "gallery": _gallery(run, test, signal, scores["rtl"], reconstruct),
+        "latents": latents,
+        "gallery": _gallery(run, test, signal, scores["rtl"][:], reconstruct),
     }
 
 
@@ -101,7 +105,7 @@ def _trigger(run: "Run") -> dict[str, Any]:
     return {"trigger": crossings.facts() | section, "looks": looks}
 
 
-def _score_all(run: "Run") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _score_all(run: "Run") -> tuple[dict[str, Spool], dict[str, Any]]:
     """Score every event with every executor into evaluate/scores.h5, some events at a time.
 
     Executor -> scores of the test events, and every pair's mismatches on events and adversarial input.
@@ -125,7 +129,34 @@ def _score_all(run: "Run") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         mismatches.add(adversarial_counts(config, run.config.seed))
         test = indices(file, "test")
     with opened_hdf5(path, "scores") as found:
-        return {name: found[f"{name}/firmware_score"][:][test] for name in scored}, mismatches.found
+        return {name: _kept(path.parent, found[f"{name}/firmware_score"][:][test]) for name in scored}, mismatches.found
+
+
+def _kept(folder: Path, column: np.ndarray) -> Spool:
+    """A column on disk in a folder: the scores are read one by one, and never in memory together."""
+    kept = Spool(folder)
+    kept.add(column.astype(np.float64))
+    return kept
+
+
+class _Processes:
+    """Process of each event of a file without a text for each: compared with a name, or given of some events."""
+
+    def __init__(self, file: EventFile):
+        # Behind them, what is no process of a run.
+        self._names = np.array((*PROCESSES, ""))
+        self._codes = np.full(len(file), len(PROCESSES), np.uint8)
+        for code, name in enumerate(PROCESSES):
+            self._codes[file.is_process(name)] = code
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __getitem__(self, which: np.ndarray) -> np.ndarray:
+        return self._names[self._codes[which]]
+
+    def __eq__(self, name: object) -> Any:
+        return self._codes == np.flatnonzero(self._names == name)[0]
 
 
 class _Mismatches:
@@ -154,25 +185,32 @@ class _Mismatches:
         return words
 
 
-def _measure(config: Any, seed: int, scores: dict[str, np.ndarray], signal: np.ndarray) -> dict[str, Any]:
+def _measure(config: Any, seed: int, scores: dict[str, Spool], signal: np.ndarray) -> dict[str, Any]:
     """AUC, ROC and working points of each score and signal; scores: name -> (N,), signal: (N,) str with "qcd"."""
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve, tpr_at_fpr
 
-    background = {name: values[signal == QCD] for name, values in scores.items()}
+    qcd = signal == QCD
     result: dict[str, Any] = {"auc": {}, "quantization_loss": {}, "roc": {}, "tpr": {}}
     for process in (s for s in SIGNALS if s in signal):
-        of = {name: values[signal == process] for name, values in scores.items()}
-        pairs = {name: (background[name], of[name]) for name in SCORES if name in scores}
-        errors = {n: auc_with_error(*pair, config.bootstrap, seed) for n, pair in pairs.items()}
+        of = signal == process
+
+        def pair(name: str, of: np.ndarray = of) -> tuple[np.ndarray, np.ndarray]:
+            column = scores[name][:]
+            return column[qcd], column[of]
+
+        errors = {n: auc_with_error(*pair(n), config.bootstrap, seed) for n in SCORES if n in scores}
         result["auc"][process] = {n: {"value": v, "error": e} for n, (v, e) in errors.items()}
-        value, error = paired_auc_difference(*pairs["float"], *pairs["rtl"], config.bootstrap, seed)
+        value, error = paired_auc_difference(*pair("float"), *pair("rtl"), config.bootstrap, seed)
         result["quantization_loss"][process] = {"value": value, "error": error}
-        curves = {n: roc_curve(*pairs[n]) for n in ROC_SCORES}
-        result["roc"][process] = {
-            n: {"fpr": ROC_GRID.tolist(), "tpr": np.interp(ROC_GRID, c.fpr, c.tpr).tolist()} for n, c in curves.items()
-        }
-        result["tpr"][process] = [{n: vars(tpr_at_fpr(*pairs[n], fpr)) for n in ROC_SCORES} for fpr in config.fprs]
+        result["roc"][process], result["tpr"][process] = {}, [{} for _ in config.fprs]
+        for name in ROC_SCORES:
+            both = pair(name)
+            curve = roc_curve(*both)
+            tpr = np.interp(ROC_GRID, curve.fpr, curve.tpr).tolist()
+            result["roc"][process][name] = {"fpr": ROC_GRID.tolist(), "tpr": tpr}
+            for row, fpr in zip(result["tpr"][process], config.fprs, strict=True):
+                row[name] = vars(tpr_at_fpr(*both, fpr))
     return result
 
 
@@ -184,7 +222,7 @@ def _read(run: "Run") -> dict[str, Any]:
     from codae_l1.scripts.run.events import events_path, indices
 
     folder = run.path("evaluate")
-    counts, masks, baselines = Spool(folder), Spool(folder), []
+    counts, masks, pixels, power = (Spool(folder) for _ in range(4))
     with EventFile(events_path(run)) as file:
         test = indices(file, "test")
         for start in range(0, len(test), SLICE):
@@ -192,21 +230,22 @@ def _read(run: "Run") -> dict[str, Any]:
             mask = track_mask(images)
             counts.add(input_counts(images, run.config.firmware.pooling))
             masks.add(mask)
-            baselines.append((active_pixels(mask), block_power(mask)))
-        pixels, power = (np.concatenate(column) for column in zip(*baselines, strict=True))
+            pixels.add(active_pixels(mask).astype(np.float64))
+            power.add(block_power(mask).astype(np.float64))
+        tracks = _kept(folder, file.n_tracks[test])
         return {
             "counts": counts,
             "masks": masks,
-            "baselines": {"n_tracks": file.n_tracks[test], "active_pixels": pixels, "block_power": power},
-            "signal": file.signal,
+            "baselines": {"n_tracks": tracks, "active_pixels": pixels, "block_power": power},
+            "signal": _Processes(file),
             "weight": file.weight,
             "provenance": file.provenance,
             "test": test,
         }
 
 
-def _full_model(run: "Run", masks: Any) -> tuple[dict, dict, Any]:
-    """Scores of the full CoDAE and of the in-situ f_m, both latents, and a function that reconstructs masks."""
+def _full_model(run: "Run", masks: Any, signal: np.ndarray) -> tuple[dict, dict, Any]:
+    """Scores of the full CoDAE and of the in-situ f_m, both latents of some events, and what reconstructs masks."""
     from codae_l1.data.pooling import input_counts
     from codae_l1.models.codae.model import load_codae
     from codae_l1.models.codae.scores import codae_scores
@@ -226,6 +265,8 @@ def _full_model(run: "Run", masks: Any) -> tuple[dict, dict, Any]:
         "CoDAE f_m, float": np.stack([full["z0"], full["z1"]], axis=1),
         "QKeras f_m, in situ": words * output_word(in_situ.config).lsb,
     }
+    scores = {name: _kept(run.path("evaluate"), column) for name, column in scores.items()}
+    latents = {title: _by_process(z, signal) for title, z in latents.items()}
     return scores, latents, lambda m: np.asarray(codae.predict_on_batch(m.astype(np.float32)))
 
 

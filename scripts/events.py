@@ -26,6 +26,8 @@ from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts.run import cli, reading
 
+# Events that `show` reads at a time.
+SLICE = 256
 CONVERT = """Convert other people's events into the project's HDF5, in slices: files of any size.
 
     python scripts/events.py convert data/qcd_*.h5 --label qcd --out qcd.h5               # CoDAE raw HDF5
@@ -203,7 +205,7 @@ def _collect(
     """
     rows: dict[str, dict[str, Any]] = {}
     for path in files:
-        for events in event_slices(path, **how):
+        for events in event_slices(path, SLICE, **how):
             for name in np.unique(events.signal[np.isin(events.signal, processes)]):
                 images = events.images[events.signal == name]
                 row = rows.setdefault(str(name), {"events": 0, "sum": 0.0, "displays": []})

@@ -184,18 +184,18 @@ def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray
     from codae_l1.data.events import QCD, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference
 
-    of = {name: class_of == at for at, name in enumerate(_CLASSES)}
-    found = [s for s in SIGNALS if of[s].any()]
-    if not of[QCD].any() or not found:
+    present = set(_CLASSES[np.unique(class_of)].tolist())
+    found = [s for s in SIGNALS if s in present]
+    if QCD not in present or not found:
         return
 
     def scores(name: str, process: str) -> tuple[np.ndarray, np.ndarray]:
+        classes = (np.flatnonzero(process_name == _CLASSES)[0] for process_name in (QCD, process))
         if name in baselines:
-            column = baselines[name]
+            background, signal = (baselines[name][class_of == at] for at in classes)
         else:
-            with opened_hdf5(path, "scores") as file:
-                column = file[f"{name}/firmware_score"][:]
-        return column[of[QCD]].astype(np.float64), column[of[process]].astype(np.float64)
+            background, signal = (_column(path, name, class_of, at) for at in classes)
+        return background, signal
 
     columns = (*names, *baselines)
     loss = {"float", "rtl"} <= set(names)
@@ -207,6 +207,23 @@ def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray
             value, error = paired_auc_difference(*scores("float", process), *scores("rtl", process))
             row += f"{100 * value:+8.2f} +- {100 * error:4.2f}"
         print(f"{process:10}{row}")
+
+
+def _column(path: Path, executor: str, class_of: np.ndarray, at: int) -> np.ndarray:
+    """Score words of an executor (the scores of one without words) on the events of a class, read block by block."""
+    with opened_hdf5(path, "scores") as file:
+        group = file[executor]
+        dataset = group.get("firmware_word", group["firmware_score"])
+        starts = range(0, len(dataset), _BLOCK)
+        parts = [dataset[i : i + _BLOCK][class_of[i : i + _BLOCK] == at] for i in starts]
+        words = dataset.dtype.kind == "i"
+        return np.concatenate([part.astype(np.int32) if words and _fits(part) else part for part in parts])
+
+
+def _fits(words: np.ndarray) -> bool:
+    """Whether all of them are words of 32 bits."""
+    limits = np.iinfo(np.int32)
+    return bool(words.min(initial=0) >= limits.min and words.max(initial=0) <= limits.max)
 
 
 class _ScoreFile:

@@ -177,6 +177,7 @@ def opened_hdf5(
 
     with reading(path, expected, remedy, says):
         if not Path(path).is_file():
-            raise InputError(f"{path} does not exist", expected, "correct the path")
+            found = "is a folder" if Path(path).is_dir() else "does not exist"
+            raise InputError(f"{path} {found}", expected, "correct the path")
         with h5py.File(path, "r") as file:
             yield file

@@ -55,8 +55,8 @@ _MOST: dict[str, float] = {
 }
 T = TypeVar("T")
 PRESET = "preset"
-# Largest number of any key, but of those of _MOST.
-_LARGEST = 1e9
+# Largest number of any key, but of those of _MOST; and the smallest, but 0: a step that moves no weight of float32.
+_LARGEST, _SMALLEST = 1e9, 1e-12
 
 
 def parse(cls: type[T], table: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
@@ -180,6 +180,8 @@ def _check_size(value: Any, name: str, where: str) -> None:
             _check_size(entry, name, _join(where, key))
     elif isinstance(value, int | float) and abs(value) > (most := _MOST.get(name, _LARGEST)):
         raise InputError(f"{where} = {value!r}", f"at most {most:,.12g}", "correct it")
+    elif isinstance(value, float) and 0 < abs(value) < _SMALLEST:
+        raise InputError(f"{where} = {value!r}", f"0, or at least {_SMALLEST:g}", "correct it")
 
 
 def _number(value: Any, where: str) -> Any:

@@ -206,7 +206,7 @@ def _fill(n: int, event: np.ndarray, eta: np.ndarray, phi: np.ndarray, value: np
 def _open(path: Path) -> Iterator[Any]:
     """The tree of an open file."""
     if not path.is_file():
-        raise InputError(f"{path} does not exist", KIND, "correct the path")
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}", KIND, "correct the path")
     try:
         import awkward  # noqa: F401
         import uproot

@@ -57,6 +57,8 @@ def read_public(path: Path | str) -> EventImages:
             "label 0 with mass 0, 1 with 1 to 6, 2 with 5 to 7",
             "correct the labels or the masses",
         )
+    if len(images) and images.any() and (images[..., 1:] == images[..., :1]).all():
+        raise _supervised(path, "images of three equal channels, as if made of the one channel of")
     signal = np.array([PUBLIC_CLASSES[c] for c in classes], dtype="U16")
     provenance = {"source": "public CoDAE sample, arXiv:2306.12955", "file": path.name}
     return unweighted(images, signal, n_tracks, provenance)
@@ -87,9 +89,9 @@ def _not_numbers(path: Path, key: str, column: np.ndarray) -> InputError:
     return InputError(f"{path}: {key} of type {column.dtype}", "numbers", f"store {key} as numbers")
 
 
-def _supervised(path: Path) -> InputError:
+def _supervised(path: Path, found: str) -> InputError:
     return InputError(
-        f"{path}: images of one channel without n_tracks, the layout of the public sample's folder supervised/, whose "
+        f"{path}: {found} the layout of the public sample's folder supervised/, whose "
         "channel is the sum of all and whose masses have other codes (1 to 4: h125, h400, h700, h1000)",
         "three channels (tracks, ECAL, HCAL) and n_tracks",
         "take the sample's other files",
@@ -102,5 +104,5 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not missing:
         return {key: content[key] for key in _KEYS}
     if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
-        raise _supervised(path)
+        raise _supervised(path, "images of one channel without n_tracks,")
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

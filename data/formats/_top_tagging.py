@@ -3,17 +3,19 @@
 A pandas table: group `table`, dataset `table/table` with the floats E_0, PX_0, PY_0, PZ_0, E_1, ... of 200
 constituents, hardest first and zero-padded, then the top quark's four-vector; and the integers ttv, is_signal_new
 (0 QCD, 1 signal). Columns are found by the names that pandas keeps in the table's attributes, whatever their order and
-number; a table without names must have exactly this layout. Relative coordinates of a constituent, with the jet the sum
-of all of them:
+number; a table without names must have exactly this layout, as far as its content tells (_unnamed_jets.py). Relative
+coordinates of a constituent, with the jet the sum of all of them:
 
     (eta - eta_jet, phi - phi_jet within +-pi, pT / pT_jet)
 
 An image is the sum of pT in pixels, axis 0 eta, axis 1 phi, divided by the whole image's sum.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,6 +24,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, require_finite
 from codae_l1.data.formats._pandas_table import Place, named_columns, read_columns
+from codae_l1.data.formats._unnamed_jets import Unnamed
 
 TABLE = "table/table"
 KIND = "the top-tagging reference's HDF5: a pandas table of 200 constituents (E, px, py, pz), ttv and is_signal_new"
@@ -29,8 +32,7 @@ COMPONENTS = ("E", "PX", "PY", "PZ")
 LABEL = "is_signal_new"
 # Without names: floats of a row (200 constituents and the top quark's four-vector), and integers (ttv, is_signal_new).
 FLOATS, EXTRA, INTEGERS = 804, 4, 2
-# Relative, and in GeV: how far |p| of a constituent may be above its energy, by the rounding of float32.
-_ROUNDING = 1e-3
+_LOG = logging.getLogger(__name__)
 # Jets read at a time, 3.2 kB each.
 SLICE = 4096
 
@@ -93,26 +95,51 @@ class TopTagging(Format):
     ) -> Iterator[dict[str, np.ndarray]]:
         """relative (n, 200, 3), image (n, bins, bins), is_signal (n,)."""
         config = {c.bins: c for c in (COARSE, FINE)}[options.jet_images]
-        for jets in jet_slices(path, size):
+        for jets in jet_slices(path, size, tell):
             coordinates = relative(jets.constituents)
             yield {"relative": coordinates, "image": jet_images(coordinates, config), "is_signal": jets.is_signal}
 
 
-def jet_slices(path: Path | str, size: int = SLICE) -> Iterator[Jets]:
-    """The jets of a file in order, at most `size` at a time."""
+def jet_slices(path: Path | str, size: int = SLICE, tell: Tell | None = None) -> Iterator[Jets]:
+    """The jets of a file in order, at most `size` at a time.
+
+    tell: called after the last slice with how columns without names were taken; without it that is logged.
+    """
     with open_hdf5(path, KIND) as file:
         table = find(file, TABLE, KIND)
         named = named_columns(table, path)
         columns, label = _by_name(table, named, path) if named else _by_position(table, path)
-        for start, stop in bounds(len(table), size):
-            values = read_columns(table, KIND, start, stop, columns)
-            require_finite(values, f"{path}: constituents", start)
-            with np.errstate(over="ignore"):
-                constituents = values.astype(np.float32, copy=False).reshape(stop - start, -1, 4)
-            require_finite(constituents, f"{path}: constituents as float32", start)
-            _require_energies(constituents, path, start, by_position=not named)
-            labels = read_columns(table, KIND, start, stop, [label])[:, 0]
-            yield Jets(constituents, _is_signal(labels, path, start))
+        unnamed = None if named else Unnamed(path)
+        try:
+            for start, stop in bounds(len(table), size):
+                values = read_columns(table, KIND, start, stop, columns)
+                require_finite(values, f"{path}: constituents", start)
+                with np.errstate(over="ignore"):
+                    constituents = values.astype(np.float32, copy=False).reshape(stop - start, -1, 4)
+                require_finite(constituents, f"{path}: constituents as float32", start)
+                _require_energies(constituents, path, start)
+                is_signal = _is_signal(read_columns(table, KIND, start, stop, [label])[:, 0], path, start)
+                if unnamed:
+                    unnamed.check(constituents, *_behind(table, start, stop, columns, label), is_signal)
+                yield Jets(constituents, is_signal)
+        except GeneratorExit:
+            # Whoever wants no more of them is told, too.
+            _say(unnamed, path, tell)
+            raise
+        _say(unnamed, path, tell)
+
+
+def _behind(table: h5py.Dataset, start: int, stop: int, columns: list[Place], label: Place) -> tuple[Any, Any]:
+    """Of columns without names: the top quarks (n, 4) and ttv (n,)."""
+    top = read_columns(table, KIND, start, stop, [(columns[0][0], FLOATS - EXTRA + i) for i in range(EXTRA)])
+    return top, read_columns(table, KIND, start, stop, [(label[0], 0)])[:, 0]
+
+
+def _say(unnamed: Unnamed | None, path: Path | str, tell: Tell | None) -> None:
+    if unnamed and tell:
+        tell(unnamed.line())
+    elif unnamed:
+        _LOG.warning(f"{path}: {unnamed.line()}")
 
 
 def relative(constituents: np.ndarray) -> np.ndarray:
@@ -211,12 +238,8 @@ def _other_layout(table: h5py.Dataset, path: Path | str) -> InputError:
     )
 
 
-def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by_position: bool) -> None:
-    """Raise InputError where a jet (K, 4) of (n, K, 4) has no pT, or what should be an energy cannot be one.
-
-    by_position: the order of the columns is assumed, so energies below |p|, and a constituent behind an empty one, say
-    that it is another.
-    """
+def _require_energies(constituents: np.ndarray, path: Path | str, start: int) -> None:
+    """Raise InputError where a jet (K, 4) of (n, K, 4) has no pT, or a negative energy."""
     require_finite(constituents[..., 0], f"{path}: energy of constituents", start, 0.0)
     empty = ~constituents[..., 1:3].any(axis=(1, 2))
     if empty.any():
@@ -225,23 +248,6 @@ def _require_energies(constituents: np.ndarray, path: Path | str, start: int, by
             "jets with constituents",
             "correct the file",
         )
-    if by_position:
-        full: np.ndarray = (constituents != 0).any(axis=2)
-        gap = (full[:, 1:] & ~full[:, :-1]).any(axis=1)
-        if gap.any():
-            raise InputError(
-                f"{path}: jet {start + np.argmax(gap)} with a gap among its constituents, in columns without names",
-                "constituents without gaps, the top quark behind them",
-                "write it with pandas, format='table', which keeps the names",
-            )
-        energy, momentum = constituents[..., 0], np.linalg.norm(constituents[..., 1:].astype(np.float64), axis=-1)
-        low = (energy < momentum * (1 - _ROUNDING) - _ROUNDING).any(axis=1)
-        if low.any():
-            raise InputError(
-                f"{path}: jet {start + np.argmax(low)} with an energy below |p|, in columns without names",
-                "E, px, py, pz of one constituent after another",
-                "write it with pandas, format='table', which keeps the names",
-            )
 
 
 def _pt_eta_phi(px: np.ndarray, py: np.ndarray, pz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

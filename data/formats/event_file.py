@@ -205,6 +205,12 @@ class EventFile:
         """Process of each event."""
         return self._get("signal", slice(None)).astype("U16")
 
+    def is_process(self, name: str) -> np.ndarray:
+        """Mask (N,) of the events of a process; unlike `signal` it takes one byte per event."""
+        starts = range(0, self._length, 4 * _BLOCK)
+        found = [self._get("signal", slice(start, start + 4 * _BLOCK)) == name.encode() for start in starts]
+        return np.concatenate([np.zeros(0, bool), *found])
+
     @functools.cached_property
     def n_tracks(self) -> np.ndarray:
         """Tracks of each event."""

@@ -3,16 +3,20 @@
 This module and the readers of the layers are the only places in `hls/` that read Keras layers.
 """
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.layers import Interval, Layer, reader
+from codae_l1.hls.layers import Interval, Layer, reader, unread
 from codae_l1.quantization.f_m.config import input_word, output_word
 
 if TYPE_CHECKING:
     from codae_l1.quantization.f_m.network import FirmwareModel
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,19 @@ def read_network(model: Any, input_word: WordType) -> Network:
                 )
             kind.check(layer)
             layers.append(kind.read(layer, [interval]))
+            _say_unread(layer)
             interval = layers[-1].interval
         before = layer.output
     return Network(name, input_word, shape, tuple(layers))
+
+
+def _say_unread(layer: Any) -> None:
+    """Log how many cells no window of a Keras layer reads, as in Keras: what lies in there changes no word."""
+    window = getattr(layer, "pool_size", getattr(layer, "kernel_size", ()))
+    if len(window) == 2 and (left := unread(layer.input.shape[1:], window, layer.strides)):
+        rows, columns = layer.input.shape[1:3]
+        sides = " by ".join(" x ".join(map(str, pair)) for pair in (window, layer.strides))
+        _LOG.warning(f"layer {layer.name} of {sides} never reads {left} of {rows * columns} cells")
 
 
 def firmware_network(firmware: "FirmwareModel") -> tuple[Network, WordType]:

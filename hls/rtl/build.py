@@ -58,6 +58,9 @@ class Interpreter:
     def __init__(self, folder: Path | str, threads: int = 2):
         self.folder, self.threads = Path(folder), threads
         self.design = RtlDesign.read(self.folder / "design.json", _AGAIN)
+        if self.design.language == "Verilog":
+            # Both executors are of one design; VHDL has no sum, and is simulated nowhere.
+            self.design = RtlSimulation.read_design(self.folder)
         path = _existing(self.folder / "interpreter.npz")
         programs = read_arrays(path, "the programs network and layers", _AGAIN, ("network", "layers"))
         self._program, self._layers = programs["network"], programs["layers"]

@@ -11,6 +11,8 @@ from codae_l1.models.evaluation._crossings import Fires, Sample
 
 # The row of a point that is the menu itself.
 MENU = "menu"
+# Share of crossings below which a point is a slip: some 30 mHz at the LHC, where nothing of a run would fire.
+_LEAST_SHARE = 1e-9
 _ALL = Cut(None)
 
 
@@ -34,10 +36,11 @@ def parse_point(name: str, crossing_khz: float) -> Point:
         share = float(number) / units[tuple(unit)]
     except (ValueError, KeyError):
         share = 0.0
-    if not 0 < share < 1:
+    if not _LEAST_SHARE <= share < 1:
         raise InputError(
             f"working point {name!r}",
-            f"a share of crossings such as '1e-3', a rate such as '1 kHz' below {crossing_khz:g} kHz, or '1 kHz pure'",
+            f"a share of crossings such as '1e-3', at least {_LEAST_SHARE:g}, a rate such as '1 kHz' below "
+            f"{crossing_khz:g} kHz, or '1 kHz pure'",
             "correct the working point",
         )
     return Point(name, share, unit[-1:] == ["pure"])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.evaluation._resampling import coded, histogram, samples
 
 # kHz; LHC bunch crossings come every 25 ns.
 CROSSING_RATE_KHZ = 40_000.0
@@ -25,8 +26,6 @@ MINIMUM_BACKGROUND = 10.0
 N_BOOTSTRAP = 200
 # Relative; a rate such as 10 / 1000 is not exact in binary.
 _ROUNDING = 1e-9
-# Histogram cells held at once in a bootstrap (8 bytes each).
-_CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def auc(
     0.8333333333333334
     """
     codes, counts = _codes((background, background_weight), (signal, signal_weight))
-    return float(_auc_of_counts(*(np.bincount(c, w, counts)[None] for c, w in codes))[0])
+    return _auc_of_codes(codes, counts)
 
 
 def auc_with_error(
@@ -87,8 +86,7 @@ def auc_with_error(
 ) -> tuple[float, float]:
     """(AUC, its standard deviation over bootstrap samples of both classes' events)."""
     codes, size = _codes((background, background_weight), (signal, signal_weight))
-    value = auc(background, signal, background_weight, signal_weight)
-    return value, _spread(codes, size, n_bootstrap, seed, _auc_of_counts)
+    return _auc_of_codes(codes, size), _spread(codes, size, n_bootstrap, seed, _auc_of_counts)
 
 
 def paired_auc_difference(
@@ -111,7 +109,8 @@ def paired_auc_difference(
         )
     pairs = [_codes((background_a, None), (signal_a, None)), _codes((background_b, None), (signal_b, None))]
     a, b = _bootstrap([codes for codes, _ in pairs], [size for _, size in pairs], n_bootstrap, seed)
-    return auc(background_a, signal_a) - auc(background_b, signal_b), float(np.std(a - b, ddof=1))
+    difference = _auc_of_codes(*pairs[0]) - _auc_of_codes(*pairs[1])
+    return difference, float(np.std(a - b, ddof=1))
 
 
 def roc_curve(
@@ -129,7 +128,7 @@ def roc_curve(
     codes, size = _codes((background, background_weight), (signal, signal_weight))
     rates = []
     for code, weight in codes:
-        passing = np.concatenate([[0.0], np.cumsum(np.bincount(code, weight, size)[::-1])])
+        passing = np.concatenate([[0.0], np.cumsum(histogram(code, weight, size)[::-1])])
         rates.append(passing / passing[-1])
     values = np.unique(np.concatenate([background, signal]))[::-1].astype(np.float64)
     return _RocCurve(rates[0], rates[1], np.concatenate([[np.inf], values]))
@@ -250,9 +249,13 @@ def _codes(*classes: tuple[np.ndarray, np.ndarray | None]) -> tuple[list[tuple[n
                 f"{len(scores)} weights >= 0, not all zero",
                 "correct the weights",
             )
-    values, codes = np.unique(np.concatenate([scores for scores, _ in classes]), return_inverse=True)
-    split = np.split(codes, [len(classes[0][0])])
-    return [(code, weight) for code, (_, weight) in zip(split, classes, strict=True)], len(values)
+    codes, size = coded([np.asarray(scores) for scores, _ in classes])
+    return [(code, weight) for code, (_, weight) in zip(codes, classes, strict=True)], size
+
+
+def _auc_of_codes(codes: list, size: int) -> float:
+    """AUC of both classes' codes and weights."""
+    return float(_auc_of_counts(*(histogram(code, weight, size)[None] for code, weight in codes))[0])
 
 
 def _auc_of_counts(background: np.ndarray, signal: np.ndarray) -> np.ndarray:
@@ -290,22 +293,5 @@ def _bootstrap(
 ) -> np.ndarray:
     """Statistic of each pair [(code, weight) of background, of signal] on the same resampled events, by default the
     AUC: (pairs, n_bootstrap)."""
-    generator = np.random.default_rng(seed)
-    lengths = [len(code) for code, _ in pairs[0]]
-    rows = max(1, _CELLS // max(*sizes, *lengths))
-    result = []
-    for start in range(0, n_bootstrap, rows):
-        n = min(rows, n_bootstrap - start)
-        drawn = [generator.integers(0, length, (n, length)) for length in lengths]
-        result.append([statistic(*_resampled(pair, drawn, size)) for pair, size in zip(pairs, sizes, strict=True)])
-    return np.concatenate(result, axis=1)
-
-
-def _resampled(pair: list, drawn: list[np.ndarray], size: int) -> list[np.ndarray]:
-    """Histograms (n, size) of both classes for the drawn indices (n, N)."""
-    histograms = []
-    for (code, weight), index in zip(pair, drawn, strict=True):
-        cells = (code[index] + size * np.arange(len(index))[:, None]).ravel()
-        weights = None if weight is None else weight[index].ravel()
-        histograms.append(np.bincount(cells, weights, len(index) * size).reshape(len(index), size))
-    return histograms
+    drawn = samples(pairs, sizes, n_bootstrap, seed)
+    return np.concatenate([[statistic(*histograms) for histograms in part] for part in drawn], axis=1)

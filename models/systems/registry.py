@@ -43,7 +43,7 @@ class SystemTraining:
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             self._require(name, getattr(self, name) >= 1, "a number >= 1")
-        self._require("learning_rate", 0 <= self.learning_rate < float("inf"), "a finite number >= 0")
+        self._require("learning_rate", 0 < self.learning_rate < float("inf"), "a finite number above zero")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

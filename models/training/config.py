@@ -36,7 +36,8 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             self._require(name, getattr(self, name) >= 1, "a number >= 1")
-        for name in ("learning_rate", "final_rate", "weight_decay"):
+        self._require("learning_rate", 0 < self.learning_rate < float("inf"), "a finite number above zero")
+        for name in ("final_rate", "weight_decay"):
             self._require(name, 0 <= getattr(self, name) < float("inf"), "a finite number >= 0")
         self._require("beta_2", 0 <= self.beta_2 < 1, "a number >= 0 below 1")
 

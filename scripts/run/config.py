@@ -62,6 +62,8 @@ class EvaluationConfig:
                 "correct them",
             )
         for key, values in (("rates_khz", self.rates_khz), ("fprs", self.fprs)):
+            if not values:
+                raise InputError(f"evaluation.{key} = []", "at least one number", "add one, or remove the key")
             if len({f"{value:g}" for value in values}) < len(values):
                 raise InputError(
                     f"evaluation.{key} = {list(values)}, two of which have one name",

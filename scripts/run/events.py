@@ -11,7 +11,7 @@ from codae_l1.data.base.spool import Spool
 from codae_l1.data.events import QCD, EventImages
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
-from codae_l1.data.splits import split_of
+from codae_l1.data.splits import CYCLE, SHARES, SPLITS, split_of
 from codae_l1.scripts.run.config import RunConfig
 
 # Fewer QCD events than this in a split, and a training or an AUC says nothing.
@@ -61,7 +61,7 @@ def check_events(file: EventFile) -> None:
             "finite weights >= 0",
             "generate events with positive weights, or give all the weight 1",
         )
-    if not np.any((splits(file) == "test") & (file.signal != QCD)):
+    if not np.any(_in_split(file, "test") & ~file.is_process(QCD)):
         raise InputError(
             f"no signal events in the test split of {file.path}{_unknown(file)}",
             "at least one signal",
@@ -74,15 +74,21 @@ def indices(file: EventFile, split: str, qcd_only: bool = False) -> np.ndarray:
 
     Events without a known pile-up block (-1) belong to no split of a training: they can be scored, not trained on.
     """
-    chosen = splits(file) == split
-    n_qcd = int(np.sum(chosen & (file.signal == QCD)))
+    chosen, of_qcd = _in_split(file, split), file.is_process(QCD)
+    n_qcd = int(np.sum(chosen & of_qcd))
     if n_qcd < MIN_QCD_EVENTS:
         raise InputError(
             f"{n_qcd} QCD events in the {split} split of {file.path}{_unknown(file)}",
             f"at least {MIN_QCD_EVENTS}",
             "generate more events (scripts/make_data.py)",
         )
-    return np.flatnonzero(chosen & ((file.signal == QCD) | (not qcd_only)))
+    return np.flatnonzero(chosen & (of_qcd | (not qcd_only)))
+
+
+def _in_split(file: EventFile, split: str) -> np.ndarray:
+    """Mask (N,) of a split's events; without a text for each event, which would take memory that grows."""
+    of_block, block = np.repeat(SPLITS, SHARES) == split, file.pileup_block
+    return (block >= 0) & of_block[np.maximum(block, 0) % CYCLE]
 
 
 def _unknown(file: EventFile) -> str:
@@ -117,7 +123,9 @@ def read_each(
         slices = (chosen[chosen // SLICE == number] for number in np.unique(chosen // SLICE))
         made = (each(file.read_where(part).images) for part in slices)
         if into is None:
-            return np.concatenate(list(made)), file.signal[chosen]
-        for part in made:
-            into.add(part)
-        return into, file.signal[chosen]
+            values: Any = np.concatenate(list(made))
+        else:
+            values = into
+            for part in made:
+                into.add(part)
+        return values, np.full(len(chosen), QCD) if qcd_only else file.signal[chosen]

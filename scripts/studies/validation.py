@@ -19,6 +19,8 @@ from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summari
 NOT_EVENTS = ("reference_scores.npz",)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Axis of an image (event, phi, eta, channel) that each profile sums over.
+# Events that are read at a time.
+SLICE = 256
 PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
 
 
@@ -40,7 +42,7 @@ def summaries(sample: str, **how: Any) -> dict[str, "_Summaries"]:
     """Class -> summaries of its N events. how: label, options of formats and tell, as in event_slices."""
     found: dict[str, _Summaries] = {}
     for path in _files_of(sample):
-        for events in event_slices(path, **how):
+        for events in event_slices(path, SLICE, **how):
             for name in np.unique(events.signal):
                 which = events.signal == name
                 found.setdefault(str(name), _Summaries()).add(events.images[which], events.n_tracks[which])
@@ -50,12 +52,14 @@ def summaries(sample: str, **how: Any) -> dict[str, "_Summaries"]:
 class _Summaries(Mapping[str, np.ndarray]):
     """Summaries of N events of a class, by name; those that grow with N are on disk.
 
-    n_tracks (N,), fraction of active pixels (N, 3), sums (N, 3) GeV; features (4000, 37) of the first events, which the
-    two-sample test takes; and of each profile the sums and squares over all events, (58 or 72, 3).
+    n_tracks (N,); of each channel the fraction of active pixels and the sum (N,) [GeV]; features (4000, 37) of the
+    first events, which the two-sample test takes; and of each profile the sums and squares over all events, (58 or
+    72, 3).
     """
 
     def __init__(self):
-        self._columns = {name: Spool(tempfile.gettempdir()) for name in ("n_tracks", "active", "sums")}
+        names = ("n_tracks", *(f"{name}_{channel}" for name in ("active", "sum") for channel in CHANNELS))
+        self._columns = {name: Spool(tempfile.gettempdir()) for name in names}
         self._features, self._sums = [], {}
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -72,8 +76,10 @@ class _Summaries(Mapping[str, np.ndarray]):
     def add(self, images: np.ndarray, n_tracks: np.ndarray) -> None:
         """Images (n, 72, 58, 3) GeV and their numbers of tracks (n,)."""
         self._columns["n_tracks"].add(n_tracks)
-        self._columns["active"].add((images > 0).mean(axis=(1, 2)))
-        self._columns["sums"].add(images.sum(axis=(1, 2), dtype=np.float64))
+        active, sums = (images > 0).mean(axis=(1, 2)), images.sum(axis=(1, 2), dtype=np.float64)
+        for i, channel in enumerate(CHANNELS):
+            self._columns[f"active_{channel}"].add(active[:, i])
+            self._columns[f"sum_{channel}"].add(sums[:, i])
         if sum(map(len, self._features)) < TwoSampleConfig().maximum_events:
             self._features.append(image_summaries(images, n_tracks))
         for key, axis in PROFILES.items():
@@ -103,16 +109,17 @@ def _describe(classes: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict
     described = {}
     for name in (p for p in PROCESSES if p in classes):
         column = classes[name]
+        spread = float(column["n_tracks"].std())
         entry: dict[str, Any] = {
             "events": len(column["n_tracks"]),
-            "n_tracks": {**_mean(column["n_tracks"]), "spread": float(column["n_tracks"].std())},
+            "n_tracks": {**_mean(column["n_tracks"]), "spread": spread},
         }
-        for i, channel in enumerate(CHANNELS):
-            entry[f"active_{channel}"] = _mean(column["active"][:, i])
-            entry[f"sum_{channel}_gev"] = _mean(column["sums"][:, i])
+        for channel in CHANNELS:
+            entry[f"active_{channel}"] = _mean(column[f"active_{channel}"])
+            entry[f"sum_{channel}_gev"] = _mean(column[f"sum_{channel}"])
         if name != QCD and QCD in classes:
-            for key, pick in (("n_tracks", lambda c: c["n_tracks"]), ("active_pixels", lambda c: c["active"][:, 0])):
-                value, error = auc_with_error(pick(classes[QCD]), pick(column))
+            for key, of in (("n_tracks", "n_tracks"), ("active_pixels", f"active_{CHANNELS[0]}")):
+                value, error = auc_with_error(classes[QCD][of], column[of])
                 entry[f"auc_{key}"] = {"value": float(value), "error": float(error)}
         described[name] = entry
     return described
@@ -163,8 +170,9 @@ def _tested(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def _mean(values: np.ndarray) -> dict[str, Any]:
-    quantiles = np.quantile(values, QUANTILES).tolist()
-    return {"value": float(values.mean()), "error": float(values.std() / np.sqrt(len(values))), "quantiles": quantiles}
+    found = {"value": float(values.mean()), "error": float(values.std() / np.sqrt(len(values)))}
+    # Of a copy: what a Spool gives cannot be written.
+    return {**found, "quantiles": np.quantile(np.array(values), QUANTILES, overwrite_input=True).tolist()}
 
 
 def _cells(entry: dict[str, Any] | None) -> list[str]:

@@ -18,22 +18,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "bases")]
+sys.path.insert(0, str(Path(__file__).parent))
 
-import h5py  # noqa: E402
-import numpy as np  # noqa: E402
-from fuzz import commit  # noqa: E402
-from scoring_run import make_scoring_run  # noqa: E402
-
-from codae_l1.data.formats.event_file import EventFile, write_events  # noqa: E402
-from codae_l1.data.sample import SAMPLE  # noqa: E402
+import numpy as np
+from fuzz import commit
+from kill_commands import ROOT, commands, uncovered, write_inputs
 
 # Marks the processes that a command starts, whatever session they are in.
 MARK = "CODAE_FAULT_MARK"
@@ -41,95 +34,18 @@ MARK = "CODAE_FAULT_MARK"
 PATIENCE = 5.0
 
 
-@dataclass(frozen=True)
-class Command:
-    """words(folder): arguments of a command that writes in the folder. result(folder): what is compared.
-
-    share: of all kills. together: kills before it runs to its end. prepare(folder): what it works on.
-    """
-
-    name: str
-    words: Callable
-    result: Callable
-    share: int
-    together: int = 3
-    prepare: Callable = lambda folder: None
-
-
-def hdf5(name):
-    """Result: all datasets of an HDF5 file."""
-
-    def content(folder):
-        with h5py.File(folder / name) as file:
-            found = {}
-            file.visititems(lambda n, i: found.update({n: i[...].tolist()}) if isinstance(i, h5py.Dataset) else None)
-            return found
-
-    return content
-
-
-def texts(name, *left_out):
-    """Result: names of all files in a folder, and the content of those that do not tell when they were made."""
-
-    def content(folder):
-        files = sorted(path for path in (folder / name).rglob("*") if path.is_file())
-        names = [path.relative_to(folder).as_posix() for path in files]
-        return {n: p.read_bytes() if p.suffix not in left_out else b"" for n, p in zip(names, files, strict=True)}
-
-    return content
-
-
-def commands(bench):
-    """The commands, their inputs in the folder `bench`."""
-    run, events = bench / "run", bench / "events.h5"
-    small = ["--n-qcd", "24", "--n-signal", "2", "--processes", "qcd", "h125", "--pileup-blocks", "20"]
-    small += ["--pileup-block-size", "2", "--pileup-mean", "2", "--chunk-events", "8", "--workers", "2"]
-    score = ["score.py", "--run", run, "--events", events, "--executor", "emulator", "--out"]
-
-    def copy_run(folder):
-        shutil.copytree(run, folder / "run")
-        (folder / "run" / "synthesize.json").unlink()
-        shutil.rmtree(folder / "run" / "synthesize")
-
-    return [
-        Command("score", lambda f: [*score, f / "s.h5"], hdf5("s.h5"), 30),
-        Command("convert", lambda f: ["events.py", "convert", events, "--out", f / "c.h5"], hdf5("c.h5"), 30),
-        Command(
-            "validate",
-            lambda f: ["events.py", "validate", events, events, "--out", f / "v.json"],
-            lambda f: json.loads((f / "v.json").read_text()),
-            12,
-        ),
-        Command(
-            "export",
-            lambda f: ["export.py", "--run", run, "--events", "20", "--out", f / "x"],
-            texts("x", ".json", ".md", ".txt", ".log", ".so"),
-            10,
-            5,
-        ),
-        Command("make_data", lambda f: ["make_data.py", *small, "--out", f / "g.h5"], hdf5("g.h5"), 10, 5),
-        Command(
-            "synthesize",
-            lambda f: ["synthesize.py", "--run", f / "run"],
-            texts("run/synthesize/rtl/src"),
-            8,
-            4,
-            copy_run,
-        ),
-    ]
-
-
-def start(words, mark):
-    """Start a command in a session of its own."""
+def start(words, mark, path=None):
+    """Start a command in a session of its own; path: a folder of programs in front of all others."""
     environment = {**os.environ, MARK: mark, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": ""}
+    environment["PATH"] = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
     command = [sys.executable, str(ROOT / "scripts" / words[0]), *map(str, words[1:])]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
 
 
-def finish(words):
+def finish(words, path=None):
     """(status, stderr, seconds) of a command that nobody disturbs."""
-    begun, process = time.time(), start(words, uuid.uuid4().hex)
+    begun, process = time.time(), start(words, uuid.uuid4().hex, path)
     _, error = process.communicate()
     return process.returncode, error, time.time() - begun
 
@@ -156,7 +72,7 @@ def listing(folder):
 def kill_one(command, folder, moment):
     """Kill a command `moment` seconds after its start; what goes wrong, and whether it was still at work."""
     mark = uuid.uuid4().hex
-    process = start(command.words(folder), mark)
+    process = start(command.words(folder), mark, command.path)
     try:
         process.communicate(timeout=moment)
         return [], False
@@ -181,7 +97,7 @@ def killed(command, kills, rng, bench):
     undisturbed = bench / "undisturbed" / command.name
     undisturbed.mkdir(parents=True)
     command.prepare(undisturbed)
-    status, error, seconds = finish(command.words(undisturbed))
+    status, error, seconds = finish(command.words(undisturbed), command.path)
     if status:
         return 0, [f"{command.name} undisturbed: status {status}, {error[-400:]}"], seconds
     right, names, done, wrong = command.result(undisturbed), listing(undisturbed), 0, []
@@ -192,16 +108,24 @@ def killed(command, kills, rng, bench):
             kills -= 1
             worse, hit = kill_one(command, folder, float(rng.uniform(0.3, seconds)))
             done, wrong = done + hit, wrong + worse
-        status, error, _ = finish(command.words(folder))
+        status, error, _ = finish(command.words(folder), command.path)
         if status:
             wrong.append(f"{command.name} after kills: status {status}, {error[-300:]}")
-        elif command.result(folder) != right:
-            wrong.append(f"{command.name} after kills: another result")
+        elif (found := command.result(folder)) != right:
+            wrong.append(f"{command.name} after kills: another result, {different(found, right)}")
         elif odd := sorted(set(listing(folder)) ^ set(names)):
             wrong.append(f"{command.name} after kills: left or missing {odd[:5]}")
         shutil.rmtree(folder)
         print(f"{command.name}: {kills} kills to go, {len(wrong)} wrong", *wrong[-1:], flush=True)
     return done, wrong, seconds
+
+
+def different(found, right, where=""):
+    """Where two results differ first."""
+    if type(found) is type(right) and isinstance(found, dict):
+        odd = next((key for key in (*right, *found) if found.get(key) != right.get(key)), None)
+        return different(found.get(odd), right.get(odd), f"{where}/{odd}")
+    return f"{where}: {str(found)[:80]} for {str(right)[:80]}"
 
 
 def shared(command, bench):
@@ -245,33 +169,29 @@ def main():
     parser.add_argument("--kills", type=int, default=100, help="of all commands together (default: 100)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", help="these commands alone")
+    parser.add_argument("--kills-only", action="store_true", help="neither twice at once nor on a full disk")
     parser.add_argument("--out", type=Path, help="JSON of what was found")
     arguments = parser.parse_args()
     rng, table, wrong = np.random.default_rng(arguments.seed), {}, []
     with tempfile.TemporaryDirectory() as folder:
         bench = Path(folder)
-        make_scoring_run(bench / "run")
-        (bench / "run" / "synthesize.json").unlink()
-        status, error, _ = finish(["synthesize.py", "--run", bench / "run"])
+        write_inputs(bench)
+        status, error, _ = finish(["run_chain.py", "--config", bench / "tiny.toml", "--run", bench / "run"])
         if status:
             sys.exit(f"no run to work with: {error}")
-        with EventFile(SAMPLE) as file:
-            write_events(bench / "events.h5", file.read_where(np.arange(0, len(file), 3)))
+        if left_out := uncovered():
+            sys.exit(f"commands that nothing here starts: {', '.join(sorted(left_out))}")
         chosen = [c for c in commands(bench) if not arguments.only or c.name in arguments.only]
-        total = sum(c.share for c in chosen)
         for command in chosen:
-            number = round(arguments.kills * command.share / total)
+            number = round(arguments.kills / len(chosen))
             done, worse, seconds = killed(command, number, rng, bench)
             row = {"kills": number, "at_work": done, "undisturbed_s": round(seconds, 1)}
             wrong += worse
-            if (bench / "undisturbed" / command.name).exists() and not worse:
+            if command.more and not arguments.kills_only and (bench / "undisturbed" / command.name).exists():
                 row["shared"], worse = shared(command, bench)
-                wrong += worse
-                row["full"] = []
-                for size in (4, 120):
-                    found, worse = full(command, bench, size) if command.name != "synthesize" else ({}, [])
-                    row["full"].append(found)
-                    wrong += worse
+                found = [full(command, bench, size) for size in (4, 120)]
+                row["full"] = [content for content, _ in found]
+                wrong += worse + [line for _, lines in found for line in lines]
             table[command.name] = row
             print(command.name, row, *wrong, sep="\n  ", flush=True)
     if arguments.out:

@@ -266,12 +266,13 @@ def test_a_run_without_its_simulation_says_what_to_do(tmp_path):
         RtlSimulation(tmp_path)
 
 
-def test_verilog_without_its_sum_is_refused(rtl_folder, tmp_path):
+@pytest.mark.parametrize("executor", [RtlSimulation, Interpreter])
+def test_verilog_without_its_sum_is_refused(rtl_folder, tmp_path, executor):
     folder = shutil.copytree(rtl_folder, tmp_path / "rtl")
     design = json.loads((folder / "design.json").read_text())
     (folder / "design.json").write_text(json.dumps(design | {"source_sha256": ""}))
     with pytest.raises(InputError, match=r"rtl/src has been changed since it was made"):
-        RtlSimulation(folder)
+        executor(folder)
 
 
 class _Altered:

@@ -218,6 +218,8 @@ def test_scores_are_asked_for_with_a_label(tmp_path):
 
 def test_convert_makes_jet_images(command, tmp_path):
     momenta = np.random.default_rng(0).normal(size=(6, 200, 3))
+    order = np.argsort(-np.hypot(momenta[..., 0], momenta[..., 1]), axis=1)
+    momenta = np.take_along_axis(momenta, order[..., None], axis=1)
     constituents = np.concatenate([np.linalg.norm(momenta, axis=-1, keepdims=True), momenta], axis=-1)
     constituents = constituents.astype(np.float32)
     types = [("index", "i8"), ("values_block_0", "f4", (804,)), ("values_block_1", "i8", (2,))]
@@ -228,6 +230,8 @@ def test_convert_makes_jet_images(command, tmp_path):
         file["table/table"] = table
     printed = command("convert", tmp_path / "top.h5", "--jet-images", 40, "--out", tmp_path / "jets.h5")
     assert "6 events (top-tagging)" in printed
+    assert "top.h5: columns without names were taken as E, px, py, pz of each constituent" in printed
+    assert "3 of 6 jets are signal; with no top quark in it, ttv and is_signal_new could be exchanged" in printed
     [jets] = _array_slices(tmp_path / "jets.h5")
     assert np.array_equal(jets["relative"], relative(constituents))
     assert np.array_equal(jets["image"], jet_images(relative(constituents), FINE))

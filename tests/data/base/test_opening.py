@@ -57,7 +57,7 @@ def test_what_is_no_file_of_its_kind_is_named(tmp_path, name, content):
 @pytest.mark.parametrize("other", ["none", "x" * 300, "folder", "low\0name"])
 def test_paths_that_are_no_file_are_named(tmp_path, name, other):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"(does not exist|cannot be read)"):
+    with pytest.raises(InputError, match=r"(does not exist|is a folder|cannot be read)"):
         READERS[name](tmp_path / other)
 
 
@@ -108,6 +108,18 @@ def test_a_table_without_its_keys_is_named(content):
     with pytest.raises(InputError, match=r"x without a.*; expected a JSON table with a"):
         parse_table(json.dumps(content), "x", ("a",))
     assert parse_json(json.dumps(content), "x") == content
+
+
+@pytest.mark.parametrize(("folder", "found"), [(True, "is a folder"), (False, "does not exist")])
+def test_a_folder_in_the_place_of_a_file_is_said_to_be_one(tmp_path, folder, found):
+    path = tmp_path / "events.h5"
+    if folder:
+        path.mkdir()
+    with (
+        pytest.raises(InputError, match=rf"events\.h5 {found}; expected events; correct the path"),
+        opened_hdf5(path, "events"),
+    ):
+        pass
 
 
 def test_a_message_is_one_line_of_at_most_500_characters():

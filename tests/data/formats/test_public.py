@@ -80,6 +80,18 @@ def test_the_supervised_layout_is_named(tmp_path):
         read_events(tmp_path / "s.npz")
 
 
+def test_three_equal_channels_are_no_event(tmp_path):
+    """The sum of all channels, three times: its mass codes are others, and the firmware would read it as tracks."""
+    images = np.zeros((4, 72, 58, 3), np.float32)
+    images[:, 3:9, 4] = 2.5
+    words = "images of three equal channels, as if made of the one channel of the layout of .*supervised/"
+    with pytest.raises(InputError, match=words):
+        read_public(write(tmp_path / "s.npz", images=images))
+    images[2, 3, 4, 1] = 1.0
+    assert len(read_public(write(tmp_path / "s.npz", images=images))) == 4
+    assert len(read_public(write(tmp_path / "s.npz", images=np.zeros_like(images)))) == 4
+
+
 def test_labels_that_are_python_objects_are_not_damage(tmp_path):
     content = {"images": np.ones((4, 72, 58, 3), np.float32), "labels": np.array(["qcd", 1, 2, 3], object)}
     np.savez(tmp_path / "o.npz", masses=np.zeros(4, int), n_tracks=np.ones(4, int), **content)

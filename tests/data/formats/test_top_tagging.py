@@ -84,6 +84,7 @@ def unnamed(path, floats, **changes):
     """A table without names: 2 jets of one constituent each."""
     table = np.zeros(2, [("values_block_0", "f4", (floats,)), ("values_block_1", "i8", (2,))])
     table["values_block_0"][:, :4] = 5, 3, 4, 0
+    table["values_block_1"][1, 0] = changes.pop("ttv", 0)
     for column, value in changes.items():
         table["values_block_0"][1, int(column[1:])] = value
     with h5py.File(path, "w") as file:
@@ -101,6 +102,60 @@ def test_a_table_without_names_has_the_layout_of_the_reference(tmp_path):
     [jets] = jet_slices(tmp_path / "jets.h5")
     assert jets.constituents.shape == (2, 200, 4)
     assert jets.constituents[:, 0].tolist() == [[5, 3, 4, 0]] * 2
+
+
+def anonymous(path, truth=True, order=("constituents", "truth"), labels=("ttv", "is_signal_new")):
+    """A table without names: 20 jets, half of them tops with the top quark's four-vector, columns in an order."""
+    constituents, is_signal = make_jets()
+    parts = {"constituents": constituents.reshape(20, 800), "truth": np.zeros((20, 4), np.float32)}
+    if truth:
+        parts["truth"][is_signal == 1] = np.hypot(173, 600), 600, 0, 0
+    integers = {"ttv": np.arange(20) % (2 if truth else 3), "is_signal_new": is_signal}
+    table = np.zeros(20, [("values_block_0", "f4", (804,)), ("values_block_1", "i8", (2,))])
+    table["values_block_0"] = np.concatenate([parts[name] for name in order], axis=1)
+    table["values_block_1"] = np.column_stack([integers[name] for name in labels])
+    with h5py.File(path, "w") as file:
+        file["table/table"] = table
+    return constituents, is_signal == 1
+
+
+@pytest.mark.parametrize(("truth", "said"), [(True, "jets are signal"), (False, "is_signal_new could be exchanged")])
+def test_columns_without_names_are_said(tmp_path, truth, said):
+    constituents, is_signal = anonymous(tmp_path / "jets.h5", truth)
+    lines = []
+    parts = list(jet_slices(tmp_path / "jets.h5", 6, lines.append))
+    assert np.array_equal(np.concatenate([part.constituents for part in parts]), constituents)
+    assert np.array_equal(np.concatenate([part.is_signal for part in parts]), is_signal)
+    assert [line.endswith(said) for line in lines] == [True]
+    assert f"{is_signal.sum()} of 20 jets are signal" in lines[0]
+    # Who takes the first jets alone is told of those.
+    next(iter(jet_slices(tmp_path / "jets.h5", 6, lines.append)))
+    assert f"{is_signal[:6].sum()} of 6 jets are signal" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: anonymous(p, order=("truth", "constituents")), r"with a (gap among|constituent of 173 GeV)"),
+        (
+            lambda p: anonymous(p, labels=("is_signal_new", "ttv")),
+            r"jet \d+ with(out)? a top quark, but is_signal_new = ",
+        ),
+        (lambda p: anonymous(p, False, labels=("is_signal_new", "ttv")), "is_signal_new = 2 of jet 2"),
+        # Of signals alone: the first constituent is a top quark.
+        (lambda p: unnamed(p, 804, c0=624, c1=600, c2=0, c4=5, c5=3), "jet 1 with a constituent of 171 GeV of mass"),
+        (lambda p: unnamed(p, 804, c4=10, c5=6, c6=8), "jet 1 with a constituent harder than the one before"),
+        (lambda p: unnamed(p, 804, c800=5, c801=3, c802=4), "jet 1 with 0 GeV as its top quark's mass"),
+        (lambda p: unnamed(p, 804, c800=np.nan), "jet 1 with a top quark that is no number"),
+        (lambda p: unnamed(p, 804, c800=200, c801=100), "jet 1 with a top quark, but is_signal_new = 0"),
+        (lambda p: unnamed(p, 804, ttv=3), "jet 1 with ttv = 3, in columns without names; expected 0, 1 or 2"),
+    ],
+)
+def test_columns_without_names_that_cannot_be_right_are_refused(tmp_path, make, words):
+    make(tmp_path / "jets.h5")
+    with pytest.raises(InputError, match=words) as error:
+        list(jet_slices(tmp_path / "jets.h5"))
+    assert len(str(error.value)) <= 500
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Two exports in one FPGA project: one Verilator model and one Yosys design hold both, and each gives its own words."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from codae_l1.hls.rtl.modules import renamed_sources
 from codae_l1.hls.rtl.verilator import run_testbench
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.export import export
-from codae_l1.hls.trigger.export_config import ExportConfig
+from codae_l1.hls.trigger.export_config import ExportConfig, check_namespace
 from codae_l1.hls.trigger.thresholds import WorkingPoint
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel, build_qkeras
@@ -183,3 +184,23 @@ def test_modules_that_would_have_one_name_are_refused(tmp_path):
     (tmp_path / "a.v").write_text("module codae_mux (input a);\nendmodule\nmodule mux (input a);\nendmodule\n")
     with pytest.raises(InputError, match="modules codae_mux, mux; expected names that stay different"):
         renamed_sources(tmp_path, "f_m_v1")
+
+
+def test_no_namespace_that_continues_another_has_names_of_it(made):
+    """a and a_S: where a_S_X is a name of a, and a_X one as well, a_S is refused."""
+    own, ends = "f_m_v1", set()
+    for path in (made / own).rglob(f"{own}_*"):
+        ends.add(path.name.removeprefix(f"{own}_"))
+    for path in (made / own / "rtl").rglob("*.v"):
+        ends |= {name.removeprefix(f"{own}_") for name in re.findall(r"^\s*module (\w+)", path.read_text(), re.M)}
+    assert {"trigger", "trigger.v", "pipeline", "wrapper", "pool", "cell", "stage0", "network.h"} <= ends
+    clashes = {
+        name[: -len(end) - 1] for name in ends for end in ends if name.endswith(f"_{end}") and len(name) > len(end) + 1
+    }
+    for between in clashes:
+        with pytest.raises(InputError, match="another end"):
+            check_namespace(f"{own}_{between}")
+    for end in ("trigger", "pool", "axis", "network", "pipeline"):
+        with pytest.raises(InputError, match="which ends like a file of"):
+            check_namespace(f"{own}_{end}")
+    check_namespace(f"{own}_2")

@@ -1,5 +1,7 @@
 """AUC, bootstrap, ROC and working points against definitions counted by hand or by brute force."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -72,10 +74,40 @@ def test_bootstrap_follows_the_seed(scores):
     assert auc_with_error(*scores, seed=5)[1] != auc_with_error(*scores, seed=6)[1]
 
 
-def test_bootstrap_in_slices_equals_bootstrap_at_once(scores, monkeypatch):
-    at_once = auc_with_error(*scores, n_bootstrap=50)
-    monkeypatch.setattr("codae_l1.models.evaluation.roc._CELLS", 400 * 50)
-    assert auc_with_error(*scores, n_bootstrap=50) == at_once
+@pytest.mark.parametrize("piece", [64, 400])
+def test_bootstrap_in_pieces_equals_bootstrap_at_once(scores, monkeypatch, piece):
+    background, signal = scores
+    pair = background, signal, background + np.random.default_rng(3).random(400), signal + 0.25
+    weights = {"background_weight": np.random.default_rng(4).random(400)}
+
+    def found():
+        return (
+            auc_with_error(*scores, n_bootstrap=50),
+            auc_with_error(*scores, n_bootstrap=50, **weights),
+            paired_auc_difference(*pair, n_bootstrap=50),
+            tpr_at_fpr(*scores, 0.1, n_bootstrap=50),
+        )
+
+    at_once = found()
+    # As if both classes were drawn in one array each, by hand.
+    generator, drawn = np.random.default_rng(0), []
+    index = [generator.integers(0, len(of_class), (50, len(of_class))) for of_class in scores]
+    for b, s in zip(*index, strict=True):
+        drawn.append(auc(background[b], signal[s]))
+    assert at_once[0][1] == pytest.approx(float(np.std(drawn, ddof=1)), rel=1e-12)
+    monkeypatch.setattr("codae_l1.models.evaluation._resampling._PIECE", piece)
+    assert found() == at_once
+
+
+def test_bootstrap_of_many_events_takes_little_memory():
+    generator = np.random.default_rng(5)
+    background, signal = generator.poisson(5, 400_000), generator.poisson(7, 1000)
+    tracemalloc.start()
+    try:
+        auc_with_error(background, signal, n_bootstrap=3)
+        assert tracemalloc.get_traced_memory()[1] < 6e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_weighted_bootstrap_error_grows_as_the_effective_size_falls(scores):

@@ -66,6 +66,17 @@ def test_numbers_are_finite_in_every_key(value):
         ),
         ('[trigger]\npoints = ["1 kHz", "1  kHz"]', "expected at least one, all different"),
         ("[trigger]\npoints = []", "expected at least one, all different"),
+        ('[trigger]\npoints = ["1e-300"]', "working point '1e-300'; expected a share of crossings .*, at least 1e-09"),
+        ('[trigger]\npoints = ["1e-9 kHz pure"]', "working point '1e-9 kHz pure'; expected a share"),
+        ("[training]\nlearning_rate = 0", "training.learning_rate = 0.0; expected a finite number above zero"),
+        (
+            "[systems.dirichlet.training]\nlearning_rate = 0.0",
+            "training.learning_rate = 0.0; expected a finite number above",
+        ),
+        ("[evaluation]\nfprs = []", r"evaluation.fprs = \[\]; expected at least one number"),
+        ("[evaluation]\nrates_khz = []", r"evaluation.rates_khz = \[\]; expected at least one number"),
+        ("[evaluation]\nfprs = [1e-300]", r"evaluation.fprs\[0\] = 1e-300; expected 0, or at least 1e-12"),
+        ("[distill]\nlearning_rate = 1e-300", "distill.learning_rate = 1e-300; expected 0, or at least 1e-12"),
         ("[scan.space]\nweight_bits = [4, -4]", r"scan.space.weight_bits = \[4, -4\]; expected numbers >= 1"),
     ],
 )
