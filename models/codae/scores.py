@@ -26,6 +26,7 @@ soft, isotropic events from jets: many places that may or may not be active. `in
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def codae_scores(model: "CoDAE", masks: np.ndarray, batch_size: int = 128) -> di
     """
     if masks.ndim != 4 or masks.shape[1:] != MASK_SHAPE:
         raise InputError(f"masks of shape {masks.shape}", f"(N, {', '.join(map(str, MASK_SHAPE))})", "use track_mask")
-    run = _compiled(model)
+    run = _compiled(model, (model.f_m, model.f_r, model.decoder, model.prior), batch_size)
     starts = range(0, max(len(masks), 1), batch_size)
     parts = [_padded(run, masks[i : i + batch_size], batch_size) for i in starts]
     raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -98,7 +99,10 @@ def orient(scores: Mapping[str, np.ndarray], signs: Mapping[str, int]) -> dict[s
     return {name: signs[name] * score for name, score in scores.items()}
 
 
-def _compiled(model: "CoDAE") -> Any:
+@lru_cache(maxsize=4)
+def _compiled(model: "CoDAE", parts: tuple[Any, ...], batch_size: int) -> Any:
+    """The scores of a batch of this size. Compiling takes seconds, so the last few are kept: of the same parts alone,
+    whose weights may change meanwhile."""
     import keras
     import tensorflow as tf
 

@@ -22,6 +22,7 @@ from published_files import (
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats import read_events
 from codae_l1.data.pooling import track_mask
+from codae_l1.models.codae import _published
 from codae_l1.models.codae.codvae import PAPER_CODVAE
 from codae_l1.models.codae.config import PAPER, SCORES
 from codae_l1.models.codae.model import load_codae, save_codae
@@ -279,6 +280,16 @@ def test_scores_are_those_published(published, codae_sample):
     # The categorical model scores otherwise: a check that cannot fail would let it pass.
     with pytest.raises(InputError, match=r"of the public sample differs by .* from that of the published model"):
         published["codvae"].compare(codae_sample)
+
+
+@pytest.mark.sample
+def test_a_score_that_is_no_number_is_not_that_published(codae_sample, monkeypatch):
+    def scores(model, masks, size):
+        return {name: np.where(np.arange(len(masks)) == 20, np.nan, 1.0) for name in ("z0", "z1", "mse")}
+
+    monkeypatch.setattr(_published, "codae_scores", scores)
+    with pytest.raises(InputError, match="of the public sample differs by nan from"):
+        _published.Imported(None, (), {}).compare(codae_sample)
 
 
 @pytest.mark.sample

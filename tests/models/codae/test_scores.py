@@ -6,8 +6,8 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae import losses
-from codae_l1.models.codae.config import COMPACT, SCORES
-from codae_l1.models.codae.model import CoDAE
+from codae_l1.models.codae.config import COMPACT, SCORES, TINY
+from codae_l1.models.codae.model import CoDAE, with_encoders
 from codae_l1.models.codae.scores import active_pixels, block_power, codae_scores, orient, orientations
 
 MASKS = (np.random.default_rng(0).random((7, 72, 58, 1)) < 0.02).astype(np.uint8)
@@ -65,6 +65,16 @@ def test_scores_keep_the_order_whatever_the_batch(model, scores):
     for name in SCORES:
         np.testing.assert_allclose(again[name][::-1], scores[name], rtol=1e-4, atol=1e-5, err_msg=name)
     assert codae_scores(model, MASKS[:0])["mse"].shape == (0,)
+
+
+def test_scores_are_those_of_the_weights_and_parts_of_now():
+    """They are compiled once a model; a model that shares its decoder has its own."""
+    first, second = CoDAE(TINY, seed=1), CoDAE(TINY, seed=2)
+    expected, changed = codae_scores(second, MASKS, 4), with_encoders(first, f_m=second.f_m)
+    assert (codae_scores(first, MASKS, 4)["mse"] != expected["mse"]).all()
+    assert (codae_scores(changed, MASKS, 4)["z0"] == expected["z0"]).all()
+    first.set_weights(second.get_weights())
+    assert all((codae_scores(first, MASKS, 4)[name] == expected[name]).all() for name in SCORES)
 
 
 def test_bce_takes_the_mask_as_target():
