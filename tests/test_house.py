@@ -43,6 +43,7 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
 def imported(path: Path, typing: bool = True) -> set[str]:
     """Modules of the project that a file imports, in functions as well; typing: those for type checkers alone, too."""
     skipped: set[ast.AST] = set()
