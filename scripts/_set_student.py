@@ -2,8 +2,8 @@
 
     OUT/firmware/<title>/    deep_set.npz, the executors' folders (emulator, hls4ml, rtl), student.json
 
-The student sees background alone: the events that the teacher was trained on, and copies that lie beside them, whose
-objects are exchanged with those of other events, lost, and scaled. The teacher scores all of them. Labels serve to
+The student sees background alone: the events that the teacher was trained on, and copies that lie beside them, turned,
+their objects exchanged with those of other events, lost, and scaled. The teacher scores all of them. Labels serve to
 measure: the AUC of teacher, float student and firmware words on the same test events.
 """
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codae_l1.data.base.config import dump
 from codae_l1.data.base.keep import digest, keep, without_speed
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.scripts.run import cli
@@ -37,15 +36,29 @@ MOST_LOST = 0.02
 
 @dataclass(frozen=True)
 class StudentPlan:
-    """How a student is made. words: of the events' objects. copies: beside each background event. seed: of the copies,
-    and of the bootstrap; the trainings have their own."""
+    """How a student is made.
+
+    words: of the events' objects. around_axis: angles are relative to an axis, around which copies are turned, and not
+    in phi alone. copies: beside each background event; enough for the least number of events, too. seed: of the copies
+    and of the bootstrap; the training has its own.
+    """
 
     words: "SetWords"
     config: "SetConfig"
     training: "SetTraining"
     hls: HlsConfig = field(default_factory=HlsConfig)
-    copies: int = 1
+    around_axis: bool = False
+    copies: int = 2
+    least: int = 20_000
     seed: int = 1
+
+    @classmethod
+    def of(cls, form: str, hls: HlsConfig) -> "StudentPlan":
+        """Of "objects" (ADC2021) or of "constituents" (jets, relative to their axis)."""
+        from codae_l1.quantization.deep_set import CONSTITUENTS, OBJECTS, SetConfig, SetTraining
+
+        words = {"objects": OBJECTS, "constituents": CONSTITUENTS}[form]
+        return cls(words, SetConfig(words.rows), SetTraining(), hls, form == "constituents")
 
 
 def firmware_student(
@@ -83,17 +96,27 @@ def firmware_student(
 def neighbours(background: np.ndarray, plan: StudentPlan) -> list[np.ndarray]:
     """Copies of events (N, M, 3) beside the background: objects exchanged with other events, lost, all pT scaled.
 
-    An object changes places with that of the same row of another event, so that types stay.
+    An object changes places with that of the same row of another event, so that types stay. All of a copy is turned by
+    one angle.
     """
     rng, made = np.random.default_rng(plan.seed), []
-    for _ in range(plan.copies):
+    for _ in range(max(plan.copies, -(-plan.least // len(background)) - 1)):
         other = background[rng.permutation(len(background))]
         events = np.where(rng.random((*background.shape[:2], 1)) < EXCHANGED, other, background)
         events = events * (rng.random((*background.shape[:2], 1)) >= LOST)
         events[..., 0] *= np.exp(rng.normal(0, SCALED, (len(events), 1)))
-        events *= events[..., :1] > 0
+        events = _turned(events, plan.around_axis, rng.uniform(-np.pi, np.pi, (len(events), 1))) * (events[..., :1] > 0)
         made.append(_sorted(events, plan.words.rows))
     return made
+
+
+def _turned(events: np.ndarray, around_axis: bool, angle: np.ndarray) -> np.ndarray:
+    """Events whose phi grows by an angle (N, 1), or that are turned by it in the plane of eta and phi."""
+    pt, eta, phi = np.moveaxis(events[..., :3], -1, 0)
+    if not around_axis:
+        return np.stack([pt, eta, np.remainder(phi + angle + np.pi, 2 * np.pi) - np.pi], axis=-1)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([pt, cosine * eta - sine * phi, sine * eta + cosine * phi], axis=-1)
 
 
 def _sorted(events: np.ndarray, rows: Sequence[int]) -> np.ndarray:
@@ -181,15 +204,7 @@ def permuted(words: np.ndarray, config: "SetConfig", seed: int) -> np.ndarray:
 
 
 def _dumped(plan: StudentPlan) -> dict[str, Any]:
-    words, config, training = (asdict(part) for part in (plan.words, plan.config, plan.training))
-    return {
-        "words": words,
-        "config": config,
-        "training": training,
-        "hls": dump(plan.hls),
-        "copies": plan.copies,
-        "seed": plan.seed,
-    }
+    return asdict(plan)
 
 
 def student_rows(rows: Mapping[str, dict[str, Any]]) -> str:

@@ -20,6 +20,8 @@ PLAN = StudentPlan(
     SetWords(ROWS, 0.5, 0.05, 0.05),
     SetConfig(ROWS, hidden=(3,), z=2, weight_bits=5, z_bits=6),
     SetTraining(steps=100, qat_steps=50, batch_size=128, learning_rate=0.02),
+    copies=1,
+    least=0,
 )
 
 
@@ -123,10 +125,20 @@ def test_copies_lie_beside_the_background_and_keep_types():
     assert (background[:, 1, 0] < background[:, 2, 0]).any()
     assert (copy != background).any(axis=(1, 2))[background[..., 0].any(axis=1)].all()
     assert not copy[copy[..., 0] == 0].any()
-    # The first row comes from first rows alone: its angles are those of other events.
-    angles = copy[:, 0, 1][copy[:, 0, 0] > 0]
-    assert np.isin(angles, background[:, 0, 1]).all()
-    assert (np.count_nonzero(copy[..., 0], axis=1).mean()) < np.count_nonzero(background[..., 0], axis=1).mean()
+    # The first row comes from first rows alone: its eta are those of other events.
+    eta = copy[:, 0, 1][copy[:, 0, 0] > 0]
+    assert np.isin(eta, background[:, 0, 1]).all()
+    assert np.count_nonzero(copy[..., 0]) < np.count_nonzero(background[..., 0])
+    assert np.abs(copy[..., 2]).max() <= np.pi
+    assert len(neighbours(background, dataclasses.replace(PLAN, least=2001))) == 4
+
+
+def test_copies_of_jets_are_turned_around_their_axis():
+    jets = np.array([[[9.0, 0.3, 0.0], [5.0, 0.0, 0.4]]])
+    plan = dataclasses.replace(PLAN, words=SetWords((2,), 0.5, 0.05, 0.05), around_axis=True)
+    for copy in neighbours(np.tile(jets, (50, 1, 1)), plan)[0]:
+        there = copy[:, 0] > 0
+        np.testing.assert_allclose(np.hypot(copy[:, 1], copy[:, 2])[there], np.array([0.3, 0.4])[there])
 
 
 def test_permuted_objects_stay_within_their_type():
