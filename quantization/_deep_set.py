@@ -289,6 +289,7 @@ def learn_set(
     targets, history = _targets(scores, len(words), config)
     inputs = config.input_word.from_words(config.check(words)).astype(np.float32)
     model = build_set(config, None, training.seed)
+    _scale(model, words, targets, config)
     first = Schedule(training.steps, training.learning_rate, training.batch_size, training.seed)
     history["float"] = fit(model, inputs, targets, first, progress)
     precision = _precision(config, model)
@@ -299,6 +300,13 @@ def learn_set(
     firmware = DeepSet.rounded(config, precision, quantized)
     history["zeros"] = {key: float(np.mean(value == 0)) for key, value in firmware.words.items()}
     return SetStudent(model, firmware, history)
+
+
+def _scale(model: "keras.Model", words: np.ndarray, targets: np.ndarray, config: SetConfig) -> None:
+    """First weights of z so that the mean score of some events is the mean target."""
+    layer, mean = model.get_layer("z"), _predict(model, words[:_BATCH], config).mean()
+    scale = np.sqrt(targets.mean() / mean).astype(np.float32) if mean > 0 else 1.0
+    layer.set_weights([weights * scale for weights in layer.get_weights()])
 
 
 def _targets(scores: np.ndarray, events: int, config: SetConfig) -> tuple[np.ndarray, dict[str, Any]]:

@@ -7,6 +7,7 @@ their objects exchanged with those of other events, lost, and scaled. The teache
 measure: the AUC of teacher, float student and firmware words on the same test events.
 """
 
+import argparse
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.keep import digest, keep, without_speed
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.scripts._system_tables import Plan, train
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.tables import markdown_table
 
 if TYPE_CHECKING:
     from codae_l1.hls.network.executor import Executor
+    from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.quantization.deep_set import DeepSet, SetConfig, SetStudent, SetTraining, SetWords
 
 # Events (N, M, 3) of pT [GeV], eta, phi -> scores (N,), higher = more anomalous.
@@ -59,6 +63,44 @@ class StudentPlan:
 
         words = {"objects": OBJECTS, "constituents": CONSTITUENTS}[form]
         return cls(words, SetConfig(words.rows), SetTraining(), hls, form == "constituents")
+
+
+def add_firmware_argument(parser: argparse.ArgumentParser) -> None:
+    """The option --firmware."""
+    parser.add_argument(
+        "--firmware", nargs="+", metavar="NAME", default=[], help="systems whose score goes into firmware, too"
+    )
+
+
+def chosen(names: Sequence[str], plans: Sequence[Plan]) -> list[Plan]:
+    """The plans of --firmware NAME ...; InputError where one is not trained."""
+    titles = [plan.title for plan in plans]
+    for name in names:
+        if name not in titles:
+            raise InputError(f"--firmware {name}", f"some of {', '.join(titles)}", "correct --firmware or --models")
+    return [plan for plan in plans if plan.title in names]
+
+
+def students(
+    plans: Sequence[Plan],
+    events: "Callable[[], tuple[LabelledEvents, LabelledEvents]]",
+    tested: Mapping[str, np.ndarray],
+    make_plan: Callable[[], "StudentPlan"],
+    out: Path,
+) -> dict[str, dict[str, Any]]:
+    """Title -> row of `firmware_student`; the teacher is the main score of the first seed, from its folder in OUT.
+
+    events: those to train on and those to choose the epoch by. tested: background first, then the signals.
+    """
+    rows = {}
+    for plan in plans:
+        system, _ = train(plan, plan.seeds[0], events, out)
+
+        def teacher(objects: np.ndarray, system: Any = system) -> np.ndarray:
+            return system.scores(objects)[system.main_score]
+
+        rows[plan.title] = firmware_student(plan.title, teacher, events()[0].images, tested, make_plan(), out)
+    return rows
 
 
 def firmware_student(

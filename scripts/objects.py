@@ -2,17 +2,20 @@
 
     python scripts/objects.py --background background.h5 --signals a-4l.h5 h-tautau.h5 --out runs/objects
     python scripts/objects.py --generate 16000 --out runs/objects         # generated events (extra `generate`)
+    python scripts/objects.py --out runs/objects --firmware anomaly_clr   # and its score in firmware
 
 Each system is trained with each seed on 72 % of the background; 8 % choose the epoch, and 20 % are the test with all
 events of the signals. No signal enters training or the orientation of a score. Writes OUT/objects.json and objects.md:
 of each signal AUC, background rejection and significance improvement (SIC) of each score, of the same network
-untrained, and of what is read off the events without learning. An interrupted command resumes. --config takes
+untrained, and of what is read off the events without learning. --firmware distils the score of a system's first seed
+into a network for firmware and proves and maps it (docs/deep_set.md). An interrupted command resumes. --config takes
 [systems.anomaly_clr] of a run's TOML. docs/objects.md explains the results.
 """
 
 import argparse
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,9 @@ from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.adc2021 import KIND, SLICE, Adc2021
 from codae_l1.data.formats.jet_images import split_jets
+from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
+from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
 from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.tables import markdown_table
@@ -52,7 +57,8 @@ def _command() -> None:
     samples = {name: _objects(path, arguments.most) for name, path in files.items()}
     part = _parts(samples, arguments.split_seed)
     write_json(arguments.out / "settings.json", settings)
-    content = _work(samples, part, plans, arguments.out) | {"split_seed": arguments.split_seed}
+    firmware = _firmware(arguments, plans)
+    content = _work(samples, part, plans, arguments.out, firmware) | {"split_seed": arguments.split_seed}
     content["command"] = shlex.join(["python", "scripts/objects.py", *sys.argv[1:]])
     write_json(arguments.out / "objects.json", content)
     text = _markdown(content)
@@ -85,8 +91,25 @@ def _parts(samples: dict[str, np.ndarray], split_seed: int) -> np.ndarray:
     return part
 
 
-def _work(samples: dict[str, np.ndarray], part: np.ndarray, plans: list[Plan], out: Path) -> dict[str, Any]:
-    """What objects.json holds; samples: "background" and the signals -> objects (N, 19, 3). part: of `_parts`."""
+def _firmware(arguments: argparse.Namespace, plans: list[Plan]) -> tuple[list[Plan], HlsConfig]:
+    """Systems whose score goes into firmware, and the [hls] table of --config."""
+    from codae_l1.scripts.run.config import load_config
+
+    hls = load_config(arguments.config).hls if arguments.config else HlsConfig()
+    return chosen(arguments.firmware, plans), hls
+
+
+def _work(
+    samples: dict[str, np.ndarray],
+    part: np.ndarray,
+    plans: list[Plan],
+    out: Path,
+    firmware: tuple[list[Plan], HlsConfig] = ([], HlsConfig()),
+) -> dict[str, Any]:
+    """What objects.json holds; samples: "background" and the signals -> objects (N, 19, 3). part: of `_parts`.
+
+    firmware: systems whose score goes into firmware, and how.
+    """
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.run.folder import stamp
 
@@ -106,6 +129,7 @@ def _work(samples: dict[str, np.ndarray], part: np.ndarray, plans: list[Plan], o
         "events": {**events, "signals": {s: len(x) for s, x in signals.items()}},
         "efficiency": EFFICIENCY,
         "models": {plan.title: _model(plan, split, tested, out) for plan in plans},
+        "firmware": students(firmware[0], split, tested, partial(StudentPlan.of, "objects", firmware[1]), out),
         "baselines": {name: _measured(scores) for name, scores in baselines.items()},
         "stamp": stamp(plans[0].seeds[0]),
     }
@@ -182,6 +206,8 @@ def _markdown(content: dict[str, Any]) -> str:
             auc = f"{100 * m['auc']:.1f} ({100 * m['auc_error']:.1f})"
             rows.append((f"{name}, no learning", auc, "", *_rejection(m["fpr"], m["fpr_error"], events["test"])))
         lines += ["", f"## {signal}, {number:,} events", "", markdown_table(titles, rows, numbers_from=1)]
+    if content["firmware"]:
+        lines += ["", "## In firmware", "", student_rows(content["firmware"])]
     return "\n".join(lines) + "\n"
 
 
@@ -299,6 +325,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated events")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read objects")
+    add_firmware_argument(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
     parser.add_argument("--most", type=int, default=100_000, help="events to read of each file")
     parser.add_argument("--split-seed", type=int, default=42, help="seed of the background's split")

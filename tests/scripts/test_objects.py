@@ -146,3 +146,33 @@ def test_generated_files_of_another_config_are_refused(tmp_path, capsys):
     assert call("--out", tmp_path, "--generate", 30) == 2
     assert "background.h5 generated with other options (different: kind, seed, chunk_events)" in capsys.readouterr().err
     assert ObjectConfig().seed == 20260
+
+
+def test_the_score_of_a_system_goes_into_firmware(files, made, monkeypatch):
+    seen = {}
+
+    def student(title, teacher, background, tested, plan, out):
+        seen[title] = teacher(tested["hard"]), background, tested, plan
+        synthesis = {"resources": {"LUT": 1, "FF": 2, "DSP": 0, "BRAM_18K": 0, "tool": "Yosys"}, "latency_ns": 5.0}
+        auc = dict.fromkeys(("teacher", "float", "words", "lost", "lost_error"), 0.5)
+        return {
+            "auc": {"hard": auc},
+            "comparison": {"rtl": {"different": 0, "compared": 7}},
+            "permuted": {"different": 0, "compared": 7},
+            "synthesis": {**synthesis, "latency_cycles": 1, "latency_how": "counted in simulation on 16 steps"},
+        }
+
+    monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", student)
+    assert call(*asked(files, made, "hard"), "--models", "objects_ae", "--firmware", "objects_ae") == 0
+    scores, background, tested, plan = seen["objects_ae"]
+    assert list(tested) == ["background", "hard"]
+    assert (background.shape, plan.config.rows, scores.shape) == ((144, 19, 3), (1, 4, 4, 10), (40,))
+    content = read_json(made / "objects.json")
+    assert content["firmware"]["objects_ae"]["auc"]["hard"]["words"] == 0.5
+    assert "| objects_ae | hard | 50.0 |" in (made / "objects.md").read_text()
+
+
+def test_firmware_of_what_is_not_trained_is_refused(files, tmp_path, capsys):
+    assert call(*asked(files, tmp_path / "out", "hard"), "--models", "objects_ae", "--firmware", "anomaly_clr") == 2
+    assert "--firmware anomaly_clr; expected some of objects_ae" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "models").exists()
