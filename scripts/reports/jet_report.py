@@ -40,7 +40,19 @@ def markdown(content: dict[str, Any]) -> str:
         cells = [f"{100 * row[k]:.{d}f} ({100 * row[f'{k}_error']:.{d}f})" if row else "" for k, d in DIGITS.items()]
         lines.append(f"| {name}, no learning | | | | | {cells[0]} | | {cells[1]} |")
     lines += ["", " ".join(_legend(content["models"])), ""]
+    lines += _remarks(content["models"])
     return "\n".join(lines + [_check(check) for check in content["checks"]]) + "\n"
+
+
+def _remarks(models: dict[str, Any]) -> list[str]:
+    """What a training says of itself, such as that it has not converged.
+
+    >>> _remarks({"nae": {"seeds": {"1": {"history": {"remark": "the sampler has not converged"}}, "2": {}}}})
+    ['- WARNING: nae, seed 1: the sampler has not converged.']
+    """
+    trials = [(title, seed, trial) for title, row in models.items() for seed, trial in row["seeds"].items()]
+    remarks = [(title, seed, trial.get("history", {}).get("remark")) for title, seed, trial in trials]
+    return [f"- WARNING: {title}, seed {seed}: {remark}." for title, seed, remark in remarks if remark]
 
 
 def _check(check: dict[str, Any]) -> str:

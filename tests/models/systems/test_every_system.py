@@ -46,11 +46,14 @@ def create(name, seed=3):
 def events(system, n, labels=("qcd",), seed=0):
     """n sparse images of what the system reads, with the labels in turn."""
     rng, jets = np.random.default_rng((seed, n)), isinstance(system, JetSystem)
-    shape = (system.side, system.side, 1) if jets else (72, 58, 3)
+    shape = system.shape if jets else (72, 58, 3)
     if system.inputs == "objects":
         return LabelledEvents(rng.exponential(2, (n, 19, 3)), np.resize(labels, n))
     images = rng.exponential(2, (n, *shape)) * (rng.random((n, *shape)) < 0.03)
-    if jets:
+    if jets and system.side == "constituents":
+        images = np.concatenate([rng.exponential(9, (n, 50, 1)), rng.normal(0, 0.2, (n, 50, 2))], axis=-1)
+        images[:, 20:] = 0
+    elif jets:
         images[:, 3, 3] += 1
         images /= images.sum(axis=(1, 2, 3), keepdims=True)
     return LabelledEvents(images.astype(np.float32), np.resize(labels, n))
@@ -108,9 +111,10 @@ def test_saved_system_scores_equal_to_the_bit_and_is_oriented_by_qcd_alone(train
     for name, score in trained.scores.items():
         assert (score == theirs[name]).all(), name
     assert (other.parameters, other.macs, other.signs) == (system.parameters, system.macs, system.signs)
-    if isinstance(system, JetSystem):
-        assert (system.latent(images) == other.latent(images)).all()
-        assert system.reconstruct(images).shape == images.shape
+    if isinstance(system, JetSystem) and (latent := system.latent(images)) is not None:
+        assert (latent == other.latent(images)).all()
+    if isinstance(system, JetSystem) and (made := system.reconstruct(images)) is not None:
+        assert made.shape == images.shape
     qcd = samples(system)[1].qcd
     other.orient_by(qcd)
     assert other.signs == trained.signs != system.signs
