@@ -1,25 +1,29 @@
 """What versions of da4ml make of the same ten networks: cost, stages and register bits of each, and what Yosys maps.
 
     python benchmarks/da4ml_versions.py networks NETWORKS [--runs RUN ...]
-    PYTHON benchmarks/da4ml_versions.py trace NETWORKS OUT [--hard-dc 2 ...] [--sum-first] [--stages BASE]
+    PYTHON benchmarks/da4ml_versions.py trace NETWORKS OUT [--hard-dc 2 ...] [--sum-first] [--stages BASE] [--alkaid]
     python benchmarks/da4ml_versions.py map OUT [--words BASE]
 
 `networks` writes eight networks of the scan's default space with their first weights, rounded (seed 1; at most four
 filters), and the trigger networks of finished runs. `trace` takes any Python with NumPy, h5py, this package and a
 da4ml; of several values of the solver's option hard_dc it keeps what costs least, LUT bits and half of the register
 bits added up. --sum-first: inputs whose weights are the same for every output are added up before they are multiplied.
---stages: only what has at most the stages of another OUT. `map` has Yosys count LUT and FF, and says for how many of
-300 random events the words differ from those of another OUT.
+--stages: only what has at most the stages of another OUT. --alkaid: by da4ml's successor, with and without its tables
+of binary weights; words and figures alone, and how many words differ from those of --stages. `map` has Yosys count LUT
+and FF, and says for how many of 300 random events the words differ from those of another OUT.
 """
 
 import argparse
 import heapq
+import importlib
 import json
 import os
 import pickle
 import random
+import sys
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -69,6 +73,8 @@ def _networks(arguments: argparse.Namespace) -> None:
 def _trace(arguments: argparse.Namespace) -> None:
     """Trace each network by the da4ml of this Python; write the Verilog, the words and a line of figures of each."""
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+    if arguments.alkaid:
+        return _trace_alkaid(arguments)
     from da4ml.codegen.rtl.rtl_model import RTLModel
     from da4ml.trace import FixedVariable
 
@@ -111,6 +117,66 @@ def _trace(arguments: argparse.Namespace) -> None:
             f"{max(comb.out_latency):.0f}, {design.stages} stages, {design.register_bits} register bits",
             flush=True,
         )
+
+
+def _trace_alkaid(arguments: argparse.Namespace) -> None:
+    """The same by alkaid under da4ml's names: its words, what costs least, and how many words differ."""
+    _name_alkaid()
+    from codae_l1.hls.rtl.build import pipeline_design, trace_here
+    from codae_l1.hls.target.config import HlsConfig
+
+    config, rng = HlsConfig(), np.random.default_rng(0)
+    options = [{"hard_dc": n, **table} for n in arguments.hard_dc for table in ({}, {"binary_lut": False})]
+    for number, (name, network, word) in enumerate(pickle.loads(arguments.networks.read_bytes())):
+        shape = (_EVENTS, *network.input_shape)
+        dense = rng.random((_EVENTS, *[1] * len(network.input_shape)))
+        counts = np.where(rng.random(shape) < dense, rng.integers(0, network.input_word.bounds[1], shape), 0)
+        best = None
+        for solver in options:
+            comb, _ = trace_here(network, config, solver)
+            design, _ = pipeline_design(network, word, config, comb)
+            price = design.da4ml_cost + design.register_bits / 2
+            words = comb.predict(counts.reshape(_EVENTS, -1) * network.input_word.lsb)
+            if best is None or price < best[0]:
+                best = price, solver, words, design
+        assert best is not None
+        _, solver, words, design = best
+        folder = arguments.out / f"{number:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "words.npy", words)
+        line = f"{name}: {design.tool}, {solver}, {design.stages}; {design.da4ml_cost:,.0f}; {design.register_bits:,}"
+        if arguments.stages:
+            other = np.load(arguments.stages / folder.name / "words.npy")
+            line += f"; {int((words != other).any(1).sum())} of {len(words)} words differ"
+        print(line, flush=True)
+
+
+def _name_alkaid() -> None:
+    """da4ml's modules become alkaid's, as far as a trace asks for them; floats in the place of Decimals."""
+    from codae_l1.hls.layers import _adders
+
+    trace, cut = (importlib.import_module(f"alkaid.trace{end}") for end in ("", ".pipeline"))
+    version = importlib.import_module("alkaid._version").__version__
+    raw = importlib.import_module("alkaid.trace.fixed_variable_array").to_raw_arr
+    trace.FVArray._vars = property(raw)
+    _adders.Decimal = float  # type: ignore[assignment]
+
+    def to_pipeline(comb: Any, cutoff: float, verbose: bool = False) -> Any:
+        # Registers in front of each stage, as in da4ml.
+        stages = cut._split_comb_logic(comb, latency_cutoff=cutoff, verbose=verbose)
+        bits = int(np.sum(comb.inp_kifs)) + sum(int(np.sum(stage.out_kifs)) for stage in stages[:-1])
+        return SimpleNamespace(solutions=stages, reg_bits=bits)
+
+    names = {"FixedVariable": trace.FVariable, "FixedVariableArray": trace.FVArray, "HWConfig": trace.HWConfig}
+    modules = {
+        "da4ml": {},
+        "da4ml._version": {"__version__": f"(alkaid {version})"},
+        "da4ml.trace": {**names, "comb_trace": trace.trace},
+        "da4ml.trace.pipeline": {"to_pipeline": to_pipeline},
+    }
+    for name, content in modules.items():
+        sys.modules[name] = ModuleType(name)
+        vars(sys.modules[name]).update(content)
 
 
 def _sum_first() -> None:
@@ -182,6 +248,7 @@ def _command() -> None:
     trace.add_argument("--hard-dc", type=int, nargs="+", default=[2])
     trace.add_argument("--sum-first", action="store_true")
     trace.add_argument("--stages", type=Path)
+    trace.add_argument("--alkaid", action="store_true")
     mapped = parts.add_parser("map")
     mapped.set_defaults(do=_map)
     mapped.add_argument("out", type=Path)
