@@ -275,6 +275,25 @@ class PcaConfig:
             )
 
 
+@dataclass(frozen=True)
+class _DarkClrConfig:
+    """width: of the representation; the other sizes are multiples of it. Published: 128, 1,122,304 parameters."""
+
+    width: int = 32
+
+    def __post_init__(self):
+        if self.width < 1 or self.width % 4:
+            raise InputError(f"dark_clr.model.width = {self.width}", "a multiple of its 4 heads", "correct it")
+
+
+@dataclass(frozen=True)
+class _DarkClrSystemConfig:
+    """Size and training; published: 150 epochs of batches of 256 at 5e-5, of 100,000 jets."""
+
+    model: _DarkClrConfig = _DarkClrConfig()
+    training: SystemTraining = SystemTraining(30, 256, 1e-3)
+
+
 def _system(path: str, config: Any = None) -> Any:
     """A line of SystemsConfig. path: "module.Class" in models/systems. config: defaults of its table, if it has one."""
     return field(default=config, init=config is not None, metadata={"class": path})
@@ -310,6 +329,7 @@ class SystemsConfig:
     fns_ae: JetAESystemConfig = _system("_jets.FnsSystem", JetAESystemConfig(JetAEConfig(32, 6)))
     pca: PcaConfig = _system("pca.PcaSystem", PcaConfig())
     jet_dirichlet: JetDirichletSystemConfig = _system("_jets.JetDirichletSystem", JetDirichletSystemConfig())
+    dark_clr: _DarkClrSystemConfig = _system("_dark_clr.DarkClrSystem", _DarkClrSystemConfig())
     objects_ae: None = _system("_anomaly_clr.ObjectsAESystem")
     nae: NaeSystemConfig = _system("_nae.NaeSystem", NaeSystemConfig())
     inn: InnSystemConfig = _system("_inn.InnSystem", InnSystemConfig())

@@ -200,7 +200,10 @@ def _create_optimizer(config: TrainingConfig, model: _Trainable) -> Any:
     """AdamW of the model's trainable variables; the step clips each gradient by itself."""
     import keras
 
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, beta_2=config.beta_2)
+    options = {"weight_decay": config.weight_decay, "beta_2": config.beta_2}
+    # Keras' own epsilon, unless the model's paper has another.
+    options["epsilon"] = getattr(model, "adam_epsilon", 1e-7)
+    optimizer = keras.optimizers.AdamW(config.learning_rate, **options)
     optimizer.build(model.trainable_variables)
     return optimizer
 
