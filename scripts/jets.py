@@ -1,13 +1,14 @@
-"""Train auto-encoders and PCA on images of QCD jets, and see how well they find top jets, for any top-tagging file.
+"""Train systems on QCD jets, and see how well they find top jets or dark-shower jets, for any top-tagging file.
 
     python scripts/jets.py --jets train.h5 --out runs/jets                  # a file of the top-tagging reference set
     python scripts/jets.py --out runs/jets --generate 12000                 # or generated jets (extra `generate`)
     python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: train on tops
+    python scripts/jets.py --jets dark.h5 --out runs/dark --score r50.h5 r100.h5    # model dependence: other signals
 
 Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
 jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. An interrupted command resumes;
 what older code or other package versions trained is trained again. --config takes the tables [systems.jet_ae], ... of a
-run's TOML. docs/jets.md explains the results.
+run's TOML. docs/jets.md and docs/dark_jets.md explain the results.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import QCD, TOP, JetSample, generated_from, read_jets, split_jets
 from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
+from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, told
 from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
 from codae_l1.scripts.run import cli, stage
 
@@ -54,14 +56,18 @@ def command() -> None:
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
     forms = {cast("JetSystem", p.create()).side for p in plans}
-    sample = read_jets(path, tuple(sorted(forms, key=str)), arguments.most)
+    read = tuple(sorted(forms, key=str))
+    sample = read_jets(path, read, arguments.most)
     if arguments.train_on not in sample.kinds:
         raise InputError(
             f"--train-on {arguments.train_on}", f"a kind of {path}, {' or '.join(sample.kinds)}", "correct --train-on"
         )
+    further = read_further(arguments.score, read, arguments.most)
     write_json(arguments.out / "settings.json", settings)
-    content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out)
+    content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out, further)
     content["jets_file"] = path.name
+    if "tests" in content:
+        content["tests"]["further"] = told(arguments.score, further)
     write_json(arguments.out / "jets.json", content)
     with whole_file(arguments.out / "jets.md") as temporary:
         temporary.write_text(markdown(content))
@@ -91,9 +97,17 @@ def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
 
 
 def work(
-    sample: JetSample, plans: list[Plan], train_on: str, split_seed: int, out: Path
+    sample: JetSample,
+    plans: list[Plan],
+    train_on: str,
+    split_seed: int,
+    out: Path,
+    further: dict[str, JetSample] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models."""
+    """(What jets.json holds, what the pictures draw); trained systems are kept in OUT/models.
+
+    further: jets of other files, by name, that the trained systems score as well.
+    """
     from codae_l1.scripts.run.folder import stamp
 
     part, anomaly = split_jets(sample.kind, split_seed), next(k for k in sample.kinds if k != train_on)
@@ -112,9 +126,14 @@ def work(
     content: dict[str, Any] = {"train_on": train_on, "anomaly": anomaly, "jets": jets, "efficiency": EFFICIENCY}
     if jets["test"][anomaly] < LEAST_TESTED:
         content["no_auc"] = f"{jets['test'][anomaly]} {anomaly} jets in the test, fewer than {LEAST_TESTED}: no AUC"
+    tests = None if "no_auc" in content else JetTests(sample, part, train_on, further or {})
     drawn: dict[str, Any] = {"kind": kind, "kinds": sample.kinds, "scores": {}, "latents": {}, "examples": {}}
-    content["models"] = {plan.title: _model(plan, sample, part, content, drawn, out) for plan in plans}
+    content["models"] = {plan.title: _model(plan, sample, part, content, drawn, out, tests) for plan in plans}
     content["baselines"] = {}
+    if tests:
+        observed = {name: tests.of_observable(name) for name in sample.observables}
+        content["tests"] = {"efficiencies": EFFICIENCIES, "background": jets["test"][train_on], "baselines": observed}
+        content["tests"]["further"] = {}
     for name, values in sample.observables.items():
         drawn["scores"][name] = values[tested]
         content["baselines"][name] = _measure(values[tested], kind, content)
@@ -123,7 +142,13 @@ def work(
 
 
 def _model(
-    plan: Plan, sample: JetSample, part: np.ndarray, content: dict[str, Any], drawn: dict[str, Any], out: Path
+    plan: Plan,
+    sample: JetSample,
+    part: np.ndarray,
+    content: dict[str, Any],
+    drawn: dict[str, Any],
+    out: Path,
+    tests: JetTests | None,
 ) -> dict[str, Any]:
     """Train a plan with its seeds and measure each, beside itself untrained; the first seed is drawn."""
     trials: dict[int, dict[str, Any]] = {}
@@ -140,6 +165,8 @@ def _model(
             "scores": {name: _measure(score, drawn["kind"], content) for name, score in scores.items()},
             "untrained": {name: _measure(score, drawn["kind"], content) for name, score in before.items()},
         }
+        if tests:
+            trials[seed]["tests"] = tests.of_system(system, fresh)
         if seed == plan.seeds[0]:
             row |= {"main_score": system.main_score, "side": side}
             row |= {"parameters": system.parameters, "macs": system.macs}
@@ -258,6 +285,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
     parser.add_argument(
         "--train-on", default=QCD, metavar="KIND", help="qcd, or the file's signal (top): the other is the anomaly"
+    )
+    parser.add_argument(
+        "--score", nargs="+", type=Path, default=[], metavar="FILE", help="jets files whose signal is scored as well"
     )
     parser.add_argument("--most", type=int, default=20000, help="jets of each kind to read from the file")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 Of a jet's constituents (E, px, py, pz), with pT_i and the distance dR_i from the jet's axis, the sum of them all:
 
+    pt              |sum pT| [GeV]
     mass            sqrt((sum E)^2 - |sum p|^2) [GeV]
     multiplicity    constituents with pT > 0
     width           sum pT_i dR_i / sum pT_i
@@ -26,7 +27,7 @@ IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
 # A jet as its hardest constituents, beside the images: pT [GeV], eta and phi relative to the jet's axis.
 CONSTITUENTS = "constituents"
 HARDEST = 50
-OBSERVABLES = ("mass", "multiplicity", "width")
+OBSERVABLES = ("pt", "mass", "multiplicity", "width")
 # Fraction of each kind that is used for training; the rest is the test set.
 TRAIN_SHARE = 0.8
 # Fraction of the training jets that is set aside to choose the epoch.
@@ -116,7 +117,7 @@ def _observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.
 
     >>> two = np.array([[[50.0, 30.0, 0.0, 40.0], [50.0, 30.0, 0.0, -40.0]]])
     >>> {name: float(value[0].round(4)) for name, value in _observe(two, relative(two)).items()}
-    {'mass': 80.0, 'multiplicity': 2.0, 'width': 1.0986}
+    {'pt': 60.0, 'mass': 80.0, 'multiplicity': 2.0, 'width': 1.0986}
     """
     energy, *momentum = constituents.astype(np.float64).sum(axis=1).T
     squared = energy**2 - np.square(momentum).sum(axis=0)
@@ -124,6 +125,7 @@ def _observe(constituents: np.ndarray, coordinates: np.ndarray) -> dict[str, np.
     total = share.sum(axis=1)
     width = np.divide((share * np.hypot(eta, phi)).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
     return {
+        "pt": np.hypot(momentum[0], momentum[1]),
         "mass": np.sqrt(np.maximum(squared, 0)),
         "multiplicity": np.count_nonzero(share > 0, axis=1).astype(np.float64),
         "width": width,

@@ -55,6 +55,7 @@ class DarkClrSystem(JetSystem, KerasSystem):
     augment = False
     weight_decay = 0.0
     final_rate = 1.0
+    representation = True
     timed = "encoder and head"
 
     def __init__(self, config: _DarkClrSystemConfig, seed: int = 0):

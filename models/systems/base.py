@@ -307,6 +307,8 @@ class JetSystem(System):
     """What a system of jets has beside: what it reads of them, and perhaps a latent and a reconstruction."""
 
     inputs = "jets"
+    # Whether its latent is a representation, which a linear classifier tests (scripts/jets.py).
+    representation: ClassVar[bool] = False
 
     @property
     @abstractmethod

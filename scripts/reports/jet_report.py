@@ -12,9 +12,15 @@ from codae_l1.scripts.reports._jet_figures import (
     save_png,
     score_figure,
 )
+from codae_l1.scripts.reports._jet_tables import dependence_table, rejection_table
 
 # What the axes of the baselines say.
-OBSERVABLE_LABELS = {"mass": "jet mass [GeV]", "multiplicity": "constituents", "width": "pT-weighted width"}
+OBSERVABLE_LABELS = {
+    "mass": "jet mass [GeV]",
+    "pt": "jet pT [GeV]",
+    "multiplicity": "constituents",
+    "width": "pT-weighted width",
+}
 # Seeds of a random training that a number is quoted from, at least.
 FEWEST_SEEDS = 3
 # What is measured, in % with so many digits.
@@ -39,8 +45,10 @@ def markdown(content: dict[str, Any]) -> str:
     for name, row in content["baselines"].items():
         cells = [f"{100 * row[k]:.{d}f} ({100 * row[f'{k}_error']:.{d}f})" if row else "" for k, d in DIGITS.items()]
         lines.append(f"| {name}, no learning | | | | | {cells[0]} | | {cells[1]} |")
-    lines += ["", " ".join(_legend(content["models"])), ""]
-    lines += _remarks(content["models"])
+    lines += ["", " ".join(_legend(content["models"]))]
+    if "tests" in content:
+        lines += [*rejection_table(content), *dependence_table(content)]
+    lines += ["", *_remarks(content["models"])]
     return "\n".join(lines + [_check(check) for check in content["checks"]]) + "\n"
 
 

@@ -150,6 +150,7 @@ def toys(tmp_path_factory):
     (folder / "tiny.toml").write_text(CONFIG)
     write(folder / "jets.h5", constituents[order], is_top[order])
     write(folder / "qcd.h5", constituents[:150], is_top[:150])
+    write(folder / "more.h5", constituents[130:], is_top[130:], {"config": {"seed": 5}})
     return folder
 
 
@@ -167,7 +168,8 @@ def call(*arguments):
 def made(toys, tmp_path_factory):
     """The command done on the toys: its folder."""
     out = tmp_path_factory.mktemp("made")
-    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", out, *ASKED) == 0
+    scored = ("--score", toys / "more.h5")
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", out, *ASKED, *scored) == 0
     return out
 
 
@@ -196,6 +198,14 @@ def test_the_command_compares_systems(made):
     assert content["baselines"]["width"]["auc"] > 0.95
     assert content["baselines"]["mass"]["auc"] > 0.9
     assert [check["what"] for check in content["checks"]] == ["jet_ae, mse"]
+    # The tops of another file, 60 of the same, against the same QCD jets.
+    assert content["tests"]["further"] == {"more": {"jets": 60, "config": {"seed": 5}}}
+    tested = content["tests"]["baselines"]["width"]
+    assert tested["further"]["more"][0] == pytest.approx(tested["auc"][0], abs=0.05)
+    trial = content["models"]["jet_ae"]["seeds"]["2"]
+    assert trial["tests"]["mse"]["auc"][0] == trial["scores"]["mse"]["auc"]
+    assert trial["tests"]["mse"]["passing"]["0.3"][0] == trial["scores"]["mse"]["fpr"]
+    assert trial["tests"]["mse, untrained"]["auc"][0] == trial["untrained"]["mse"]["auc"]
 
 
 def test_the_table_and_the_pictures(made):
@@ -214,6 +224,9 @@ def test_the_table_and_the_pictures(made):
         r"\| pca-2, mse \| [\d,]+ \| [\d,]+ \| [\d.]+ \|  \| [\d.]+ \([\d.]+\) \|  \| [\d.]+ \([\d.]+\) \|", table
     )
     assert "Mean ± standard deviation of 2 seeds. The brackets" in table
+    assert "| system, score | AUC in % | rejection at 20 % of top | rejection at 30 % of top |" in table
+    assert "| AUC in %, trained once | more (60) |" in table
+    assert re.search(r"\| jet_ae, mse, untrained \| [\d.]+ ± [\d.]+ \([\d.]+\) \|", table)
     assert "WARNING: fewer than 3 seeds" in table
     for name in ("reconstructions", "scores", "roc", "latents"):
         picture = (made / f"{name}.png").read_bytes()
@@ -225,7 +238,8 @@ def test_the_same_command_trains_nothing_again(toys, made, monkeypatch, capsys):
     before = read_json(made / "jets.json")
     monkeypatch.setattr(training, "_create_steps", lambda *a: pytest.fail("trained again"))
     monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
-    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", made, *ASKED) == 0
+    scored = ("--score", toys / "more.h5")
+    assert call("--jets", toys / "jets.h5", "--config", toys / "tiny.toml", "--out", made, *ASKED, *scored) == 0
     again = read_json(made / "jets.json")
     assert {**again, "stamp": before["stamp"]} == before
     assert "pca-6, mse" in capsys.readouterr().out
@@ -298,6 +312,7 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
         (("--jets", __file__), "test_jets.py is truncated or not HDF5 .*; expected the top-tagging reference"),
         (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
         (("--most", "0"), "--most 0; expected a number >= 1"),
+        (("--score", "none.h5"), "none.h5"),
         (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
         (
             ("--models", "codae"),
