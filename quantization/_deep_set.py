@@ -107,9 +107,9 @@ class SetConfig:
 class SetTraining:
     """Batches of the float training and of the quantization-aware one, their rates, events a batch, seed."""
 
-    steps: int = 6000
-    qat_steps: int = 4000
-    learning_rate: float = 0.005
+    steps: int = 2000
+    qat_steps: int = 1000
+    learning_rate: float = 0.01
     qat_learning_rate: float = 0.001
     batch_size: int = 256
     seed: int = 1
