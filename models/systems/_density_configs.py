@@ -9,11 +9,8 @@ from codae_l1.models.systems._training_table import SystemTraining, require_size
 
 @dataclass(frozen=True)
 class NaeConfig:
-    """pretraining: epochs as a plain auto-encoder. chains: of each training step. steps: of a chain, twice: in the
-    latent space, then in that of images."""
+    """steps: of a chain, twice: in the latent space, then in that of images."""
 
-    pretraining: int = 15
-    chains: int = 16
     steps: int = 30
 
     def __post_init__(self):

@@ -21,6 +21,8 @@ from codae_l1.models.training.network import in_slices
 
 # Folder of the plain auto-encoder's training within that of the system.
 PRETRAINING = "autoencoder"
+# Epochs as a plain auto-encoder for each epoch with chains: published, 500 and 200.
+PRETRAINING_SHARE = 2.5
 # Learning rate of the plain auto-encoder, as published; the config has that of what follows.
 PRETRAINING_RATE = 1e-3
 # By which factor E-/E+ may be off for the sampler to count as converged.
@@ -41,6 +43,7 @@ class NaeSystem(JetSystem, KerasSystem):
     final_rate = 1.0
     augment = False
     network: ClassVar[type[NormalizedAutoencoder]] = JetNormalizedAutoencoder
+    pretraining: ClassVar[float] = PRETRAINING_SHARE
 
     @property
     def side(self) -> int:
@@ -49,8 +52,8 @@ class NaeSystem(JetSystem, KerasSystem):
 
     @classmethod
     def small(cls) -> Any:
-        """One epoch of each training, one step of few chains."""
-        return NaeSystemConfig(NaeConfig(1, 2, 1), SystemTraining(1, 8, 1e-2))
+        """Two epochs as an auto-encoder, one with chains of one step."""
+        return NaeSystemConfig(NaeConfig(1), SystemTraining(1, 8, 1e-2))
 
     def create_model(self) -> NormalizedAutoencoder:
         """The network, untrained."""
@@ -66,7 +69,7 @@ class NaeSystem(JetSystem, KerasSystem):
         """Train the auto-encoder, then normalize it; both go on from what `folder` holds."""
         arrays = self.training_events(train), self.training_events(validation)
         second = self.training_config()
-        plain = {"epochs": self.config.model.pretraining, "learning_rate": PRETRAINING_RATE}
+        plain = {"epochs": round(self.pretraining * second.epochs), "learning_rate": PRETRAINING_RATE}
         first = TrainingConfig(**{**vars(second), **plain})
         epochs = first.epochs + second.epochs
 

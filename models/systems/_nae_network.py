@@ -32,6 +32,8 @@ from codae_l1.models.training.network import Network, SeededLayers
 
 # arXiv:2206.14225: numbers of a latent point, of units, of filters of each convolution of the encoder.
 LATENT, UNITS, FILTERS = 3, 100, (8, 8, 8, 8, 1)
+# Chains of a training step; published: as many as jets in the batch.
+CHAINS = 16
 # arXiv:2105.05735: chain ends that are kept, the share of chains that go on from them, weight of the squared energy.
 BUFFER, REPLAY, GAMMA = 10_000, 0.95, 1.0
 # Step, noise and longest gradient as in the published training of jets (github.com/heidelberg-hepml).
@@ -51,6 +53,7 @@ class NormalizedAutoencoder(Network):
     config_class = NaeConfig
     latent_chain: ClassVar[Chain] = LATENT_CHAIN
     input_chain: ClassVar[Chain] = IMAGE_CHAIN
+    chains: ClassVar[int] = CHAINS
     # Between which values x lies.
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     shape: ClassVar[tuple[int, ...]]
@@ -114,7 +117,7 @@ class NormalizedAutoencoder(Network):
         """Ends x- (chains, ...) of chains, drawn by the seed (2,) int32; keep: the latent ones go on from here next."""
         import tensorflow as tf
 
-        chains = min(self.config.chains, BUFFER)
+        chains = self.chains
         # As many places of the buffer, none twice.
         order = tf.argsort(tf.random.stateless_uniform([BUFFER], fold_in(seed, 0), alg="philox"))
         places = order[:chains]

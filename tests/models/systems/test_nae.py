@@ -26,7 +26,7 @@ class Plane(NormalizedAutoencoder):
     """A normalized auto-encoder of points of the plane: small dense layers, and chains of small steps."""
 
     latent_chain, input_chain = Chain(0.2, 0.1), Chain(0.025, 0.05)
-    bounds, shape = (-3.0, 3.0), (2,)
+    bounds, shape, chains = (-3.0, 3.0), (2,), 64
 
     def create_parts(self, make):
         dense, parts = keras.layers.Dense, []
@@ -39,7 +39,7 @@ class Plane(NormalizedAutoencoder):
 
 
 class PlaneSystem(NaeSystem):
-    network = Plane
+    network, pretraining = Plane, 10 / 6
 
     def checked(self, images):
         return images
@@ -90,10 +90,10 @@ def test_gradients_are_clipped_and_points_stay_where_they_may_be():
     start = tf.constant([[0.0, 0.0], [1.0, 1.0]])
     moved = run_chain(lambda x: 1e6 * tf.reduce_sum(x, axis=1), start, Chain(2.0, 0.0, 0.01), 3, SEED).numpy()
     assert np.linalg.norm(moved - start, axis=1) == pytest.approx(np.full(2, 3 * 2.0 * 0.01), rel=1e-5)
-    model = Plane(NaeConfig(1, 50, 3))
+    model = Plane(NaeConfig(3))
     model.bounds = (-0.2, 0.3)
     drawn = model.sample(SEED).numpy()
-    assert drawn.shape == (50, 2)
+    assert drawn.shape == (64, 2)
     assert drawn.min() >= np.float32(-0.2)
     assert drawn.max() <= np.float32(0.3)
 
@@ -117,7 +117,7 @@ def test_the_published_size_and_unit_spectral_norms():
 
 
 def test_the_loss_is_that_of_its_numpy_twin():
-    model, x = Plane(NaeConfig(1, 7, 4), seed=2), points(4, 5)
+    model, x = Plane(NaeConfig(4), seed=2), points(4, 5)
     energy = np.square(x - model(x).numpy()).mean(axis=1)
     assert list(model.objective(x)) == ["energy"]
     assert model.objective(x)["energy"].numpy() == pytest.approx(2 * energy, rel=1e-5)
@@ -129,9 +129,9 @@ def test_the_loss_is_that_of_its_numpy_twin():
     assert terms["energy"] == pytest.approx(2 * energy, rel=1e-5)
     assert terms["contrast"] == pytest.approx(np.full(4, -2 * negative.mean()), rel=1e-4)
     assert terms["penalty"] == pytest.approx(np.full(4, 2 * GAMMA * np.square(negative).mean()), rel=1e-4)
-    # Training leaves the ends of seven chains in the buffer; they are points of the sphere.
+    # Training leaves the ends of its chains in the buffer; they are points of the sphere.
     changed = (model.buffer.numpy() != before).any(axis=1)
-    assert changed.sum() == 7
+    assert changed.sum() == 64
     assert np.linalg.norm(model.buffer.numpy(), axis=1) == pytest.approx(np.ones(BUFFER), abs=1e-5)
     # Elsewhere it is |log(E-/E+)|, of the same chains each time; rows of zeros, which fill a batch, count nowhere.
     found = model.objective(x)["sampler"].numpy()
@@ -145,7 +145,7 @@ def test_the_loss_is_that_of_its_numpy_twin():
 
 def test_normalized_it_knows_the_density_of_four_gaussians(tmp_path):
     """The plain auto-encoder lets through what lies between them, too; normalized, its energy is a -log density."""
-    config = NaeSystemConfig(NaeConfig(10, 64, 10), SystemTraining(6, 64, 2e-3))
+    config = NaeSystemConfig(NaeConfig(10), SystemTraining(6, 64, 2e-3))
     system, test = PlaneSystem(config, seed=1), points(1000, 8)
     plain = PlaneSystem(config, seed=1)
     plain.model.normalizing = False
@@ -173,11 +173,11 @@ def test_normalized_it_knows_the_density_of_four_gaussians(tmp_path):
 
 def test_a_killed_training_goes_on_with_the_same_numbers(tmp_path):
     """Killed in the second training, whose replay buffer is part of what goes on; the first is not done again."""
-    config = NaeSystemConfig(NaeConfig(1, 6, 2), SystemTraining(2, 16, 1e-2))
+    config = NaeSystemConfig(NaeConfig(2), SystemTraining(2, 16, 1e-2))
     samples = qcd(points(48, 1)), qcd(points(20, 2))
 
     def kill(done, total, text):
-        if done == 2:
+        if done == 4:
             raise KeyboardInterrupt
 
     whole, killed = PlaneSystem(config, seed=3), PlaneSystem(config, seed=3)
@@ -187,7 +187,7 @@ def test_a_killed_training_goes_on_with_the_same_numbers(tmp_path):
         PlaneSystem(config, seed=3).fit(*samples, tmp_path / "killed", kill)
     seen = []
     assert killed.fit(*samples, tmp_path / "killed", lambda done, total, text: seen.append(done)) == history
-    assert seen == [3]
+    assert seen == [5]
     for mine, its in zip(whole.model.get_weights(), killed.model.get_weights(), strict=True):
         assert (mine == its).all()
     assert (whole.model.buffer.numpy() != fresh).any()
