@@ -11,15 +11,16 @@ _THREE_CLASS = {
     "training": {**_EVENTS, "epochs": 20, "batch_size": 32, "learning_rate": 2e-3},
 }
 _TABLES = {
-    "dirichlet": {"model": {"shape": [72, 58]}, "training": {**_COSINE, "beta_2": 0.99}},
+    "dirichlet": {"model": {"shape": [72, 58], "latent_weight": 0.1}, "training": {**_COSINE, "beta_2": 0.99}},
     "qcd_or_what": {"model": {"output_bias": -1.0}, "training": _EVENTS},
     "raw_ae": {"training": {**_EVENTS, "augment": False}},
     "cct": {"model": {**_CCT, "classes": 2}, "training": _COSINE},
     "cct_three_class": _THREE_CLASS,
-    "isolation_forest": {"": {"tree_events": 256}},
+    "bdt": {"": {"leaves": 8, "learning_rate": 0.05}},
+    "isolation_forest": {"": {"tree_events": 256, "trees": 100}},
     "jet_ae": {"model": {"architecture": "hands_on"}, "training": _JETS},
     "fns_ae": {"model": {"architecture": "fns"}, "training": _JETS},
-    "jet_dirichlet": {"model": {"shape": [40, 40]}, "training": _JETS},
+    "jet_dirichlet": {"model": {"shape": [40, 40], "latent_weight": 0.1}, "training": _JETS},
 }
 # Dotted path below `systems` -> value (codae_l1.data.base.config says what it is for).
 REMOVED = {

@@ -32,9 +32,10 @@ class DirichletConfig:
     """hidden: units. concentration: a of the prior, one entry per component (R of them). latent_weight: of the latent
     KL in the loss."""
 
+    latent_weight: ClassVar[float] = 0.1
+
     hidden: int = 512
     concentration: tuple[float, ...] = (1.0, 0.25, 0.1)
-    latent_weight: float = 0.1
 
     def __post_init__(self):
         _require_sizes("Dirichlet VAE", hidden=self.hidden)
@@ -44,8 +45,6 @@ class DirichletConfig:
                 "two or more finite numbers above zero",
                 "correct it",
             )
-        if not 0 <= self.latent_weight < float("inf"):
-            raise InputError(f"latent_weight = {self.latent_weight}", "a finite number >= 0", "correct it")
 
 
 @dataclass(frozen=True)
@@ -186,18 +185,15 @@ class BoostedTreesConfig:
     leaf_events: at least, in a leaf. learning_rate: shrinkage of each tree.
     """
 
+    leaves: ClassVar[int] = 8
+    learning_rate: ClassVar[float] = 0.05
+
     trees: int = 300
-    leaves: int = 8
     leaf_events: int = 20
-    learning_rate: float = 0.05
 
     def __post_init__(self):
-        if min(self.trees, self.leaf_events) < 1 or self.leaves < 2 or not 0 < self.learning_rate <= 1:
-            raise InputError(
-                f"systems.bdt = {self}",
-                "trees and leaf_events >= 1, leaves >= 2, learning_rate in (0, 1]",
-                "correct it",
-            )
+        if min(self.trees, self.leaf_events) < 1:
+            raise InputError(f"systems.bdt = {self}", "trees and leaf_events >= 1", "correct it")
 
 
 @dataclass(frozen=True)
@@ -215,10 +211,7 @@ class MixtureConfig:
 class _IsolationConfig:
     """trees, each grown from 256 events (both as Liu, Ting and Zhou, ICDM 2008)."""
 
-    trees: int = 100
-
-    def __post_init__(self):
-        _require_sizes("isolation_forest", trees=self.trees)
+    trees: ClassVar[int] = 100
 
 
 @dataclass(frozen=True)
@@ -287,11 +280,22 @@ class _DarkClrConfig:
 
 
 @dataclass(frozen=True)
+class _DarkClrTraining:
+    """epochs of batches of 256 jets; learning_rate: constant."""
+
+    epochs: int = 30
+    learning_rate: float = 1e-3
+
+    def __post_init__(self):
+        SystemTraining(self.epochs, 256, self.learning_rate)
+
+
+@dataclass(frozen=True)
 class _DarkClrSystemConfig:
     """Size and training; published: 150 epochs of batches of 256 at 5e-5, of 100,000 jets."""
 
     model: _DarkClrConfig = _DarkClrConfig()
-    training: SystemTraining = SystemTraining(30, 256, 1e-3)
+    training: _DarkClrTraining = _DarkClrTraining()
 
 
 def _system(path: str, config: Any = None) -> Any:

@@ -56,8 +56,8 @@ def test_what_a_supervised_system_refuses():
     one_class = LabelledEvents(images, np.repeat("qcd", 6))
     with pytest.raises(InputError, match="0 signal and 6 QCD events for the training of bdt; expected some of both"):
         system.fit(one_class, one_class, None)
-    with pytest.raises(InputError, match="leaves >= 2"):
-        BoostedTreesConfig(leaves=1)
+    with pytest.raises(InputError, match="trees and leaf_events >= 1"):
+        BoostedTreesConfig(leaf_events=0)
 
 
 def test_no_other_estimator_is_read_from_a_file():
