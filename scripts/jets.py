@@ -22,9 +22,11 @@ import numpy as np
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
-from codae_l1.data.formats.jet_images import QCD, TOP, JetSample, generated_from, read_jets, split_jets
+from codae_l1.data.formats.jet_images import CONSTITUENTS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
+from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
 from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, told
+from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
 from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
 from codae_l1.scripts.run import cli, stage
 
@@ -53,6 +55,7 @@ def command() -> None:
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 
     plans = _make_plans(arguments)
+    named = _named(arguments.firmware, plans)
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
     forms = {cast("JetSystem", p.create()).side for p in plans}
@@ -68,11 +71,40 @@ def command() -> None:
     content["jets_file"] = path.name
     if "tests" in content:
         content["tests"]["further"] = told(arguments.score, further)
+    content["firmware"] = _firmware(named, sample, arguments)
     write_json(arguments.out / "jets.json", content)
+    text = markdown(content) + (f"\n## In firmware\n\n{student_rows(content['firmware'])}" if named else "")
     with whole_file(arguments.out / "jets.md") as temporary:
-        temporary.write_text(markdown(content))
+        temporary.write_text(text)
     write_pictures(content, drawn, arguments.out)
-    print(markdown(content), end="")
+    print(text, end="")
+
+
+def _named(names: list[str], plans: list[Plan]) -> list[Plan]:
+    """The plans of --firmware; InputError where one is not trained, or does not read constituents."""
+    found = chosen(names, plans)
+    for plan in found:
+        if (side := cast("JetSystem", plan.create()).side) != CONSTITUENTS:
+            received = f"--firmware {plan.title}, which reads images of {side} x {side} pixels"
+            raise InputError(received, "a system that reads constituents", "correct --firmware")
+    return found
+
+
+def _firmware(named: list[Plan], sample: JetSample, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Title -> row of each system whose score goes into firmware."""
+    from codae_l1.scripts.run.config import load_config
+
+    if not named:
+        return {}
+    hls = load_config(arguments.config).hls if arguments.config else HlsConfig()
+    part, images = split_jets(sample.kind, arguments.split_seed), sample.images[CONSTITUENTS]
+    kinds = sorted(sample.kinds, key=lambda kind: kind != arguments.train_on)
+    tested = {kind: images[(part == "test") & (sample.kind == kind)] for kind in kinds}
+    if (number := len(tested[kinds[1]])) < LEAST_TESTED:
+        received = f"--firmware with {number} {kinds[1]} jets in the test"
+        raise InputError(received, f"at least {LEAST_TESTED}", "name a larger file, or leave --firmware out")
+    split = partial(_split, sample, CONSTITUENTS, part, arguments.train_on)
+    return students(named, split, tested, partial(StudentPlan.of, "constituents", hls), arguments.out)
 
 
 def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
@@ -279,6 +311,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated jets")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read jets")
+    add_firmware_argument(parser)
     parser.add_argument(
         "--components", type=int, nargs="+", default=[0, 2, 6], help="numbers of components of PCA, one system for each"
     )

@@ -305,6 +305,27 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
     assert content["baselines"]["width"]["auc"] < 0.05
 
 
+def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path, monkeypatch):
+    seen = {}
+
+    def student(title, teacher, background, tested, plan, out):
+        seen.update(background=background, plan=plan, scores={k: teacher(x) for k, x in tested.items()})
+        return {"auc": {}}
+
+    monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", student)
+    monkeypatch.setattr(jets, "student_rows", lambda rows: f"rows of {', '.join(rows)}\n")
+    (tmp_path / "tiny.toml").write_text(
+        "[systems.dark_clr]\nmodel = { width = 8 }\ntraining = { epochs = 1, batch_size = 64 }\n"
+    )
+    names = ("--models", "dark_clr", "--firmware", "dark_clr", "--config", tmp_path / "tiny.toml", "--seeds", 1)
+    assert call("--jets", toys / "jets.h5", "--out", tmp_path / "out", *names) == 0
+    assert {kind: scores.shape for kind, scores in seen["scores"].items()} == {"qcd": (30,), "top": (12,)}
+    assert next(iter(seen["scores"])) == "qcd"
+    assert (seen["background"].shape, seen["plan"].config.rows, seen["plan"].around_axis) == ((108, 50, 3), (16,), True)
+    assert read_json(tmp_path / "out" / "jets.json")["firmware"] == {"dark_clr": {"auc": {}}}
+    assert "## In firmware\n\nrows of dark_clr\n" in (tmp_path / "out" / "jets.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -319,6 +340,8 @@ def test_the_documented_command_trained_on_tops_has_qcd_jets_as_the_anomaly(toys
             "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_dirichlet",
         ),
         (("--models", "vae"), "model 'vae'; expected one of codae"),
+        (("--models", "pca", "--firmware", "dark_clr"), "--firmware dark_clr; expected some of pca-0, pca-2, pca-6"),
+        (("--models", "pca", "--firmware", "pca-2"), "--firmware pca-2, which reads images of 16 x 16 pixels"),
         (("--models", "pca", "--components", "300"), "300 components of 108 images of 256 pixels; expected 0 to the"),
     ],
 )
