@@ -78,8 +78,8 @@ def test_order_and_padding_change_nothing_nor_do_position_and_unit():
     assert found.min() > 0
     moved, turned = sample.copy(), sample.copy()
     moved[..., 1] += 0.7
-    # Some of the constituents lie a turn further: phi is an angle.
-    turned[..., 2] = np.mod(turned[..., 2] + 3.1, 2 * np.pi) - np.pi
+    # Jets about phi = 3.1: some of their constituents lie just above -pi.
+    turned[..., 2] = np.mod(turned[..., 2] + 3.1 + np.pi, 2 * np.pi) - np.pi
     others = {
         "order": sample[:, rng.permutation(6)],
         "padding": np.pad(sample, ((0, 0), (0, 5), (0, 0))),
