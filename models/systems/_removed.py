@@ -17,7 +17,7 @@ _TABLES = {
     "cct": {"model": {**_CCT, "classes": 2}, "training": _COSINE},
     "cct_three_class": _THREE_CLASS,
     "bdt": {"": {"leaves": 8, "learning_rate": 0.05}},
-    "isolation_forest": {"": {"tree_events": 256, "trees": 100}},
+    "isolation_forest": {"": {"tree_events": 256}},
     "jet_ae": {"model": {"architecture": "hands_on"}, "training": _JETS},
     "fns_ae": {"model": {"architecture": "fns"}, "training": _JETS},
     "jet_dirichlet": {"model": {"shape": [40, 40], "latent_weight": 0.1}, "training": _JETS},

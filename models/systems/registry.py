@@ -211,7 +211,10 @@ class MixtureConfig:
 class _IsolationConfig:
     """trees, each grown from 256 events (both as Liu, Ting and Zhou, ICDM 2008)."""
 
-    trees: ClassVar[int] = 100
+    trees: int = 100
+
+    def __post_init__(self):
+        _require_sizes("isolation_forest", trees=self.trees)
 
 
 @dataclass(frozen=True)
