@@ -17,7 +17,6 @@ the one with the lowest validation loss.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,8 +27,7 @@ from codae_l1.models.systems._contrastive import ContrastiveNetwork, EncoderConf
 from codae_l1.models.systems._density import fit_mahalanobis, load_density
 from codae_l1.models.systems._jet_augmentations import centred, views
 from codae_l1.models.systems.base import JetSystem, KerasSystem, LabelledEvents
-from codae_l1.models.systems.registry import _DarkClrConfig, _DarkClrSystemConfig, _DarkClrTraining
-from codae_l1.models.training.config import TrainingConfig
+from codae_l1.models.systems.registry import BRIEF, _DarkClrConfig, _DarkClrSystemConfig
 from codae_l1.models.training.network import SLICE, in_slices
 
 # GeV, by which pT is divided.
@@ -37,8 +35,6 @@ PT_SCALE = 300.0
 LAYERS = HEADS = 4
 # Units between and of the head, in widths.
 UNITS = 4
-# Jets of a batch.
-BATCH = 256
 # Weight of |z| in the loss.
 NORM_WEIGHT = 1e-3
 
@@ -73,12 +69,8 @@ class DarkClrSystem(JetSystem, KerasSystem):
 
     @classmethod
     def small(cls) -> _DarkClrSystemConfig:
-        """Few units, eight epochs of one batch each."""
-        return _DarkClrSystemConfig(_DarkClrConfig(8), _DarkClrTraining(8, 1e-2))
-
-    def training_config(self) -> TrainingConfig:
-        """How the loop trains the model: batches as published."""
-        return replace(super().training_config(), batch_size=BATCH)
+        """Few units, two epochs."""
+        return _DarkClrSystemConfig(_DarkClrConfig(8), BRIEF)
 
     def create_model(self) -> DarkClrNetwork:
         """Encoder and head of the configured width."""

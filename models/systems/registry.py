@@ -283,22 +283,11 @@ class _DarkClrConfig:
 
 
 @dataclass(frozen=True)
-class _DarkClrTraining:
-    """epochs of batches of 256 jets; learning_rate: constant."""
-
-    epochs: int = 30
-    learning_rate: float = 1e-3
-
-    def __post_init__(self):
-        SystemTraining(self.epochs, 256, self.learning_rate)
-
-
-@dataclass(frozen=True)
 class _DarkClrSystemConfig:
     """Size and training; published: 150 epochs of batches of 256 at 5e-5, of 100,000 jets."""
 
     model: _DarkClrConfig = _DarkClrConfig()
-    training: _DarkClrTraining = _DarkClrTraining()
+    training: SystemTraining = SystemTraining(30, 256, 1e-3)
 
 
 def _system(path: str, config: Any = None) -> Any:
