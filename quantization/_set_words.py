@@ -50,6 +50,9 @@ class SetWords:
         low, high = word.bounds
         pt = np.minimum(np.floor(given[..., 0] / self.pt_step_gev), high)
         angles = np.rint(given[..., 1:] / [self.eta_step, self.phi_step])
+        # pi and -pi are one direction, and so one word.
+        turn = round(2 * np.pi / self.phi_step)
+        angles[..., 1] = (angles[..., 1] + turn // 2) % turn - turn // 2
         made = np.concatenate([pt[..., None], np.clip(angles, low, high)], axis=-1)
         return np.where(pt[..., None] > 0, made, 0).astype(np.int64)[:, :, None]
 

@@ -40,6 +40,15 @@ class Plan:
         return create_system(self.system, self.config, seed)
 
 
+def read_table(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON table that a command left, with these keys; InputError where it is none."""
+    content = read_json(path)
+    missing = [key for key in keys if key not in content] if isinstance(content, dict) else ["a table"]
+    if missing:
+        raise InputError(f"{path} without {', '.join(missing)}", "what this command wrote there", "remove it")
+    return content
+
+
 def train(
     plan: Plan, seed: int, events: "Callable[[], tuple[LabelledEvents, LabelledEvents]]", out: Path
 ) -> "tuple[System, dict[str, Any]]":
@@ -54,7 +63,7 @@ def train(
     folder = out / "models" / plan.title / f"seed-{seed}"
     system = plan.create(seed)
     done, asked = folder / "trial.json", dump(plan.config)
-    if done.exists() and read_json(done)["config"] != asked:
+    if done.exists() and read_table(done, ("config",))["config"] != asked:
         raise InputError(
             f"{folder} of another configuration of {plan.system}",
             "the configuration that it was made with",

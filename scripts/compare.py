@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems.registry import SYSTEMS, system_class
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.options import Companions
 from codae_l1.scripts.studies.tflite import compare_tflite
@@ -94,8 +95,7 @@ def check(arguments: Any) -> list[str]:
         if name not in known:
             reads = f", which reads {system_class(name).inputs}" if name in SYSTEMS else ""
             raise InputError(f"--models {name}{reads}", f"some of {', '.join(known)}", "choose among them")
-    if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:
-        raise InputError(f"--seeds {arguments.seeds}", "different ones, >= 0", "correct them")
+    require_seeds("--seeds", arguments.seeds, different=True)
     return names
 
 

@@ -29,6 +29,7 @@ import numpy as np
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.options import Companions
 from codae_l1.scripts.studies.projects import fail_where_different
@@ -128,8 +129,7 @@ def _untrained(arguments: Namespace) -> None:
         raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
     if arguments.of is not None:
         cli.output("--out", arguments.out, "folder", run=arguments.of)
-    if arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
+    require_seeds("--seed", [arguments.seed])
     cli.import_tensorflow()
     content = published_f_m(arguments)
     print(published_table(content), flush=True)

@@ -21,13 +21,14 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
+from codae_l1.data.base.files import sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import CONSTITUENTS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
 from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, told
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
-from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
+from codae_l1.scripts._system_tables import Plan, measure, over_seeds, read_table, train
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _settings(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     names = ("most", "train_on", "split_seed") + (() if arguments.jets else ("generate", "generation_seed"))
     asked = {"jets": sha256(path), **{name: getattr(arguments, name) for name in names}}
     settings = arguments.out / "settings.json"
-    if settings.exists() and (kept := read_json(settings)) != asked:
+    if settings.exists() and (kept := read_table(settings)) != asked:
         different = [name for name in asked if asked[name] != kept.get(name)]
         raise InputError(
             f"{arguments.out} made with other jets or options (different: {', '.join(different)})",
@@ -333,8 +334,9 @@ def _arguments() -> argparse.Namespace:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
             )
-    if min(*arguments.seeds, *arguments.components, 0) < 0:
-        raise InputError("a negative seed or number of components", "numbers >= 0", "correct --seeds or --components")
+    require_seeds("--seeds", arguments.seeds)
+    if min(arguments.components) < 0:
+        raise InputError(f"--components {arguments.components}", "numbers >= 0", "correct them")
     return arguments
 
 

@@ -23,14 +23,15 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, sha256, whole_file, write_json
+from codae_l1.data.base.files import sha256, whole_file, write_json
 from codae_l1.data.events import QCD
 from codae_l1.data.formats.adc2021 import KIND, SLICE, Adc2021
 from codae_l1.data.formats.jet_images import split_jets
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
-from codae_l1.scripts._system_tables import Plan, measure, over_seeds, train
+from codae_l1.scripts._system_tables import Plan, measure, over_seeds, read_table, train
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.tables import markdown_table
 
@@ -52,12 +53,12 @@ def _command() -> None:
     cli.output("--out", arguments.out, "folder")
     cli.import_tensorflow(stage.check_config(arguments.config))
     plans = _make_plans(arguments)
+    firmware = _firmware(arguments, plans)
     files = _files(arguments)
     settings = _settings(arguments, files)
     samples = {name: _objects(path, arguments.most) for name, path in files.items()}
     part = _parts(samples, arguments.split_seed)
     write_json(arguments.out / "settings.json", settings)
-    firmware = _firmware(arguments, plans)
     content = _work(samples, part, plans, arguments.out, firmware) | {"split_seed": arguments.split_seed}
     content["command"] = shlex.join(["python", "scripts/objects.py", *sys.argv[1:]])
     write_json(arguments.out / "objects.json", content)
@@ -260,13 +261,15 @@ def _objects(path: Path, most: int) -> np.ndarray:
 
 def _require(what: str, number: int, least: int) -> None:
     if number < least:
-        raise InputError(f"{number} events to {what}", f"at least {least}", "name larger files, or raise --most")
+        remedy = "name larger files, or raise --most or --generate"
+        raise InputError(f"{number} events to {what}", f"at least {least}", remedy)
 
 
 def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     """ "background" and the name of each signal -> its file, generated where none is named."""
     if arguments.background is None:
         kinds = {BACKGROUND: arguments.generate, **dict.fromkeys(SIGNALS, max(1, arguments.generate // FEWER))}
+        _parts({kind: np.empty(number) for kind, number in kinds.items()}, arguments.split_seed)
         return {kind: _generated(arguments, kind, number) for kind, number in kinds.items()}
     files = {BACKGROUND: arguments.background, **{path.stem: path for path in arguments.signals}}
     if len(files) != 1 + len(arguments.signals):
@@ -305,7 +308,7 @@ def _settings(arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str
     """What all trainings in OUT have in common; InputError where OUT holds trainings on other events."""
     asked = {"background": sha256(files[BACKGROUND]), "most": arguments.most, "split_seed": arguments.split_seed}
     settings = arguments.out / "settings.json"
-    if settings.exists() and (kept := read_json(settings)) != asked:
+    if settings.exists() and (kept := read_table(settings)) != asked:
         different = [name for name in asked if asked[name] != kept.get(name)]
         raise InputError(
             f"{arguments.out} made with another background or options (different: {', '.join(different)})",
@@ -336,8 +339,7 @@ def _arguments() -> argparse.Namespace:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
             )
-    if min(arguments.seeds) < 0:
-        raise InputError(f"--seeds {arguments.seeds}", "numbers >= 0", "correct them")
+    require_seeds("--seeds", arguments.seeds)
     if bool(arguments.signals) != (arguments.background is not None):
         raise InputError("--background and --signals of which one is missing", "both, or neither", "name both")
     return arguments

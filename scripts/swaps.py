@@ -19,6 +19,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
 from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli
 
 # Scores whose AUC stands in the table.
@@ -37,8 +38,7 @@ def command() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="seeds of the trainings")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the table (default: all)")
     arguments = parser.parse_args()
-    if len(set(arguments.seeds)) < len(arguments.seeds) or min(arguments.seeds) < 0:
-        raise InputError(f"--seeds {arguments.seeds}", "different numbers >= 0", "correct them")
+    require_seeds("--seeds", arguments.seeds, different=True)
     if arguments.train_events < 1:
         raise InputError(f"--train-events {arguments.train_events}", "a number >= 1", "raise it")
     cli.output("--out", arguments.out, "folder")

@@ -16,6 +16,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.spool import Spool
 from codae_l1.models.systems.registry import create_system, system_class
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def command() -> None:
     _check_model(arguments.model)
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     seed = run.config.seed if arguments.seed is None else arguments.seed
-    if seed < 0:
-        raise InputError(f"--seed {seed}", "a number >= 0", "correct it")
+    require_seeds("--seed", [seed])
     stage.do(run, "make_data", make_data.work)
     system, seconds = train_system(run, arguments.model, seed)
     folder = _system_folder(run, arguments.model, seed)

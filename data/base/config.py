@@ -42,7 +42,7 @@ _MOST: dict[str, float] = {
     **dict.fromkeys(("margin", "output_margin", "input_margin"), 1e6),
     # Networks and trees that no memory holds.
     **{"units": 65_536, "hidden": 65_536, "bottleneck": 65_536, "key": 65_536, "mlp": 65_536},
-    **{"leaves": 10**5, "layers": 1000, "heads": 1000},
+    **{"leaves": 10**5, "layers": 1000, "heads": 1000, "width": 4096, "couplings": 1000},
     # Processes of one machine; adders in a row of a clock of 10 us.
     **{"jobs": 4096, "latency_cutoff": 10_000.0},
     # Collisions of one crossing, scales of a detector's response, factors of a rate, GeV.

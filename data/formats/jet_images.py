@@ -27,6 +27,8 @@ IMAGES = {COARSE.bins: COARSE, FINE.bins: FINE}
 # A jet as its hardest constituents, beside the images: pT [GeV], eta and phi relative to the jet's axis.
 CONSTITUENTS = "constituents"
 HARDEST = 50
+# Letters of a signal's name, which stands in tables and legends.
+LONGEST = 30
 OBSERVABLES = ("pt", "mass", "multiplicity", "width")
 # Fraction of each kind that is used for training; the rest is the test set.
 TRAIN_SHARE = 0.8
@@ -96,8 +98,12 @@ def _signal_of(path: Path | str) -> str:
     """Name of the file's signal in its provenance, "top" where it has none; InputError where it is no such name."""
     with open_hdf5(path, KIND) as file:
         name = provenance_of(file, path).get("signal", TOP)
-    if not isinstance(name, str) or not name.isidentifier() or name == QCD:
-        raise InputError(f"{path} whose provenance names the signal {name!r}"[:200], "a name", "generate it again")
+    if not isinstance(name, str) or not name.isidentifier() or name == QCD or len(name) > LONGEST:
+        raise InputError(
+            f"{path} whose provenance names the signal {name!r}"[:200],
+            f"a name of at most {LONGEST} letters",
+            "generate it again",
+        )
     return name
 
 

@@ -4,9 +4,10 @@
     base             turned by a random angle, then moved
     positive         the base turned once more, then moved by itself: physically the same jet
     anomaly          the base with each constituent dropped with a probability of 0.5, never all of a jet's; the others
-                     scaled to the same sum of pT, sorted and centred again: as a jet with an invisible part
+                     scaled to the same sum of pT, sorted and centred again, as a jet with an invisible part; then moved
 
-A jet turns about its pT-weighted centre. It is moved in eta and in phi by at most its extent there, uniformly.
+A jet turns about its pT-weighted centre. All three are moved by themselves, in eta and in phi by at most the base's
+extent there, uniformly: where a view lies does not tell which it is.
 """
 
 import numpy as np
@@ -19,7 +20,8 @@ def views(jets: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray,
     """Centred jets (N, n, 3) -> base, positive and anomaly, the same shape each, float64."""
     base = turned(jets, generator)
     positive = turned(base, generator)
-    return moved(base, generator), moved(positive, generator), thinned(moved(base, generator), generator)
+    anomaly = thinned(base, generator)
+    return moved(base, base, generator), moved(positive, base, generator), moved(anomaly, base, generator)
 
 
 def centred(jets: np.ndarray) -> np.ndarray:
@@ -44,11 +46,11 @@ def turned(jets: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.stack([pt, cosine * eta - sine * phi, sine * eta + cosine * phi], axis=-1)
 
 
-def moved(jets: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Jets (N, n, 3), each moved in eta and in phi by up to its extent in either direction."""
-    exists = jets[..., :1] > 0
-    high = np.where(exists, jets[..., 1:], -np.inf).max(axis=1, keepdims=True)
-    low = np.where(exists, jets[..., 1:], np.inf).min(axis=1, keepdims=True)
+def moved(jets: np.ndarray, whole: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Jets (N, n, 3), each moved in eta and in phi by up to the extent of the whole jet (N, n, 3) either way."""
+    exists = whole[..., :1] > 0
+    high = np.where(exists, whole[..., 1:], -np.inf).max(axis=1, keepdims=True)
+    low = np.where(exists, whole[..., 1:], np.inf).min(axis=1, keepdims=True)
     extent = np.where(exists.any(axis=1, keepdims=True), high - low, 0.0)
     step = extent * generator.uniform(-1, 1, extent.shape)
     return _only_where(jets[..., :1], np.concatenate([jets[..., :1], jets[..., 1:] + step], axis=-1))

@@ -104,7 +104,7 @@ def test_all_rows_have_the_same_sizes():
     ("arguments", "words"),
     [
         (("--rows", "norm: layer"), "--rows norm: layer; expected some of published layers, norm: batch"),
-        (("--seeds", 1, 1), "--seeds [1, 1]; expected different numbers >= 0"),
+        (("--seeds", 1, 1), "--seeds 1 1; expected different numbers"),
         (("--train-events", 0), "--train-events 0; expected a number >= 1"),
     ],
 )

@@ -121,7 +121,7 @@ def test_the_provenance_names_the_signal(tmp_path):
     is_signal = np.arange(6) % 2
     sample = read_jets(write(tmp_path / "jets.h5", make_jets(6), is_signal, {"signal": "dark"}), (16,))
     assert (sample.kinds, sample.kind.tolist()) == (("qcd", "dark"), ["qcd", "dark"] * 3)
-    for name in ("qcd", "not a name", 3):
+    for name in ("qcd", "not a name", "x" * 31, 3):
         with pytest.raises(InputError, match="whose provenance names the signal"):
             read_jets(write(tmp_path / "jets.h5", make_jets(6), is_signal, {"signal": name}), (16,))
 
@@ -334,7 +334,8 @@ def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path
         (("--most", "99"), "71 qcd jets to train on, of 99; expected at least 100; .*raise --most"),
         (("--most", "0"), "--most 0; expected a number >= 1"),
         (("--score", "none.h5"), "none.h5"),
-        (("--seeds", "1", "-2"), "a negative seed or number of components; expected numbers >= 0"),
+        (("--seeds", "1", "-2"), r"--seeds 1 -2; expected numbers, 0 to 2,147,483,647; correct --seeds"),
+        (("--seeds", "99999999999999999999"), r"--seeds 9+; expected numbers, 0 to 2,147,483,647"),
         (
             ("--models", "codae"),
             "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_dirichlet",

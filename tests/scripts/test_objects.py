@@ -1,6 +1,7 @@
 """The command on toy events of objects: what it writes, what it keeps, what it refuses in words."""
 
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -116,14 +117,31 @@ def test_rejection_is_a_bound_where_no_background_passes():
     [
         (("--out", "x", "--background", "b.h5"), "--background and --signals of which one is missing; expected both"),
         (("--out", "x", "--models", "codae"), "--models codae; expected some of anomaly_clr, objects_ae"),
-        (("--out", "x", "--seeds", "-1"), r"--seeds \[-1\]; expected numbers >= 0"),
+        (("--out", "x", "--seeds", "-1"), "--seeds -1; expected numbers, 0 to 2,147,483,647"),
         (("--out", "x", "--most", "0"), "--most 0; expected a number >= 1"),
+        # Before anything is generated.
+        (("--out", "x", "--generate", "100"), "72 events to train on; expected at least 100; .* or --generate"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert call(*arguments) == 2
     assert re.search(words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("settings.json", "[]", "settings.json without a table; expected what this command wrote there"),
+        ("models/objects_ae/seed-1/trial.json", "{}", "trial.json without config; expected what this command wrote"),
+    ],
+)
+def test_what_was_kept_and_changed_is_refused(made, files, tmp_path, capsys, name, content, words):
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    (out / name).write_text(content)
+    assert call(*asked(files, out, "hard", "same")) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_wrong_files_are_refused(files, made, tmp_path, capsys):
@@ -142,8 +160,8 @@ def test_wrong_files_are_refused(files, made, tmp_path, capsys):
 
 
 def test_generated_files_of_another_config_are_refused(tmp_path, capsys):
-    write_objects(tmp_path / "background.h5", [make_events(30, 1)], {"config": {"n_events": 30}})
-    assert call("--out", tmp_path, "--generate", 30) == 2
+    write_objects(tmp_path / "background.h5", [make_events(30, 1)], {"config": {"n_events": 300}})
+    assert call("--out", tmp_path, "--generate", 300) == 2
     assert "background.h5 generated with other options (different: kind, seed, chunk_events)" in capsys.readouterr().err
     assert ObjectConfig().seed == 20260
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from codae_l1.models.evaluation.roc import auc
 from codae_l1.models.systems._jet_augmentations import centred, moved, thinned, turned, views
 
 
@@ -48,6 +49,13 @@ def test_base_and_positive_keep_every_pt_and_all_distances(jets):
     assert (np.abs(base - positive)[:-1, :2, 1:][exists] > 1e-6).any(axis=-1).mean() > 0.9
 
 
+def test_where_a_view_lies_does_not_tell_which_it_is(jets):
+    """The distance of its centre from that of the jet, of 4,000 views each: of one distribution."""
+    found = [np.linalg.norm(centre(view), axis=1) for view in views(np.repeat(jets[5:9], 1000, axis=0), rng())]
+    for view in found[1:]:
+        assert abs(auc(found[0], view) - 0.5) < 4 * 0.289 * np.sqrt(2 / 4000)
+
+
 def test_a_jet_turns_about_its_centre_and_all_angles_come(jets):
     x = np.repeat(jets[1:2], 4000, axis=0)
     found = turned(x, rng())
@@ -61,7 +69,7 @@ def test_a_jet_moves_by_up_to_its_extent_either_way(jets):
     x = np.repeat(jets[3:4], 4000, axis=0)
     exists = jets[3, :, 0] > 0
     extent = np.ptp(jets[3, exists, 1:], axis=0)
-    step = moved(x, rng())[:, 0, 1:] - x[:, 0, 1:]
+    step = moved(x, x, rng())[:, 0, 1:] - x[:, 0, 1:]
     assert (np.abs(step) <= extent + 1e-12).all()
     assert (np.abs(step).max(axis=0) > 0.99 * extent).all()
     assert (np.abs(step.mean(axis=0)) < 4 * extent / np.sqrt(3 * 4000)).all()
