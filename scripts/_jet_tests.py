@@ -2,7 +2,8 @@
 
     rejection               1 / FPR where 20 % and where 30 % of the signal pass
     further signals         AUC of a score against the signal jets of other files, with the same QCD test jets: a system
-                            is trained once, and no file but the first has a part in it (model dependence)
+                            is trained once, and no file but the first has a part in it (model dependence);
+                            files with jets of the training part are refused
     linear classifier test  one linear unit (logistic regression of standardised numbers, L2 weight 1) on a frozen
                             representation, trained with labels on the training jets of both kinds, and measured as any
                             other score; the same before the representation was trained, and on what the network reads
@@ -11,14 +12,16 @@ Signal labels enter the linear classifier alone. It says what a representation h
 worth.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats.jet_images import QCD, JetSample, generated_from, read_jets
+from codae_l1.data.base.files import sha256
+from codae_l1.data.formats.jet_images import CONSTITUENTS, QCD, JetSample, generated_from, read_jets
 
 # Efficiencies of the anomaly at which background rejection is quoted.
 EFFICIENCIES = (0.2, 0.3)
@@ -111,6 +114,33 @@ def read_further(paths: list[Path], forms: tuple[int | str, ...], most: int) -> 
         if (number := np.count_nonzero(jets.kind != QCD)) < LEAST_SCORED:
             raise InputError(f"{path} with {number} signal jets", f"at least {LEAST_SCORED}", "leave it out of --score")
     return found
+
+
+def refuse_copies(jets: Path, further: list[Path]) -> None:
+    """InputError where a further file is, byte for byte, that of --jets or another further one."""
+    seen = {sha256(jets): f"the training file {jets}"} if further else {}
+    for path in filter(Path.is_file, further):
+        if (digest := sha256(path)) in seen:
+            raise InputError(f"--score {path}, a copy of {seen[digest]}", "other jets", "leave it out of --score")
+        seen[digest] = f"--score {path}"
+
+
+def refuse_trained(sample: JetSample, part: np.ndarray, further: dict[str, JetSample]) -> None:
+    """InputError where signal jets of a further file are among those that were not kept for the test (part, (N,)).
+
+    Labels of the training jets enter the linear classifiers, which would be measured on them. A jet is known by the pT
+    of its hardest constituents, so all samples must have been read with "constituents".
+    """
+    trained = set(_hashes(sample, part != "test")) if further else set()
+    for name, jets in further.items():
+        if common := sum(mark in trained for mark in _hashes(jets, jets.kind != QCD)):
+            received = f"--score {name}, of whose signal jets {common} are also training jets"
+            raise InputError(received, "no jet in common", "generate the file with another --seed")
+
+
+def _hashes(jets: JetSample, chosen: np.ndarray) -> Iterable[bytes]:
+    pt = np.ascontiguousarray(jets.images[CONSTITUENTS][chosen, :, 0])
+    return (hashlib.sha256(row.tobytes()).digest() for row in pt)
 
 
 def told(paths: list[Path], further: dict[str, JetSample]) -> dict[str, dict[str, Any]]:

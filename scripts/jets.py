@@ -25,7 +25,7 @@ from codae_l1.data.base.files import sha256, whole_file, write_json
 from codae_l1.data.formats.jet_images import CONSTITUENTS, QCD, TOP, JetSample, generated_from, read_jets, split_jets
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
-from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, told
+from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, refuse_copies, refuse_trained, told
 from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
 from codae_l1.scripts._system_tables import Plan, measure, over_seeds, read_table, train
@@ -60,13 +60,16 @@ def command() -> None:
     path = arguments.jets or _generated(arguments)
     settings = _settings(arguments, path)
     forms = {cast("JetSystem", p.create()).side for p in plans}
-    read = tuple(sorted(forms, key=str))
+    # Constituents also tell whether further files hold jets of the training.
+    read = tuple(sorted(forms | ({CONSTITUENTS} if arguments.score else set()), key=str))
+    refuse_copies(path, arguments.score)
     sample = read_jets(path, read, arguments.most)
     if arguments.train_on not in sample.kinds:
         raise InputError(
             f"--train-on {arguments.train_on}", f"a kind of {path}, {' or '.join(sample.kinds)}", "correct --train-on"
         )
     further = read_further(arguments.score, read, arguments.most)
+    refuse_trained(sample, split_jets(sample.kind, arguments.split_seed), further)
     write_json(arguments.out / "settings.json", settings)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out, further)
     content["jets_file"] = path.name
@@ -334,6 +337,9 @@ def _arguments() -> argparse.Namespace:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
             )
+    if arguments.score and arguments.train_on != QCD:
+        received = f"--score with --train-on {arguments.train_on}: further signals, but no QCD background"
+        raise InputError(received, f"--train-on {QCD}", "leave out --score or --train-on")
     require_seeds("--seeds", arguments.seeds)
     if min(arguments.components) < 0:
         raise InputError(f"--components {arguments.components}", "numbers >= 0", "correct them")

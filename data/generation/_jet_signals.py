@@ -24,6 +24,8 @@ _DARK_QUARK, _PIONS, _VECTORS, _MEDIATOR = 4900101, (4900111, 4900211), (4900113
 _INVISIBLE = {**dict.fromkeys(_PIONS, 51), **dict.fromkeys(_VECTORS, 53)}
 # GeV, least mass of a meson that decays to a pair of quarks of this flavour: above two pions, kaons, D and B mesons.
 _OPEN_GEV = {1: 1.0, 2: 1.0, 3: 1.5, 4: 4.0, 5: 11.0}
+# Least and greatest mass of a meson, in units of the confinement scale.
+_MESON_TO_CONFINEMENT = (0.3, 5.0)
 # Status of a particle that leaves the hard process, in Pythia.
 _OUTGOING = 23
 
@@ -37,6 +39,10 @@ class DarkJetConfig:
     dark_quark_mass_gev: of the dark quarks. meson_mass_gev: of dark pions and vectors. confinement_gev: scale of the
     dark confinement; the shower ends at 1.1 of it. invisible_fraction: r_inv, share of the mesons that stay invisible.
     chunk_events: jets per chunk, the unit of parallel work and of resume.
+
+    InputError where a meson is lighter than two dark quarks, or its mass is not 0.3 to 5 times the confinement scale:
+    Pythia takes such a sector without a word, but nothing that confines at that scale has such mesons. The factors are
+    a choice of this project.
     """
 
     n_dark: int = 5000
@@ -64,6 +70,11 @@ class DarkJetConfig:
             ("invisible_fraction", 0.0, 1.0),
         ):
             require(self, name, least <= getattr(self, name) <= most, f"a value from {least:g} to {most:g}")
+        quark, scale, meson = self.dark_quark_mass_gev, self.confinement_gev, self.meson_mass_gev
+        require(self, "meson_mass_gev", meson >= 2 * quark, f"at least {2 * quark:g}, twice dark_quark_mass_gev")
+        least, most = (factor * scale for factor in _MESON_TO_CONFINEMENT)
+        of_scale = "{:g} to {:g} times confinement_gev".format(*_MESON_TO_CONFINEMENT)
+        require(self, "meson_mass_gev", least <= meson <= most, f"{of_scale}, here from {least:g} to {most:g}")
 
     @property
     def kinds(self) -> dict[str, int]:

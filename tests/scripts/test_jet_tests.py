@@ -1,12 +1,23 @@
 """Rejection, further signals and the linear classifier beside an AUC; their tables; on numbers that are known."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.jet_images import JetSample, split_jets
 from codae_l1.data.sample import DARK_JETS
-from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, linear_scores, read_further, told
+from codae_l1.scripts._jet_tests import (
+    EFFICIENCIES,
+    JetTests,
+    linear_scores,
+    read_further,
+    refuse_copies,
+    refuse_trained,
+    told,
+)
 from codae_l1.scripts.reports._jet_tables import _rejection, dependence_table, rejection_table
 
 N = 400
@@ -141,3 +152,30 @@ def test_further_files_are_named_and_need_a_signal(tmp_path):
         read_further([DARK_JETS, tmp_path / "dark_jets.h5"], ("constituents",), 20)
     with pytest.raises(InputError, match=r"dark_jets.h5 with 9 signal jets; expected at least 10"):
         read_further([DARK_JETS], ("constituents",), 9)
+
+
+def test_a_further_file_is_no_copy_of_another(tmp_path):
+    copy = shutil.copy(DARK_JETS, tmp_path / "copy.h5")
+    with pytest.raises(InputError, match=r"--score .*copy\.h5, a copy of the training file .*dark_jets\.h5; expected"):
+        refuse_copies(DARK_JETS, [copy])
+    other = tmp_path / "other.h5"
+    other.write_bytes(b"other")
+    refuse_copies(other, [copy])
+    with pytest.raises(InputError, match=r"--score .*copy\.h5, a copy of --score .*dark_jets\.h5; expected"):
+        refuse_copies(other, [DARK_JETS, copy])
+
+
+def test_signal_jets_of_the_training_are_counted_and_refused():
+    x = np.random.default_rng(5).exponential(10, (40, 50, 3)).astype(np.float32)
+    kind = np.where(np.arange(40) % 2, "dark", "qcd")
+    main, part = JetSample({"constituents": x}, {}, kind, "dark"), split_jets(kind)
+    tested = part == "test"
+    assert tested.sum() == 8
+    # Jets of the test alone, and the training's QCD jets, whose labels are not measured.
+    may = tested | (kind == "qcd")
+    refuse_trained(main, part, {"may": JetSample({"constituents": x[may]}, {}, kind[may], "dark")})
+    # In the mirror they are the same jets.
+    mirrored = x * np.array([1, 1, -1], np.float32)
+    both = replace(main, images={"constituents": mirrored})
+    with pytest.raises(InputError, match="--score r50, of whose signal jets 16 are also training jets"):
+        refuse_trained(main, part, {"may": replace(main, images={"constituents": x + 1}), "r50": both})

@@ -150,6 +150,8 @@ def toys(tmp_path_factory):
     (folder / "tiny.toml").write_text(CONFIG)
     write(folder / "jets.h5", constituents[order], is_top[order])
     write(folder / "qcd.h5", constituents[:150], is_top[:150])
+    write(folder / "again.h5", constituents[130:], is_top[130:])
+    constituents[150:] = make_jets(60, 3)
     write(folder / "more.h5", constituents[130:], is_top[130:], {"config": {"seed": 5}})
     return folder
 
@@ -336,10 +338,8 @@ def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path
         (("--score", "none.h5"), "none.h5"),
         (("--seeds", "1", "-2"), r"--seeds 1 -2; expected numbers, 0 to 2,147,483,647; correct --seeds"),
         (("--seeds", "99999999999999999999"), r"--seeds 9+; expected numbers, 0 to 2,147,483,647"),
-        (
-            ("--models", "codae"),
-            "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_dirichlet",
-        ),
+        (("--train-on", "top", "--score", "none.h5"), "--score with --train-on top: .*; expected --train-on qcd;"),
+        (("--models", "codae"), "--models codae, which reads events; expected some of jet_ae, fns_ae, pca, jet_di"),
         (("--models", "vae"), "model 'vae'; expected one of codae"),
         (("--models", "pca", "--firmware", "dark_clr"), "--firmware dark_clr; expected some of pca-0, pca-2, pca-6"),
         (("--models", "pca", "--firmware", "pca-2"), "--firmware pca-2, which reads images of 16 x 16 pixels"),
@@ -351,6 +351,13 @@ def test_mistakes_are_named(toys, tmp_path, capsys, arguments, words):
     assert re.search(f"error: .*{words}", capsys.readouterr().err)
     # A file that could not be read does not bind the folder.
     assert (tmp_path / "settings.json").exists() == ("300" in arguments or "99" in arguments)
+
+
+def test_jets_of_the_training_are_no_further_signal(toys, tmp_path, capsys):
+    for name, words in (("jets", "jets.h5, a copy of the"), ("again", "again, of whose signal jets 48 are")):
+        asked = ("--jets", toys / "jets.h5", "--out", tmp_path, "--score", toys / f"{name}.h5")
+        assert (call(*asked), list(tmp_path.iterdir())) == (2, [])
+        assert re.search(f"error: --score .*{words}", capsys.readouterr().err)
 
 
 def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, capsys):

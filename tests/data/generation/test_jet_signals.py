@@ -133,7 +133,8 @@ def test_settings_of_pythia_follow_the_kind():
     assert not any("pTHat" in line for line in lines)
     # 5 GeV are too little for two B mesons: four flavours share what is visible.
     assert [line.split()[3] for line in lines if line.startswith("4900113:addChannel")] == ["0.0625"] * 4
-    assert len([x for x in jet_settings("dark", DarkJetConfig(meson_mass_gev=50.0)) if "4900113:addC" in x]) == 5
+    heavy = DarkJetConfig(meson_mass_gev=50.0, confinement_gev=50.0)
+    assert len([x for x in jet_settings("dark", heavy) if "4900113:addC" in x]) == 5
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,29 @@ def test_settings_of_pythia_follow_the_kind():
 def test_what_cannot_be_is_refused(key, value, words):
     with pytest.raises(InputError, match=rf"generation\.{key} = {value}; expected {words}"):
         DarkJetConfig(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("quark", "meson", "scale", "words"),
+    [
+        (0.5, 100.0, 0.3, "0.3 to 5 times confinement_gev, here from 0.09 to 1.5"),
+        (0.5, 1.5, 200.0, "0.3 to 5 times confinement_gev, here from 60 to 1000"),
+        (0.5, 50.0, 5.0, "0.3 to 5 times confinement_gev, here from 1.5 to 25"),
+        (200.0, 5.0, 5.0, "at least 400, twice dark_quark_mass_gev"),
+        (0.5, 5.0, 5.0, None),
+        (0.5, 10.0, 10.0, None),
+        (0.5, 50.0, 50.0, None),
+        (0.5, 1.5, 5.0, None),
+        (2.5, 5.0, 1.0, None),
+    ],
+)
+def test_a_dark_sector_confines_at_about_the_mass_of_its_mesons(quark, meson, scale, words):
+    asked = {"dark_quark_mass_gev": quark, "meson_mass_gev": meson, "confinement_gev": scale}
+    if words is None:
+        assert DarkJetConfig(**asked).meson_mass_gev == meson
+        return
+    with pytest.raises(InputError, match=rf"generation\.meson_mass_gev = {meson}; expected {words}"):
+        DarkJetConfig(**asked)
 
 
 def test_no_jets_are_refused_with_the_names_of_the_counts(tmp_path):
