@@ -251,7 +251,7 @@ def _dumped(plan: StudentPlan) -> dict[str, Any]:
 
 def student_rows(rows: Mapping[str, dict[str, Any]]) -> str:
     """Title -> row of `firmware_student` as a Markdown table, one line for each signal, and what was compared."""
-    titles = ("firmware of", "signal", "AUC teacher", "float", "words", "lost", "LUT", "FF", "latency [ns]")
+    titles = ("firmware of", "signal", "AUC teacher", "float", "words", "teacher - words", "LUT", "FF", "latency [ns]")
     lines, notes = [], []
     for title, row in rows.items():
         of, ns = row["synthesis"]["resources"], row["synthesis"]["latency_ns"]

@@ -3,7 +3,7 @@
     python scripts/jets.py --jets train.h5 --out runs/jets                  # a file of the top-tagging reference set
     python scripts/jets.py --out runs/jets --generate 12000                 # or generated jets (extra `generate`)
     python scripts/jets.py --jets jets.h5 --out runs/tops --train-on top    # complexity bias: train on tops
-    python scripts/jets.py --jets dark.h5 --out runs/dark --score r50.h5 r100.h5    # model dependence: other signals
+    python scripts/jets.py --jets dark.h5 --out runs/dark --score r50.h5 z4.h5      # model dependence: other signals
 
 Each system is trained with each seed; no label enters training or the orientation of a score. Writes OUT/jets.json,
 jets.md and pictures: reconstructions.png, scores.png, roc.png, latents.png. An interrupted command resumes;

@@ -1,8 +1,8 @@
 """Train systems on events of objects (ADC2021), background alone, and see how well they find signals.
 
     python scripts/objects.py --background background.h5 --signals a-4l.h5 h-tautau.h5 --out runs/objects
-    python scripts/objects.py --generate 16000 --out runs/objects         # generated events (extra `generate`)
-    python scripts/objects.py --out runs/objects --firmware anomaly_clr   # and its score in firmware
+    python scripts/objects.py --generate 16000 --out runs/generated       # generated events (extra `generate`)
+    python scripts/objects.py --out runs/generated --firmware anomaly_clr # and its score in firmware
 
 Each system is trained with each seed on 72 % of the background; 8 % choose the epoch, and 20 % are the test with all
 events of the signals. No signal enters training or the orientation of a score. Writes OUT/objects.json and objects.md:
@@ -270,6 +270,8 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     if arguments.background is None:
         kinds = {BACKGROUND: arguments.generate, **dict.fromkeys(SIGNALS, max(1, arguments.generate // FEWER))}
         _parts({kind: np.empty(number) for kind, number in kinds.items()}, arguments.split_seed)
+        if (arguments.out / "settings.json").exists() and not (arguments.out / f"{BACKGROUND}.h5").exists():
+            raise InputError(f"{arguments.out} made with another background", "a new folder", "choose another --out")
         return {kind: _generated(arguments, kind, number) for kind, number in kinds.items()}
     files = {BACKGROUND: arguments.background, **{path.stem: path for path in arguments.signals}}
     if len(files) != 1 + len(arguments.signals):

@@ -144,6 +144,12 @@ def test_what_was_kept_and_changed_is_refused(made, files, tmp_path, capsys, nam
     assert words in capsys.readouterr().err
 
 
+def test_nothing_is_generated_into_a_folder_of_named_files(made, capsys):
+    assert call("--out", made, "--generate", 200) == 2
+    assert "made with another background; expected a new folder" in capsys.readouterr().err
+    assert not list(made.glob("*.h5"))
+
+
 def test_wrong_files_are_refused(files, made, tmp_path, capsys):
     for signals, words in (
         (("few",), "9 events to measure with, few; expected at least 20"),

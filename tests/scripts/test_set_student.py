@@ -109,7 +109,9 @@ def test_a_row_says_what_was_lost_and_is_kept(made):
     assert auc["lost"] == pytest.approx(auc["teacher"] - auc["words"])
     assert auc["words"] > 0.6
     text = student_rows({"heard": row})
-    assert text.startswith("| firmware of | signal | AUC teacher | float | words | lost | LUT | FF | latency [ns] |")
+    assert text.startswith(
+        "| firmware of | signal | AUC teacher | float | words | teacher - words | LUT | FF | latency [ns] |"
+    )
     assert f"| heard | louder | {100 * auc['teacher']:.1f} |" in text
     assert "hls: 0 of " in text
     stored = out / "firmware" / "heard" / "student.json"

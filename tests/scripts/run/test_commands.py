@@ -22,6 +22,7 @@ def call(*arguments, **options):
 
 def test_every_script_is_a_command_and_there_are_few():
     assert sorted(commands.COMMANDS.values()) == SCRIPTS
+    assert f"There are {len(SCRIPTS)} commands." in (ROOT / "docs" / "commands.md").read_text()
     assert len(SCRIPTS) <= 22
 
 
