@@ -1,6 +1,6 @@
 """One HLS or RTL project of a run's firmware, its effective configuration, and whether its words are QKeras's.
 
-    python scripts/project.py --run runs/demo --backend Vivado --io io_stream --strategy resource --reuse 3 output=2 --out DIR
+    python scripts/project.py --run runs/demo --backend Vivado --io io_stream --strategy resource --reuse 3 --out DIR
 
 --backend: an hls4ml backend, or Verilog or VHDL for the multiplier-free pipeline of da4ml. Known failures are said
 before anything is converted. Where the emulation can be compiled here it is compared with QKeras, word for word, on
