@@ -47,7 +47,7 @@ def _command() -> None:
         raise InputError("--sample with --kind codvae", "--kind codae, whose scores are published", "leave it out")
     config = _config(arguments)
     _check_out(arguments.out, config)
-    cli.import_tensorflow()
+    cli.import_tensorflow(config.training.deterministic)
     from codae_l1.models.codae.published import read_published
 
     found = read_published(arguments.kind, arguments.files, config.model, config.seed)

@@ -92,6 +92,21 @@ def test_a_stage_that_is_done_again_imports_and_does_not_train(command, given, t
         run.do("train", train.work)
 
 
+def test_tensorflow_is_loaded_in_the_mode_of_the_config(command, given, monkeypatch):
+    config, files, _ = given["codae"]
+    asked = []
+
+    def loaded(deterministic=False):
+        asked.append(deterministic)
+        raise InputError("nothing", "nothing", "nothing")
+
+    monkeypatch.setattr(cli, "import_tensorflow", loaded)
+    # The training of the config is deterministic, that of the published model is not.
+    for arguments in (("--config", config), ()):
+        assert command("--kind", "codae", *arguments, *files)[0] == 2
+    assert asked == [True, False]
+
+
 def test_a_checkpoint_is_copied_whole(command, given, tmp_path):
     config, _, model = given["codae"]
     index = write_checkpoint(checkpoint_variables(model), tmp_path / "weights-30-0.873")
