@@ -21,7 +21,10 @@ from few_events import write_few_events  # noqa: E402
 
 from codae_l1.data.base.config import dump  # noqa: E402
 from codae_l1.data.base.files import write_json  # noqa: E402
+from codae_l1.data.events import QCD  # noqa: E402
+from codae_l1.data.formats.event_file import EventFile, write_events  # noqa: E402
 from codae_l1.data.formats.tables import write_objects  # noqa: E402
+from codae_l1.data.splits import split_of  # noqa: E402
 from codae_l1.scripts.run.config import load_config  # noqa: E402
 from codae_l1.scripts.run.stages import CHAIN  # noqa: E402
 
@@ -55,6 +58,10 @@ warm_up_copies = 1
 bootstrap = 10
 [trigger]
 crossings = "none"
+points = ["2e-1", "1e-6"]
+[trigger.menu]
+total_khz = 3000.0
+shares = {{ MET = 1.0, track_HT = 1.0 }}
 [scan]
 trials = 2
 batch = 2
@@ -67,7 +74,7 @@ filters = [1]
 kernels = [3]
 """
 # Keys of a JSON whose values say when, where or how fast: no result.
-VOLATILE = {"stamp", "record", "seconds", "mtime_ns", "us", "timing", "log", "digest", "path"}
+VOLATILE = {"stamp", "record", "seconds", "mtime_ns", "us", "timing", "log", "digest", "path", "cpu_ms", "cpu_s"}
 # Files that are compared by their content; of all others the names count.
 _CONTENT = (".json", ".npz", ".h5", ".keras", ".toml", ".v")
 
@@ -136,6 +143,13 @@ def write_inputs(bench):
 
     events = write_few_events(bench / "events.h5", ("h125", "h400", "svj2100"), 12)
     (bench / "tiny.toml").write_text(TOML.replace("EVENTS", str(events)))
+    with EventFile(events) as file:
+        found = file.read()
+    # A scan chooses by signals of the validation split: every second signal event moves there.
+    validation = found.pileup_block[split_of(found.pileup_block) == "validation"][0]
+    found.pileup_block[np.flatnonzero(found.signal != QCD)[::2]] = validation
+    write_events(bench / "scan.h5", found)
+    (bench / "scan.toml").write_text(TOML.replace("EVENTS", str(bench / "scan.h5")))
     jets = np.concatenate([test_jets.make_jets(150, 1, prongs=1), test_jets.make_jets(60, 2)])
     order = np.random.default_rng(0).permutation(210)
     test_jets.write(bench / "jets.h5", jets[order], (order >= 150))
@@ -192,6 +206,7 @@ def commands(bench):
     objects += ["--config", bench / "objects.toml", *seed]
     swaps = ["--model", "tiny", "--events", events, "--train-events", "60", "--epochs", "1", *seed]
     score = ["score.py", "--run", run, "--events", events, "--executor", "emulator", "--out"]
+    scan = ["--config", bench / "scan.toml", "--jobs", "1"]
     vendor = ["--steps", "csynth", "vsynth", "synthesis", "--quiet"]
     encoders = ["--encoders", "f_r", "--pooling", "strided", "--warm-up-steps", "10", "--epochs", "1", "--events", "32"]
     imported = ["--kind", "codae", "--config", bench / "weights.json", *files]
@@ -211,7 +226,7 @@ def commands(bench):
         on_copy("numerics"),
         on_copy("compare", "--models", "observables", "pca_events", *seed),
         on_copy("rates", *rates, "--name", "tiny", "--workers", "1", prepare=with_pool),
-        on_copy("scan", "--jobs", "1"),
+        Command("scan", lambda f: ["scan.py", *scan, "--run", f / "run"], "run"),
         on_copy("vendor", *vendor, path=bench / "bin"),
         on_copy("encoders", *encoders),
         Command("import_weights", lambda f: ["import_weights.py", *imported, "--out", f / "run"], "run"),
