@@ -125,7 +125,7 @@ def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch
             ("--model", "cct"),
             "no signal events among 48 for the training of cct; .*supervised; .*--n-signal-validation",
         ),
-        (("--model", "dirichlet", "--seed", "-1"), "--seed -1; expected a number >= 0"),
+        (("--model", "dirichlet", "--seed", "-1"), "--seed -1; expected numbers, 0 to 2,147,483,647"),
         (("--seed", "1"), "--seed without --model; expected both, or neither"),
         (("--model", "jet_ae"), "jet_ae, which reads jets; expected a system of events; .*scripts/jets.py"),
     ],
