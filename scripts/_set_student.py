@@ -34,8 +34,6 @@ Teacher = Callable[[np.ndarray], np.ndarray]
 EXCHANGED, LOST, SCALED = 0.3, 0.1, 0.4
 # Test events on which the executors are compared, besides those that overflow and those of random words.
 _COMPARED, _RANDOM = 1000, 1000
-# Points of AUC that the firmware may lose to its teacher.
-MOST_LOST = 0.02
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,13 @@ def firmware_student(
         given = {name: plan.words.words(x, plan.config.input_word) for name, x in tested.items()}
         row = {"history": student.history, "auc": _measure(student, found, given, plan.seed)}
         row |= in_firmware(student.firmware, np.concatenate([x[:_COMPARED] for x in given.values()]), folder, plan)
-        return {**row, "plan": _dumped(plan), "stamp": stamp(plan.seed)}
+        return {**row, "plan": asdict(plan), "stamp": stamp(plan.seed)}
 
     from codae_l1.scripts.run.folder import versions
     from codae_l1.scripts.run.stages import code_of
 
     sums = [digest(array.tolist()) for array in (*scores, *found.values())]
-    inputs = [title, without_speed(_dumped(plan)), versions(), code_of(__name__), sums]
+    inputs = [title, without_speed(asdict(plan)), versions(), code_of(__name__), sums]
     return keep(out / "firmware" / title, inputs, make, "student.json")
 
 
@@ -243,10 +241,6 @@ def permuted(words: np.ndarray, config: "SetConfig", seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     order = np.argsort(rng.random((len(words), len(config.types))) + 2 * config.types, axis=1)
     return np.take_along_axis(words, order[:, :, None, None], axis=1)
-
-
-def _dumped(plan: StudentPlan) -> dict[str, Any]:
-    return asdict(plan)
 
 
 def student_rows(rows: Mapping[str, dict[str, Any]]) -> str:

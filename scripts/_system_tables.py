@@ -2,9 +2,12 @@
 
     OUT/models/<title>/seed-<n>/    the trained system and trial.json: its history, CPU time, timing, config, stamp
 
+    OUT/settings.json               the checksum of the file that they were trained on, and the options of its split
+
 What is there is not trained again, unless older code or other package versions trained it.
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +18,16 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import read_table
 from codae_l1.models.systems.registry import create_system
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli
 
 if TYPE_CHECKING:
     from codae_l1.models.systems.base import LabelledEvents, System
 
+# Of OUT: what all trainings there have in common.
+SETTINGS = "settings.json"
 # Events of which each is timed as TF-Lite and held against Keras.
 TIMED = 20
 
@@ -40,13 +46,59 @@ class Plan:
         return create_system(self.system, self.config, seed)
 
 
-def read_table(path: Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The JSON table that a command left, with these keys; InputError where it is none."""
-    content = read_json(path)
-    missing = [key for key in keys if key not in content] if isinstance(content, dict) else ["a table"]
-    if missing:
-        raise InputError(f"{path} without {', '.join(missing)}", "what this command wrote there", "remove it")
-    return content
+def add_common_arguments(parser: argparse.ArgumentParser, what: str, inputs: str) -> None:
+    """--generation-seed, --out, --models and --seeds of a command that trains systems of `inputs`."""
+    parser.add_argument("--generation-seed", type=int, default=20260, help=f"seed of the generated {what}")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help=f"default: all that read {inputs}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
+
+
+def require_common(arguments: argparse.Namespace) -> None:
+    """InputError unless seeds and numbers of both commands are what they can be."""
+    for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(
+                f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
+            )
+    require_seeds("--seeds", arguments.seeds)
+
+
+def generated(path: Path, config: Any, generate: Callable, generated_from: Callable, command: str) -> Path:
+    """The file that `generate(config, path, work)` makes; kept where it was made from the same config.
+
+    generated_from: path -> that config as a table. InputError where the file is of another one, or where its folder
+    holds trainings on another file.
+    """
+    from codae_l1.data.generation.config import Work
+
+    if not path.exists():
+        if (path.parent / SETTINGS).exists() and "generate" not in read_table(path.parent / SETTINGS):
+            received = f"{path.parent}, whose trainings are on other files, to generate {path.name} into"
+            raise InputError(received, "a new folder", "choose another --out")
+        with cli.Progress(f"generate {path.stem}") as progress:
+            generate(config, path, Work(progress=progress, command=command))
+    elif (kept := generated_from(path)) != (asked := dump(config)):
+        raise InputError(
+            f"{path} generated with other options (different: {_different(asked, kept)})",
+            "what these --generate and --generation-seed make",
+            "choose another --out, or remove the file",
+        )
+    return path
+
+
+def require_same(out: Path, asked: dict[str, Any], expected: str) -> None:
+    """InputError where OUT holds trainings on something else than asked (SETTINGS, JSON)."""
+    path = out / SETTINGS
+    if not path.exists():
+        return
+    if (kept := read_table(path, remedy="remove it")) != asked:
+        received = f"{out} made with other files or options (different: {_different(asked, kept)})"
+        raise InputError(received, f"the same {expected}", "choose another --out")
+
+
+def _different(asked: dict[str, Any], kept: dict[str, Any]) -> str:
+    return ", ".join(name for name in asked if asked[name] != kept.get(name))
 
 
 def train(
@@ -63,7 +115,7 @@ def train(
     folder = out / "models" / plan.title / f"seed-{seed}"
     system = plan.create(seed)
     done, asked = folder / "trial.json", dump(plan.config)
-    if done.exists() and read_table(done, ("config",))["config"] != asked:
+    if done.exists() and read_table(done, ("config",), "remove it")["config"] != asked:
         raise InputError(
             f"{folder} of another configuration of {plan.system}",
             "the configuration that it was made with",

@@ -24,6 +24,7 @@ from codae_l1.data.formats import event_slices, format_of, slices
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, reading
 
 # Events that `show` reads at a time.
@@ -146,6 +147,7 @@ def _validate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
+    require_seeds("--seed", [options.seed])
     from codae_l1.scripts.studies.validation import compare, summaries, table, test_lines
 
     files = [name for side in (options.a, options.b) for name in side.split(",")]

@@ -26,9 +26,18 @@ from codae_l1.data.formats.jet_images import CONSTITUENTS, QCD, TOP, JetSample, 
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, PcaConfig, SystemsConfig, system_class
 from codae_l1.scripts._jet_tests import EFFICIENCIES, JetTests, read_further, refuse_copies, refuse_trained, told
-from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
-from codae_l1.scripts._system_tables import Plan, measure, over_seeds, read_table, train
+from codae_l1.scripts._system_tables import (
+    SETTINGS,
+    Plan,
+    add_common_arguments,
+    generated,
+    measure,
+    over_seeds,
+    require_common,
+    require_same,
+    train,
+)
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:
@@ -58,7 +67,8 @@ def command() -> None:
     plans = _make_plans(arguments)
     named = _named(arguments.firmware, plans)
     path = arguments.jets or _generated(arguments)
-    settings = _settings(arguments, path)
+    asked = _settings(arguments, path)
+    require_same(arguments.out, asked, "--jets, --most, --train-on and seeds of split and generation")
     forms = {cast("JetSystem", p.create()).side for p in plans}
     # Constituents also tell whether further files hold jets of the training.
     read = tuple(sorted(forms | ({CONSTITUENTS} if arguments.score else set()), key=str))
@@ -70,7 +80,7 @@ def command() -> None:
         )
     further = read_further(arguments.score, read, arguments.most)
     refuse_trained(sample, split_jets(sample.kind, arguments.split_seed), further)
-    write_json(arguments.out / "settings.json", settings)
+    write_json(arguments.out / SETTINGS, asked)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out, further)
     content["jets_file"] = path.name
     if "tests" in content:
@@ -119,9 +129,8 @@ def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
     of_jets, plans = [name for name in SYSTEMS if system_class(name).inputs == "jets"], []
     for name in dict.fromkeys(arguments.models or of_jets):
         if system_class(name).inputs != "jets":
-            raise InputError(
-                f"--models {name}, which reads events", f"some of {', '.join(of_jets)}", "correct --models"
-            )
+            reads = f"--models {name}, which reads {system_class(name).inputs}"
+            raise InputError(reads, f"some of {', '.join(of_jets)}", "correct --models")
         config = getattr(systems, name)
         seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
         if isinstance(config, PcaConfig):
@@ -273,53 +282,31 @@ def _checks(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _generated(arguments: argparse.Namespace) -> Path:
     """OUT/jets.h5 of --generate jets a kind; kept where it is there and was made from the same config."""
-    from codae_l1.data.generation.config import Work
     from codae_l1.data.generation.jets import JetConfig, generate_jets
 
-    path, number = arguments.out / "jets.h5", arguments.generate
+    number = arguments.generate
     config = JetConfig(n_top=number, n_qcd=number, seed=arguments.generation_seed)
-    if not path.exists():
-        with cli.Progress("generate") as progress:
-            generate_jets(config, path, Work(progress=progress, command="python scripts/jets.py"))
-    elif (kept := generated_from(path)) != (asked := dump(config)):
-        different = [name for name in asked if asked[name] != kept.get(name)]
-        raise InputError(
-            f"{path} generated with other options (different: {', '.join(different)})",
-            "jets of these --generate and --generation-seed",
-            "choose another --out, or remove the file",
-        )
-    return path
+    path = arguments.out / "jets.h5"
+    return generated(path, config, generate_jets, generated_from, "python scripts/jets.py")
 
 
 def _settings(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """What all trainings in OUT have in common; InputError where OUT holds trainings on other jets."""
+    """What all trainings in OUT have in common."""
     if not path.is_file():
         raise InputError(f"{path} is not a file", "an HDF5 file of the top-tagging layout", "correct --jets")
     names = ("most", "train_on", "split_seed") + (() if arguments.jets else ("generate", "generation_seed"))
-    asked = {"jets": sha256(path), **{name: getattr(arguments, name) for name in names}}
-    settings = arguments.out / "settings.json"
-    if settings.exists() and (kept := read_table(settings)) != asked:
-        different = [name for name in asked if asked[name] != kept.get(name)]
-        raise InputError(
-            f"{arguments.out} made with other jets or options (different: {', '.join(different)})",
-            "the same jets, --most, --train-on and seeds of split and generation",
-            "choose another --out",
-        )
-    return asked
+    return {"jets": sha256(path), **{name: getattr(arguments, name) for name in names}}
 
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--jets", type=Path, help="HDF5 of the top-tagging layout; without it jets are generated")
     parser.add_argument("--generate", type=int, default=12000, help="jets of each kind to generate without --jets")
-    parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated jets")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read jets")
+    add_common_arguments(parser, "jets", "jets")
     add_firmware_argument(parser)
     parser.add_argument(
         "--components", type=int, nargs="+", default=[0, 2, 6], help="numbers of components of PCA, one system for each"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
     parser.add_argument(
         "--train-on", default=QCD, metavar="KIND", help="qcd, or the file's signal (top): the other is the anomaly"
     )
@@ -332,15 +319,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, help="TOML with [systems.jet_ae], ...: sizes, training")
     arguments = parser.parse_args()
-    for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):
-        if getattr(arguments, name) < least:
-            raise InputError(
-                f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
-            )
+    require_common(arguments)
     if arguments.score and arguments.train_on != QCD:
         received = f"--score with --train-on {arguments.train_on}: further signals, but no QCD background"
         raise InputError(received, f"--train-on {QCD}", "leave out --score or --train-on")
-    require_seeds("--seeds", arguments.seeds)
     if min(arguments.components) < 0:
         raise InputError(f"--components {arguments.components}", "numbers >= 0", "correct them")
     return arguments

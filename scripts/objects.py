@@ -29,11 +29,19 @@ from codae_l1.data.formats.adc2021 import KIND, SLICE, Adc2021
 from codae_l1.data.formats.jet_images import split_jets
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, system_class
-from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts._set_student import StudentPlan, add_firmware_argument, chosen, student_rows, students
-from codae_l1.scripts._system_tables import Plan, measure, over_seeds, read_table, train
+from codae_l1.scripts._system_tables import (
+    SETTINGS,
+    Plan,
+    add_common_arguments,
+    generated,
+    measure,
+    over_seeds,
+    require_common,
+    require_same,
+    train,
+)
 from codae_l1.scripts.run import cli, stage
-from codae_l1.scripts.run.tables import markdown_table
 
 if TYPE_CHECKING:
     from codae_l1.models.systems.base import LabelledEvents
@@ -52,17 +60,23 @@ def _command() -> None:
     arguments = _arguments()
     cli.output("--out", arguments.out, "folder")
     cli.import_tensorflow(stage.check_config(arguments.config))
+    from codae_l1.scripts.reports.object_report import markdown
+
     plans = _make_plans(arguments)
     firmware = _firmware(arguments, plans)
     files = _files(arguments)
-    settings = _settings(arguments, files)
+    names = ("most", "split_seed") + (() if arguments.background else ("generate", "generation_seed"))
+    asked = {"background": sha256(files[BACKGROUND]), **{name: getattr(arguments, name) for name in names}}
+    require_same(arguments.out, asked, "--background, --most and seeds of split and generation")
     samples = {name: _objects(path, arguments.most) for name, path in files.items()}
     part = _parts(samples, arguments.split_seed)
-    write_json(arguments.out / "settings.json", settings)
+    write_json(arguments.out / SETTINGS, asked)
     content = _work(samples, part, plans, arguments.out, firmware) | {"split_seed": arguments.split_seed}
     content["command"] = shlex.join(["python", "scripts/objects.py", *sys.argv[1:]])
     write_json(arguments.out / "objects.json", content)
-    text = _markdown(content)
+    text = markdown(content)
+    if firmware[0]:
+        text += f"\n## In firmware\n\n{student_rows(content['firmware'])}"
     with whole_file(arguments.out / "objects.md") as temporary:
         temporary.write_text(text)
     print(text, end="")
@@ -180,72 +194,6 @@ _BASELINES = {
 }
 
 
-def _markdown(content: dict[str, Any]) -> str:
-    """A table a signal: AUC, AUC untrained, rejection and SIC of each score, mean ± spread over the seeds (error)."""
-    events, stamp = content["events"], content["stamp"]
-    seeds = sorted({int(seed) for row in content["models"].values() for seed in row["seeds"]})
-    lines = [
-        f"Background: {events['train']:,} events train, {events['validation']:,} choose the epoch, "
-        f"{events['test']:,} are tested. Split seed {content['split_seed']}, seeds {', '.join(map(str, seeds))}, "
-        f"commit {stamp['commit']}.",
-        "",
-        f"`{content['command']}`",
-        "",
-        *(f"- `{t}`: {m['parameters']:,} parameters, {m['macs']:,} MACs" for t, m in content["models"].items()),
-        "",
-        f"Rejection (1 / passing background) and SIC are at {100 * EFFICIENCY:.0f} % signal efficiency. Mean ± "
-        "standard deviation over the seeds; in brackets the bootstrap error of the first seed. Where no background "
-        "event passes, the rejection is above the bound (90 % confidence).",
-    ]
-    titles = ("score", "AUC in %", "untrained", "rejection", "SIC")
-    for signal, number in events["signals"].items():
-        rows = [
-            row for title, model in content["models"].items() for row in _rows(title, model, signal, events["test"])
-        ]
-        for name, measured in content["baselines"].items():
-            m = measured[signal]
-            auc = f"{100 * m['auc']:.1f} ({100 * m['auc_error']:.1f})"
-            rows.append((f"{name}, no learning", auc, "", *_rejection(m["fpr"], m["fpr_error"], events["test"])))
-        lines += ["", f"## {signal}, {number:,} events", "", markdown_table(titles, rows, numbers_from=1)]
-    if content["firmware"]:
-        lines += ["", "## In firmware", "", student_rows(content["firmware"])]
-    return "\n".join(lines) + "\n"
-
-
-def _rows(title: str, model: dict[str, Any], signal: str, tested: int) -> list[tuple[str, ...]]:
-    """A row for each score of a system, the main one first."""
-    rows, first = [], next(iter(model["seeds"].values()))
-    summary = model["summary"][signal]
-    for name in sorted(summary, key=lambda name: name != model["main_score"]):
-        found, one = summary[name], first["scores"][name][signal]
-        before = _percent(found["untrained_auc"]) if "untrained_auc" in found else ""
-        auc = f"{_percent(found['auc'])} ({100 * one['auc_error']:.1f})"
-        rows.append((f"{title}, {name}", auc, before, *_rejection(found["fpr"]["mean"], one["fpr_error"], tested)))
-    return rows
-
-
-def _percent(value: dict[str, Any]) -> str:
-    """A mean, and its spread where there is one, in %.
-
-    >>> _percent({"mean": 0.875, "spread": 0.0125}), _percent({"mean": 0.875, "spread": None})
-    ('87.5 ± 1.2', '87.5')
-    """
-    spread = "" if value["spread"] is None else f" ± {100 * value['spread']:.1f}"
-    return f"{100 * value['mean']:.1f}{spread}"
-
-
-def _rejection(fpr: float, error: float, tested: int) -> tuple[str, str]:
-    """Rejection and SIC of a passing share of `tested` background events; bounds where none passes.
-
-    >>> _rejection(0.01, 0.001, 1000), _rejection(0.0, 0.0, 1000)
-    (('100.0 (10.0)', '3.00'), ('> 434.8', '> 6.26'))
-    """
-    if fpr > 0:
-        return f"{1 / fpr:.1f} ({error / fpr**2:.1f})", f"{EFFICIENCY / np.sqrt(fpr):.2f}"
-    limit = 1 - 0.1 ** (1 / tested)
-    return f"> {1 / limit:.1f}", f"> {EFFICIENCY / np.sqrt(limit):.2f}"
-
-
 def _objects(path: Path, most: int) -> np.ndarray:
     """The first `most` events of a file: (N, 19, 3) float64, pT [GeV], eta, phi."""
     parts, left = [], most
@@ -270,8 +218,6 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
     if arguments.background is None:
         kinds = {BACKGROUND: arguments.generate, **dict.fromkeys(SIGNALS, max(1, arguments.generate // FEWER))}
         _parts({kind: np.empty(number) for kind, number in kinds.items()}, arguments.split_seed)
-        if (arguments.out / "settings.json").exists() and not (arguments.out / f"{BACKGROUND}.h5").exists():
-            raise InputError(f"{arguments.out} made with another background", "a new folder", "choose another --out")
         return {kind: _generated(arguments, kind, number) for kind, number in kinds.items()}
     files = {BACKGROUND: arguments.background, **{path.stem: path for path in arguments.signals}}
     if len(files) != 1 + len(arguments.signals):
@@ -287,37 +233,11 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
 
 def _generated(arguments: argparse.Namespace, kind: str, number: int) -> Path:
     """OUT/<kind>.h5 of so many events; kept where it is there and was made from the same config."""
-    from codae_l1.data.generation.config import Work
     from codae_l1.data.generation.objects import ObjectConfig, generate_objects
 
-    path = arguments.out / f"{kind}.h5"
     config = ObjectConfig(kind, number, arguments.generation_seed)  # type: ignore[arg-type]
-    if not path.exists():
-        with cli.Progress(f"generate {kind}") as progress:
-            generate_objects(config, path, Work(progress=progress, command="python scripts/objects.py"))
-        return path
-    if (kept := Adc2021().generated_from(path)) != (asked := dump(config)):
-        different = [name for name in asked if asked[name] != kept.get(name)]
-        raise InputError(
-            f"{path} generated with other options (different: {', '.join(different)})",
-            "events of these --generate and --generation-seed",
-            "choose another --out, or remove the file",
-        )
-    return path
-
-
-def _settings(arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
-    """What all trainings in OUT have in common; InputError where OUT holds trainings on other events."""
-    asked = {"background": sha256(files[BACKGROUND]), "most": arguments.most, "split_seed": arguments.split_seed}
-    settings = arguments.out / "settings.json"
-    if settings.exists() and (kept := read_table(settings)) != asked:
-        different = [name for name in asked if asked[name] != kept.get(name)]
-        raise InputError(
-            f"{arguments.out} made with another background or options (different: {', '.join(different)})",
-            "the same background, --most and --split-seed",
-            "choose another --out",
-        )
-    return asked
+    path = arguments.out / f"{kind}.h5"
+    return generated(path, config, generate_objects, Adc2021().generated_from, "python scripts/objects.py")
 
 
 def _arguments() -> argparse.Namespace:
@@ -327,21 +247,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--generate", type=int, default=16000, help="background events to generate without --background"
     )
-    parser.add_argument("--generation-seed", type=int, default=20260, help="seed of the generated events")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="default: all that read objects")
+    add_common_arguments(parser, "events", "objects")
     add_firmware_argument(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="seeds of the trainings")
     parser.add_argument("--most", type=int, default=100_000, help="events to read of each file")
     parser.add_argument("--split-seed", type=int, default=42, help="seed of the background's split")
     parser.add_argument("--config", type=Path, help="TOML with [systems.anomaly_clr]: loss, sizes, training")
     arguments = parser.parse_args()
-    for name, least in (("most", 1), ("generate", 1), ("split_seed", 0), ("generation_seed", 0)):
-        if getattr(arguments, name) < least:
-            raise InputError(
-                f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
-            )
-    require_seeds("--seeds", arguments.seeds)
+    require_common(arguments)
     if bool(arguments.signals) != (arguments.background is not None):
         raise InputError("--background and --signals of which one is missing", "both, or neither", "name both")
     return arguments

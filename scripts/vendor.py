@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.folder import RunFolder
 
@@ -74,8 +75,8 @@ def command() -> None:
     for given, wanted, steps in ((of_ecp5, ECP5 in arguments.steps, ECP5), (of_vendors, others, "csim, csynth, ...")):
         for option in (name for name, there in given.items() if there and not wanted):
             raise InputError(f"{option} without one of --steps {steps}", "both, or neither", f"leave {option} out")
-    if arguments.seed is not None and arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed}", "a number >= 0", "correct it")
+    if arguments.seed is not None:
+        require_seeds("--seed", [arguments.seed])
     run = stage.open_run(arguments.run, None)
     run.require("synthesize")
     failed = _do_vendor(run, arguments) if others else []

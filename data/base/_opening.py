@@ -151,10 +151,17 @@ def parse_table(
 
 def read_json(path: Path | str) -> Any:
     """Read JSON; a missing or broken file raises InputError that names it."""
-    path = Path(path)
-    with reading(path, "a JSON file", "run the stage that writes it first"):
-        text = path.read_bytes()
-    return parse_json(text, path, "a whole JSON file", "remove it and run its stage")
+    return parse_json(_bytes(path), path, "a whole JSON file", "remove it and run its stage")
+
+
+def read_table(path: Path | str, keys: tuple[str, ...] = (), remedy: str = "remove it and run its stage") -> Any:
+    """`read_json` of a table that must hold some keys."""
+    return parse_table(_bytes(path), path, keys, remedy)
+
+
+def _bytes(path: Path | str) -> bytes:
+    with reading(Path(path), "a JSON file", "run the stage that writes it first"):
+        return Path(path).read_bytes()
 
 
 def read_toml(path: Path | str, expected: str = "a TOML config") -> dict[str, Any]:

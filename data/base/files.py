@@ -21,6 +21,7 @@ from codae_l1.data.base._opening import (
     read_arrays,
     read_json,
     read_member,
+    read_table,
     read_toml,
     reading,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "read_arrays",
     "read_json",
     "read_member",
+    "read_table",
     "read_toml",
     "reading",
     "replaceable",

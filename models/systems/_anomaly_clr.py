@@ -29,12 +29,12 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.systems._contrastive import ContrastiveNetwork, EncoderConfig
 from codae_l1.models.systems._dense_autoencoder import DenseAutoencoder
-from codae_l1.models.systems._density import fit_mahalanobis, load_density
+from codae_l1.models.systems._density import fit_mahalanobis, load_density, rarities
 from codae_l1.models.systems._image_objects import CELL_ROWS, image_objects
 from codae_l1.models.systems._object_augmentations import OBJECT_ROWS, anomalous, physical
 from codae_l1.models.systems.base import KerasSystem, LabelledEvents, System
 from codae_l1.models.systems.registry import BRIEF, SystemsConfig
-from codae_l1.models.training.network import SLICE, in_slices
+from codae_l1.models.training.network import in_slices
 
 SHAPE = (len(OBJECT_ROWS.kind), 3)
 _KINDS = 4
@@ -124,12 +124,11 @@ class AnomalyClrSystem(KerasSystem):
 
         found = in_slices(both, self.network_inputs(images))
         h, z = (found[name].astype(np.float64) for name in ("h", "z"))
-        # Whole slices, so that the score of an event does not depend on how many there are.
-        padded = np.pad(h, ((0, -len(h) % SLICE), (0, 0)), mode="edge") if len(h) else h
-        parts = [self.density.rarity(padded[i : i + SLICE]) for i in range(0, len(padded), SLICE)]
-        distances = np.concatenate([np.zeros(0), *parts])[: len(h)]
-        errors = self.autoencoder.errors(h)
-        return {"norm": np.sqrt(np.square(z).sum(axis=1)), "mahalanobis": distances, "autoencoder": errors}
+        return {
+            "norm": np.sqrt(np.square(z).sum(axis=1)),
+            "mahalanobis": rarities(self.density, h),
+            "autoencoder": self.autoencoder.errors(h),
+        }
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Scales, the kind of input, density and auto-encoder."""

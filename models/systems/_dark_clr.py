@@ -24,11 +24,11 @@ import numpy as np
 from codae_l1.data.formats.jet_images import CONSTITUENTS, HARDEST
 from codae_l1.models.codae.layers import register
 from codae_l1.models.systems._contrastive import ContrastiveNetwork, EncoderConfig
-from codae_l1.models.systems._density import fit_mahalanobis, load_density
+from codae_l1.models.systems._density import fit_mahalanobis, load_density, rarities
 from codae_l1.models.systems._jet_augmentations import centred, views
 from codae_l1.models.systems.base import JetSystem, KerasSystem, LabelledEvents
 from codae_l1.models.systems.registry import BRIEF, _DarkClrConfig, _DarkClrSystemConfig
-from codae_l1.models.training.network import SLICE, in_slices
+from codae_l1.models.training.network import in_slices
 
 # GeV, by which pT is divided.
 PT_SCALE = 300.0
@@ -110,13 +110,9 @@ class DarkClrSystem(JetSystem, KerasSystem):
             return {"h": h, "z": model.head(h)}
 
         found = {name: x.astype(np.float64) for name, x in in_slices(both, self.network_inputs(images)).items()}
-        # Whole slices, so that the score of a jet does not depend on how many there are.
-        h, number = found["h"], len(images)
-        padded = np.pad(h, ((0, -number % SLICE), (0, 0)), mode="edge") if number else h
-        distances = [self.density.rarity(padded[i : i + SLICE]) for i in range(0, len(padded), SLICE)]
         return {
             "norm": np.sqrt(np.square(found["z"]).sum(axis=1)),
-            "mahalanobis": np.concatenate([np.zeros(0), *distances])[:number],
+            "mahalanobis": rarities(self.density, found["h"]),
         }
 
     def arrays(self) -> dict[str, np.ndarray]:

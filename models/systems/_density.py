@@ -17,6 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.models.systems import _estimators
+from codae_l1.models.training.network import SLICE
 
 # Added to the diagonal of a covariance, as a share of its mean diagonal: a latent number that never moves cannot make
 # it singular.
@@ -160,6 +161,13 @@ def fit_isolation(z: np.ndarray, trees: int, seed: int) -> Isolation:
     _check(z)
     forest = IsolationForest(n_estimators=trees, max_samples=min(TREE_EVENTS, len(z)), random_state=seed)
     return Isolation(forest.fit(z))
+
+
+def rarities(density: Density, z: np.ndarray) -> np.ndarray:
+    """z (N, d) -> rarity (N,), in whole slices: that of an event does not depend on how many there are."""
+    padded = np.pad(z, ((0, -len(z) % SLICE), (0, 0)), mode="edge") if len(z) else z
+    parts = [density.rarity(padded[i : i + SLICE]) for i in range(0, len(padded), SLICE)]
+    return np.concatenate([np.zeros(0), *parts])[: len(z)]
 
 
 def load_density(arrays: Mapping[str, np.ndarray]) -> Density:

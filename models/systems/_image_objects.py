@@ -13,6 +13,8 @@ from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.systems._object_augmentations import JET, MISSING, Rows
 
 CELLS = 18
+# Images whose towers are held at once, 67 kB each.
+_SLICE = 256
 # GeV; least pT of an added cell.
 CELL_PT_MIN = 1.0
 CELL_ROWS = Rows.of(np.repeat([MISSING, JET], [1, CELLS]), {MISSING: (0.0, 0.0), JET: (CELL_PT_MIN, ETA_MAX)})
@@ -27,6 +29,11 @@ def image_objects(images: np.ndarray) -> np.ndarray:
     [[39.971, 0.0, -3.076], [40.0, 0.0, 0.175], [0.0, 0.0, 0.0]]
     """
     check_images(images)
+    starts = range(0, len(images), _SLICE)
+    return np.concatenate([np.zeros((0, 1 + CELLS, 3)), *(_of_slice(images[i : i + _SLICE]) for i in starts)])
+
+
+def _of_slice(images: np.ndarray) -> np.ndarray:
     towers = images[..., 1:].sum(axis=-1, dtype=np.float64)
     pooling = PoolingConfig()
     pool, (rows, columns, _) = pooling.pool, pooling.shape

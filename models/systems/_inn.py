@@ -23,6 +23,8 @@ from codae_l1.models.training.network import in_slices
 
 # Least variance of a component as a share of the largest one: a direction in which nothing varies stays finite.
 LEAST_VARIANCE = 1e-10
+# Standard deviations from the mean, beyond which the couplings may overflow: they have seen nothing there.
+FAR = 50.0
 
 
 class InnSystem(JetSystem, KerasSystem):
@@ -71,8 +73,11 @@ class InnSystem(JetSystem, KerasSystem):
         return ((energy_flow(self.checked(images)) - self.mean) @ self.whitener).astype(np.float32)
 
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """{"nll": (N,) float64}."""
-        return {"nll": in_slices(self.model, self.network_inputs(images)).astype(np.float64)}
+        """{"nll": (N,) float64; the largest float32 for a jet so far away that the couplings overflow."""
+        x = self.network_inputs(images)
+        nll = in_slices(self.model, x).astype(np.float64)
+        overflows = ~np.isfinite(nll) & (np.abs(x) > FAR).any(axis=1)
+        return {"nll": np.where(overflows, np.finfo(np.float32).max, nll)}
 
     def latent(self, images: np.ndarray) -> np.ndarray:
         """Constituents -> z (N, 8) float32, which is standard normal for the jets that it has learned."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import numpy as np
+from codae_l1.scripts.reports._cells import rejection, spread
 
 
 def rejection_table(content: dict[str, Any]) -> list[str]:
@@ -13,9 +13,10 @@ def rejection_table(content: dict[str, Any]) -> list[str]:
     lines = ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for title, entries in _rows(content):
         cells = [_auc([entry["auc"] for entry in entries])]
-        cells += [_rejection([entry["passing"][f"{s:g}"] for entry in entries], tests["background"]) for s in shares]
+        cells += [rejection([entry["passing"][f"{s:g}"] for entry in entries], tests["background"]) for s in shares]
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    lines += ["", f"Rejection is 1 / FPR on {tests['background']:,} {content['train_on']} test jets."]
+    told = f"Rejection is 1 / FPR on {tests['background']:,} {content['train_on']} test jets"
+    lines += ["", f"{told}; where none passes, a bound at 90 % confidence."]
     if any("linear classifier" in title for title, _ in _rows(content)):
         lines[-1] += " Linear classifiers are trained with labels; all other scores are not."
     return lines
@@ -49,21 +50,4 @@ def _auc(measured: list[Any]) -> str:
     >>> _auc([(0.5, 0.01), (0.6, 0.01)])
     '55.0 ± 7.1 (1.0)'
     """
-    return f"{_spread([100 * value for value, _ in measured])} ({100 * measured[0][1]:.1f})"
-
-
-def _rejection(passing: list[Any], background: int) -> str:
-    """(FPR, error) of each seed -> mean ± spread (error of the first) of 1 / FPR; a bound where no jet passes.
-
-    >>> _rejection([(0.02, 0.002), (0.025, 0.002)], 1000), _rejection([(0.0, 0.001)], 1000)
-    ('45.0 ± 7.1 (5.0)', 'above 1,000')
-    """
-    if min(value for value, _ in passing) <= 0:
-        return f"above {background:,}"
-    value, error = passing[0]
-    return f"{_spread([1 / fpr for fpr, _ in passing])} ({error / value**2:.1f})"
-
-
-def _spread(values: list[float]) -> str:
-    text = f"{np.mean(values):.1f}"
-    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.1f}"
+    return f"{spread([100 * value for value, _ in measured])} ({100 * measured[0][1]:.1f})"

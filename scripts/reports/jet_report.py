@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from codae_l1.scripts.reports._cells import percent
 from codae_l1.scripts.reports._jet_figures import (
     latent_figure,
     reconstruction_figure,
@@ -96,8 +97,8 @@ def _rows(title: str, row: dict[str, Any]) -> list[str]:
         cells = ("", "", "")
         if "summary" in row:
             summary, first = row["summary"][name], trials[0]["scores"][name]
-            auc, passing = (f"{_percent(summary[k], d)} ({100 * first[f'{k}_error']:.{d}f})" for k, d in DIGITS.items())
-            cells = (auc, _percent(summary.get("untrained_auc")), passing)
+            auc, passing = (f"{percent(summary[k], d)} ({100 * first[f'{k}_error']:.{d}f})" for k, d in DIGITS.items())
+            cells = (auc, percent(summary.get("untrained_auc")), passing)
         lines.append(f"| {' | '.join((f'{title}, {name}', *sizes, *cells))} |")
     return lines
 
@@ -115,11 +116,3 @@ def write_pictures(content: dict[str, Any], drawn: dict[str, Any], out: Path) ->
         figures["roc"] = roc_figure(drawn["scores"], set(content["baselines"]), drawn["kind"], kinds)
     for name, figure in figures.items():
         save_png(figure, out / f"{name}.png")
-
-
-def _percent(value: dict[str, float | None] | None, digits: int = 1) -> str:
-    """Mean ± spread in %; of one seed the value alone."""
-    if value is None:
-        return ""
-    text, spread = f"{100 * (value['mean'] or 0):.{digits}f}", value["spread"]
-    return text if spread is None else f"{text} ± {100 * spread:.{digits}f}"

@@ -60,9 +60,10 @@ class RunFolder:
         if stored.exists():
             kept = load_config(stored)
             if config is not None and config != kept and not update:
-                key, ours, theirs = _first_difference(dump(config), dump(kept))
+                (key, ours, theirs), *others = _differences(dump(config), dump(kept))
+                more = f"; also {', '.join(name for name, _, _ in others[:5])}" if others else ""
                 raise InputError(
-                    f"{self.folder} was made from another config ({key}: {theirs!r} there, {ours!r} here)",
+                    f"{self.folder} was made from another config ({key}: {theirs!r} there, {ours!r} here{more})",
                     "the config that the run folder was made from",
                     "choose another --run, or add --update to redo the stages that the change touches",
                 )
@@ -159,7 +160,7 @@ class RunFolder:
             return content
         now = made_from(self.config, stages)
         if then != now:
-            key, ours, theirs = _first_difference(now, then)
+            key, ours, theirs = _differences(now, then)[0]
             raise self._out_of_date(stage, f"its config changed, {key}: {theirs!r} then, {ours!r} now")
         return content
 
@@ -317,9 +318,14 @@ def stamp(seed: int) -> dict[str, Any]:
     }
 
 
-def _first_difference(a: Any, b: Any, where: str = "") -> tuple[str, Any, Any]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        for key in sorted(a.keys() | b.keys()):
-            if a.get(key) != b.get(key):
-                return _first_difference(a.get(key), b.get(key), f"{where}.{key}" if where else key)
-    return where, a, b
+def _differences(a: Any, b: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted path of each key whose value differs, and both values.
+
+    >>> _differences({"seed": 1, "training": {"epochs": 3, "augment": True}}, {"seed": 2, "training": {"epochs": 10}})
+    [('seed', 1, 2), ('training.augment', True, None), ('training.epochs', 3, 10)]
+    """
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return [(where, a, b)]
+    different = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+    paths = [(key, f"{where}.{key}" if where else key) for key in different]
+    return [found for key, path in paths for found in _differences(a.get(key), b.get(key), path)]

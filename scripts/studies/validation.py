@@ -18,9 +18,9 @@ from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summari
 # Files in a sample's folder that hold no events.
 NOT_EVENTS = ("reference_scores.npz",)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Axis of an image (event, phi, eta, channel) that each profile sums over.
 # Events that are read at a time.
 SLICE = 256
+# Axis of an image (event, phi, eta, channel) that each profile sums over.
 PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
 
 

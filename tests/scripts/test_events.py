@@ -99,6 +99,11 @@ def test_validate_says_where_a_test_has_too_few_events(command, tmp_path):
         command("validate", tmp_path / "a.h5", tmp_path / "c.h5")
 
 
+def test_validate_refuses_a_seed_that_no_generator_takes(command):
+    with pytest.raises(InputError, match="--seed -1; expected numbers, 0 to 2,147,483,647"):
+        command("validate", "a.h5", "b.h5", "--seed", -1)
+
+
 def test_show_draws_displays_and_averages(command, tmp_path):
     write_events(tmp_path / "events.h5", make_events({"h125": 3, "qcd": 4, "svj3100": 2}))
     arguments = ("--process", "qcd", "h125", "--inputs", "tracks", "ecal", "--out", tmp_path / "out")

@@ -275,8 +275,7 @@ def test_generated_jets_are_kept_with_their_config_alone(tmp_path, monkeypatch, 
     monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
     asked = ("--out", tmp_path, "--models", "pca", "--components", 0)
     assert call(*asked, "--generate", 150, "--generation-seed", 7) == 2
-    words = "jets.h5 generated with other options (different: seed); expected jets of these --generate"
-    assert words in capsys.readouterr().err
+    assert "generated with other options (different: seed); expected what these" in capsys.readouterr().err
     assert not (tmp_path / "settings.json").exists()
     assert call(*asked, "--generate", 150) == 0
     assert read_json(tmp_path / "jets.json")["jets"]["test"] == {"qcd": 30, "top": 30}
@@ -363,9 +362,11 @@ def test_jets_of_the_training_are_no_further_signal(toys, tmp_path, capsys):
 def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, capsys):
     asked = ("--config", toys / "tiny.toml", "--out", made)
     assert call("--jets", toys / "qcd.h5", *asked) == 2
-    assert r"made with other jets or options (different: jets)" in capsys.readouterr().err
+    assert r"made with other files or options (different: jets)" in capsys.readouterr().err
+    assert call(*asked) == 2
+    assert "whose trainings are on other files, to generate jets.h5 into" in capsys.readouterr().err
     assert call("--jets", toys / "jets.h5", "--split-seed", 7, *asked) == 2
-    assert r"made with other jets or options (different: split_seed)" in capsys.readouterr().err
+    assert r"made with other files or options (different: split_seed)" in capsys.readouterr().err
     assert call("--jets", toys / "jets.h5", "--models", "jet_ae", "--out", made) == 2
     assert "seed-1 of another configuration of jet_ae; expected the configuration" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from codae_l1.data.formats.tables import write_objects
 from codae_l1.data.generation.objects import ObjectConfig
 from codae_l1.models.training import loop as training
 from codae_l1.scripts import objects
+from codae_l1.scripts.reports import object_report
 from codae_l1.scripts.run import cli
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
@@ -107,9 +108,15 @@ def test_a_second_call_trains_nothing_and_another_signal_is_scored(made, files, 
 
 
 def test_rejection_is_a_bound_where_no_background_passes():
-    assert objects._rejection(0.04, 0.004, 1000) == ("25.0 (2.5)", "1.50")
-    bound, sic = objects._rejection(0.0, 0.01, 100)
-    assert (bound, sic) == ("> 43.9", "> 1.99")
+    def tail(*fpr, test):
+        content = {"events": {"test": test}, "efficiency": 0.3}
+        return object_report._tail([{"fpr": x, "fpr_error": x / 10} for x in fpr], content)
+
+    assert tail(0.04, test=1000) == ("25.0 (2.5)", "1.50")
+    # The mean of 1 / FPR, and SIC of the mean FPR.
+    assert tail(0.04, 0.02, test=1000) == ("37.5 ± 17.7 (2.5)", "1.73")
+    assert tail(0.0, test=100) == ("> 43.9", "> 1.99")
+    assert tail(0.04, 0.0, test=100) == ("> 43.9", "2.12")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +139,12 @@ def test_wrong_arguments_are_refused(arguments, words, tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("settings.json", "[]", "settings.json without a table; expected what this command wrote there"),
-        ("models/objects_ae/seed-1/trial.json", "{}", "trial.json without config; expected what this command wrote"),
+        ("settings.json", "[]", "settings.json without a table; expected a JSON table with names; remove it"),
+        (
+            "models/objects_ae/seed-1/trial.json",
+            "{}",
+            "trial.json without config; expected a JSON table with config",
+        ),
     ],
 )
 def test_what_was_kept_and_changed_is_refused(made, files, tmp_path, capsys, name, content, words):
@@ -146,7 +157,10 @@ def test_what_was_kept_and_changed_is_refused(made, files, tmp_path, capsys, nam
 
 def test_nothing_is_generated_into_a_folder_of_named_files(made, capsys):
     assert call("--out", made, "--generate", 200) == 2
-    assert "made with another background; expected a new folder" in capsys.readouterr().err
+    assert (
+        "whose trainings are on other files, to generate background.h5 into; expected a new folder"
+        in capsys.readouterr().err
+    )
     assert not list(made.glob("*.h5"))
 
 
@@ -162,7 +176,7 @@ def test_wrong_files_are_refused(files, made, tmp_path, capsys):
     assert call(*asked(files, tmp_path / "out", "hard"), "--most", 50) == 2
     assert "36 events to train on; expected at least 100" in capsys.readouterr().err
     assert call(*asked(files, made, "hard"), "--split-seed", 7) == 2
-    assert "made with another background or options (different: split_seed)" in capsys.readouterr().err
+    assert "made with other files or options (different: split_seed)" in capsys.readouterr().err
 
 
 def test_generated_files_of_another_config_are_refused(tmp_path, capsys):

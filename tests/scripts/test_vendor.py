@@ -274,7 +274,7 @@ def test_a_latency_that_the_tool_cannot_state_is_null(run, monkeypatch, capsys):
         (vendor.command, ("--seed", 3), "--seed without one of --steps ecp5"),
         (vendor.command, ("--out-of-context",), "--out-of-context without one of --steps ecp5"),
         (vendor.command, ("--steps", "ecp5", "--project", "x"), "--project without one of --steps csim, csynth"),
-        (vendor.command, ("--steps", "ecp5", "--seed", -1), "--seed -1; expected a number >= 0"),
+        (vendor.command, ("--steps", "ecp5", "--seed", -1), "--seed -1; expected numbers, 0 to 2,147,483,647"),
     ],
 )
 def test_wrong_numbers_are_refused(run, monkeypatch, command, arguments, message):

@@ -124,6 +124,18 @@ def test_constituents_in_another_order_or_padded_score_the_same_and_an_empty_jet
     assert (np.delete(with_empty, 7) == np.delete(found, 7)).all()
 
 
+def test_a_jet_beyond_all_others_scores_highest_and_broken_weights_are_not_hidden():
+    system, sample = InnSystem(InnSystem.small(), seed=2), jets(100)
+    system.prepare(sample)
+    system.whitener *= 1e30
+    # What no float32 holds when it is squared.
+    nll = system.raw_scores(sample.images)["nll"]
+    assert (nll == np.finfo(np.float32).max).all()
+    system.whitener /= 1e30
+    system.model.couplings[0].shift.bias.assign(np.full(4, np.nan, np.float32))
+    assert np.isnan(system.raw_scores(sample.images)["nll"]).all()
+
+
 def test_jets_that_do_not_vary_are_refused():
     system = InnSystem(InnSystem.small())
     same = LabelledEvents(np.repeat(jets(1).images, 5, axis=0), np.full(5, "qcd"))

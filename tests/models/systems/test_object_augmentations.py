@@ -185,6 +185,7 @@ def test_objects_of_an_image_are_its_cells():
     np.testing.assert_allclose(objects[:, 0, 0], missing_energy(images), atol=1e-9)
     assert (np.diff(objects[:, 1:, 0], axis=1) <= 0).all()
     assert (objects[4] == 0).all()
+    assert np.array_equal(image_objects(np.tile(images, (60, 1, 1, 1))), np.tile(objects, (60, 1, 1)))
     # The hardest cell, by loops.
     towers = np.pad(images[0, ..., 1:].sum(axis=-1, dtype=np.float64), ((0, 0), (1, 1)))
     sums = np.array([[towers[4 * i : 4 * i + 4, 4 * j : 4 * j + 4].sum() for j in range(15)] for i in range(18)])
