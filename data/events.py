@@ -23,6 +23,8 @@ SIGNALS = (*SUEP_MASSES, *SVJ_MASSES)
 PROCESSES = (QCD, *SIGNALS)
 # A crossing of inelastic collisions alone, with no selection.
 ZERO_BIAS = "zero_bias"
+# What a training learns from, and signals are told from; one of them in a run.
+BACKGROUNDS = (QCD, ZERO_BIAS)
 
 
 @dataclass(frozen=True)

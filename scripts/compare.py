@@ -50,7 +50,7 @@ def command() -> None:
     table = Companions(parser, "--tflite", present=False)
     table.add("--models", "systems to compare (default: all of events)", nargs="+", metavar="NAME")
     table.add("--seeds", "trainings of each random system", [1, 2, 3], type=int, nargs="+")
-    table.add("--events", "events of any format with QCD and signals", type=Path, nargs="+", metavar="FILE")
+    table.add("--events", "events of any format with background and signals", type=Path, nargs="+", metavar="FILE")
     table.add("--out", "folder to write (default: RUN/comparison, with --events RUN/comparison-events)", type=Path)
     table.add("--trust", default=False, **stage.TRUST)
     table.add("--page", "Markdown page to make, figures beside it", type=Path)
@@ -186,7 +186,7 @@ def _describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[i
     """Everything of the comparison, JSON-ready."""
     import numpy as np
 
-    from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.data.events import SIGNALS
     from codae_l1.scripts.run.folder import stamp
     from codae_l1.scripts.studies.comparison import checks
 
@@ -194,7 +194,8 @@ def _describe(run: "Run", rows: list[dict[str, Any]], events: Any, seeds: list[i
     return {
         "command": shlex.join(["python", *sys.argv]),
         "seeds": seeds,
-        "events": {"what": events.what, "qcd": int(np.sum(events.signal == QCD)), "signals": signals},
+        "background": events.background,
+        "events": {"what": events.what, "background": int(events.is_background.sum()), "signals": signals},
         "luminosity_cm2s": run.config.evaluation.luminosity_cm2s,
         "bootstrap": run.config.evaluation.bootstrap,
         "checks": checks(rows),

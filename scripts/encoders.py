@@ -153,7 +153,7 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     in_situ = dataclasses.replace(run.config.in_situ, epochs=arguments.epochs, events=arguments.events)
     codae = load_codae(run.path("train", "codae.keras"))
     masks = {s: read_each(run, s, track_mask)[0] for s in ("train", "validation", "calibration")}
-    test, signal = read_each(run, "test", track_mask, qcd_only=False)
+    test, signal = read_each(run, "test", track_mask, background_only=False)
     with cli.Progress("encoders") as progress:
         training = Training(in_situ=in_situ, seed=run.config.seed, progress=progress)
         trained = train_encoders(codae, masks["train"], masks["calibration"], config, training)

@@ -14,7 +14,7 @@ import numpy as np
 
 from codae_l1.data.base.files import opened_hdf5
 from codae_l1.data.base.spool import Spool
-from codae_l1.data.events import PROCESSES
+from codae_l1.data.events import PROCESSES, ZERO_BIAS
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor, open_firmware, open_float
@@ -34,7 +34,7 @@ ROC_GRID = np.logspace(-3.5, 0, 120)
 SLICE = 2048
 # Events of each class in the latent plot.
 LATENT_EVENTS = 250
-GALLERY_PROCESSES = ("qcd", "h125", "h400", "svj3100")
+GALLERY_PROCESSES = ("qcd", ZERO_BIAS, "h125", "h400", "svj3100")
 
 
 def work(run: "Run") -> dict[str, Any]:
@@ -78,7 +78,6 @@ def _trigger(run: "Run") -> dict[str, Any]:
     a file that the user names must.
     """
     from codae_l1.data.base.errors import InputError
-    from codae_l1.data.events import ZERO_BIAS
     from codae_l1.scripts.run.crossings import RunCrossings
     from codae_l1.scripts.studies.looks import Network, looks_section
     from codae_l1.scripts.studies.trigger import trigger_section
@@ -144,9 +143,9 @@ class _Processes:
 
     def __init__(self, file: EventFile):
         # Behind them, what is no process of a run.
-        self._names = np.array((*PROCESSES, ""))
-        self._codes = np.full(len(file), len(PROCESSES), np.uint8)
-        for code, name in enumerate(PROCESSES):
+        self._names = np.array((*PROCESSES, ZERO_BIAS, ""))
+        self._codes = np.full(len(file), len(self._names) - 1, np.uint8)
+        for code, name in enumerate(self._names[:-1]):
             self._codes[file.is_process(name)] = code
 
     def __len__(self) -> int:
@@ -186,18 +185,18 @@ class _Mismatches:
 
 
 def _measure(config: Any, seed: int, scores: dict[str, Spool], signal: np.ndarray) -> dict[str, Any]:
-    """AUC, ROC and working points of each score and signal; scores: name -> (N,), signal: (N,) str with "qcd"."""
-    from codae_l1.data.events import QCD, SIGNALS
+    """AUC, ROC and working points of each score and signal; scores: name -> (N,), signal: (N,) str."""
+    from codae_l1.data.events import BACKGROUNDS, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve, tpr_at_fpr
 
-    qcd = signal == QCD
+    background = np.isin(signal, BACKGROUNDS)
     result: dict[str, Any] = {"auc": {}, "quantization_loss": {}, "roc": {}, "tpr": {}}
     for process in (s for s in SIGNALS if s in signal):
         of = signal == process
 
         def pair(name: str, of: np.ndarray = of) -> tuple[np.ndarray, np.ndarray]:
             column = scores[name][:]
-            return column[qcd], column[of]
+            return column[background], column[of]
 
         errors = {n: auc_with_error(*pair(n), config.bootstrap, seed) for n in SCORES if n in scores}
         result["auc"][process] = {n: {"value": v, "error": e} for n, (v, e) in errors.items()}

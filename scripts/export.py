@@ -51,7 +51,7 @@ def command() -> None:
 
     report, firmware = run.require("synthesize"), open_firmware(run)
     check_slices(arguments.slices, firmware.config.pooling)
-    events, seed = read_split(run, "test", qcd_only=False), run.config.seed
+    events, seed = read_split(run, "test", background_only=False), run.config.seed
     chosen = np.linspace(0, len(events) - 1, min(arguments.events, len(events))).astype(int)
     counts = adversarial_counts(firmware.config, seed, RANDOM_EVENTS)
     options = ExportConfig(arguments.namespace, arguments.slices, arguments.simulate, seed=seed)

@@ -71,7 +71,7 @@ def work(run: "Run") -> dict[str, Any]:
             generate(config, path, Work(None, folder, progress, "data.events = generate"))
     with EventFile(path) as file:
         file.verify()
-        check_events(file)
+        check_events(file, run.config.data.background)
         for name in _SPLITS:
             # A stage that needs them would refuse too few, after the training.
             indices(file, name)

@@ -2,10 +2,10 @@
 
     python scripts/numerics.py --run runs/demo
 
-It uses the run's test events, or events of any format given by --events, and profiles QCD and all of them, for the
-QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default into the
-run's folder. docs/numerics.md says how to read them. (The module is not called profile.py, because in a script's folder
-that name would take the place of Python's own module.)
+It uses the run's test events, or events of any format given by --events, and profiles the background and all of them,
+for the QKeras model and for the float one. Prints one table each; writes numerics.json and numerics.svg, by default
+into the run's folder. docs/numerics.md says how to read them. (The module is not called profile.py, because in a
+script's folder that name would take the place of Python's own module.)
 """
 
 import functools
@@ -78,22 +78,24 @@ def _read_events(run: "Run", files: list[Path] | None, folder: Path, **how: Any)
     from codae_l1.scripts.run.events import read_each
 
     pool = functools.partial(input_counts, config=run.config.firmware.pooling)
-    return read_each(run, "test", pool, qcd_only=False, into=Spool(folder))
+    return read_each(run, "test", pool, background_only=False, into=Spool(folder))
 
 
 def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
-    """Profiles of both models on QCD and on all events, where there are such: JSON-ready.
+    """Profiles of both models on each background and on all events, where there are such: JSON-ready.
 
     counts: (N, 18, 15, inputs), an array or a Spool. signal: (N,) str.
 
-    events: {"qcd", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of `hls.profile.profile`.
+    events: {"qcd" or "zero_bias", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of
+    `hls.profile.profile`.
     """
-    from codae_l1.data.events import QCD
+    from codae_l1.data.events import BACKGROUNDS
     from codae_l1.hls.network.profile import profile_firmware
     from codae_l1.scripts.run.executors import open_firmware, open_float
 
     models = open_firmware(run), open_float(run)
-    chosen = {"qcd": Rows(counts, np.flatnonzero(signal == QCD)), "all": counts}
+    chosen: dict[str, Any] = {name: Rows(counts, np.flatnonzero(signal == name)) for name in BACKGROUNDS}
+    chosen["all"] = counts
     chosen = {name: of for name, of in chosen.items() if len(of)}
     return {
         "events": {name: len(of) for name, of in chosen.items()},

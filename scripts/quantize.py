@@ -68,7 +68,7 @@ def work(run: "Run") -> dict[str, Any]:
 
 
 def _distilled(run: "Run", codae: Any, masks: dict[str, np.ndarray], training: Any) -> tuple["Student", dict[str, Any]]:
-    """The network that learns the full model's score on QCD, and what quantize.json says of it."""
+    """The network that learns the full model's score on background, and what quantize.json says of it."""
     config, inputs = run.config, masks
     if config.firmware.inputs != ("tracks",):
         inputs = {split: read_split(run, split).images for split in masks}
@@ -78,7 +78,7 @@ def _distilled(run: "Run", codae: Any, masks: dict[str, np.ndarray], training: A
         teacher = codae_teacher(codae, coefficients)
         student = distill(teacher, inputs["train"], inputs["calibration"], config.firmware, training(progress))
     correlation = student.history["calibration_correlation"]["qkeras"]
-    said = f"correlation with its teacher's score on QCD {correlation:.3f}"
+    said = f"correlation with its teacher's score on background {correlation:.3f}"
     return student, {"said": said, "teacher": coefficients, "distilled": student.history}
 
 
@@ -108,7 +108,7 @@ def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
 def _compare(run: "Run", student: Any) -> dict[str, Any]:
     """Float against QKeras on the test events: scatter, ROC per signal, AUC difference with its error."""
     pool = functools.partial(input_counts, config=run.config.firmware.pooling)
-    counts, signal = read_each(run, "test", pool, qcd_only=False)
+    counts, signal = read_each(run, "test", pool, background_only=False)
     qkeras = student.firmware.firmware_score(student.firmware.predict_words(counts))
     scores = student.float_model.predict_scores(counts), qkeras
     return compare_scores(*scores, signal, run.config.evaluation.bootstrap, run.config.seed)

@@ -30,9 +30,9 @@ COLUMNS = (
 )
 # Columns of the overflow counters: title -> events, model.
 OVERFLOWS = {
-    "QCD": ("qcd", "qkeras"),
+    "background": ("background", "qkeras"),
     "all": ("all", "qkeras"),
-    "QCD, float": ("qcd", "float"),
+    "background, float": ("background", "float"),
     "all, float": ("all", "float"),
 }
 # What the report shows of hls4ml's project.json, which the convert stage stores.
@@ -84,6 +84,7 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "estimates": synthesis["estimates"],
         "vendor": synthesis["vendor"],
         "further": run.rows(),
+        "background": run.config.data.background,
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
         # What a distance was learned from; None where the firmware learned from the full model.
         "distance": stages["quantize"].get("distance"),
@@ -156,11 +157,12 @@ def _markdown(report: dict[str, Any]) -> str:
     events = report["numerics"]["events"]
     lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
     lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
-    for row in _overflow_rows(report["numerics"]):
+    for row in _overflow_rows(report):
         cells = (row["layer"], f"`{row['word']}`", f"{row['used_bits']} of {row['width']}", f"{100 * row['zeros']:.1f}")
         lines.append("| " + " | ".join((*cells, *(f"{n:,}" for n in row["overflows"]))) + " |")
     lines.append(
-        f"\nOverflows: values saturated or wrapped, of {events['qcd']:,} QCD and {events['all']:,} test events."
+        f"\nOverflows: values saturated or wrapped, of {events[report['background']]:,} events of background and "
+        f"{events['all']:,} test events."
     )
     return "\n".join(lines) + "\n"
 
@@ -186,11 +188,12 @@ def _trigger_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _overflow_rows(numerics: dict[str, Any]) -> list[dict[str, Any]]:
+def _overflow_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a layer: the QKeras model's record on all test events, and `overflows` in the order of OVERFLOWS."""
-    rows = []
-    for i, row in enumerate(numerics["profiles"]["all"]["qkeras"]):
-        records = [numerics["profiles"][events][model][i] for events, model in OVERFLOWS.values()]
+    rows, profiles = [], report["numerics"]["profiles"]
+    profiles = profiles | {"background": profiles[report["background"]]}
+    for i, row in enumerate(profiles["all"]["qkeras"]):
+        records = [profiles[events][model][i] for events, model in OVERFLOWS.values()]
         rows.append({**row, "overflows": [record["saturated"] + record["wrapped"] for record in records]})
     return rows
 
@@ -205,7 +208,9 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
 
     evaluation = stages["evaluate"]
     drawn = {
-        "roc": figures.roc_figure(evaluation["roc"], evaluation["events"]["test"]["qcd"]),
+        "roc": figures.roc_figure(
+            evaluation["roc"], evaluation["events"]["test"][report["background"]], report["background"]
+        ),
         "latent": figures.latent_figure(evaluation["latents"]),
         "scatter": figures.scatter_figure(stages["quantize"]["comparison"]["scatter"]),
         "gallery": figures.gallery_figure(evaluation["gallery"]),
@@ -223,7 +228,7 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         report=report,
         columns=_columns(report),
         overflows=list(OVERFLOWS),
-        words=_overflow_rows(report["numerics"]),
+        words=_overflow_rows(report),
         titles=figures.TITLES,
         looks_tables=looks_tables(report["looks"]) if report["looks"] else [],
         looks_refusal=looks_refusal(report["looks"]) if report["looks"] else "",

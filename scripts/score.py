@@ -177,20 +177,21 @@ def _different(words: dict[str, np.ndarray]) -> int:
 
 
 def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray], class_of: np.ndarray) -> None:
-    """Where QCD and signals were scored: AUC in % of each executor and baseline with its bootstrap error.
+    """Where a background and signals were scored: AUC in % of each executor and baseline with its bootstrap error.
 
     path: the file of scores. class_of: (N,) indices into _CLASSES.
     """
-    from codae_l1.data.events import QCD, SIGNALS
+    from codae_l1.data.events import BACKGROUNDS, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference
 
     present = set(_CLASSES[np.unique(class_of)].tolist())
     found = [s for s in SIGNALS if s in present]
-    if QCD not in present or not found:
+    backgrounds = [name for name in BACKGROUNDS if name in present]
+    if len(backgrounds) != 1 or not found:
         return
 
     def scores(name: str, process: str) -> tuple[np.ndarray, np.ndarray]:
-        classes = (np.flatnonzero(process_name == _CLASSES)[0] for process_name in (QCD, process))
+        classes = (np.flatnonzero(process_name == _CLASSES)[0] for process_name in (backgrounds[0], process))
         if name in baselines:
             background, signal = (baselines[name][class_of == at] for at in classes)
         else:

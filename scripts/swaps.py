@@ -91,7 +91,7 @@ def _read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
 
     with EventFile(path) as file:
         check_events(file)
-        qcd = {split: indices(file, split, qcd_only=True) for split in ("train", "validation")}
+        qcd = {split: indices(file, split, background_only=True) for split in ("train", "validation")}
         qcd["train"] = qcd["train"][:train_events]
         masks = {split: track_mask(file.read_where(which).images) for split, which in qcd.items()}
         test = file.read_where(indices(file, "test"))

@@ -177,7 +177,7 @@ def _train_now(run: "Run", system: Any, name: str, seed: int, folder: Path) -> d
     content |= {"parameters": system.parameters, "macs": system.macs, "events": [len(part) for part in events]}
     content |= {"orientation": system.signs, "history": history}
     if system.learning == "signals":
-        test = read_split(run, "test", qcd_only=False)
+        test = read_split(run, "test", background_only=False)
         if measures := system.classification(LabelledEvents(test.images, test.signal)):
             content["test"] = measures
     for of_training in (CHECKPOINT, BEST):
@@ -232,7 +232,7 @@ def _system_events(run: "Run", system: Any) -> tuple[Any, Any]:
     if system.learning != "signals":
         train, validation = (read_split(run, split) for split in ("train", "validation"))
         return LabelledEvents(train.images, train.signal), LabelledEvents(validation.images, validation.signal)
-    events = read_split(run, "validation", qcd_only=False)
+    events = read_split(run, "validation", background_only=False)
     apart = np.zeros(len(events), bool)
     for process in np.unique(events.signal):
         apart[np.flatnonzero(events.signal == process)[KEPT_APART - 1 :: KEPT_APART]] = True

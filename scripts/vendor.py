@@ -246,7 +246,7 @@ def _testbench(run: RunFolder, n_events: int) -> tuple[np.ndarray, np.ndarray, A
     from codae_l1.scripts.run.events import read_split
     from codae_l1.scripts.run.executors import open_firmware
 
-    firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
+    firmware, events = open_firmware(run), read_split(run, "test", background_only=False)
     chosen = np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int)
     counts = input_counts(events.images[chosen], firmware.config.pooling)
     counts = np.concatenate([counts, adversarial_counts(firmware.config, run.config.seed, RANDOM_EVENTS)])

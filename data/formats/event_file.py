@@ -26,7 +26,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import opened_hdf5, reading
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
-from codae_l1.data.events import EventImages
+from codae_l1.data.events import BACKGROUNDS, QCD, EventImages
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
@@ -210,6 +210,16 @@ class EventFile:
         starts = range(0, self._length, 4 * _BLOCK)
         found = [self._get("signal", slice(start, start + 4 * _BLOCK)) == name.encode() for start in starts]
         return np.concatenate([np.zeros(0, bool), *found])
+
+    @functools.cached_property
+    def background(self) -> str:
+        """The background that the file holds, "qcd" (where it holds none, too) or "zero_bias"; InputError if both."""
+        found = [name for name in BACKGROUNDS if self.is_process(name).any()]
+        if len(found) > 1:
+            raise InputError(
+                f"{self.path} with events of {' and '.join(found)}", "one background", "leave one out of the file"
+            )
+        return found[0] if found else QCD
 
     @functools.cached_property
     def n_tracks(self) -> np.ndarray:

@@ -6,18 +6,17 @@ A piece of work makes the crossings of a chunk, measures them, and writes what w
 in memory at a time. The pieces are the same whichever worker makes them, and those that exist are not made again.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_arrays, read_json
-from codae_l1.data.calorimeter import IMAGE_SHAPE
-from codae_l1.data.events import ZERO_BIAS, EventImages
+from codae_l1.data.events import EventImages
 from codae_l1.data.formats.crossing_file import write_crossings
 from codae_l1.data.formats.event_file import write_events
 from codae_l1.data.generation._crossing_chunks import (
@@ -33,7 +32,7 @@ from codae_l1.data.generation.config import DEFAULT, Work
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
-from codae_l1.data.splits import SPLITS
+from codae_l1.data.splits import CYCLE, SPLITS, blocks_of
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,10 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
         "cross_sections": read_json(folder / SECTIONS),
         "energy_lsb_gev": config.energy_lsb_gev,
     }
-    images = [part for part in _images(tasks, folder) if len(part)]
-    if images:
-        kept = np.concatenate(images)
-        n_tracks = np.concatenate([read_chunk(task, folder)["n_tracks"] for task in tasks if _shown(task)])[: len(kept)]
-        names, n = np.full(len(kept), ZERO_BIAS), len(kept)
-        events = EventImages(kept, names, n_tracks, np.ones(n), np.full(n, -1, np.int32), provenance)
-        write_events(out.with_name(f"{out.stem}_images{out.suffix}"), events)
+    shown = [task for task in tasks if config.images_of(task.process, task.split) > task.first]
+    if shown:
+        parts = (_events(task, folder, provenance) for task in shown)
+        write_events(out.with_name(f"{out.stem}_images{out.suffix}"), parts)
     write_crossings(out, (_rows(task, folder) for task in tasks), provenance)
     work.report(total, total, "done")
     return out
@@ -116,12 +112,10 @@ def _rows(task: CrossingTask, folder: Path) -> dict[str, np.ndarray]:
     return {"process": np.full(task.count, task.process), "split": split} | rows
 
 
-def _shown(task: CrossingTask) -> bool:
-    """Whether images of the chunk may be kept."""
-    return task.process == ZERO_BIAS and task.split == "test"
-
-
-def _images(tasks: list[CrossingTask], folder: Path) -> Iterator[np.ndarray]:
-    for task in tasks:
-        if _shown(task):
-            yield read_chunk(task, folder).get("images", np.zeros((0, *IMAGE_SHAPE), np.float32))
+def _events(task: CrossingTask, folder: Path, provenance: dict[str, Any]) -> EventImages:
+    """The events of a chunk whose images are kept. Splits have collisions of their own: a block stands for each."""
+    chunk = read_chunk(task, folder)
+    n = len(chunk["images"])
+    block = np.full(n, blocks_of(task.split, CYCLE)[0], np.int32)
+    names = np.full(n, task.process, "U16")
+    return EventImages(chunk["images"], names, chunk["n_tracks"][:n], chunk["weight"][:n], block, provenance)

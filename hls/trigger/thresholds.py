@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import QCD
+from codae_l1.data.events import BACKGROUNDS, QCD
 from codae_l1.hls.network.executor import score_words
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.models.evaluation.rates import accepted_cross_section, background_rate, sample_rates
@@ -129,7 +129,7 @@ def working_points(
     luminosity: float,
     fprs: Sequence[float] = (),
 ) -> tuple[WorkingPoint, ...]:
-    """Thresholds at rates of weighted QCD, then at shares of the QCD events.
+    """Thresholds at rates of weighted QCD, then at shares of the background events, QCD or zero bias.
 
     scores: (n,) int64 score words of a part of a file (its test split); part: its indices (n,) in the file. signal (N,)
     str, weight (N,) and provenance: of the whole file, which the part stands for. luminosity: cm^-2 s^-1.
@@ -165,27 +165,30 @@ def _of_total(rate_khz: float | None, total: float | None) -> dict[str, float | 
 def _share_point(
     fpr: float, scores: np.ndarray, signal: np.ndarray, weight: np.ndarray, section: float | str, luminosity: float
 ) -> WorkingPoint:
-    """Threshold at a fraction of the QCD events, each counted once; section: accepted cross section [pb], or why
-    none."""
-    qcd = scores[signal == QCD]
-    own = tpr_at_fpr(qcd, qcd, fpr)
+    """Threshold at a fraction of the background events, each counted once; section: accepted cross section [pb], or
+    why none."""
+    is_background = np.isin(signal, BACKGROUNDS)
+    background = scores[is_background]
+    own = tpr_at_fpr(background, background, fpr)
     # Binomial: of two bootstraps of the same events the threshold's would count twice.
-    error = None if own.value is None else binomial_error(own.value, len(qcd))
+    error = None if own.value is None else binomial_error(own.value, len(background))
     facts = {"asked_fpr": fpr, "fpr": own.value, "fpr_error": error, "reason": own.reason, "tpr": None}
     facts |= {"luminosity_cm2s": luminosity, "rate_khz": None, "error_khz": None, "rate_reason": own.reason}
     facts |= _of_total(None, None)
-    if own.threshold is not None and own.threshold <= qcd.min():
+    if own.threshold is not None and own.threshold <= background.min():
         facts["reason"] = facts["rate_reason"] = f"the share {fpr:g} would let every background event pass"
         return WorkingPoint(f"fpr_{fpr:g}", None, facts)
     if own.value is None or own.threshold is None:
         return WorkingPoint(f"fpr_{fpr:g}", None, facts)
-    found = {str(name): tpr_at_fpr(qcd, scores[signal == name], fpr) for name in np.unique(signal) if name != QCD}
+    others = np.unique(signal[~is_background])
+    found = {str(name): tpr_at_fpr(background, scores[signal == name], fpr) for name in others}
     facts["tpr"] = {name: {"value": point.value, "error": point.error} for name, point in found.items()}
     if isinstance(section, str):
         facts["rate_reason"] = section
     else:
         rate, whole = (
-            background_rate(qcd, weight[signal == QCD], t, section, luminosity) for t in (own.threshold, qcd.min())
+            background_rate(background, weight[is_background], t, section, luminosity)
+            for t in (own.threshold, background.min())
         )
         facts |= {"rate_khz": rate.rate_khz, "error_khz": rate.error_khz, "rate_reason": rate.reason}
         facts |= _of_total(rate.rate_khz, whole.rate_khz)

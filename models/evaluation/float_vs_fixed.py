@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.events import BACKGROUNDS, SIGNALS
 from codae_l1.models.evaluation.roc import auc_with_error, paired_auc_difference, roc_curve
 
 # Points of a curve and events of a process that are kept: enough to draw, few enough to store.
@@ -20,19 +20,20 @@ SCATTER_EVENTS = 500
 def compare_scores(
     float_score: np.ndarray, qkeras_score: np.ndarray, signal: np.ndarray, n_bootstrap: int = 200, seed: int = 0
 ) -> dict[str, Any]:
-    """Scores (N,) of the same events, higher = more anomalous, and their process names (N,) with "qcd" among them.
+    """Scores (N,) of the same events, higher = more anomalous, and their process names (N,), a background
+    ("qcd", "zero_bias") among them.
 
     Gives `scatter` (process -> {float, qkeras}), `roc` (signal -> executor -> {fpr, tpr}), `auc` (signal -> executor ->
-    {value, error}), `difference` (signal -> {value, error}, float - QKeras) and `correlation` on QCD.
+    {value, error}), `difference` (signal -> {value, error}, float - QKeras) and `correlation` on background.
     """
     scores = {"float": np.asarray(float_score, np.float64), "qkeras": np.asarray(qkeras_score, np.float64)}
-    if {len(s) for s in scores.values()} != {len(signal)} or QCD not in signal:
+    if {len(s) for s in scores.values()} != {len(signal)} or not (is_background := np.isin(signal, BACKGROUNDS)).any():
         raise InputError(
             f"{len(float_score)} float scores, {len(qkeras_score)} QKeras scores, {len(signal)} names",
-            'the same number of each, "qcd" among the names',
+            'the same number of each, "qcd" or "zero_bias" among the names',
             "score the same events with both",
         )
-    background = {name: s[signal == QCD] for name, s in scores.items()}
+    background = {name: s[is_background] for name, s in scores.items()}
     result: dict[str, Any] = {"scatter": _scatter(scores, signal, seed), "roc": {}, "auc": {}, "difference": {}}
     result["correlation"] = _correlation(background["float"], background["qkeras"])
     for process in (s for s in SIGNALS if s in signal):
@@ -47,7 +48,7 @@ def compare_scores(
 
 def _scatter(scores: dict[str, np.ndarray], signal: np.ndarray, seed: int) -> dict[str, dict[str, list[float]]]:
     rng, result = np.random.default_rng(seed), {}
-    for process in (p for p in (QCD, *SIGNALS) if p in signal):
+    for process in (p for p in (*BACKGROUNDS, *SIGNALS) if p in signal):
         of = np.flatnonzero(signal == process)
         chosen = np.sort(rng.permutation(of)[:SCATTER_EVENTS])
         result[process] = {name: np.round(s[chosen], 5).tolist() for name, s in scores.items()}

@@ -153,8 +153,10 @@ def sample_rates(
     scores: name -> (n,) of the part. part: (n,) indices or (N,) mask of its events. signal (N,), weight (N,) and
     provenance are the whole file's, so that the part stands for the whole cross section.
     """
+    if not np.any(is_qcd := np.asarray(signal == "qcd")):
+        return {"reason": "no QCD in the sample; rates of zero bias are those of its crossings"}
     try:
-        section = accepted_cross_section(provenance, "qcd", weight[signal == "qcd"])
+        section = accepted_cross_section(provenance, "qcd", weight[is_qcd])
     except InputError as error:
         return {"reason": str(error)}
     return _weighted_rates(scores, signal[part], weight[part], section, rates_khz, luminosity)

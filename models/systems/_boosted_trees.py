@@ -1,6 +1,7 @@
 """Boosted decision trees on 30 summaries of an image: the supervised upper bound.
 
-scikit-learn grows the trees (HistGradientBoostingClassifier, QCD against all signals together) and evaluates them.
+scikit-learn grows the trees (HistGradientBoostingClassifier, background against all signals together) and evaluates
+them.
 
     score = baseline + sum over trees of the value of the leaf that the event falls into      (log odds, signal = 1)
 """
@@ -13,7 +14,6 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
-from codae_l1.data.events import QCD
 from codae_l1.models.systems import _estimators
 from codae_l1.models.systems._observables import tree_inputs
 from codae_l1.models.systems.base import LabelledEvents, System
@@ -21,7 +21,7 @@ from codae_l1.models.systems.registry import BoostedTreesConfig
 
 
 class BoostedTreesSystem(System):
-    """Boosted trees on the inputs observables.TREE_INPUTS, QCD against all signals together; score: log_odds.
+    """Boosted trees on the inputs observables.TREE_INPUTS, background against all signals together; score: log_odds.
 
     The number of trees is the one of the lowest log loss on the validation events. Nothing in it is random.
     """
@@ -33,7 +33,7 @@ class BoostedTreesSystem(System):
     @classmethod
     def small(cls) -> Any:
         """Five trees."""
-        return BoostedTreesConfig(trees=5, leaf_events=2)
+        return BoostedTreesConfig(trees=5)
 
     def __init__(self, config: BoostedTreesConfig, seed: int = 0):
         super().__init__(config, seed)
@@ -43,11 +43,11 @@ class BoostedTreesSystem(System):
         self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
     ) -> dict[str, Any]:
         """Grow the trees on train, keep as many as validation asks for; history: log loss after each tree."""
-        labels = [events.label != QCD for events in (train, validation)]
+        labels = [~events.is_background for events in (train, validation)]
         for name, is_signal in zip(("training", "validation"), labels, strict=True):
             if is_signal.all() or not is_signal.any():
                 raise InputError(
-                    f"{int(is_signal.sum())} signal and {int((~is_signal).sum())} QCD events for the {name} of "
+                    f"{int(is_signal.sum())} signal and {int((~is_signal).sum())} background events for the {name} of "
                     f"{self.name}",
                     "some of both, as it is supervised",
                     "take both classes from one split",

@@ -11,8 +11,8 @@ p, which keeps its mean; p rises from 0 in the first layer to 0.1 in the last. L
 s = 0.1: (1 - s) one-hot + s / classes.
 
 The network is trained on signals: it shows how much information these images hold, and does not compete with systems
-that learn from QCD alone. Its score is `signal` = 1 - p(qcd); with three classes there are also `suep` and `svj`, their
-probabilities.
+that learn from background alone. Its score is `signal` = 1 - p(background); with three classes there are also `suep`
+and `svj`, their probabilities.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from keras import ops
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import N_ETA, N_PHI
-from codae_l1.data.events import QCD, SUEP_MASSES
+from codae_l1.data.events import BACKGROUNDS, SUEP_MASSES
 from codae_l1.models.codae.layers import register
 from codae_l1.models.evaluation.macs import layer_macs
 from codae_l1.models.evaluation.roc import auc
@@ -181,7 +181,7 @@ def _depth(x: Any, rate: float, make: SeededLayers) -> Any:
 
 
 class CctSystem(KerasSystem):
-    """CCT that tells QCD from signals, of any kind; supervised. Each score is the probability of a signal."""
+    """CCT that tells background from signals, of any kind; supervised. Each score is the probability of a signal."""
 
     name = "cct"
     learning = "signals"
@@ -230,7 +230,7 @@ class CctSystem(KerasSystem):
 
 
 class CctThreeClassSystem(CctSystem):
-    """CCT that tells QCD, SUEP and SVJ apart; supervised."""
+    """CCT that tells background, SUEP and SVJ apart; supervised."""
 
     name = "cct_three_class"
     classes = THREE_CLASS
@@ -258,4 +258,4 @@ def class_index(label: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
     [0, 1, 2]
     """
     kind = np.where(np.isin(label, list(SUEP_MASSES)), 1, len(classes) - 1)
-    return np.where(label == QCD, 0, kind).astype(np.int32)
+    return np.where(np.isin(label, BACKGROUNDS), 0, kind).astype(np.int32)

@@ -54,7 +54,7 @@ class CodaeSystem(KerasSystem):
     def adopt(self, model: Any, validation: LabelledEvents) -> None:
         """Take a model that the stage `train` has trained, and orient the scores."""
         self.model = model
-        self.orient_by(validation.qcd)
+        self.orient_by(validation.background)
 
     def training_config(self) -> TrainingConfig:
         """The run's `[training]`."""

@@ -16,7 +16,7 @@ _TABLES = {
     "raw_ae": {"training": {**_EVENTS, "augment": False}},
     "cct": {"model": {**_CCT, "classes": 2}, "training": _COSINE},
     "cct_three_class": _THREE_CLASS,
-    "bdt": {"": {"leaves": 8, "learning_rate": 0.05}},
+    "bdt": {"": {"leaves": 8, "leaf_events": 20, "learning_rate": 0.05}},
     "isolation_forest": {"": {"tree_events": 256}},
     "jet_ae": {"model": {"architecture": "hands_on"}, "training": _JETS},
     "fns_ae": {"model": {"architecture": "fns"}, "training": _JETS},

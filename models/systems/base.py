@@ -1,9 +1,10 @@
 """What a system of the comparison is: something that may be trained on events, and gives each an anomaly score.
 
-The registry is models/systems/registry.py. All systems see the same splits. An unsupervised one is trained on QCD alone
-and refuses signals. A supervised one needs them; both of its classes come from one split, so that pile-up does not
-identify a class. The orientation of a score (higher = more anomalous) is fixed without labels: reconstruction errors
-count as defined, and the other scores follow their rank correlation with one on QCD (models/codae/scores.orientations).
+The registry is models/systems/registry.py. All systems see the same splits. An unsupervised one is trained on
+background alone, QCD or zero bias, and refuses signals. A supervised one needs them; both of its classes come from one
+split, so that pile-up does not identify a class. The orientation of a score (higher = more anomalous) is fixed without
+labels: reconstruction errors count as defined, and the other scores follow their rank correlation with one on
+background (models/codae/scores.orientations).
 
 A training is, in this order: `prepare`, `learn`, `finish`, `orient_by`. A subclass gives the steps that it has.
 """
@@ -26,7 +27,7 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import parse_table, read_arrays, read_member, whole_file
 from codae_l1.data.base.progress import Progress
-from codae_l1.data.events import QCD
+from codae_l1.data.events import BACKGROUNDS
 from codae_l1.data.formats.jet_images import HARDEST
 from codae_l1.models.codae.scores import orient, orientations
 from codae_l1.models.evaluation.macs import count_macs
@@ -43,7 +44,7 @@ STATE = "system.npz"
 @dataclass(frozen=True)
 class LabelledEvents:
     """N events. images: (N, 72, 58, 3) float32 GeV, or jet images (N, side, side, 1), or objects (N, 19, 3): pT [GeV],
-    eta, phi. label: (N,) str, "qcd" (the background) or the signal's name."""
+    eta, phi. label: (N,) str, "qcd" or "zero_bias" (the background), or the signal's name."""
 
     images: np.ndarray
     label: np.ndarray
@@ -52,9 +53,14 @@ class LabelledEvents:
         return len(self.images)
 
     @property
-    def qcd(self) -> np.ndarray:
-        """The images of QCD."""
-        return self.images[self.label == QCD]
+    def is_background(self) -> np.ndarray:
+        """Mask (N,) of the background."""
+        return np.isin(self.label, BACKGROUNDS)
+
+    @property
+    def background(self) -> np.ndarray:
+        """The images of the background."""
+        return self.images[self.is_background]
 
 
 class System(ABC):
@@ -122,23 +128,23 @@ class System(ABC):
     def finish(self, train: LabelledEvents) -> None:
         """Fit to the training events what needs the trained model (a density of its latents)."""
 
-    def orient_by(self, qcd_images: np.ndarray) -> None:
-        """Fix the scores' signs by QCD images, with the weights as they are."""
+    def orient_by(self, background_images: np.ndarray) -> None:
+        """Fix the scores' signs by background images, with the weights as they are."""
         if self.reference is None:
-            self.signs = dict.fromkeys(self.raw_scores(qcd_images[:1]), 1)
+            self.signs = dict.fromkeys(self.raw_scores(background_images[:1]), 1)
         else:
-            self.signs = orientations(self.raw_scores(qcd_images), self.reference)
+            self.signs = orientations(self.raw_scores(background_images), self.reference)
 
     def fit(
         self, train: LabelledEvents, validation: LabelledEvents, folder: Path, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Train, and orient the scores by QCD of the validation events; the history of the training."""
+        """Train, and orient the scores by the background of the validation events; the history of the training."""
         if self.learning != "signals":
-            _require_qcd(self.name, train, validation)
+            _require_background(self.name, train, validation)
         self.prepare(train)
         history = self.learn(train, validation, folder, progress)
         self.finish(train)
-        self.orient_by(validation.qcd)
+        self.orient_by(validation.background)
         return history
 
     def scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -270,7 +276,7 @@ class KerasSystem(System):
         fresh = type(self)(self.config, self.seed)
         fresh.prepare(train)
         fresh.finish(train)
-        fresh.orient_by(validation.qcd)
+        fresh.orient_by(validation.background)
         return fresh
 
     def save(self, path: Path) -> None:
@@ -340,13 +346,17 @@ class JetSystem(System):
         return None
 
 
-def _require_qcd(name: str, *samples: LabelledEvents) -> None:
-    """Raise InputError where a system that learns from QCD alone would be given signals."""
+def _require_background(name: str, *samples: LabelledEvents) -> None:
+    """Raise InputError where a system that learns from one background would be given anything else."""
     for events in samples:
-        others = np.unique(events.label[events.label != QCD]).tolist()
+        others = np.unique(events.label[~events.is_background]).tolist()
         if others:
             raise InputError(
-                f"{int(np.sum(events.label != QCD))} events of {', '.join(others)} for the training of {name}",
-                "QCD alone, as it is unsupervised",
-                'select label == "qcd"',
+                f"{int(np.sum(~events.is_background))} events of {', '.join(others)} for the training of {name}",
+                "background alone, as it is unsupervised",
+                'select label == "qcd", or "zero_bias"',
+            )
+        if len(kinds := np.unique(events.label)) > 1:
+            raise InputError(
+                f"events of {' and '.join(kinds)} for the training of {name}", "one background", "select one of them"
             )

@@ -186,14 +186,14 @@ class BoostedTreesConfig:
     """
 
     leaves: ClassVar[int] = 8
+    leaf_events: ClassVar[int] = 20
     learning_rate: ClassVar[float] = 0.05
 
     trees: int = 300
-    leaf_events: int = 20
 
     def __post_init__(self):
-        if min(self.trees, self.leaf_events) < 1:
-            raise InputError(f"systems.bdt = {self}", "trees and leaf_events >= 1", "correct it")
+        if self.trees < 1:
+            raise InputError(f"systems.bdt.trees = {self.trees}", "a number >= 1", "correct it")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.events import BACKGROUNDS, SIGNALS
 from codae_l1.models.evaluation.roc import auc, paired_auc_difference
 from codae_l1.quantization._qat import rank_correlation
 
@@ -19,10 +19,10 @@ def compared(
 ) -> dict[str, Any]:
     """Oriented scores of the same events, name -> (N,), before and after.
 
-    signal: process names (N,), "qcd" among them. Gives score -> `rank_correlation` on QCD (Spearman) and `auc`: signal
-    -> float (before), quantized (after), difference and its error.
+    signal: process names (N,), "qcd" or "zero_bias" among them. Gives score -> `rank_correlation` on it (Spearman) and
+    `auc`: signal -> float (before), quantized (after), difference and its error.
     """
-    background, found = signal == QCD, {}
+    background, found = np.isin(signal, BACKGROUNDS), {}
     for score in before:
         a, b = before[score], after[score]
         entry: dict[str, Any] = {"rank_correlation": rank_correlation(a[background], b[background]), "auc": {}}

@@ -17,7 +17,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.events import QCD
+from codae_l1.data.events import BACKGROUNDS
 from codae_l1.models.codae.model import CoDAE
 from codae_l1.models.codae.scores import codae_scores, orient
 from codae_l1.quantization._qat import copied, fit_in_situ, mean_bce
@@ -109,10 +109,11 @@ def validate(
 ) -> dict[str, Any]:
     """Each score of the quantized model against the float one's on the same masks (N, 72, 58, 1).
 
-    signal: process names (N,), "qcd" among them. signs: of the float model's scores (models.scores.orientations). Gives
-    score -> `rank_correlation` on QCD (Spearman) and `auc`: signal -> float, quantized, difference and its error.
+    signal: process names (N,), "qcd" or "zero_bias" among them. signs: of the float model's scores
+    (models.scores.orientations). Gives score -> `rank_correlation` on background (Spearman) and `auc`: signal -> float,
+    quantized, difference and its error.
     """
-    if QCD not in signal or len(signal) != len(masks):
-        raise InputError(f"{len(signal)} names, {len(masks)} masks", 'as many, "qcd" among them', "score a test split")
+    if not np.isin(signal, BACKGROUNDS).any() or len(signal) != len(masks):
+        raise InputError(f"{len(signal)} names, {len(masks)} masks", "as many, background among them", "score a split")
     before, after = (orient(codae_scores(m, masks), signs) for m in (codae, quantized))
     return compared(before, after, signal, n_bootstrap, seed)

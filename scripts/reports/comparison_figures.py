@@ -15,7 +15,7 @@ from codae_l1.scripts.studies.comparison import ROC_GRID
 
 # What a score has learnt from -> colour, marker; of the Petroff six-colour scheme (arXiv:2107.02270).
 LOOKS = {"none": ("#5790fc", "s"), "qcd": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
-LEGEND = {"none": "no learning", "qcd": "learned from QCD", "signals": "supervised"}
+LEGEND = {"none": "no learning", "qcd": "learned from background", "signals": "supervised"}
 FIRMWARE = ("#f89c20", "D")
 # Observables in the plot of costs, which need no multiplication -> line style.
 NO_NETWORK = {"block_power": "--", "active_pixels": "-"}
@@ -55,13 +55,14 @@ def _auc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str) -> None:
     ax.set_title(TITLES[signal], loc="left")
 
 
-def _roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, n_background: int) -> None:
-    """ROC curves of the rows in ROC_ROWS, x logarithmic from where ten QCD events pass."""
+def _roc_panel(ax: Axes, rows: Sequence[dict[str, Any]], signal: str, content: dict[str, Any]) -> None:
+    """ROC curves of the rows in ROC_ROWS, x logarithmic from where ten background events pass."""
     for (model, score), (colour, line) in ROC_ROWS.items():
         for row in rows:
             if row["model"] == model and (row["score"] == score or (score is None and row["main"])):
                 ax.plot(ROC_GRID, row["roc"][signal], color=colour, linestyle=line, linewidth=1.1, label=title(row))
-    ax.set(xscale="log", xlim=(MINIMUM_BACKGROUND / n_background, 1), ylim=(0, 1.02), xlabel="FPR (QCD)")
+    first, label = MINIMUM_BACKGROUND / content["events"]["background"], f"FPR ({TITLES[content['background']]})"
+    ax.set(xscale="log", xlim=(first, 1), ylim=(0, 1.02), xlabel=label)
     ax.set_title(TITLES[signal], loc="left")
 
 
@@ -119,7 +120,7 @@ def _roc_figure(content: dict[str, Any]) -> Figure:
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, len(shown), 2.4 * len(shown) + 1.2, 3.7, sharey=True)
         for ax, signal in zip(axes[0], shown, strict=True):
-            _roc_panel(ax, rows, signal, content["events"]["qcd"])
+            _roc_panel(ax, rows, signal, content)
         axes[0, 0].set_ylabel("TPR")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure

@@ -4,14 +4,23 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from codae_l1.scripts.studies.comparison import FPR, TPR
+from codae_l1.scripts.studies.comparison import FPR, LOW_FPR, TPR
 
 # Scores that the main tables show in addition to each system's main one: what the firmware learns, and what represents
 # an encoder that has learned nothing. Of the systems in SHOWN_WHOLE all scores are shown.
 SHOWN = {("codae", "block_power"), *(("untrained", score) for score in ("block_power", "z_m_norm", "z_m_mahalanobis"))}
 SHOWN_WHOLE = ("observables", "firmware", "published CoDAE")
-# What a score has learned from, by the row's `learning`.
-LEARNING = {"none": "nothing", "qcd": "QCD", "signals": "QCD and signals: **supervised**"}
+# A background in words, and what its events are.
+_BACKGROUNDS = {"qcd": "QCD", "zero_bias": "zero bias"}
+_EVENTS = {"qcd": "QCD events", "zero_bias": "zero-bias crossings"}
+_ABOUT = {
+    "qcd": """AUC, FPR and TPR are fractions of the generated events, each counted once. QCD is generated with a bias in
+  pTHat. The weights that undo this bias are not used in these numbers, but only in the column of rates.""",
+    "zero_bias": """AUC, FPR and TPR are fractions of zero-bias crossings and of signals, nothing selected; each
+  counts once, all have the same weight. A collision is in several crossings, so that the errors are somewhat too small
+  ([rates.md](rates.md) counts collisions). The run's data.background is "zero_bias": all that learns without signals
+  learns from zero bias, its epoch and the signs of its scores are chosen by zero bias of the validation split.""",
+}
 
 _INTRODUCTION = """# Comparison with other methods on the same events
 
@@ -23,8 +32,8 @@ PCA, auto-encoders and their complexity bias (an auto-encoder trained on tops fa
 How to read it:
 
 - No label and no signal event decides the sign of an unsupervised score. Observables count activity, and more activity
-  is called anomalous; densities are high where QCD is rare; reconstruction errors count as defined, and the other
-  scores of a network follow their rank correlation with one on QCD. An AUC below 50 % stays below 50 %.
+  is called anomalous; densities are high where {background} is rare; reconstruction errors count as defined, and the
+  other scores of a network follow their rank correlation with one on {background}. An AUC below 50 % stays below 50 %.
 - **supervised** systems have seen signals: both of their classes come from the validation split, part of which is set
   aside to choose the epoch or the number of trees. They are shown as an upper bound, not as competitors.
 - `untrained` is the CoDAE with random weights, for which the same scores are computed. Below each other network whose
@@ -33,8 +42,7 @@ How to read it:
   components) and `raw_ae` (a small dense auto-encoder) read only the firmware's pooled counts.
 - `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
   seed (the mean of z_R: further scores).
-- AUC, FPR and TPR are fractions of the generated events, each counted once. QCD is generated with a bias in pTHat. The
-  weights that undo this bias are not used in these numbers, but only in the column of rates.
+- {about}
 - ± is the standard deviation over bootstrap samples of the test events of both classes, so that it includes the
   fluctuation of the threshold (where none or all events of a class pass: the 68 % Wilson interval); for a rate it is
   that of the sum of weights. The number after the slash is the spread of the trainings: the standard deviation over
@@ -45,9 +53,9 @@ takes; for files of the public sample the published CoDAE's MSE is a row, too). 
 """
 
 _BIAS = """Does an auto-encoder flag what it has not seen, or what is complicated? Five principal components of the
-pooled track mask (18 x 15 counts) are fitted to equally many validation events of QCD or of a signal; the table gives
-the AUC of the squared error in %. Fitted to a signal, they should flag QCD; below 50 % they flag the signal to which
-they were fitted."""
+pooled track mask (18 x 15 counts) are fitted to equally many validation events of {background} or of a signal; the
+table gives the AUC of the squared error in %. Fitted to a signal, they should flag {background}; below 50 % they flag
+the signal to which they were fitted."""
 
 
 def markdown(content: dict[str, Any]) -> str:
@@ -61,7 +69,8 @@ def markdown(content: dict[str, Any]) -> str:
     )
     legend = legend if number > 1 else "Numbers in % ± error (bootstrap of both classes)."
     few = f"**Warning: {number} of at least 3 seeds; so few do not show well how much trainings differ.**"
-    counts = f"{content['events']['qcd']:,} QCD events; signals:\n" + ", ".join(
+    background = _BACKGROUNDS[content["background"]]
+    counts = f"{content['events']['background']:,} {_EVENTS[content['background']]}; signals:\n" + ", ".join(
         f"{n:,} {s}" for s, n in content["events"]["signals"].items()
     )
     parts = [
@@ -69,13 +78,14 @@ def markdown(content: dict[str, Any]) -> str:
         *([few] if number < 3 else []),
         *_checks(content["checks"]),
         "## AUC",
-        _table(_with_untrained(rows), signals, "auc"),
+        _table(_with_untrained(rows), signals, "auc", background),
         f"## FPR where {100 * TPR:.0f} % of the signal passes",
-        "Lower is better. Where no QCD event passes, the 90 % confidence limit is given.",
-        _table(rows, signals, "fpr_at_tpr"),
-        f"## TPR where {100 * FPR:.0f} % of QCD passes",
-        f"The rate is that of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1.",
-        _table(rows, signals, "tpr_at_fpr", rate=True),
+        "Lower is better. Where no event of background passes, the 90 % confidence limit is given.",
+        _table(rows, signals, "fpr_at_tpr", background),
+        f"## TPR where {100 * FPR:.0f} % of {background} passes",
+        *_rate_text(content),
+        _table(rows, signals, "tpr_at_fpr", background, rate=content["background"] == "qcd"),
+        *_low_fpr(rows, signals, background),
         *_reasons(rows),
         "## What they cost",
         "Parameters and multiply-accumulates (MACs) are those of the quoted score. The CPU time is that of one event\n"
@@ -84,10 +94,14 @@ def markdown(content: dict[str, Any]) -> str:
         _costs(rows),
     ]
     if content["complexity_bias"]:
-        parts += ["## Complexity bias", _BIAS, *_bias(content["complexity_bias"])]
+        parts += [
+            "## Complexity bias",
+            _BIAS.format(background=background),
+            *_bias(content["complexity_bias"], background),
+        ]
     further = [row for row in content["rows"] if not is_shown(row)]
     if further:
-        parts += ["## Further scores, AUC", _table(further, signals, "auc")]
+        parts += ["## Further scores, AUC", _table(further, signals, "auc", background)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -100,7 +114,29 @@ def page(content: dict[str, Any], figures: dict[str, str]) -> str:
     seconds = sum(sum(s or 0 for s in row["seconds"]) for row in content["rows"] if row["main"])
     how += f" Training and scoring took {seconds / 60:.0f} minutes."
     shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
-    return "\n".join([_INTRODUCTION, how, "", shown, "", markdown(content)])
+    background = content["background"]
+    told = {"background": _BACKGROUNDS[background], "about": _ABOUT[background]}
+    return "\n".join([_INTRODUCTION.format(**told), how, "", shown, "", markdown(content)])
+
+
+def _rate_text(content: dict[str, Any]) -> list[str]:
+    """What the column of rates is, where there is one."""
+    if content["background"] != "qcd":
+        return []
+    return [
+        f"The rate is that of weighted QCD above the same threshold, at {content['luminosity_cm2s']:.0e} cm^-2 s^-1."
+    ]
+
+
+def _low_fpr(rows: list[dict[str, Any]], signals: list[str], background: str) -> list[str]:
+    """The table at LOW_FPR, where the events carry it for any score."""
+    known = [row for row in rows if any(cell["value"] is not None for cell in row.get("tpr_at_low_fpr", {}).values())]
+    if not known:
+        return []
+    return [
+        f"## TPR where {100 * LOW_FPR:g} % of {background} passes",
+        _table(known, signals, "tpr_at_low_fpr", background),
+    ]
 
 
 def is_shown(row: dict[str, Any]) -> bool:
@@ -129,10 +165,11 @@ def _cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
     return text + ("" if value.get("spread") is None else f" / {scale * value['spread']:.{digits}f}")
 
 
-def _table(rows: list[dict[str, Any]], signals: list[str], key: str, rate: bool = False) -> str:
+def _table(rows: list[dict[str, Any]], signals: list[str], key: str, background: str, rate: bool = False) -> str:
+    learning = {"none": "nothing", "qcd": background, "signals": f"{background} and signals: **supervised**"}
     columns: list[tuple[str, Callable[[dict], str]]] = [
         ("", title),
-        ("learned from", lambda r: LEARNING[r["learning"]]),
+        ("learned from", lambda r: learning[r["learning"]]),
     ]
     columns += [(s, lambda r, s=s: _cell(r[key][s], digits=2 if key == "fpr_at_tpr" else 1)) for s in signals]
     if rate:
@@ -173,13 +210,16 @@ def _checks(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _bias(entries: dict[str, Any]) -> list[str]:
+def _bias(entries: dict[str, Any], background: str) -> list[str]:
     """The table, and why a signal is not in it."""
     found = {name: entry for name, entry in entries.items() if "reason" not in entry}
     reasons = [f"Left out: {name}, {entry['reason']}." for name, entry in entries.items() if "reason" in entry]
     if not found:
         return reasons
-    rows = [("fitted to QCD, flags the signal", "from_qcd"), ("fitted to the signal, flags QCD", "from_signal")]
+    rows = [
+        (f"fitted to {background}, flags the signal", "from_background"),
+        (f"fitted to the signal, flags {background}", "from_signal"),
+    ]
     head = [f"|  | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
     lines = [f"| {name} | {' | '.join(_cell(v[key]) for v in found.values())} |" for name, key in rows]
     return ["\n".join(head + lines), *reasons]

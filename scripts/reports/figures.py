@@ -39,7 +39,7 @@ CURVES = {
 }
 
 # Classes of the latent and scatter plots, and their colours.
-LATENT_PROCESSES = (QCD, "h125", "h300", "h700", "svj3100")
+LATENT_PROCESSES = (QCD, "zero_bias", "h125", "h300", "h700", "svj3100")
 LATENT_COLOURS = ("#9c9ca1", "#5790fc", "#964a8b", "#e42536", "#f89c20")
 
 
@@ -67,10 +67,10 @@ def new_figure(rows: int, columns: int, width: float, height: float, **kwargs: A
 _style, _figure = cms_style, new_figure
 
 
-def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
+def roc_figure(roc: dict[str, Any], n_background: int, background: str = QCD) -> Figure:
     """ROC of float against fixed-point, one panel per signal, with both baselines; x logarithmic.
 
-    It starts where ten of the n_background QCD events pass: below, the sample says nothing.
+    It starts where ten of the n_background background events pass: below, the sample says nothing.
     """
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(3, 3, 9.6, 8.6, sharex=True, sharey=True)
@@ -81,7 +81,7 @@ def roc_figure(roc: dict[str, Any], n_background: int) -> Figure:
             ax.set(xscale="log", xlim=(MINIMUM_BACKGROUND / n_background, 1), ylim=(0, 1.02))
             ax.set_title(TITLES[signal], loc="left")
         for ax in axes[-1]:
-            ax.set_xlabel("false-positive rate (QCD)")
+            ax.set_xlabel(f"false-positive rate ({TITLES[background]})")
         for ax in axes[:, 0]:
             ax.set_ylabel("true-positive rate")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -141,7 +141,7 @@ def _band(ax: Any, curve: dict[str, list], x: str, y: str, look: tuple[str, str,
 
 
 def latent_figure(latents: dict[str, dict[str, list]]) -> Figure:
-    """The 2-d latent z_m of QCD and of some signals: one panel a model."""
+    """The 2-d latent z_m of background and of some signals: one panel a model."""
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, len(latents), 4.8 * len(latents), 4.2)
         for ax, (title, points) in zip(axes.flat, latents.items(), strict=True):

@@ -63,7 +63,8 @@ def _agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
     different = sum(m["different"] for m in report["mismatches"].values())
     auc = report["auc"]
     below = [s for s, row in auc.items() if row["rtl"]["value"] < row["active_pixels"]["value"] - AUC_TOLERANCE]
-    how = f"{report['events']['test']['qcd']:,} QCD test events" + (f"; below on {', '.join(below)}" if below else "")
+    how = f"{report['events']['test'][report['background']]:,} test events of background"
+    how += f"; below on {', '.join(below)}" if below else ""
     name, n = f"signals with RTL AUC >= active pixels - {AUC_TOLERANCE:g}", len(auc)
     return [
         _check("mismatches between executors", "0", f"{different:,}", different == 0, "words compared with =="),

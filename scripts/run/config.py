@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, read_toml
+from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.menu import MenuConfig
@@ -27,10 +28,13 @@ class DataConfig:
 
     events: "sample" (the events that ship with the project), a path of an HDF5 file of our form, or "generate".
     generation: how to generate them, read where events = "generate".
+    background: what models learn from and signals are told from: "qcd", or "zero_bias" of a file that make_data
+        --layout crossings wrote with images.
     """
 
     events: str = "sample"
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    background: Literal["qcd", "zero_bias"] = QCD
 
     def __post_init__(self):
         if self.events not in ("sample", "generate") and Path(self.events).suffix not in Events.suffixes:
@@ -38,6 +42,12 @@ class DataConfig:
                 f"data.events = {self.events!r} with suffix {Path(self.events).suffix!r}",
                 f'"sample", "generate" or an HDF5 file of our form ({", ".join(Events.suffixes)})',
                 "make one with scripts/make_data.py --out; scripts/score.py takes .npz, too",
+            )
+        if self.background != QCD and self.events in ("sample", "generate"):
+            raise InputError(
+                f"data.background = {self.background!r} with data.events = {self.events!r}, which is QCD",
+                "a file of crossings with images in data.events",
+                "make one with scripts/make_data.py --layout crossings --n-images (docs/training.md)",
             )
 
 
@@ -167,7 +177,8 @@ class RunConfig:
         """
         if self.trigger.crossings == "none":
             return 'trigger.crossings = "none"'
-        if self.trigger.crossings == "sample" and self.data.events not in ("sample", "generate"):
+        own = self.data.events in ("sample", "generate") or self.data.background != QCD
+        if self.trigger.crossings == "sample" and not own:
             return f"data.events = {self.data.events!r} without crossings of their own (trigger.crossings)"
         return None
 

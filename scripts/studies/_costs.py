@@ -127,7 +127,7 @@ def _with_weights(codae: "CoDAE", weights: list[np.ndarray]) -> "CoDAE":
 
 def _samples(run: "Run", arguments: Namespace) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Sample -> (masks (N, 72, 58, 1), process (N,)): test events of the run, and all of --files."""
-    masks, signal = read_each(run, "test", track_mask, qcd_only=False)
+    masks, signal = read_each(run, "test", track_mask, background_only=False)
     if arguments.most:
         limits = {process: arguments.most * (_QCD_SHARE if process == QCD else 1) for process in (QCD, *SIGNALS)}
         kept = np.sort(np.concatenate([np.flatnonzero(signal == p)[:most] for p, most in limits.items()]))

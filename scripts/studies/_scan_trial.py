@@ -74,13 +74,13 @@ def _too_large(lut: float, stages: int, hls: Any, request: dict[str, Any]) -> st
 
 
 def auc_table(score: np.ndarray, signal: np.ndarray) -> dict[str, dict[str, float]]:
-    """AUC of a score (N,) against QCD by process: signal -> {value, error}."""
-    from codae_l1.data.events import QCD, SIGNALS
+    """AUC of a score (N,) against background by process: signal -> {value, error}."""
+    from codae_l1.data.events import BACKGROUNDS, SIGNALS
     from codae_l1.models.evaluation.roc import auc_with_error
 
     table = {}
     for name in (s for s in SIGNALS if s in signal):
-        value, error = auc_with_error(score[signal == QCD], score[signal == name], BOOTSTRAP)
+        value, error = auc_with_error(score[np.isin(signal, BACKGROUNDS)], score[signal == name], BOOTSTRAP)
         table[name] = {"value": value, "error": error}
     return table
 

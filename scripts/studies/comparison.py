@@ -16,7 +16,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import parse_table, read_arrays, sha256, whole_file
-from codae_l1.data.events import QCD, SIGNALS, concatenate
+from codae_l1.data.events import BACKGROUNDS, QCD, SIGNALS, ZERO_BIAS, concatenate
 from codae_l1.data.formats import read_events
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.models.evaluation.rates import accepted_cross_section, background_rate
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
 
 
-# Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR.
-TPR, FPR = 0.4, 0.01
+# Working points of the tables: FPR where the signal efficiency is TPR, TPR where the background's is FPR, and LOW_FPR
+# if there is enough background.
+TPR, FPR, LOW_FPR = 0.4, 0.01, 0.001
 # False-positive rates at which ROC curves are kept.
 ROC_GRID = np.logspace(-3, 0, 61)
 # Events that a network is timed and held against Keras on.
@@ -68,10 +69,30 @@ class _ComparedEvents:
     published: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        if QCD not in self.signal or not np.any(self.signal != QCD):
+        if len(found := [name for name in BACKGROUNDS if name in self.signal]) != 1 or np.all(self.is_background):
             raise InputError(
-                f"events of {', '.join(np.unique(self.signal))} alone", "QCD and a signal", "name more files"
+                f"events of {', '.join(np.unique(self.signal))}{' alone' if len(found) < 2 else ''}",
+                "one background (QCD or zero bias) and a signal",
+                "name other files",
             )
+
+    @property
+    def is_background(self) -> np.ndarray:
+        """Mask (N,) of the background."""
+        return np.isin(self.signal, BACKGROUNDS)
+
+    @property
+    def background(self) -> str:
+        """Its name."""
+        return QCD if QCD in self.signal else ZERO_BIAS
+
+
+def _section(file: EventFile) -> float:
+    """Accepted cross section [pb] of a file's QCD."""
+    is_qcd = file.is_process(QCD)
+    if not is_qcd.any():
+        raise InputError("zero-bias crossings, whose rate is a share of all crossings", "QCD", "see the report's rates")
+    return accepted_cross_section(file.provenance, QCD, file.weight[is_qcd])
 
 
 @dataclass(frozen=True)
@@ -111,10 +132,10 @@ def run_events(run: "Run") -> _ComparedEvents:
     """The test events of a run."""
     with EventFile(events_path(run)) as file:
         run.check_own(file)
-        check_events(file)
+        check_events(file, run.config.data.background)
         events = file.read_where(indices(file, "test"))
         try:
-            section, reason = accepted_cross_section(file.provenance, QCD, file.weight[file.signal == QCD]), None
+            section, reason = _section(file), None
         except InputError as error:
             section, reason = None, str(error)
         record = (events.n_tracks, events.weight, section, reason, file.checksum, "the run's test events")
@@ -175,32 +196,44 @@ def _measure(
 
     A value that the events cannot carry is None, with a `reason`.
     """
-    is_qcd = events.signal == QCD
-    row: dict[str, Any] = {"auc": _aucs(scores, events, bootstrap), "fpr_at_tpr": {}, "tpr_at_fpr": {}, "roc": {}}
+    is_background = events.is_background
+    row: dict[str, Any] = {
+        "auc": _aucs(scores, events, bootstrap),
+        "fpr_at_tpr": {},
+        "tpr_at_fpr": {},
+        "tpr_at_low_fpr": {},
+    }
+    row["roc"] = {}
     for process in (s for s in SIGNALS if s in events.signal):
-        pairs = [(s[is_qcd], s[events.signal == process]) for s in scores]
+        pairs = [(s[is_background], s[events.signal == process]) for s in scores]
         shares = [fpr_at_tpr(*pair, TPR, bootstrap) for pair in pairs]
         row["fpr_at_tpr"][process] = _spread([share for share, _ in shares], shares[0][1])
         if not any(share for share, _ in shares):
-            # No QCD event passes: 90 % confidence limit of a binomial.
-            row["fpr_at_tpr"][process]["limit"] = 1 - 0.1 ** (1 / int(is_qcd.sum()))
-        points = [tpr_at_fpr(*pair, FPR, n_bootstrap=bootstrap) for pair in pairs]
-        missing = next((p for p in points if p.value is None), None)
-        if missing is not None:
-            row["tpr_at_fpr"][process] = {"value": None, "reason": missing.reason}
-        else:
-            row["tpr_at_fpr"][process] = _spread([p.value for p in points], points[0].error)
+            # No background event passes: 90 % confidence limit of a binomial.
+            row["fpr_at_tpr"][process]["limit"] = 1 - 0.1 ** (1 / int(is_background.sum()))
+        row["tpr_at_fpr"][process] = _tpr(pairs, FPR, bootstrap)
+        row["tpr_at_low_fpr"][process] = _tpr(pairs, LOW_FPR, bootstrap)
         curve = roc_curve(*pairs[0])
         row["roc"][process] = np.round(np.interp(ROC_GRID, curve.fpr, curve.tpr), 4).tolist()
-    row["rate"] = _rate_at_fpr([s[is_qcd] for s in scores], events, luminosity)
+    row["rate"] = _rate_at_fpr([s[is_background] for s in scores], events, luminosity)
     return row
+
+
+def _tpr(pairs: Sequence[tuple[np.ndarray, np.ndarray]], fpr: float, bootstrap: int) -> dict[str, Any]:
+    """Efficiency at a share of the background, of pairs (background, signal) of each seed; None and why where too few
+    pass."""
+    points = [tpr_at_fpr(*pair, fpr, n_bootstrap=bootstrap) for pair in pairs]
+    missing = next((p for p in points if p.value is None), None)
+    if missing is not None:
+        return {"value": None, "reason": missing.reason}
+    return _spread([p.value for p in points], points[0].error)
 
 
 def _aucs(scores: Sequence[np.ndarray], events: _ComparedEvents, bootstrap: int) -> dict[str, Any]:
     """Signal -> the AUC of scores (N,) of each seed: mean, error, spread."""
     by_signal = {}
     for process in (s for s in SIGNALS if s in events.signal):
-        pairs = [(s[events.signal == QCD], s[events.signal == process]) for s in scores]
+        pairs = [(s[events.is_background], s[events.signal == process]) for s in scores]
         by_signal[process] = _spread([auc(*pair) for pair in pairs], auc_with_error(*pairs[0], bootstrap)[1])
     return by_signal
 
@@ -212,7 +245,7 @@ def _rate_at_fpr(backgrounds: Sequence[np.ndarray], events: _ComparedEvents, lum
     """
     if events.cross_section_pb is None:
         return {"value": None, "reason": events.no_rate}
-    weight, rates = events.weight[events.signal == QCD], []
+    weight, rates = events.weight[events.is_background], []
     for background in backgrounds:
         point = tpr_at_fpr(background, background, FPR, n_bootstrap=2)  # for its threshold
         if point.threshold is None or point.value is None:
@@ -229,24 +262,25 @@ def _rate_at_fpr(backgrounds: Sequence[np.ndarray], events: _ComparedEvents, lum
 def complexity_bias(run: "Run", events: _ComparedEvents) -> dict[str, Any]:
     """Does an auto-encoder flag what it has not seen, or what is complicated? Signal -> the AUCs of both directions.
 
-    Principal components of the pooled track mask (18 x 15 counts) are fitted to as many validation events of QCD, or of
-    the signal; a signal of fewer than BIAS_EVENTS has a `reason` instead. `from_qcd`: AUC of the reconstruction error
-    of the first for the signal against QCD. `from_signal`: of the second for QCD against the signal: below 0.5 it calls
-    its own training class the more anomalous one.
+    Principal components of the pooled track mask (18 x 15 counts) are fitted to as many validation events of
+    background, or of the signal; a signal of fewer than BIAS_EVENTS has a `reason` instead. `from_background`: AUC of
+    the reconstruction error of the first for the signal against background. `from_signal`: of the second for background
+    against the signal: below 0.5 it calls its own training class the more anomalous one.
     """
     from codae_l1.models.systems.pca import PrincipalComponents, pooled_counts
     from codae_l1.scripts.run.events import read_split
 
-    learned = read_split(run, "validation", qcd_only=False)
+    learned = read_split(run, "validation", background_only=False)
     pooled = [pooled_counts(e.images) for e in (learned, events)]
     bias: dict[str, Any] = {}
     for process in (s for s in SIGNALS if s in events.signal):
-        n, errors = min(int(np.sum(learned.signal == s)) for s in (QCD, process)), {}
+        n, errors = min(int(np.sum(learned.signal == s)) for s in (events.background, process)), {}
         if n < BIAS_EVENTS:
-            bias[process] = {"reason": f"{n} validation events of {process} or of QCD, fewer than {BIAS_EVENTS}"}
+            bias[process] = {"reason": f"{n} validation events of {process} or of background, fewer than {BIAS_EVENTS}"}
             print(f"complexity bias, {process}: left out, {bias[process]['reason']}", flush=True)
             continue
-        for name, trained, other in (("from_qcd", QCD, process), ("from_signal", process, QCD)):
+        both = events.background, process
+        for name, trained, other in (("from_background", *both), ("from_signal", *both[::-1])):
             model = PrincipalComponents.fit(pooled[0][learned.signal == trained][:n], BIAS_COMPONENTS)
             score = model.score(pooled[1])
             pair = (score[events.signal == trained], score[events.signal == other])

@@ -112,7 +112,7 @@ def reuse_factors(words: Sequence[str]) -> dict[str, Any]:
 
 def firmware_and_inputs(run: Run, n_events: int) -> tuple[FirmwareModel, np.ndarray]:
     """The run's QKeras firmware; counts (N, 18, 15, inputs) of n_events test events, then those that overflow."""
-    firmware, events = open_firmware(run), read_split(run, "test", qcd_only=False)
+    firmware, events = open_firmware(run), read_split(run, "test", background_only=False)
     chosen = np.unique(np.linspace(0, len(events) - 1, min(n_events, len(events))).astype(int))
     counts = input_counts(events.images[chosen], firmware.config.pooling)
     overflowing = mismatch.adversarial_counts(firmware.config, run.config.seed, _RANDOM_EVENTS)

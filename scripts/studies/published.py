@@ -77,7 +77,7 @@ def published_f_m(arguments: Namespace) -> dict[str, Any]:
 def _sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the shipped sample: 256 QCD events of the calibration split; n_events of the test split, full, empty."""
     with EventFile(SAMPLE) as file:
-        calibration = file.read_where(indices(file, "calibration", qcd_only=True)[:256])
+        calibration = file.read_where(indices(file, "calibration", background_only=True)[:256])
         test = indices(file, "test")
         tested = file.read_where(test[np.unique(np.linspace(0, len(test) - 1, n_events).astype(int))])
     masks = track_mask(tested.images).astype(np.uint8)

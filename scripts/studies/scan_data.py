@@ -21,7 +21,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_array, read_arrays, read_json, whole_file
 from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.base.progress import Progress
-from codae_l1.data.events import QCD
+from codae_l1.data.events import BACKGROUNDS
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts.run.events import events_path, indices
@@ -46,10 +46,10 @@ def prepare(run: "Run", progress: Progress | None = None) -> Path:
 
     def make(folder: Path) -> dict[str, Any]:
         with EventFile(events_path(run)) as file:
-            chosen = {"train": indices(file, "train", qcd_only=True)[: config.events]}
-            chosen["calibration"] = indices(file, "calibration", qcd_only=True)
+            chosen = {"train": indices(file, "train", background_only=True)[: config.events]}
+            chosen["calibration"] = indices(file, "calibration", background_only=True)
             chosen["validation"] = indices(file, "validation")
-            if np.all(file.signal[chosen["validation"]] == QCD):
+            if np.all(np.isin(file.signal[chosen["validation"]], BACKGROUNDS)):
                 raise InputError(
                     f"no signal events in the validation split of {file.path}",
                     "some of each signal, to choose a design by",

@@ -67,8 +67,8 @@ def test_both_models_are_profiled_on_qcd_and_on_all_events(found, run):
 
 
 def test_the_reports_rows_count_saturated_and_wrapped_values(found):
-    rows = report._overflow_rows(found)
-    profiles = found["profiles"]
+    rows = report._overflow_rows({"numerics": found, "background": "qcd"})
+    profiles = found["profiles"] | {"background": found["profiles"]["qcd"]}
     for i, row in enumerate(rows):
         records = [profiles[events][model][i] for events, model in report.OVERFLOWS.values()]
         assert row["overflows"] == [record["saturated"] + record["wrapped"] for record in records]

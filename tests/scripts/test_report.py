@@ -21,6 +21,7 @@ REPORT = {
     "clock_period_ns": 5.0,
     "part": "xcvu13p-flga2577-2-e",
     "mismatches": {"qkeras-rtl": {"compared": 10, "different": 0}},
+    "background": "qcd",
     "events": {"test": {"qcd": 500}},
     "estimates": [
         {"name": "LUT, adders only", **RANGE},

@@ -1,5 +1,6 @@
 """train.py --model: the documented command on a tiny run, what is kept, nothing is trained twice, refusals in words."""
 
+import json
 import re
 import shlex
 import sys
@@ -12,7 +13,7 @@ from codae_l1.data.base.config import dump
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.events import EventImages
-from codae_l1.data.formats.event_file import write_events
+from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
@@ -90,6 +91,28 @@ def test_the_documented_command_trains_once(call, config, tmp_path, capsys):
     assert read_json(run / "systems" / "dirichlet" / "seed-3" / "system.json")["history"] != record["history"]
 
 
+def test_a_run_of_zero_bias_learns_from_its_crossings(call, config, tmp_path, capsys):
+    stored = read_json(config)
+    with EventFile(stored["data"]["events"]) as file:
+        events = file.read()
+    path = tmp_path / "crossings.h5"
+    named = np.where(events.signal == "qcd", "zero_bias", events.signal)
+    write_events(path, EventImages(events.images, named, events.n_tracks, events.weight, events.pileup_block))
+    table = stored | {"data": stored["data"] | {"events": str(path)}}
+    (tmp_path / "c.json").write_text(json.dumps(table))
+    arguments = ("--model", "dirichlet", "--seed", 2)
+    assert call("--run", tmp_path / "a", "--config", tmp_path / "c.json", *arguments) == 2
+    assert "whose background is 'zero_bias'" in capsys.readouterr().err
+    table["data"]["background"] = "zero_bias"
+    (tmp_path / "c.json").write_text(json.dumps(table))
+    assert call("--run", tmp_path / "b", "--config", tmp_path / "c.json", *arguments) == 0
+    record = read_json(tmp_path / "b" / "systems" / "dirichlet" / "seed-2" / "system.json")
+    assert record["events"] == [60, 60]
+    # The same images under another name: the same training.
+    assert call("--run", tmp_path / "q", "--config", config, *arguments) == 0
+    assert record["history"] == read_json(tmp_path / "q/systems/dirichlet/seed-2/system.json")["history"]
+
+
 def test_the_run_s_full_model_is_not_trained_twice(config, tmp_path, monkeypatch):
     run, stored = stage.open_run(tmp_path / "run", config), CoDAE(TINY, seed=5)
     save_codae(stored, run.path("train", "codae.keras"))
@@ -143,8 +166,8 @@ def test_supervised_training_keeps_every_fifth_event_of_each_process_apart(confi
     columns = np.zeros(22, np.int32), np.ones(22), np.full(22, 13, np.int32)
     asked = []
 
-    def read(run, split, qcd_only=True):
-        asked.append((split, qcd_only))
+    def read(run, split, background_only=True):
+        asked.append((split, background_only))
         return EventImages(images.astype("float32"), signal, *columns)
 
     monkeypatch.setattr(dataset, "read_split", read)

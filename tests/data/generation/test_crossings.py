@@ -21,6 +21,7 @@ from codae_l1.data.generation._processes import next_batch, start_pythia
 from codae_l1.data.generation.config import Work
 from codae_l1.data.generation.crossings import generate_crossings
 from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.splits import split_of
 
 pytestmark = [
     pytest.mark.generate,
@@ -39,7 +40,8 @@ TINY = CrossingsConfig(
     n_soft=100,
     n_hard=64,
     cuts_gev=(20.0, 60.0),
-    n_images=3,
+    n_images=(0, 0, 0, 3),
+    signal_images=True,
     seed=3,
     chunk_crossings=6,
 )
@@ -68,9 +70,14 @@ def test_content(tiny):
 
 def test_the_first_images_are_kept(tiny):
     with EventFile(tiny.with_name("c_images.h5")) as file:
-        assert file.signal.tolist() == [ZERO_BIAS] * 3
+        # Of signals all, of other processes none.
+        assert file.signal.tolist() == [ZERO_BIAS] * 3 + ["h400"] * 2
+        assert set(split_of(file.pileup_block)) == {"test"}
+        whole, kept = CrossingFile(tiny), [0, 1, 2, 10, 11]
+        assert file.weight.tolist() == whole.weight[kept].tolist()
+        assert file.n_tracks.tolist() == whole.n_tracks[kept].tolist()
         images = file.read().images
-    counts = CrossingFile(tiny).pooled(("tracks",), np.arange(3))
+    counts = whole.pooled(("tracks",), np.array(kept))
     assert ((images[..., 0] > 0).sum(axis=(1, 2)) == counts.sum(axis=(1, 2, 3))).all()
 
 

@@ -54,5 +54,5 @@ def test_unfit_input_is_refused(events):
     score, words, names = events
     with pytest.raises(InputError, match=r"1200 float scores, 1199 QKeras scores, 1200 names"):
         compare_scores(score, words[1:], names)
-    with pytest.raises(InputError, match=r'"qcd" among the names'):
+    with pytest.raises(InputError, match=r'"qcd" or "zero_bias" among the names'):
         compare_scores(score[names != "qcd"], words[names != "qcd"], names[names != "qcd"])

@@ -12,7 +12,7 @@ from codae_l1.models.systems.base import LabelledEvents
 from codae_l1.models.systems.registry import BoostedTreesConfig
 
 RNG = np.random.default_rng(0)
-CONFIG = BoostedTreesConfig(trees=20, leaf_events=5)
+CONFIG = BoostedTreesConfig(trees=20)
 
 
 def sample(n: int, seed: int, share: float) -> np.ndarray:
@@ -28,7 +28,7 @@ def two_classes(n: int, seed: int) -> LabelledEvents:
 def test_the_first_trees_are_the_same_however_many_follow():
     x, new = RNG.normal(size=(400, 4)), RNG.normal(size=(300, 4))
     y = x[:, 0] + x[:, 1] ** 2 > 0.5
-    options = {"max_iter": 20, "max_leaf_nodes": 8, "learning_rate": 0.05, "min_samples_leaf": 5}
+    options = {"max_iter": 20, "max_leaf_nodes": 8, "learning_rate": 0.05, "min_samples_leaf": 20}
     theirs = HistGradientBoostingClassifier(**options, early_stopping=False).fit(x, y)
     stages = list(theirs.staged_decision_function(new))
     for trees in (7, 20):
@@ -54,10 +54,12 @@ def test_boosted_trees_learn_and_keep_the_best_number(tmp_path):
 def test_what_a_supervised_system_refuses():
     system, images = BoostedTreesSystem(CONFIG), sample(6, 0, 0.01)
     one_class = LabelledEvents(images, np.repeat("qcd", 6))
-    with pytest.raises(InputError, match="0 signal and 6 QCD events for the training of bdt; expected some of both"):
+    with pytest.raises(
+        InputError, match="0 signal and 6 background events for the training of bdt; expected some of both"
+    ):
         system.fit(one_class, one_class, None)
-    with pytest.raises(InputError, match="trees and leaf_events >= 1"):
-        BoostedTreesConfig(leaf_events=0)
+    with pytest.raises(InputError, match=r"systems\.bdt\.trees = 0; expected a number >= 1"):
+        BoostedTreesConfig(trees=0)
 
 
 def test_no_other_estimator_is_read_from_a_file():

@@ -115,7 +115,7 @@ def test_saved_system_scores_equal_to_the_bit_and_is_oriented_by_qcd_alone(train
         assert (latent == other.latent(images)).all()
     if isinstance(system, JetSystem) and (made := system.reconstruct(images)) is not None:
         assert made.shape == images.shape
-    qcd = samples(system)[1].qcd
+    qcd = samples(system)[1].background
     other.orient_by(qcd)
     assert other.signs == trained.signs != system.signs
     assert trained.signs.get(system.reference, 1) == 1

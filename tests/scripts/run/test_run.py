@@ -171,7 +171,7 @@ def test_a_threshold_is_the_one_of_the_test_events_counted_by_hand(folder):
     """A tenth of the test split's QCD events, ties left out: the largest share at most that the words allow."""
     run = codae_l1.open_run(folder)
     with EventFile(SAMPLE) as file:
-        part = indices(file, "test", qcd_only=True)
+        part = indices(file, "test", background_only=True)
         qcd = run.executor("emulator").score_words(file.read_where(part))
     (point,) = run.working_points(fprs=(0.1,))
     allowed = [t for t in range(int(qcd.min()), int(qcd.max()) + 2) if np.mean(qcd >= t) <= 0.1]
@@ -226,7 +226,7 @@ def test_thresholds_of_other_events_than_the_runs_are_refused(folder, tmp_path, 
     write_json(run.folder / "make_data.json", {"events": {"checksum": "0" * 64}})
     for read in (
         run.working_points,
-        lambda: read_split(run, "test", qcd_only=False),
+        lambda: read_split(run, "test", background_only=False),
         lambda: read_each(run, "train", lambda images: images),
     ):
         with pytest.raises(
