@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.quantization._autoencoder import set_autoencoder
 from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
 from codae_l1.quantization.config import Training
@@ -57,7 +58,12 @@ def learn_distance(
     config = training.distill
     weight = _check_background(counts, weight, calibration, firmware)
     inputs, model = saturated(counts, firmware), build_float(firmware, training.seed)
-    _set_weights(model, firmware, _groups(inputs, weight, firmware))
+    floats: list[float] = []
+    if firmware.dense:
+        windows = _checked_windows(inputs, weight, firmware)[..., 0]
+        floats = set_autoencoder(model, firmware, windows, weight, TAIL, training)
+    else:
+        _set_weights(model, firmware, _groups(inputs, weight, firmware))
     calibrated = _words(firmware, model)
     quantized = build_qkeras(calibrated, training.seed)
     quantized.set_weights(model.get_weights())
@@ -67,7 +73,7 @@ def learn_distance(
         # The sums and the larger of two are what they are; the whitening is what rounding hurts.
         quantized.get_layer(name).trainable = name == calibrated.squared
     second = Schedule(config.qat_steps, config.qat_learning_rate, config.batch_size, training.seed + 1)
-    history: dict[str, Any] = {"float": [], "qat": fit(quantized, inputs, targets, second, training.part("QAT"))}
+    history: dict[str, Any] = {"float": floats, "qat": fit(quantized, inputs, targets, second, training.part("QAT"))}
     history["layers_without_ties"] = without_ties(quantized, calibrated)
     firmware_model = FirmwareModel.rounded(quantized, calibrated)
     answer = firmware_model.firmware_score(firmware_model.predict_words(calibration))
@@ -112,9 +118,10 @@ def _windows(inputs: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
     return summed.reshape(n, places, rows, rings, columns, len(groups)).sum(axis=(2, 4))
 
 
-def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[_Group]:
+def _checked_windows(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
+    """The windows of enough events, which fit their words."""
     windows = _windows(inputs, firmware)
-    places, rings, groups = windows.shape[1:]
+    places, rings = windows.shape[1:3]
     effective = int(weight.sum() ** 2 / np.square(weight).sum())
     if effective < EVENTS_PER_ROW * places * rings:
         of = "" if effective == len(windows) else f" (of {len(windows)}, by their weights)"
@@ -132,6 +139,12 @@ def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) ->
             f"at most {_SATURATED:.1%}",
             "take more bits, or smaller windows",
         )
+    return windows
+
+
+def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[_Group]:
+    windows = _checked_windows(inputs, weight, firmware)
+    groups = windows.shape[-1]
     return [
         _whitening(windows[..., g], weight, TAIL * (SECOND if g else 1.0), firmware.distance[g]) for g in range(groups)
     ]
@@ -257,11 +270,18 @@ def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:
     Biases as in quantization/_calibration.py: odd words of one bit below the products' step leave no sum on a tie.
     """
     precision, word = {}, input_word(firmware)
+    integers_of_windows = firmware.layer_precision("conv1").output_bits
     for name in firmware.layers:
         old, (kernel, bias) = firmware.layer_precision(name), model.get_layer(name).get_weights()
         whole = name in ("conv1", "dense3", "output")
-        weight_integer = 1 if whole or name == "dense2" else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
+        weight_integer = (
+            1
+            if whole or (name == "dense2" and name != firmware.squared)
+            else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
+        )
         integers = {"conv1": old.output_bits, firmware.squared: LARGEST_BITS // 2}
+        if firmware.dense:
+            integers["dense1"] = integers_of_windows
         new = dataclasses.replace(old, weight_integer=weight_integer, output_integer=integers.get(name, LARGEST_BITS))
         fraction = word.fraction + new.weight_word.fraction + (not whole)
         integer = max(integer_bits(np.abs(bias).max() * WEIGHT_MARGIN), 1 - fraction)

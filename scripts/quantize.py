@@ -83,7 +83,7 @@ def _distilled(run: "Run", codae: Any, masks: dict[str, np.ndarray], training: A
 
 
 def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
-    """The network that measures the distance from background, and what quantize.json says of it."""
+    """The network that measures the distance from background, or an auto-encoder's error, and quantize.json's words."""
     from codae_l1.quantization.distance import learn_distance
 
     config, reason = run.config, run.config.why_no_crossings()
@@ -99,8 +99,9 @@ def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
     with cli.Progress("quantize, distance") as progress:
         student = learn_distance(counts, weight, calibration, config.firmware, training(progress))
     correlation = student.history["calibration_correlation"]["qkeras"]
-    said = f"a distance from {len(counts):,} {name}" + (f" ({reason})" if reason else "")
-    said += f"; correlation of its words with the float distance {correlation:.3f}"
+    what = "the error of an auto-encoder of" if config.firmware.dense else "a distance from"
+    said = f"{what} {len(counts):,} {name}" + (f" ({reason})" if reason else "")
+    said += f"; correlation of its words with the float score {correlation:.3f}"
     learned = {"background": name, "no_crossings": reason, **student.history}
     return student, {"said": said, "teacher": {}, "distance": learned}
 

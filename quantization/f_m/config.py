@@ -38,10 +38,11 @@ class FirmwareConfig:
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
     distance: groups of inputs; where there are any, the network is a distance learned from background
     (quantization/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
-    grid without overlap, and its dense layers follow from that. `dense` is then empty and `tied` has no effect.
-    preset: "zero_bias", the network of a run, or "distilled", the default here. precision: layer name ->
-    LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits and output_bits;
-    calibration sets the others.
+    grid without overlap, and its dense layers follow from that. `dense` is then empty, or holds the units of the
+    encoder of an auto-encoder whose error takes the place of the distance (quantization/_autoencoder.py); `tied` has no
+    effect. preset: "zero_bias", the network of a run, "autoencoder", or "distilled", the default here.
+    precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
+    and output_bits; calibration sets the others.
 
     "distilled" sums active pixels in blocks of 12 x 12 (3 x 3 cells), bends the sums by twelve ReLUs and adds them up:
     the winner of a search (docs/scan.md).
@@ -98,12 +99,19 @@ class FirmwareConfig:
         groups = len(self.distance)
         rows, columns, _ = self.input_shape
         windows = (rows // self.conv[0].kernel[0]) * (columns // self.conv[0].kernel[1])
+        if self.dense:
+            return (self.dense[0] + windows, windows)
         return (windows * groups, 2 * groups, 2)[: 2 + (groups > 1)]
 
     @property
     def squared(self) -> str | None:
         """Name of the layer whose words are signed and leave it squared; None where the network is no distance."""
-        return "dense1" if self.distance else None
+        return ("dense2" if self.dense else "dense1") if self.distance else None
+
+    @property
+    def defaults(self) -> dict[str, LayerPrecision]:
+        """Precision of the layers of a distance or an auto-encoder that the config does not name."""
+        return (_AUTOENCODER if self.dense else _DISTANCE) if self.distance else {}
 
     def activation(self, layer: str) -> str:
         """Name of what rounds a layer's sums to its words."""
@@ -154,7 +162,7 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
-        return self.precision.get(name, _DISTANCE.get(name, LayerPrecision()) if self.distance else LayerPrecision())
+        return self.precision.get(name, self.defaults.get(name, LayerPrecision()))
 
     @property
     def weight_types(self) -> dict[str, WordType]:
@@ -296,8 +304,13 @@ def _check_distance(config: FirmwareConfig) -> None:
         )
     if len(config.conv) != 1:
         raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
-    if config.dense or config.outputs != 1:
-        raise refuse(f"dense = {list(config.dense)}, outputs = {config.outputs}", "dense = [] and one output")
+    if len(config.dense) > 1 or config.outputs != 1:
+        raise refuse(
+            f"dense = {list(config.dense)}, outputs = {config.outputs}",
+            "dense = [], or the units of an encoder, and one output",
+        )
+    if config.dense and len(config.distance) > 1:
+        raise refuse(f"{len(config.distance)} groups and dense = {list(config.dense)}", "one group for an auto-encoder")
     conv, (rows, columns, _) = config.conv[0], config.input_shape
     if conv.filters != len(config.distance):
         raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
@@ -310,7 +323,11 @@ def _check_distance(config: FirmwareConfig) -> None:
 
 def _check_bits(config: FirmwareConfig) -> None:
     """Raise InputError where a distance's words are too coarse to hold its score."""
-    for name, fewest in _FEWEST_BITS.items():
+    fewest_bits = dict(_FEWEST_BITS)
+    if config.dense:
+        # The counts pass through the first dense layer.
+        fewest_bits = {"dense1": config.layer_precision("conv1").output_bits, "dense2": 5, "output": 9}
+    for name, fewest in fewest_bits.items():
         bits = config.layer_precision(name).output_bits
         if name in config.layers and bits < fewest:
             path = f"firmware.precision.{name}.output_bits"
@@ -346,6 +363,12 @@ _DISTANCE = {
     "dense3": LayerPrecision(weight_bits=2, output_bits=11),
     "output": LayerPrecision(weight_bits=2, output_bits=12),
 }
+_AUTOENCODER = {
+    "conv1": LayerPrecision(weight_bits=2, output_bits=7),
+    "dense1": LayerPrecision(weight_bits=6, output_bits=8),
+    "dense2": LayerPrecision(weight_bits=7, output_bits=7),
+    "output": LayerPrecision(weight_bits=2, output_bits=12),
+}
 _FEWEST_BITS = {"dense1": 5, "dense2": 8, "dense3": 8, "output": 9}
 # The trigger network of a run: how far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
 ZERO_BIAS = FirmwareConfig(
@@ -353,4 +376,11 @@ ZERO_BIAS = FirmwareConfig(
     distance=(("tracks",),),
     precision={name: _DISTANCE[name] for name in ("conv1", "dense1", "dense2", "output")},
 )
-FirmwareConfig.PRESETS |= {"zero_bias": ZERO_BIAS, "distilled": FirmwareConfig()}
+# The same windows, and the error of an auto-encoder whose encoder has one unit.
+_ERROR = FirmwareConfig(
+    conv=ZERO_BIAS.conv,
+    dense=(1,),
+    distance=ZERO_BIAS.distance,
+    precision=dict(_AUTOENCODER),
+)
+FirmwareConfig.PRESETS |= {"zero_bias": ZERO_BIAS, "autoencoder": _ERROR, "distilled": FirmwareConfig()}

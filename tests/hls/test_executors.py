@@ -89,6 +89,19 @@ def test_every_executor_gives_the_words_of_qkeras(firmware, executor, counts):
     assert mismatch.compared == len(counts)
 
 
+def test_the_error_of_an_auto_encoder_is_exact(tmp_path):
+    """Encoder, decoder, squares and their sum, with weights so large that every word overflows."""
+    config = FirmwareConfig.PRESETS["autoencoder"]
+    model = random_firmware(config, scale=0.3)
+    build_rtl(*firmware_network(model), HlsConfig(), tmp_path / "rtl", simulate=False)
+    network, folder = read_network(model.model, input_word(config)), tmp_path / "emulator"
+    build_emulator(network, output_word(config), HlsConfig(), folder, config.pooling)
+    counts = adversarial_counts(config, seed=5, n_random=500)
+    assert len(np.unique(model.predict_words(counts))) > 20
+    for executor in (Interpreter(tmp_path / "rtl"), Emulator(folder)):
+        assert compare(model, executor, counts).different == 0
+
+
 @pytest.mark.parametrize("avx2", [False, True])
 def test_the_emulator_gives_the_words_of_qkeras_with_and_without_avx2(firmware, emulator, counts, avx2):
     use = emulator._library.codae_use_avx2

@@ -146,7 +146,7 @@ def test_more_tracks_in_one_ring_than_background_has_are_anomalous(student):
         ({"distance": (("tracks",), ("tracks",))}, r"one or 2 groups that hold each input once"),
         ({"distance": ((),)}, r"one or 2 groups"),
         ({"inputs": ("tracks", "ecal")}, r"one or 2 groups"),
-        ({"dense": (4,)}, r"dense = \[4\]"),
+        ({"dense": (4, 2)}, r"dense = \[4, 2\]"),
         ({"outputs": 2}, r"one output"),
         ({"conv": (ConvConfig(2, (6, 3), (6, 3)),)}, r"conv\[0\].filters = 2; expected a filter for each group, 1"),
         ({"conv": (ConvConfig(1, (6, 3), (3, 3)),)}, r"conv\[0\] of 6 x 3 by 3 x 3; expected windows that fill"),

@@ -113,6 +113,8 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     demo = dump(load_config(CONFIGS / "demo.toml"))
     assert demo == dump(RunConfig(training=dataclasses.replace(COMPACT_TRAINING, epochs=3)))
     assert load_config(CONFIGS / "distilled.toml") == RunConfig(firmware=FirmwareConfig())
+    error = FirmwareConfig.PRESETS["autoencoder"]
+    assert load_config(CONFIGS / "autoencoder.toml") == RunConfig(firmware=error)
     calorimeter = dataclasses.replace(ZERO_BIAS, inputs=("ecal", "hcal"), distance=(("ecal", "hcal"),))
     assert load_config(CONFIGS / "calorimeter.toml") == RunConfig(firmware=calorimeter)
     both = load_config(CONFIGS / "tracks_calorimeter.toml").firmware
