@@ -48,7 +48,7 @@ def command() -> None:
         help=f"compare the full model with its TF-Lite versions instead, on N QCD events ({TFLITE_EVENTS})",
     )
     table = Companions(parser, "--tflite", present=False)
-    table.add("--models", "systems to compare (default: all of events)", nargs="+", metavar="NAME")
+    table.add("--models", "systems to compare, of docs/training.md (default: all)", nargs="+", metavar="NAME")
     table.add("--seeds", "trainings of each random system", [1, 2, 3], type=int, nargs="+")
     table.add("--events", "events of any format with background and signals", type=Path, nargs="+", metavar="FILE")
     table.add("--out", "folder to write (default: RUN/comparison, with --events RUN/comparison-events)", type=Path)

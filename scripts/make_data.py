@@ -17,6 +17,7 @@ interrupted command resumes.
 
 import argparse
 import dataclasses
+import re
 import shlex
 import sys
 import typing
@@ -187,18 +188,32 @@ def _parser(kind: type[Any]) -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="local processes (default: all cores)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, whose workers are used instead")
     parser.add_argument("--work-folder", type=Path, help="where finished chunks are kept (default: OUT with .work)")
-    types, hints = {"int": int, "float": float, "str": str}, typing.get_type_hints(kind)
+    types, hints, said = {"int": int, "float": float, "str": str}, typing.get_type_hints(kind), _described(kind)
     for field in dataclasses.fields(kind):
-        flag, name = "--" + field.name.replace("_", "-"), type(field.default).__name__
+        flag, name, default = "--" + field.name.replace("_", "-"), type(field.default).__name__, field.default
+        shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
+        told = f"{said.get(field.name, '')} (default: {shown})".strip().replace("%", "%%")
         if name == "bool":
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=f"default {field.default}")
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=told)
         elif name == "tuple":
-            of = typing.get_args(hints[field.name])[0]
-            shown = " ".join(map(str, field.default)) or "none"  # type: ignore[arg-type]
-            parser.add_argument(flag, nargs="+", type=of, help=f"default {shown}")
+            parser.add_argument(flag, nargs="+", type=typing.get_args(hints[field.name])[0], help=told)
         else:
-            parser.add_argument(flag, type=types[name], help=f"default {field.default}")
+            parser.add_argument(flag, type=types[name], help=told)
     return parser
+
+
+def _described(kind: type[Any]) -> dict[str, str]:
+    """Field of a config -> what its docstring says of it, "name: text" or "name, name: text", up to the next field.
+
+    >>> _described(ObjectConfig)["n_events"]
+    'how many'
+    """
+    text, names = " ".join((kind.__doc__ or "").split("\n\n")[1].split()), dataclasses.fields(kind)
+    either = "|".join(field.name for field in names)
+    found = list(re.finditer(rf"(?<!\w)((?:{either})(?:, (?:{either}))*): ", text))
+    ends = [*(match.start() for match in found[1:]), len(text)]
+    pieces = ((match, text[match.end() : end].strip().rstrip(".;")) for match, end in zip(found, ends, strict=True))
+    return {name: said for match, said in pieces for name in match[1].split(", ")}
 
 
 def _flags(options: argparse.Namespace, kind: type[Any]) -> dict[str, Any]:

@@ -58,7 +58,10 @@ def command() -> None:
     """Parse the arguments, run the steps, write the records."""
     parser = cli.parser(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="a run folder with the stage synthesize done")
-    parser.add_argument("--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS, ECP5])
+    told = f"what to run, of {', '.join((*HLS_STEPS, *RTL_STEPS, ECP5))} (default: {', '.join(HLS_STEPS)}, synthesis)"
+    parser.add_argument(
+        "--steps", nargs="+", default=[*HLS_STEPS, "synthesis"], choices=[*HLS_STEPS, *RTL_STEPS, ECP5], help=told
+    )
     parser.add_argument("--project", type=Path, help="another hls4ml project of the run's network (Vitis, Vivado)")
     parser.add_argument("--events", type=int, help=f"test events in the testbench (default: as before, or {EVENTS})")
     parser.add_argument("--out-of-context", action="store_true", help="ecp5: the pipeline alone, no bitstream")

@@ -29,8 +29,8 @@ class CrossingsConfig:
     cuts_gev: where the slices of pT-hat begin, rising.
     bias: how evenly validation and test are spread over the slices, 0 to 1; in train and calibration every crossing has
         the weight 1.
-    pileup: mean numbers of inelastic collisions per crossing, at most 250, each as often as the others or as
-        pileup_shares says.
+    pileup: mean numbers of inelastic collisions per crossing, at most 250.
+    pileup_shares: how often each of them occurs; none: all alike.
     seed: base of all random numbers; a chunk's follow from it and the chunk's number.
     vertex: the primary vertex is "chosen" (the largest sum of track pT squared) or the "truth" (of the signal's
         collision; in zero bias of the one with the largest pT-hat).

@@ -1,5 +1,7 @@
 """Stage make_data: what later stages would refuse of the events is refused before anything is trained."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,3 +35,11 @@ def test_too_few_events_of_any_split_are_refused_at_once(tmp_path, calibration, 
         return
     with pytest.raises(InputError, match=r"40 QCD events in the calibration split .* at least 50"):
         make_data.work(run)
+
+
+@pytest.mark.parametrize("layout", make_data.LAYOUTS)
+def test_help_says_what_each_option_of_a_layout_is(layout):
+    kind, _ = make_data.LAYOUTS[layout]
+    said = make_data._described(kind)
+    assert set(said) == {field.name for field in dataclasses.fields(kind)}
+    assert all(text and ": " not in text.split(" (")[0] for text in said.values())
