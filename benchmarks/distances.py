@@ -97,7 +97,53 @@ def other_forms(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarra
     forms["rings, no covariance"] = lambda counts: np.square(pulls(counts)).sum(axis=1)
     forms["rings, one-sided"] = lambda counts: np.square(np.maximum(pulls(counts), 0)).sum(axis=1)
     forms["rings, largest"] = lambda counts: np.maximum(pulls(counts).max(axis=1), 0)
+    for units, size in ((16, 8), (28, 13)):
+        forms[f"VAE of 3 x 5 windows, {units} units, sum of {size} mu^2"] = vae_encoder(units, size, train)
     return forms
+
+
+def vae_encoder(units: int, size: int, train: np.ndarray, seed: int = 1) -> Callable[[np.ndarray], np.ndarray]:
+    """Sum of mu^2 (n,) of a variational auto-encoder of the windows of counts, as AXOL1TL v4 has it of its objects.
+
+    units: of the one hidden layer of encoder and decoder. size: of the latent. Loss: squared error of the standardised
+    windows, plus the KL divergence; 4,000 batches of 256 windows, rolled around phi and mirrored in eta.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    shaped = windows(6, 3)(train[..., 0]).reshape(-1, 3, 5)
+    copies = np.concatenate([np.roll(x, k, axis=1) for k in range(3) for x in (shaped, shaped[:, :, ::-1])])
+    rows = copies.reshape(len(copies), -1).astype(np.float32)
+    mean, spread, wide = rows.mean(axis=0), rows.std(axis=0), rows.shape[1]
+    hidden, mu, log_variance = keras.layers.Dense(units, "relu"), keras.layers.Dense(size), keras.layers.Dense(size)
+    decoder = keras.Sequential([keras.Input((size,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(wide)])
+    for layer, width in ((hidden, wide), (mu, units), (log_variance, units)):
+        layer.build((None, width))
+    layers = (hidden, mu, log_variance, decoder)
+    variables = [variable for layer in layers for variable in layer.trainable_variables]
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, 4000))
+    optimizer.build(variables)
+
+    @tf.function
+    def step(x: Any) -> None:
+        with tf.GradientTape() as tape:
+            inner = hidden(x)
+            a, b = mu(inner), tf.clip_by_value(log_variance(inner), -8.0, 8.0)
+            z = a + tf.exp(b / 2) * tf.random.normal(tf.shape(a))
+            error, kl = tf.square(decoder(z) - x), (tf.square(a) + tf.exp(b) - b - 1) / 2
+            loss = tf.reduce_mean(tf.reduce_sum(error, axis=1) + tf.reduce_sum(kl, axis=1))
+        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+
+    rng, values = np.random.default_rng(seed), (rows - mean) / spread
+    for _ in range(4000):
+        step(values[rng.integers(0, len(values), 256)])
+
+    def score(counts: np.ndarray) -> np.ndarray:
+        found = ((windows(6, 3)(counts[..., 0]) - mean) / spread).astype(np.float32)
+        return np.square(np.asarray(mu(hidden(found)))).sum(axis=1)
+
+    return score
 
 
 def mapped(firmware: Any, config: RunConfig) -> str:
