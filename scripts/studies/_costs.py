@@ -1,7 +1,7 @@
 """What firmware layers and words cost the encoders of a run's full model, measured step by step on the same events.
 
-Nothing is trained by the model's own loss; twins are fitted to the encoders' outputs on QCD, which is affordable at the
-published size. A training in situ (scripts/encoders.py without --costs) gains more.
+Nothing is trained by the model's own loss; twins are fitted to the encoders' outputs on background, which is affordable
+at the published size. A training in situ (scripts/encoders.py without --costs) gains more.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import whole_file, write_json
-from codae_l1.data.events import QCD, SIGNALS
+from codae_l1.data.events import BACKGROUNDS, SIGNALS
 from codae_l1.data.formats import read_events
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae.config import SwapConfig
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 # Scores that are compared.
 _COMPARED = ("z0", "mse")
-# QCD events that fix norms and words.
+# Events of background that fix norms and words.
 _CALIBRATION = 128
-# QCD events for each event of a signal, where the number of test events is limited.
-_QCD_SHARE = 5
-# Signals in the table; the others are told from QCD by any of the scores.
+# Events of background for each event of a signal, where the number of test events is limited.
+_SHARE = 5
+# Signals in the table; the others are told from background by any of the scores.
 _SHOWN = ("h125", "h200", "svj2100", "svj4100")
 # Name -> a row's model, what else it says, None where the model is the float one.
 _Row = tuple[str, Callable[[], "CoDAE"] | None, dict[str, Any]]
@@ -63,11 +63,14 @@ def encoder_costs(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]
     for name, make, told in _rows(run, codae, arguments, content):
         after = scores(make()) if make else before
         row = {s: compared(before[s], after[s], signal) for s, (_, signal) in samples.items()}
-        qcd = {s: float(np.median(signs["mse"] * after[s]["mse"][signal == QCD])) for s, (_, signal) in samples.items()}
-        content["rows"][name] = {**told, "median_mse_qcd": qcd, "scores": row}
+        mse = {
+            s: float(np.median(signs["mse"] * after[s]["mse"][np.isin(signal, BACKGROUNDS)]))
+            for s, (_, signal) in samples.items()
+        }
+        content["rows"][name] = {**told, "median_mse": mse, "scores": row}
         content["stamp"] = stamp(run.config.seed)
         write_json(out / "costs.json", content)
-        print(f"{name}: median mse of QCD {', '.join(f'{value:.2f}' for value in qcd.values())}", flush=True)
+        print(f"{name}: median mse of background {', '.join(f'{value:.2f}' for value in mse.values())}", flush=True)
     with whole_file(out / "costs.md") as temporary:
         temporary.write_text(costs_table(content) + "\n")
     return content
@@ -129,25 +132,25 @@ def _samples(run: "Run", arguments: Namespace) -> dict[str, tuple[np.ndarray, np
     """Sample -> (masks (N, 72, 58, 1), process (N,)): test events of the run, and all of --files."""
     masks, signal = read_each(run, "test", track_mask, background_only=False)
     if arguments.most:
-        limits = {process: arguments.most * (_QCD_SHARE if process == QCD else 1) for process in (QCD, *SIGNALS)}
+        limits = dict.fromkeys(BACKGROUNDS, arguments.most * _SHARE) | dict.fromkeys(SIGNALS, arguments.most)
         kept = np.sort(np.concatenate([np.flatnonzero(signal == p)[:most] for p, most in limits.items()]))
         masks, signal = masks[kept], signal[kept]
     found = {"the run's test events": (masks, signal)}
     if arguments.files:
         parts = [read_events(cli.existing(str(path))) for path in arguments.files]
         signal = np.concatenate([part.signal for part in parts])
-        if QCD not in signal or not np.isin(signal, SIGNALS).any():
-            raise InputError("--files without QCD or without a signal", "both", "name more files")
+        if not np.isin(signal, BACKGROUNDS).any() or not np.isin(signal, SIGNALS).any():
+            raise InputError("--files without background or without a signal", "both", "name more files")
         found["the files"] = np.concatenate([track_mask(part.images) for part in parts]), signal
     return found
 
 
 def costs_table(content: dict[str, Any]) -> str:
-    """Markdown, a table for each sample: AUC in % of z0 and of mse, rank correlations with the float model on QCD."""
+    """Markdown, a table for each sample: AUC in % of z0 and of mse, rank correlations with the float model."""
     text = []
     for sample, numbers in content["events"].items():
         shown = [signal for signal in _SHOWN if signal in numbers]
-        head = ["", *(f"{s}: {c}" for s in _COMPARED for c in ("rank", *shown)), "median mse, QCD"]
+        head = ["", *(f"{s}: {c}" for s in _COMPARED for c in ("rank", *shown)), "median mse, background"]
         lines = []
         for name, row in content["rows"].items():
             if "refused" in row:
@@ -158,7 +161,8 @@ def costs_table(content: dict[str, Any]) -> str:
                 entry = row["scores"][sample][score]
                 cells.append(f"{entry['rank_correlation']:.3f}")
                 cells += [f"{100 * entry['auc'][signal]['quantized']:.1f}" for signal in shown]
-            lines.append([*cells, f"{row['median_mse_qcd'][sample]:.2f}"])
-        events = f"{sum(numbers.values()):,} events, {numbers[QCD]:,} of QCD"
+            lines.append([*cells, f"{row['median_mse'][sample]:.2f}"])
+        background = sum(numbers.get(name, 0) for name in BACKGROUNDS)
+        events = f"{sum(numbers.values()):,} events, {background:,} of background"
         text += [f"AUC in % on {sample} ({events}):", "", markdown_table(head, lines), ""]
     return "\n".join(text).rstrip()

@@ -68,7 +68,7 @@ def test_rows_and_tables(costs, events, capsys):
     assert entry["difference"] == pytest.approx(entry["float"] - entry["quantized"])
     table = (folder / "costs.md").read_text()
     assert table.strip() in capsys.readouterr().out
-    assert "AUC in % on the files (264 events, 240 of QCD):" in table
+    assert "AUC in % on the files (264 events, 240 of background):" in table
     assert f"| slope: 0 | {of['slope: 0']:.3f} | {100 * entry['quantized']:.1f} |" in table
 
 
