@@ -25,6 +25,8 @@ PROCESSES = (QCD, *SIGNALS)
 ZERO_BIAS = "zero_bias"
 # What a training learns from, and signals are told from; one of them in a run.
 BACKGROUNDS = (QCD, ZERO_BIAS)
+# Every name that an event may have.
+CLASSES = (*BACKGROUNDS, *SIGNALS)
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,10 @@ def check_images(images: np.ndarray, where: str = "images") -> None:
 
 def check_signals(names: np.ndarray) -> None:
     """Raise InputError if a name is not a known process."""
-    unknown = sorted(set(np.unique(names).tolist()) - {*PROCESSES, ZERO_BIAS})
+    unknown = sorted(set(np.unique(names).tolist()) - {*CLASSES})
     if unknown:
         raise InputError(
             f"unknown signal name {', '.join(map(repr, unknown))}",
-            f"one of {', '.join(PROCESSES)}",
+            f"one of {', '.join(CLASSES)}",
             "correct the name",
         )

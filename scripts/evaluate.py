@@ -14,7 +14,7 @@ import numpy as np
 
 from codae_l1.data.base.files import opened_hdf5
 from codae_l1.data.base.spool import Spool
-from codae_l1.data.events import PROCESSES, ZERO_BIAS
+from codae_l1.data.events import CLASSES, ZERO_BIAS
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.executors import INTEGER_EXECUTORS, open_executor, open_firmware, open_float
@@ -143,7 +143,7 @@ class _Processes:
 
     def __init__(self, file: EventFile):
         # Behind them, what is no process of a run.
-        self._names = np.array((*PROCESSES, ZERO_BIAS, ""))
+        self._names = np.array((*CLASSES, ""))
         self._codes = np.full(len(file), len(self._names) - 1, np.uint8)
         for code, name in enumerate(self._names[:-1]):
             self._codes[file.is_process(name)] = code

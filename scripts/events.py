@@ -19,7 +19,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import write_json
 from codae_l1.data.base.progress import Progress
-from codae_l1.data.events import PROCESSES, EventImages
+from codae_l1.data.events import CLASSES, EventImages
 from codae_l1.data.formats import event_slices, format_of, slices
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
@@ -170,7 +170,7 @@ def _validate(options: argparse.Namespace) -> None:
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="events files")
-    parser.add_argument("--process", nargs="+", choices=PROCESSES, default=PROCESSES, help="classes to show")
+    parser.add_argument("--process", nargs="+", choices=CLASSES, default=CLASSES, help="classes to show")
     parser.add_argument("--events", type=int, default=1, help="displays of each class")
     parser.add_argument("--pool", type=int, default=PoolingConfig().pool, help="side of a firmware cell in towers")
     parser.add_argument(
@@ -201,7 +201,7 @@ def _show(options: argparse.Namespace) -> None:
 def _collect(
     files: list[Path], processes: tuple[str, ...], n_displays: int, pooling: PoolingConfig, **how: Any
 ) -> dict[str, dict[str, Any]]:
-    """Class -> its number of events, their sum (72, 58, 3) GeV, and displays of the first, in order of PROCESSES.
+    """Class -> its number of events, their sum (72, 58, 3) GeV, and displays of the first, in order of CLASSES.
 
     how: label, options of formats and tell, as for event_slices.
     """
@@ -217,7 +217,7 @@ def _collect(
                 row["sum"] += images.sum(axis=0, dtype=np.float64)
     if not rows:
         raise InputError(f"no events of {', '.join(processes)}", "at least one", "choose another --process or file")
-    return {name: rows[name] for name in PROCESSES if name in rows}
+    return {name: rows[name] for name in CLASSES if name in rows}
 
 
 def _display(signal: str, image: np.ndarray, pooling: PoolingConfig) -> dict[str, Any]:

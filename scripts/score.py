@@ -27,7 +27,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import new_hdf5, opened_hdf5
-from codae_l1.data.events import PROCESSES, ZERO_BIAS
+from codae_l1.data.events import CLASSES
 from codae_l1.scripts.run import cli, reading, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
 
@@ -41,7 +41,7 @@ BATCH = 2048
 _BLOCK = 1 << 14
 # Bytes of blocks that HDF5 keeps of each dataset while it grows; by default a megabyte.
 _CACHE = 1 << 18
-_CLASSES = np.array(sorted((*PROCESSES, ZERO_BIAS)))
+_CLASSES = np.array(sorted(CLASSES))
 # Executor -> its scores (n,) and its score words (n,), None where it has none.
 Scored = dict[str, tuple[np.ndarray, np.ndarray | None]]
 

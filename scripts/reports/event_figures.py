@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from codae_l1.data.calorimeter import CHANNELS, ETA_MAX, N_ETA, N_PHI, eta_edges
-from codae_l1.data.events import PROCESSES, QCD
+from codae_l1.data.events import BACKGROUNDS, CLASSES
 from codae_l1.scripts.reports.figures import TITLES, cms_style, new_figure
 
 CHANNEL_TITLES = {"tracks": "track pT [GeV]", "ecal": "ECAL ET [GeV]", "hcal": "HCAL ET [GeV]"}
@@ -52,14 +52,14 @@ def average_figure(averages: dict[str, np.ndarray], events: dict[str, int]) -> F
 
 def validation_figure(content: dict[str, Any]) -> Figure:
     """One page of what `events.py validate` finds: n_tracks, occupancy, energies, profiles, AUCs, the test."""
-    common = [name for name in PROCESSES if name in content["a"] and name in content["b"]]
+    common = [name for name in CLASSES if name in content["a"] and name in content["b"]]
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(3, 3, 12.0, 10.5)
         _tracks(axes[0, 0], content, common)
         for ax, key, what in zip(axes[0, 1:], ("active_{}", "sum_{}_gev"), ("active pixels", "energy"), strict=True):
             _ratios(ax, content, common, key)
             ax.set_title(f"{what}, B / A", loc="left")
-        shown = QCD if QCD in common else common[0]
+        shown = next((name for name in BACKGROUNDS if name in common), common[0])
         for ax, channel in zip(axes[1], CHANNELS, strict=True):
             _profile(ax, content, shown, channel)
         _phi(axes[2, 0], content, shown)
@@ -145,7 +145,7 @@ def _baselines(ax: Any, content: dict[str, Any], common: list[str]) -> None:
         points = [content[sample][p]["auc_n_tracks"] for p in signals]
         value, error = [p["value"] for p in points], [p["error"] for p in points]
         ax.errorbar(np.arange(len(signals)) + shift, value, error, fmt="o", ms=4, color=colour, label=sample.upper())
-    ax.set_title("AUC of n_tracks against QCD", loc="left")
+    ax.set_title("AUC of n_tracks against background", loc="left")
     ax.legend(frameon=False)
     _classes(ax, signals)
 

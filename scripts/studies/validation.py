@@ -10,7 +10,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.spool import Spool
 from codae_l1.data.calorimeter import CHANNELS
-from codae_l1.data.events import PROCESSES, QCD
+from codae_l1.data.events import BACKGROUNDS, CLASSES
 from codae_l1.data.formats import SUFFIXES, event_slices
 from codae_l1.models.evaluation.roc import auc_with_error
 from codae_l1.models.evaluation.two_sample import TwoSampleConfig, image_summaries, two_sample_test
@@ -93,9 +93,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], seed: int = 0) -> dict[s
     """Two samples' summaries -> a and b described, their profiles, and the two-sample test of each common class."""
     if not set(a) & set(b):
         raise InputError(f"classes {', '.join(a)} and {', '.join(b)}", "a class that both have", "choose other samples")
-    tests = {
-        name: _tested(a[name]["features"], b[name]["features"], seed) for name in PROCESSES if {name} <= {*a} & {*b}
-    }
+    tests = {name: _tested(a[name]["features"], b[name]["features"], seed) for name in CLASSES if {name} <= {*a} & {*b}}
     return {
         "a": _describe(a),
         "b": _describe(b),
@@ -105,9 +103,9 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], seed: int = 0) -> dict[s
 
 
 def _describe(classes: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
-    """Class -> its figures, JSON-ready: mean with error and quantiles, AUCs where the sample has QCD."""
-    described = {}
-    for name in (p for p in PROCESSES if p in classes):
+    """Class -> its figures, JSON-ready: mean with error and quantiles, AUCs where the sample has one background."""
+    described, backgrounds = {}, [name for name in BACKGROUNDS if name in classes]
+    for name in (p for p in CLASSES if p in classes):
         column = classes[name]
         spread = float(column["n_tracks"].std())
         entry: dict[str, Any] = {
@@ -117,9 +115,9 @@ def _describe(classes: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict
         for channel in CHANNELS:
             entry[f"active_{channel}"] = _mean(column[f"active_{channel}"])
             entry[f"sum_{channel}_gev"] = _mean(column[f"sum_{channel}"])
-        if name != QCD and QCD in classes:
+        if name not in backgrounds and len(backgrounds) == 1:
             for key, of in (("n_tracks", "n_tracks"), ("active_pixels", f"active_{CHANNELS[0]}")):
-                value, error = auc_with_error(classes[QCD][of], column[of])
+                value, error = auc_with_error(classes[backgrounds[0]][of], column[of])
                 entry[f"auc_{key}"] = {"value": float(value), "error": float(error)}
         described[name] = entry
     return described
@@ -143,7 +141,7 @@ def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
     heads = ["class", "events", "n_tracks", "active tracks", "active ecal", "active hcal"]
     heads += ["sum tracks", "sum ecal", "sum hcal", "AUC n_tracks", "AUC active pixels"]
     rows = [heads, ["---"] * len(heads)]
-    for name in (p for p in PROCESSES if p in a or p in b):
+    for name in (p for p in CLASSES if p in a or p in b):
         rows.append([name, *(" / ".join(pair) for pair in zip(_cells(a.get(name)), _cells(b.get(name)), strict=True))])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -15,7 +15,7 @@ import pytest
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json
 from codae_l1.data.calorimeter import CHANNELS
-from codae_l1.data.events import unweighted
+from codae_l1.data.events import CLASSES, unweighted
 from codae_l1.data.formats import read_events
 from codae_l1.data.formats._top_tagging import FINE, jet_images, relative
 from codae_l1.data.formats.adc2021 import ROW_CLASS
@@ -132,6 +132,20 @@ def test_show_collects_the_first_events_and_the_mean(tmp_path):
     assert np.array_equal(last["words"]["hcal"], input_counts(qcd[:1], pooling)[0, ..., 1])
     with pytest.raises(InputError, match="no events of svj2100; expected at least one"):
         events_command._collect([tmp_path / "events.h5"], ("svj2100",), 1, pooling)
+
+
+def test_zero_bias_is_shown_and_validated_like_qcd(command, tmp_path):
+    events = make_events({"h125": 60, "zero_bias": 60})
+    write_events(tmp_path / "z.h5", events)
+    rows = events_command._collect([tmp_path / "z.h5"], CLASSES, 1, PoolingConfig())
+    assert {name: row["events"] for name, row in rows.items()} == {"zero_bias": 60, "h125": 60}
+    command(
+        "validate", tmp_path / "z.h5", tmp_path / "z.h5", "--out", tmp_path / "v.json", "--plots", tmp_path / "v.svg"
+    )
+    found = read_json(tmp_path / "v.json")["a"]
+    background, signal = (events.n_tracks[events.signal == name] for name in ("zero_bias", "h125"))
+    assert found["zero_bias"]["n_tracks"]["value"] == pytest.approx(background.mean())
+    assert found["h125"]["auc_n_tracks"]["value"] == pytest.approx(auc(background, signal))
 
 
 def raw_file(path, n=3):
