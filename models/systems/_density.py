@@ -132,7 +132,7 @@ class Isolation:
     def parameters(self) -> int:
         """Feature and threshold of each split, value of each leaf."""
         trees = [estimator.tree_ for estimator in self.forest.estimators_]
-        return sum(2 * (tree.node_count - tree.n_leaves) + tree.n_leaves for tree in trees)
+        return int(sum(2 * (tree.node_count - tree.n_leaves) + tree.n_leaves for tree in trees))
 
 
 def fit_mahalanobis(z: np.ndarray) -> Gaussians:

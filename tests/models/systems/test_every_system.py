@@ -1,6 +1,7 @@
 """What holds for every system of the registry, with the small config that its class gives: nothing is added here for a
 new one. Trained once each: save and load to the bit, seeds, refusals, orientation, sizes; rows of docs/training.md."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -111,6 +112,8 @@ def test_saved_system_scores_equal_to_the_bit_and_is_oriented_by_qcd_alone(train
     for name, score in trained.scores.items():
         assert (score == theirs[name]).all(), name
     assert (other.parameters, other.macs, other.signs) == (system.parameters, system.macs, system.signs)
+    # As system.json holds them.
+    json.dumps([system.parameters, system.macs, system.signs, trained.history])
     if isinstance(system, JetSystem) and (latent := system.latent(images)) is not None:
         assert (latent == other.latent(images)).all()
     if isinstance(system, JetSystem) and (made := system.reconstruct(images)) is not None:

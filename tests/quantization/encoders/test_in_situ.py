@@ -104,7 +104,7 @@ def test_scores_are_held_against_the_float_model(case, masks):
     assert 0 < abs(found["mse"]["rank_correlation"]) < 1
     if name == "f_m":
         assert found["z_r_norm"]["rank_correlation"] == pytest.approx(1)
-    with pytest.raises(InputError, match='expected as many, "qcd" among them'):
+    with pytest.raises(InputError, match="expected as many, background among them"):
         validate(model, trained.model, masks, signal[:3], signs)
 
 
