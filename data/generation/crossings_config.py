@@ -39,9 +39,9 @@ class CrossingsConfig:
     ecal_threshold_gev, hcal_threshold_gev: transverse energy below which a tower is not sent.
     resolution_scale: factor on the resolution of both calorimeters. The last four are of the detector "trigger".
     energy_lsb_gev: step of the pooled energies that are kept, a power of two times 0.5.
-    n_images: zero-bias crossings of the splits train, validation, calibration and test whose images are kept, too. The
-        images become an events file, on which full models train (data.background = "zero_bias").
-    signal_images: whether to keep the images of all signals, too.
+    n_images: zero-bias crossings of the test split whose images are kept, too.
+    all_images: whether to keep the images of all zero-bias crossings and of all signals: an events file on which full
+        models train (data.background = "zero_bias").
     chunk_crossings: crossings per chunk, the unit of parallel work and of resume.
     """
 
@@ -63,12 +63,12 @@ class CrossingsConfig:
     hcal_threshold_gev: float = 1.5
     resolution_scale: float = 1.0
     energy_lsb_gev: float = 1.0
-    n_images: tuple[int, ...] = (0, 0, 0, 0)
-    signal_images: bool = False
+    n_images: int = 0
+    all_images: bool = False
     chunk_crossings: int = 1000
 
     def __post_init__(self):
-        for name in ("n_signal", "n_signal_validation", "n_soft", "n_hard", "seed"):
+        for name in ("n_signal", "n_signal_validation", "n_soft", "n_hard", "seed", "n_images"):
             self._require(name, getattr(self, name) >= 0, "a value >= 0")
             # Of a few bytes to a kilobyte each: a terabyte.
             self._require(name, getattr(self, name) <= 10**9 or name == "seed", "a value up to 10^9")
@@ -77,9 +77,8 @@ class CrossingsConfig:
             self._require(name, 0 <= getattr(self, name) < math.inf, "a value >= 0")
         for name in ("bias", "hadron_response"):
             self._require(name, 0 <= getattr(self, name) <= 1, "a value from 0 to 1")
-        for name in ("n_crossings", "n_images"):
-            counts = len(getattr(self, name)) == len(SPLITS) and all(0 <= n <= 10**10 for n in getattr(self, name))
-            self._require(name, counts, f"a number from 0 to 10^10 for each of {', '.join(SPLITS)}")
+        counts = len(self.n_crossings) == len(SPLITS) and all(0 <= n <= 10**10 for n in self.n_crossings)
+        self._require("n_crossings", counts, f"a number from 0 to 10^10 for each of {', '.join(SPLITS)}")
         # A step that the pooling cannot have is refused there.
         PoolingConfig(energy_lsb_gev=self.energy_lsb_gev)
         self._require_pileup()
@@ -111,12 +110,14 @@ class CrossingsConfig:
     def images_of(self, process: str, split: str) -> int:
         """How many crossings of a process in a split keep their images, the first ones.
 
-        >>> CrossingsConfig(n_images=(0, 0, 0, 5), n_signal=3, signal_images=True).images_of("h125", "test")
+        >>> CrossingsConfig(n_signal=3, all_images=True).images_of("h125", "test")
         3
         """
-        if process == ZERO_BIAS:
-            return self.n_images[SPLITS.index(split)]
-        return self.signal_numbers.get(split, 0) if self.signal_images and process in SIGNALS else 0
+        if self.all_images and process == ZERO_BIAS:
+            return self.n_crossings[SPLITS.index(split)]
+        if self.all_images and process in SIGNALS:
+            return self.signal_numbers.get(split, 0)
+        return self.n_images if (process, split) == (ZERO_BIAS, "test") else 0
 
     @property
     def pool_shares(self) -> dict[str, int]:

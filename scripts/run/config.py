@@ -47,7 +47,7 @@ class DataConfig:
             raise InputError(
                 f"data.background = {self.background!r} with data.events = {self.events!r}, which is QCD",
                 "a file of crossings with images in data.events",
-                "make one with scripts/make_data.py --layout crossings --n-images (docs/training.md)",
+                "make one with scripts/make_data.py --layout crossings --all-images (docs/training.md)",
             )
 
 

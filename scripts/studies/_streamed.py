@@ -29,7 +29,7 @@ _GIVEN = {
     "pileup_shares": "one value of --pileup for each sample",
     "n_signal_validation": "--signals; all crossings are of the test split",
     "n_images": "make_data.py --layout crossings, which keeps images",
-    "signal_images": "make_data.py --layout crossings, which keeps images",
+    "all_images": "make_data.py --layout crossings, which keeps images",
 }
 _STUDY = "study.json"
 

@@ -88,5 +88,6 @@ def test_help_names_the_configs_defaults(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         make_data.command()
     text = " ".join(capsys.readouterr().out.split())
-    assert f"--n-signal N_SIGNAL default {GenerationConfig().n_signal} " in text
+    told = f"events of each signal in the blocks of the test split (default: {GenerationConfig().n_signal})"
+    assert f"--n-signal N_SIGNAL {told}" in text
     assert "None" not in text

@@ -213,7 +213,7 @@ def test_what_cannot_be_is_refused_at_once(tmp_path, monkeypatch, capsys, argume
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("n_images = [0, 0, 0, 5]", "generation.n_images in the config of a study"),
+        ("n_images = 5", "generation.n_images in the config of a study"),
         ("pileup = [30.0]", "generation.pileup in the config of a study; expected --pileup"),
         ("bais = 0.5", "generation.bais"),
     ],

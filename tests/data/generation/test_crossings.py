@@ -40,8 +40,7 @@ TINY = CrossingsConfig(
     n_soft=100,
     n_hard=64,
     cuts_gev=(20.0, 60.0),
-    n_images=(0, 0, 0, 3),
-    signal_images=True,
+    all_images=True,
     seed=3,
     chunk_crossings=6,
 )
@@ -70,10 +69,10 @@ def test_content(tiny):
 
 def test_the_first_images_are_kept(tiny):
     with EventFile(tiny.with_name("c_images.h5")) as file:
-        # Of signals all, of other processes none.
-        assert file.signal.tolist() == [ZERO_BIAS] * 3 + ["h400"] * 2
+        # Of zero bias and signals all, of other processes none.
+        assert file.signal.tolist() == [ZERO_BIAS] * 10 + ["h400"] * 2
         assert set(split_of(file.pileup_block)) == {"test"}
-        whole, kept = CrossingFile(tiny), [0, 1, 2, 10, 11]
+        whole, kept = CrossingFile(tiny), list(range(12))
         assert file.weight.tolist() == whole.weight[kept].tolist()
         assert file.n_tracks.tolist() == whole.n_tracks[kept].tolist()
         images = file.read().images
