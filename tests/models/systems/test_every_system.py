@@ -187,6 +187,10 @@ def test_what_it_refuses(name, tmp_path):
     for pair in ((other, good), (good, other)):
         with pytest.raises(InputError, match=words):
             system.fit(*pair, tmp_path)
+    if not supervised:
+        mixed = LabelledEvents(good.images, np.where(np.arange(len(good)) % 2, "qcd", "zero_bias"))
+        with pytest.raises(InputError, match=f"events of qcd and zero_bias for the training of {name}"):
+            system.fit(mixed, good, tmp_path)
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match=f"{name} that is not trained; expected a trained one; call fit or load first"):
         system.scores(good.images)
