@@ -181,9 +181,8 @@ def test_what_it_refuses(name, tmp_path):
     system = create(name)
     supervised = system.learning == "signals"
     good, other = samples(system)[0], events(system, 9, CLASSES[:1] if supervised else CLASSES)
-    words = (
-        "as it is supervised" if supervised else f"6 events of h125, svj2100 for the training of {name}; .*QCD alone"
-    )
+    words = f"6 events of h125, svj2100 for the training of {name}; .*background alone"
+    words = "as it is supervised" if supervised else words
     for pair in ((other, good), (good, other)):
         with pytest.raises(InputError, match=words):
             system.fit(*pair, tmp_path)
