@@ -17,6 +17,8 @@ from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS, LayerPrecision
 _MOST = 4096
 # The largest of more distances would need a layer for each.
 _MOST_GROUPS = 2
+# Bits of an auto-encoder's residuals: their squares are tables.
+_MOST_SQUARED = 9
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,14 @@ def _check_distance(config: FirmwareConfig) -> None:
         raise refuse(
             f"dense = {list(config.dense)}, outputs = {config.outputs}",
             "dense = [], or the units of an encoder, and one output",
+        )
+    bits = config.layer_precision("dense2").output_bits
+    if config.dense and bits > _MOST_SQUARED:
+        # As the precision of a distance has it for a layer that is not squared.
+        raise InputError(
+            f"firmware.dense = {list(config.dense)} of a distance, whose dense2 would square words of {bits} bits",
+            f"at most {_MOST_SQUARED} bits",
+            'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
         )
     if config.dense and len(config.distance) > 1:
         raise refuse(f"{len(config.distance)} groups and dense = {list(config.dense)}", "one group for an auto-encoder")

@@ -12,6 +12,7 @@ from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distance import TAIL, learn_distance
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.f_m.network import FirmwareModel
+from codae_l1.quantization.f_m.precision import LayerPrecision
 
 ERROR = FirmwareConfig.PRESETS["autoencoder"]
 TRAINING = Training(DistillConfig(steps=800, qat_steps=300), seed=3)
@@ -71,6 +72,7 @@ def test_words_follow_the_float_error_and_files_keep_them(student, zero_bias, tm
     ("changes", "message"),
     [
         ({"dense": (4, 2)}, r"dense = \[4, 2\], outputs = 1; expected dense = \[\], or the units of an encoder"),
+        ({"precision": {**ERROR.precision, "dense2": LayerPrecision(output_bits=11)}}, "square words of 11 bits"),
         ({"inputs": ("tracks", "ecal"), "distance": (("tracks",), ("ecal",))}, "one group for an auto-encoder"),
     ],
 )
