@@ -27,7 +27,7 @@ _INTRODUCTION = """# Comparison with other methods on the same events
 This page is made by the command below, not by hand. `codae_l1.models.systems.registry` and the modules that it names
 describe the systems. All of them are trained on the run's own splits and scored on the same events. Jet images, with
 PCA, auto-encoders and their complexity bias (an auto-encoder trained on tops fails to tag QCD), are compared in
-[jets.md](jets.md).
+[jets.md](jets.md).{other}
 
 How to read it:
 
@@ -52,6 +52,10 @@ Other systems and events are chosen with `--models NAME ...` and `--events FILE 
 takes; for files of the public sample the published CoDAE's MSE is a row, too). An interrupted comparison resumes.
 """
 
+_OTHER = {
+    "qcd": " With zero bias as background: [comparison_zero_bias.md](comparison_zero_bias.md).",
+    "zero_bias": " With QCD above HT = 500 GeV as background: [comparison.md](comparison.md).",
+}
 _BIAS = """Does an auto-encoder flag what it has not seen, or what is complicated? Five principal components of the
 pooled track mask (18 x 15 counts) are fitted to equally many validation events of {background} or of a signal; the
 table gives the AUC of the squared error in %. Fitted to a signal, they should flag {background}; below 50 % they flag
@@ -115,7 +119,7 @@ def page(content: dict[str, Any], figures: dict[str, str]) -> str:
     how += f" Training and scoring took {seconds / 60:.0f} minutes."
     shown = "\n\n".join(f"![{title}]({file})" for title, file in figures.items())
     background = content["background"]
-    told = {"background": _BACKGROUNDS[background], "about": _ABOUT[background]}
+    told = {"background": _BACKGROUNDS[background], "about": _ABOUT[background], "other": _OTHER[background]}
     return "\n".join([_INTRODUCTION.format(**told), how, "", shown, "", markdown(content)])
 
 

@@ -277,9 +277,10 @@ def test_complexity_bias_fits_as_many_of_both_and_says_whom_it_leaves_out(events
     assert f"complexity bias, svj3100: left out, {reason}" in capsys.readouterr().out
 
 
-def test_documented_pages_are_made_of_their_numbers():
+@pytest.mark.parametrize("name", ["comparison", "comparison_zero_bias"])
+def test_documented_pages_are_made_of_their_numbers(name):
     """docs/comparison.md is what docs/results/comparison.json says: `compare.py --page` writes both."""
-    page_path = Path(__file__).parents[2] / "docs" / "comparison.md"
+    page_path = Path(__file__).parents[2] / "docs" / f"{name}.md"
     record = compare._record_of(page_path)
     assert page_path.exists() == record.exists()
     if record.exists():
