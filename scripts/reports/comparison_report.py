@@ -19,7 +19,9 @@ _ABOUT = {
     "zero_bias": """AUC, FPR and TPR are fractions of zero-bias crossings and of signals, nothing selected; each
   counts once, all have the same weight. A collision is in several crossings, so that the errors are somewhat too small
   ([rates.md](rates.md) counts collisions). The run's data.background is "zero_bias": all that learns without signals
-  learns from zero bias, its epoch and the signs of its scores are chosen by zero bias of the validation split.""",
+  learns from zero bias, its epoch and the signs of its scores are chosen by zero bias of the validation split.
+  Nothing was chosen by these figures: the systems have the settings that they have elsewhere. No signal was kept
+  blind.""",
 }
 
 _INTRODUCTION = """# Comparison with other methods on the same events
@@ -90,7 +92,7 @@ def markdown(content: dict[str, Any]) -> str:
         *_rate_text(content),
         _table(rows, signals, "tpr_at_fpr", background, rate=content["background"] == "qcd"),
         *_low_fpr(rows, signals, background),
-        *_reasons(rows),
+        *_reasons(rows, content["background"] == "qcd"),
         "## What they cost",
         "Parameters and multiply-accumulates (MACs) are those of the quoted score. The CPU time is that of one event\n"
         "alone in one thread, for latent systems that of the encoder alone. The run's report has LUT and latency, and\n"
@@ -234,9 +236,11 @@ def _lines(rows: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict],
     return "\n".join(head + [f"| {' | '.join(of(row) for _, of in columns)} |" for row in rows])
 
 
-def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+def _reasons(rows: list[dict[str, Any]], rate: bool) -> list[str]:
     """What a number in brackets is, and why a cell is empty, each reason once."""
-    missing = [v for r in rows for v in (*r["tpr_at_fpr"].values(), r["rate"]) if v["value"] is None]
+    missing = [
+        v for r in rows for v in (*r["tpr_at_fpr"].values(), *([r["rate"]] if rate else [])) if v["value"] is None
+    ]
     found = dict.fromkeys(v["reason"] for v in missing if "effective" not in v)
     lines = ["Brackets give the effective number of weighted QCD events that pass if these are too few for a rate."]
     lines = lines if any("effective" in v for v in missing) else []
