@@ -38,7 +38,6 @@ def set_autoencoder(
         raise InputError("background with a window that does not vary", "counts that vary", "take larger windows")
     values = ((counts - mean) / deviation).astype(np.float32)
     units, n = firmware.dense[0], counts.shape[1]
-    # Half of each unit's weights positive, half negative: none is dead from the start.
     first = keras.layers.Dense(units, "relu", kernel_initializer=keras.initializers.GlorotUniform(training.seed))
     second = keras.layers.Dense(n, kernel_initializer=keras.initializers.GlorotUniform(training.seed + 1))
     autoencoder = keras.Sequential([keras.Input((n,)), first, second])
@@ -46,7 +45,9 @@ def set_autoencoder(
     schedule = Schedule(config.steps, config.learning_rate, config.batch_size, training.seed)
     history = fit(autoencoder, values, values, schedule, training.part("auto-encoder"))
     (encode, threshold), (decode, offset) = (layer.get_weights() for layer in (first, second))
-    residual = values - (np.maximum(values @ encode + threshold, 0) @ decode + offset)
+    # No matrix product, whose last bits are the processor's.
+    hidden = np.maximum(np.einsum("nw,wk->nk", values, encode) + threshold, 0)
+    residual = values - (np.einsum("nk,kw->nw", hidden, decode) + offset)
     spread = residual.std(axis=0)
     unit = np.sqrt(np.quantile(np.square(residual / spread).sum(axis=1), 1 - tail))
     # A hidden unit is counted in the windows' deviations, so that its word is that of a count.
@@ -56,7 +57,7 @@ def set_autoencoder(
         "conv1": (np.ones((*firmware.conv[0].kernel, len(firmware.inputs), 1)), np.zeros(1)),
         "dense1": (
             np.concatenate([read, np.eye(n)], axis=1),
-            np.concatenate([scale * threshold - mean @ read, np.zeros(n)]),
+            np.concatenate([scale * threshold - (mean[:, None] * read).sum(axis=0), np.zeros(n)]),
         ),
         "dense2": (
             np.concatenate([-decode / scale, np.diag(1 / deviation)]) / (spread * unit),

@@ -270,18 +270,14 @@ def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:
     Biases as in quantization/_calibration.py: odd words of one bit below the products' step leave no sum on a tie.
     """
     precision, word = {}, input_word(firmware)
-    integers_of_windows = firmware.layer_precision("conv1").output_bits
+    counts = firmware.layer_precision("conv1").output_bits
+    integers = {"conv1": counts, firmware.squared: LARGEST_BITS // 2} | ({"dense1": counts} if firmware.dense else {})
     for name in firmware.layers:
         old, (kernel, bias) = firmware.layer_precision(name), model.get_layer(name).get_weights()
         whole = name in ("conv1", "dense3", "output")
-        weight_integer = (
-            1
-            if whole or (name == "dense2" and name != firmware.squared)
-            else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
-        )
-        integers = {"conv1": old.output_bits, firmware.squared: LARGEST_BITS // 2}
-        if firmware.dense:
-            integers["dense1"] = integers_of_windows
+        # The second dense layer of a distance has ones, and a number between -1 and 0.
+        known = whole or (name == "dense2" and not firmware.dense)
+        weight_integer = 1 if known else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
         new = dataclasses.replace(old, weight_integer=weight_integer, output_integer=integers.get(name, LARGEST_BITS))
         fraction = word.fraction + new.weight_word.fraction + (not whole)
         integer = max(integer_bits(np.abs(bias).max() * WEIGHT_MARGIN), 1 - fraction)

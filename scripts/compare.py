@@ -112,7 +112,7 @@ def _compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: P
         }
         rows += rows_of(name, parts, events, **how)
     if events.published:
-        record = {"main_score": "mse", "learning": "qcd", "parameters": 1_646_467, "how": None}
+        record = {"main_score": "mse", "learning": "background", "parameters": 1_646_467, "how": None}
         rows += rows_of("published CoDAE", {0: Part(events.published, record)}, events, **how)
     firmware = _firmware_part(run, events)
     if firmware is not None:
@@ -127,7 +127,7 @@ def _place(row: dict[str, Any]) -> int:
     True
     """
     last = {"published CoDAE": 2, "firmware": 3}
-    return {"none": 0, "qcd": last.get(row["model"], 1), "signals": 4}[row["learning"]]
+    return {"none": 0, "background": last.get(row["model"], 1), "signals": 4}[row["learning"]]
 
 
 def _part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:
@@ -174,7 +174,7 @@ def _firmware_part(run: "Run", events: Any) -> Any:
         input_counts(events.images, run.config.firmware.pooling),
         FirmwareModel.load(run.path("quantize", "f_m.npz")),
     )
-    record = {"main_score": "rtl", "learning": "qcd", "parameters": quantized["parameters"]}
+    record = {"main_score": "rtl", "learning": "background", "parameters": quantized["parameters"]}
     record |= {"macs": count_macs(model.model), "lut": made["resources"]["LUT"], "latency_ns": made["latency_ns"]}
     emulator, started = run.executor("emulator"), time.process_time()
     emulator.predict_words(counts)

@@ -28,13 +28,8 @@ COLUMNS = (
     ("active_pixels", "active pixels"),
     ("block_power", "block power"),
 )
-# Columns of the overflow counters: title -> events, model.
-OVERFLOWS = {
-    "background": ("background", "qkeras"),
-    "all": ("all", "qkeras"),
-    "background, float": ("background", "float"),
-    "all, float": ("all", "float"),
-}
+# Columns of the overflow counters: events, model.
+OVERFLOWS = (("background", "qkeras"), ("all", "qkeras"), ("background", "float"), ("all", "float"))
 # What the report shows of hls4ml's project.json, which the convert stage stores.
 HLS_PROJECT = ("tool", "backend", "io_type", "pipeline_style", "layers", "differences")
 # Keys of latency and interval, taken over from the synthesize stage.
@@ -155,7 +150,8 @@ def _markdown(report: dict[str, Any]) -> str:
         lines.append(f"| {signal} | " + " | ".join(cells) + " |")
     lines += [*_trigger_lines(report), *looks_lines(report["looks"])]
     events = report["numerics"]["events"]
-    lines += ["", "| word | type | used bits | zeros in % | overflows, " + " | overflows, ".join(OVERFLOWS) + " |"]
+    titles = " | overflows, ".join(_overflow_titles(report))
+    lines += ["", f"| word | type | used bits | zeros in % | overflows, {titles} |"]
     lines.append("|---|---|---|---|" + "---|" * len(OVERFLOWS))
     for row in _overflow_rows(report):
         cells = (row["layer"], f"`{row['word']}`", f"{row['used_bits']} of {row['width']}", f"{100 * row['zeros']:.1f}")
@@ -188,12 +184,20 @@ def _trigger_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _overflow_titles(report: dict[str, Any]) -> list[str]:
+    """Titles of OVERFLOWS, which name the background: of QCD "QCD", "all", "QCD, float", "all, float"."""
+    from codae_l1.scripts.reports.figures import TITLES
+
+    named = {"background": TITLES[report["background"]]}
+    return [named.get(events, events) + (", float" if model == "float" else "") for events, model in OVERFLOWS]
+
+
 def _overflow_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a layer: the QKeras model's record on all test events, and `overflows` in the order of OVERFLOWS."""
     rows, profiles = [], report["numerics"]["profiles"]
     profiles = profiles | {"background": profiles[report["background"]]}
     for i, row in enumerate(profiles["all"]["qkeras"]):
-        records = [profiles[events][model][i] for events, model in OVERFLOWS.values()]
+        records = [profiles[events][model][i] for events, model in OVERFLOWS]
         rows.append({**row, "overflows": [record["saturated"] + record["wrapped"] for record in records]})
     return rows
 
@@ -227,7 +231,7 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
         run_folder=str(run.folder),
         report=report,
         columns=_columns(report),
-        overflows=list(OVERFLOWS),
+        overflows=_overflow_titles(report),
         words=_overflow_rows(report),
         titles=figures.TITLES,
         looks_tables=looks_tables(report["looks"]) if report["looks"] else [],

@@ -90,6 +90,8 @@ def _read(path: Path, train_events: int) -> tuple[dict[str, np.ndarray], str]:
     from codae_l1.scripts.run.events import check_events, indices
 
     with EventFile(path) as file:
+        if file.background != QCD:
+            raise InputError(f"{path} of {file.background}", "QCD and signals", "name another file in --events")
         check_events(file)
         qcd = {split: indices(file, split, background_only=True) for split in ("train", "validation")}
         qcd["train"] = qcd["train"][:train_events]

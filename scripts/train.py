@@ -1,4 +1,4 @@
-"""Stage train: the full model (CoDAE or CoDVAE) on QCD masks, best validation loss kept; --model: another system.
+"""Stage train: the full model (CoDAE or CoDVAE) on background masks, best validation loss kept; --model: a system.
 
     python scripts/train.py --run runs/demo                                # the run's full model
     python scripts/train.py --run runs/demo --model dirichlet --seed 2     # a system that it is compared with

@@ -1,10 +1,10 @@
 """The dense auto-encoder of the firmware's input: what a score that a network has learned has to beat.
 
     x (N, 18, 15, 1)    active pixels in cells of 4 x 4 towers (data/pooling.py)
-    h = (x - m) / s     m and s the mean and the standard deviation of each cell over QCD
+    h = (x - m) / s     m and s the mean and the standard deviation of each cell over background
     h -> [Dense, ReLU] per entry of units -> z -> [Dense, ReLU] mirrored -> Dense h'
 
-Loss and score: mse = sum over cells (h - h')^2. It learns from QCD alone.
+Loss and score: mse = sum over cells (h - h')^2. It learns from background alone.
 """
 
 from typing import Any

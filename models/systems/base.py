@@ -78,7 +78,7 @@ class System(ABC):
     # Whether it reads events of objects, too.
     objects_too: ClassVar[bool] = False
     # What it learns from.
-    learning: ClassVar[Literal["none", "qcd", "signals"]] = "qcd"
+    learning: ClassVar[Literal["none", "background", "signals"]] = "background"
     # Whether training depends on the seed, so that several seeds say more than one.
     random: ClassVar[bool] = False
     # Name of the file that `save` writes, in a folder of its own.

@@ -3,7 +3,7 @@
     z = (x - m) V^T,  x' = m + z V,  score mse = sum over pixels (x - x')^2
 
 m is the mean image of those fitted, V (k, pixels) the k directions of largest variance. With k = 0, x' = m: what
-learning of a mean alone gives. Nothing in it is random, and it learns from QCD alone.
+learning of a mean alone gives. Nothing in it is random, and it learns from background alone.
 """
 
 from collections.abc import Mapping

@@ -110,11 +110,6 @@ class FirmwareConfig:
         """Name of the layer whose words are signed and leave it squared; None where the network is no distance."""
         return ("dense2" if self.dense else "dense1") if self.distance else None
 
-    @property
-    def defaults(self) -> dict[str, LayerPrecision]:
-        """Precision of the layers of a distance or an auto-encoder that the config does not name."""
-        return (_AUTOENCODER if self.dense else _DISTANCE) if self.distance else {}
-
     def activation(self, layer: str) -> str:
         """Name of what rounds a layer's sums to its words."""
         if layer == "output":
@@ -164,7 +159,8 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
 
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
-        return self.precision.get(name, self.defaults.get(name, LayerPrecision()))
+        defaults = (_AUTOENCODER if self.dense else _DISTANCE) if self.distance else {}
+        return self.precision.get(name, defaults.get(name, LayerPrecision()))
 
     @property
     def weight_types(self) -> dict[str, WordType]:
@@ -311,8 +307,7 @@ def _check_distance(config: FirmwareConfig) -> None:
             f"dense = {list(config.dense)}, outputs = {config.outputs}",
             "dense = [], or the units of an encoder, and one output",
         )
-    bits = config.layer_precision("dense2").output_bits
-    if config.dense and bits > _MOST_SQUARED:
+    if config.dense and (bits := config.layer_precision("dense2").output_bits) > _MOST_SQUARED:
         # As the precision of a distance has it for a layer that is not squared.
         raise InputError(
             f"firmware.dense = {list(config.dense)} of a distance, whose dense2 would square words of {bits} bits",
@@ -333,11 +328,9 @@ def _check_distance(config: FirmwareConfig) -> None:
 
 def _check_bits(config: FirmwareConfig) -> None:
     """Raise InputError where a distance's words are too coarse to hold its score."""
-    fewest_bits = dict(_FEWEST_BITS)
-    if config.dense:
-        # The counts pass through the first dense layer.
-        fewest_bits = {"dense1": config.layer_precision("conv1").output_bits, "dense2": 5, "output": 9}
-    for name, fewest in fewest_bits.items():
+    # The counts pass through the first dense layer of an auto-encoder.
+    passing = {"dense1": config.layer_precision("conv1").output_bits, "dense2": 5, "output": 9}
+    for name, fewest in (passing if config.dense else _FEWEST_BITS).items():
         bits = config.layer_precision(name).output_bits
         if name in config.layers and bits < fewest:
             path = f"firmware.precision.{name}.output_bits"

@@ -14,8 +14,8 @@ from codae_l1.scripts.reports.figures import TITLES, cms_style, new_figure
 from codae_l1.scripts.studies.comparison import ROC_GRID
 
 # What a score has learnt from -> colour, marker; of the Petroff six-colour scheme (arXiv:2107.02270).
-LOOKS = {"none": ("#5790fc", "s"), "qcd": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
-LEGEND = {"none": "no learning", "qcd": "learned from background", "signals": "supervised"}
+LOOKS = {"none": ("#5790fc", "s"), "background": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
+LEGEND = {"none": "no learning", "background": "learned from background", "signals": "supervised"}
 FIRMWARE = ("#f89c20", "D")
 # Observables in the plot of costs, which need no multiplication -> line style.
 NO_NETWORK = {"block_power": "--", "active_pixels": "-"}
@@ -87,6 +87,7 @@ def _cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]
         ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle=NO_NETWORK[row["score"]], label=row["score"])
     ax.set(xscale="log", xlabel="MACs per event", ylabel="mean AUC over the signals")
     ax.margins(x=0.25, y=0.12)
+    ax.set_ylim(top=max(ax.get_ylim()[1], *(name_at + step for _, name_at in named)))
 
 
 def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:

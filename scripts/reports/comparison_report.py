@@ -172,7 +172,7 @@ def _cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
 
 
 def _table(rows: list[dict[str, Any]], signals: list[str], key: str, background: str, rate: bool = False) -> str:
-    learning = {"none": "nothing", "qcd": background, "signals": f"{background} and signals: **supervised**"}
+    learning = {"none": "nothing", "background": background, "signals": f"{background} and signals: **supervised**"}
     columns: list[tuple[str, Callable[[dict], str]]] = [
         ("", title),
         ("learned from", lambda r: learning[r["learning"]]),

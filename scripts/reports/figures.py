@@ -10,6 +10,7 @@ import mplhep
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from codae_l1.data.base.files import whole_file
 from codae_l1.data.calorimeter import ETA_MAX, IMAGE_SHAPE
@@ -186,6 +187,7 @@ def history_figure(history: dict[str, list[float]]) -> Figure:
         axes[0, 0].plot(epochs, history["loss"], color="#5790fc", label="training")
         axes[0, 0].plot(epochs, history["validation_loss"], color="#e42536", label="validation")
         axes[0, 0].set(xlabel="epoch", ylabel="loss per event")
+        axes[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0, 0].legend(frameon=False)
         return figure
 

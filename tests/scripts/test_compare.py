@@ -141,7 +141,7 @@ def test_too_few_events_give_a_reason():
 
 
 def test_a_part_is_kept_for_what_it_was_made_from(tmp_path):
-    part = Part({"mse": np.arange(3.0)}, {"key": "a", "main_score": "mse", "learning": "qcd"})
+    part = Part({"mse": np.arange(3.0)}, {"key": "a", "main_score": "mse", "learning": "background"})
     part.save(tmp_path / "part.npz")
     assert np.array_equal(Part.load(tmp_path / "part.npz", "a").scores["mse"], np.arange(3.0))
     assert Part.load(tmp_path / "part.npz", "b") is None
@@ -292,7 +292,7 @@ def test_random_systems_are_trained_with_each_seed(monkeypatch):
 
     def part_of(run, name, seed, *rest):
         asked.append((name, seed))
-        return Part({"z_m": SCORES[seed]}, {"key": "", "main_score": "z_m", "learning": "qcd"})
+        return Part({"z_m": SCORES[seed]}, {"key": "", "main_score": "z_m", "learning": "background"})
 
     monkeypatch.setattr(compare, "_part_of", part_of)
     monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)

@@ -30,11 +30,11 @@ def handmade() -> dict:
         "events": {"what": "the run's test events", "background": 1728, "signals": {"h125": 300, "svj3100": 300}},
         "luminosity_cm2s": 2e34,
         "rows": [
-            row("codae", "mse", "qcd", 0.766, untrained=before),
-            row("codae", "z_norm", "qcd", 0.5, main=False),
+            row("codae", "mse", "background", 0.766, untrained=before),
+            row("codae", "z_norm", "background", 0.5, main=False),
             row("observables", "block_power", "none", 0.926, main=False, macs=0),
             row("bdt", "log_odds", "signals", 0.972, macs=0),
-            row("firmware", "rtl", "qcd", 0.91, lut=6025, latency_ns=20.0),
+            row("firmware", "rtl", "background", 0.91, lut=6025, latency_ns=20.0),
         ],
         "checks": checks([row("cct_three_class", "signal", "signals", 0.9, classification=classes)]),
         "complexity_bias": {

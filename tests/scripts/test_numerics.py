@@ -70,7 +70,7 @@ def test_the_reports_rows_count_saturated_and_wrapped_values(found):
     rows = report._overflow_rows({"numerics": found, "background": "qcd"})
     profiles = found["profiles"] | {"background": found["profiles"]["qcd"]}
     for i, row in enumerate(rows):
-        records = [profiles[events][model][i] for events, model in report.OVERFLOWS.values()]
+        records = [profiles[events][model][i] for events, model in report.OVERFLOWS]
         assert row["overflows"] == [record["saturated"] + record["wrapped"] for record in records]
     assert sum(rows[2]["overflows"]) > 0
 

@@ -1,5 +1,6 @@
 """The deterministic mode: equal words on processors of other vector units, refused where it cannot hold, told."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,22 +19,25 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 
 def trainings() -> dict[str, object]:
-    """Checksums of a CoDAE and of a distance of a few steps, and the mode that TensorFlow was in."""
+    """Checksums of a CoDAE, a distance and an auto-encoder of a few steps, and the mode that TensorFlow was in."""
     from codae_l1.models.codae.codvae import create_model
     from codae_l1.models.codae.config import TINY
     from codae_l1.models.training.config import TrainingConfig
     from codae_l1.models.training.loop import train
     from codae_l1.quantization.config import DistillConfig, Training
     from codae_l1.quantization.distance import learn_distance
-    from codae_l1.quantization.f_m.config import ZERO_BIAS
+    from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
 
     rng, model = np.random.default_rng(0), create_model(TINY, 1)
     masks = (rng.random((16, 72, 58, 1)) < 0.05).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         train(model, masks, masks[:8], TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-2), folder)
-    counts, training = rng.poisson(1.0, (1500, 18, 15, 1)), Training(DistillConfig(qat_steps=60), seed=1)
+    counts, training = rng.poisson(1.0, (1500, 18, 15, 1)), Training(DistillConfig(steps=60, qat_steps=60), seed=1)
     student = learn_distance(counts, np.ones(len(counts)), counts[:100], ZERO_BIAS, training)
+    four = dataclasses.replace(FirmwareConfig.PRESETS["autoencoder"], dense=(4,))
+    error = learn_distance(counts, np.ones(len(counts)), counts[:100], four, training)
     made = {
+        "auto-encoder": [*error.float_model.model.get_weights(), *error.firmware.model.get_weights()],
         "full model": model.get_weights(),
         "float": student.float_model.model.get_weights(),
         "firmware": student.firmware.model.get_weights(),
