@@ -70,7 +70,9 @@ def _cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]
     """Mean AUC over the signals against the MACs of an event; the firmware's LUT beside its name."""
     points = [(_mean(row, signals), row) for row in rows if row["main"] and row.get("macs")]
     flat = [(_mean(row, signals), row) for row in rows if row["model"] == "observables" and row["score"] in NO_NETWORK]
-    step = 0.04 * (max(m for m, _ in points + flat) - min(m for m, _ in points + flat))
+    # Of systems that all have neither MACs nor a line there is nothing to show.
+    heights = [mean for mean, _ in points + flat] or [0.0]
+    step = 0.04 * (max(heights) - min(heights))
     named: list[tuple[float, float]] = []
     for mean, row in sorted(points, key=lambda point: point[0]):
         colour, marker = _look(row)
@@ -87,7 +89,7 @@ def _cost_panel(ax: Axes, rows: Sequence[dict[str, Any]], signals: Sequence[str]
         ax.axhline(mean, color=LOOKS["none"][0], linewidth=0.8, linestyle=NO_NETWORK[row["score"]], label=row["score"])
     ax.set(xscale="log", xlabel="MACs per event", ylabel="mean AUC over the signals")
     ax.margins(x=0.25, y=0.12)
-    ax.set_ylim(top=max(ax.get_ylim()[1], *(name_at + step for _, name_at in named)))
+    ax.set_ylim(top=max([ax.get_ylim()[1], *(name_at + step for _, name_at in named)]))
 
 
 def _mean(row: dict[str, Any], signals: Sequence[str]) -> float:
@@ -132,7 +134,7 @@ def _cost_figure(content: dict[str, Any]) -> Figure:
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 1, 6.8, 4.4)
         _cost_panel(axes[0, 0], content["rows"], list(content["events"]["signals"]))
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return figure
 
 

@@ -141,7 +141,7 @@ def _sentence(report: dict[str, Any]) -> str:
     resources = report["resources"]
     share = 100 * resources["LUT"] / part(report["part"]).lut
     equal = "equal" if all(m["different"] == 0 for m in report["mismatches"].values()) else "NOT equal"
-    loss = 100 * max(0.0, *(row["value"] for row in report["quantization_loss"].values()))
+    loss = 100 * max([0.0, *(row["value"] for row in report["quantization_loss"].values())])
     return (
         f"The trigger network costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), "
         f"{resources['DSP']} DSP and {resources['BRAM_18K']} BRAM. It answers after {report['latency_ns']:g} ns and "

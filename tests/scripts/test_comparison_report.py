@@ -1,6 +1,7 @@
 """Tables, page and figures of a comparison, from handmade numbers."""
 
 import numpy as np
+import pytest
 
 from codae_l1.scripts.reports import comparison_figures
 from codae_l1.scripts.reports.comparison_report import _cell, markdown, page
@@ -96,6 +97,15 @@ def test_the_figures_show_every_row_once():
     curves = comparison_figures._roc_figure(content).axes
     assert [panel.get_title(loc="left") for panel in curves] == ["SUEP 125 GeV", "SVJ 3.1 TeV"]
     assert len(curves[0].lines) == 4
+
+
+@pytest.mark.parametrize("model", ["observables", "bdt", "codae", "firmware"])
+def test_figures_of_one_system_alone_are_drawn(model):
+    content = handmade()
+    content["rows"] = [row for row in content["rows"] if row["model"] == model and (row["main"] or not row["macs"])]
+    assert content["rows"]
+    for _, draw in comparison_figures.FIGURES.values():
+        draw(content).canvas.draw()
 
 
 def test_a_page_of_zero_bias_does_not_speak_of_qcd():
