@@ -1,10 +1,10 @@
 """How TensorFlow computes: deterministic, the same bits on every processor, or free, as the processor allows.
 
 What a processor decides of a training's bits: which kernels oneDNN makes (AVX-512, AVX2, ...), also for Eigen's
-contractions and for gradients of convolutions where TF_ENABLE_ONEDNN_OPTS = 0, and into how many parts a sum is split,
-one a thread. The rest of TensorFlow is compiled for AVX once and for all. Instructions that approximate, rsqrt and
-reciprocal, have other bits at Intel than at AMD; the CoDAE and the trigger networks use none. docs/training.md has the
-measurements.
+contractions and for gradients of convolutions where TF_ENABLE_ONEDNN_OPTS = 0; into how many parts a sum is split, one
+a thread; and where Eigen cuts long sums, by the size of a cache (_caches.py). The rest of TensorFlow is compiled for
+AVX once and for all. Instructions that approximate, rsqrt and reciprocal, have other bits at Intel than at AMD; the
+CoDAE and the trigger networks use none. docs/training.md has the measurements.
 
 The settings are read when TensorFlow is loaded, so that a process has one mode, and says which.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.scripts.run._caches import fix_caches
 
 # What TensorFlow and its libraries read of the environment -> the value of the deterministic mode.
 DETERMINISTIC = {
@@ -28,6 +29,8 @@ DETERMINISTIC = {
     # A GPU has kernels of its own.
     "CUDA_VISIBLE_DEVICES": "-1",
 }
+# Whether long sums have the bits of the mode, once TensorFlow was asked.
+_sums_as_everywhere: list[bool] = []
 # Flags of /proc/cpuinfo, each with more or wider vectors than those before it.
 _EXTENSIONS = ("sse4_1", "sse4_2", "avx", "fma", "avx2", "avx512f", "avx512bw", "avx512_bf16", "amx_tile")
 
@@ -48,6 +51,19 @@ def set_mode(deterministic: bool) -> None:
     os.environ.update(DETERMINISTIC)
 
 
+def settle_mode() -> None:
+    """Let a TensorFlow that was just imported in the deterministic mode cut its sums as everywhere, or warn."""
+    if _unlike() or _sums_as_everywhere:
+        return
+    _sums_as_everywhere.append(fix_caches())
+    if not _sums_as_everywhere[0]:
+        print(
+            "training.deterministic: long sums end in other bits here than on the processors that docs/training.md "
+            "names; a seed gives the same weights again on processors like this one alone",
+            file=sys.stderr,
+        )
+
+
 def machine() -> dict[str, Any]:
     """Processor, its vector extensions, threads and mode of this process, for stamps; `text` says all in words."""
     told: dict[str, Any] = {"processor": _processor(), "extensions": _extensions()}
@@ -63,7 +79,8 @@ def machine() -> dict[str, Any]:
 def _computing() -> dict[str, Any]:
     """Mode, the vector extensions that TensorFlow uses in it, and its threads."""
     if not _unlike():
-        return {"mode": "deterministic", "used": "AVX, in oneDNN SSE4.1", "threads": 1}
+        mode = "deterministic" if all(_sums_as_everywhere) else "deterministic on processors like this one"
+        return {"mode": mode, "used": "AVX, in oneDNN SSE4.1", "threads": 1}
     threads, capped = os.environ.get("TF_NUM_INTRAOP_THREADS", ""), os.environ.get("ONEDNN_MAX_CPU_ISA")
     own = int(threads) if threads.isdigit() and int(threads) else len(os.sched_getaffinity(0))
     return {"mode": "free", "used": f"AVX, in oneDNN {f'up to {capped}' if capped else 'all'}", "threads": own}

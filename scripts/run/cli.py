@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.scripts.run._mode import set_mode
+from codae_l1.scripts.run._mode import set_mode, settle_mode
 from codae_l1.scripts.run._outputs import output, outputs
 
 __all__ = [
@@ -165,6 +165,7 @@ def import_tensorflow(deterministic: bool = False) -> None:
 
         # Its advice on retracing is for developers.
         tensorflow.get_logger().setLevel("ERROR")
+    settle_mode()
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""The deterministic mode: equal words on processors of other vector units, refused where it cannot hold, told."""
+"""The deterministic mode: equal words on processors of other vector units and caches, refused or told where not."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.scripts.run import _mode, cli
+from codae_l1.scripts.run import _caches, _mode, cli
 from codae_l1.scripts.run._mode import DETERMINISTIC
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -69,6 +69,31 @@ def test_deterministic_trainings_are_equal_on_other_processors():
     here = trainings()
     assert in_a_process(**OLDER) == here
     assert here["mode"] == "deterministic"
+
+
+def test_long_sums_are_cut_as_for_a_cache_of_32_kb_whatever_the_processor_has(capfd, monkeypatch):
+    cli.import_tensorflow(deterministic=True)
+    assert _caches._long_sums() == _caches._SUMS
+    sizes = (32 * 1024, *_caches._told()[1:])
+    copies = _caches._copies(sizes)
+    assert copies
+    for copy in copies:
+        copy.value = 48 * 1024
+    try:
+        assert _caches._long_sums() != _caches._SUMS
+        # Not found, for example in another TensorFlow: said, and in the stamp.
+        with monkeypatch.context() as lost:
+            lost.setattr(_mode, "_sums_as_everywhere", [])
+            lost.setattr(_caches, "_told", tuple)
+            cli.import_tensorflow(deterministic=True)
+            assert _mode.machine()["mode"] == "deterministic on processors like this one"
+            assert "long sums end in other bits here" in capfd.readouterr().err
+        monkeypatch.setattr(_caches, "_told", lambda: (48 * 1024, *sizes[1:]))
+        assert _caches.fix_caches()
+        assert [copy.value for copy in copies] == [32 * 1024] * len(copies)
+    finally:
+        for copy in copies:
+            copy.value = 32 * 1024
 
 
 def test_tensorflow_that_is_loaded_otherwise_is_refused(monkeypatch):
