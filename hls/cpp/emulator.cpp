@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <limits>
 #include <memory>
 
@@ -66,7 +67,9 @@ void run_plain(Block &events) { run_block(events); }
 template <class Integer>
 @GUARD@_INLINE Integer predict_all(const Integer *inputs, std::size_t events, std::int64_t *words,
                                    void (&through)(Block &)) {
-    const auto work = std::make_unique<Block>();
+    // Not zeroed: make_unique would take longer over it than a small network over its events.
+    const std::unique_ptr<Block> work(new Block);
+    if (events < block) std::fill(std::begin(work->events), std::end(work->events), Input{});
     Integer seen = 0;
     for (std::size_t first = 0; first < events; first += block) {
         // In the last block, events of the one before may follow its own.

@@ -65,20 +65,22 @@ template <class L, int B, class In, class Sum>
                 typename L::Part part[B] = {};
                 for (int k = L::starts[g]; k < L::starts[g + 1]; k++) {
                     const In *value = window + L::offsets[k] * B;
+                    @GUARD@_VECTOR_LOOP
                     for (int e = 0; e < B; e++) part[e] = static_cast<typename L::Part>(part[e] + value[e]);
                 }
                 for (int e = 0; e < B; e++) parts[g * B + e] = part[e];
             }
             for (int o = 0; o < L::outputs; o++, out += B) {
-                Sum sums[B];
-                for (int e = 0; e < B; e++) sums[e] = L::bias[o];
-                for (int g = 0; g < L::groups; g++) {
-                    const typename L::Weight weight = L::weights[o * L::groups + g];
-                    const typename L::Part *part = parts + g * B;
-                    for (int e = 0; e < B; e++)
-                        sums[e] = static_cast<Sum>(sums[e] + static_cast<Sum>(weight) * static_cast<Sum>(part[e]));
+                // Events outside: the sum stays in a register over all groups.
+                @GUARD@_VECTOR_LOOP
+                for (int e = 0; e < B; e++) {
+                    Sum sum = L::bias[o];
+                    for (int g = 0; g < L::groups; g++) {
+                        const Sum weight = L::weights[o * L::groups + g];
+                        sum = static_cast<Sum>(sum + weight * static_cast<Sum>(parts[g * B + e]));
+                    }
+                    out[e] = sum;
                 }
-                for (int e = 0; e < B; e++) out[e] = sums[e];
             }
         }
     }
@@ -93,11 +95,11 @@ template <int shift, Rounding mode, class Work>
     if constexpr (shift > 0 && mode == Rounding::TRN) {
         return static_cast<Work>(value >> shift);
     } else if constexpr (shift > 0 && mode == Rounding::RND) {
-        return static_cast<Work>((value + (Work{1} << (shift - 1))) >> shift);
+        return static_cast<Work>(static_cast<Work>(value + (Work{1} << (shift - 1))) >> shift);
     } else if constexpr (shift > 0) {
         constexpr Work below_half = static_cast<Work>((Work{1} << (shift - 1)) - 1);
         const Work odd = static_cast<Work>((value >> shift) & 1);
-        return static_cast<Work>((value + below_half + odd) >> shift);
+        return static_cast<Work>(static_cast<Work>(static_cast<Work>(value + below_half) + odd) >> shift);
     } else {
         return static_cast<Work>(value * (Work{1} << -shift));
     }

@@ -12,6 +12,13 @@
 #define @GUARD@_INLINE inline
 #endif
 
+// Before a loop over the events of a block. GCC would unroll it, and then vectorise over whatever is around it.
+#if defined(__GNUC__) && !defined(__clang__)
+#define @GUARD@_VECTOR_LOOP _Pragma("GCC unroll 1")
+#else
+#define @GUARD@_VECTOR_LOOP
+#endif
+
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(@GUARD@_PORTABLE)
 #define @GUARD@_HAS_AVX2
 #define @GUARD@_AVX2 __attribute__((target("avx2")))
