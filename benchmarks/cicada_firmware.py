@@ -30,7 +30,7 @@ SCORE_WORD = WordType(False, 8, 8, "RND_CONV", "SAT")
 # Layer with weights -> fraction bits of its weights, as cicada.py counts them.
 FRACTIONS = {"conv": 8, "dense": 6, "bias": 4, "last": 8}
 # Of one outside tool; the pipeline is six times that of the demo.
-_TIMEOUT_S = 3600.0
+TIMEOUT_S = 3600.0
 # Random images of each of these largest words.
 _TOPS = (2, 4, 8, 16, 32, 64, 256, 1024)
 
@@ -97,6 +97,11 @@ def read_student(path: Path) -> Cicada:
 
 def executors(network: Cicada, folder: Path) -> dict[str, Any]:
     """Every executor of a network by name, made in a folder; "qkeras" first."""
+    return model_executors(qkeras_model(network), INPUT_WORD, SCORE_WORD, folder)
+
+
+def model_executors(model: Any, given: WordType, score: WordType, folder: Path) -> dict[str, Any]:
+    """The same of any QKeras model whose input and output have these words."""
     from codae_l1.hls.hls4ml.project import convert_network
     from codae_l1.hls.network.mismatch import QKerasNetwork
     from codae_l1.hls.network.records import read_network
@@ -104,16 +109,15 @@ def executors(network: Cicada, folder: Path) -> dict[str, Any]:
     from codae_l1.hls.target.config import HlsConfig
     from codae_l1.hls.trigger.emulator import Emulator, build_emulator
 
-    model, config = qkeras_model(network), HlsConfig(tool_timeout_s=_TIMEOUT_S)
-    records = read_network(model, INPUT_WORD)
-    build_rtl(records, SCORE_WORD, config, folder / "rtl")
-    build_emulator(records, SCORE_WORD, config, folder / "emulator")
+    config, records = HlsConfig(tool_timeout_s=TIMEOUT_S), read_network(model, given)
+    build_rtl(records, score, config, folder / "rtl")
+    build_emulator(records, score, config, folder / "emulator")
     found = [
-        QKerasNetwork(model, records, SCORE_WORD),
+        QKerasNetwork(model, records, score),
         Interpreter(folder / "rtl"),
         Emulator(folder / "emulator"),
         RtlSimulation(folder / "rtl"),
-        convert_network(model, records, SCORE_WORD, config, folder / "hls4ml"),
+        convert_network(model, records, score, config, folder / "hls4ml"),
     ]
     return {executor.name: executor for executor in found}
 
@@ -154,7 +158,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     made, regions = executors(network, options.out), images(options.images, options.seed)
     found = unlike(network, made, regions)
-    config = HlsConfig(tool_timeout_s=_TIMEOUT_S)
+    config = HlsConfig(tool_timeout_s=TIMEOUT_S)
     report = synthesize(options.out / "rtl", config, clocks=count_clocks(options.out / "rtl"))
     keys = ("latency_cycles", "latency_ns", "interval_cycles", "clock_period_ns", "part", "da4ml_cost", "latency_how")
     shown = {

@@ -11,7 +11,7 @@ the LUT of the first seed. One line a score and point; the last column is what t
 import argparse
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +33,45 @@ POINTS = ("1e-2", "1e-3", "10 kHz")
 _STEPS = 1 << 10
 # Tracks of a crossing in cells, (n, 18, 15) -> features (n, k).
 Features = Callable[[np.ndarray], np.ndarray]
+# Kernel (inputs, outputs) and bias of each dense layer.
+Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
 class Known:
-    """Crossings of a file with the words of a run's scores; others are added by name."""
+    """Crossings of a file with the words of a FirmwareModel, "rtl", and of a run's scores; others are added by name."""
 
-    def __init__(self, config: RunConfig, executor: RunExecutor):
+    def __init__(self, config: RunConfig, firmware: Any):
+        executor = RunExecutor("qkeras", firmware, Trained(firmware.config, firmware.sign, firmware.component))
         self._crossings = RunCrossings(config.trigger, executor, config.seed)
         self.config = config
         names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
         self.read = {name: self._crossings.read(name) for name in names}
 
+    def counts(self, process: str) -> np.ndarray:
+        """The network's inputs (n, phi, eta, inputs) of a process."""
+        return self._crossings.counts(self._crossings.cells(process))
+
     def add(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> None:
         """A float score (n,) of the network's inputs (n, 18, 15, inputs), in words of 1/1024."""
         for process, crossings in self.read.items():
-            counts = self._crossings.counts(self._crossings.cells(process))
-            words = {**crossings.words, name: np.rint(np.minimum(score(counts), 1e6) * _STEPS).astype(np.int64)}
+            values = np.minimum(score(self.counts(process)), 1e6)
+            words = {**crossings.words, name: np.rint(values * _STEPS).astype(np.int64)}
             self.read[process] = dataclasses.replace(crossings, words=words)
 
-    def rows(self, scores: tuple[str, ...]) -> Iterator[str]:
+    def print_table(self, title: str, scores: Sequence[str], points: Sequence[str] = POINTS) -> None:
+        """A table in Markdown under a title: points, scores, efficiencies in %."""
+        signals = [process for process in self.read if process != ZERO_BIAS]
+        print(f"\n{title}\n\n| point | score | rate [kHz] | {' | '.join(signals)} | h125 beyond the menu |")
+        print("|---" * (len(signals) + 4) + "|")
+        for line in self._rows(tuple(scores), points):
+            print(line, flush=True)
+
+    def _rows(self, scores: tuple[str, ...], points: Sequence[str]) -> Iterator[str]:
         """A line of Markdown for each point and score."""
         trigger, zero_bias = self.config.trigger, [self.read[ZERO_BIAS]]
         menu = solve_menu(self.read[ZERO_BIAS].words, self.read[ZERO_BIAS].weight, trigger.menu, trigger.crossing_khz)
         signals: Mapping[str, list[Crossings]] = {n: [c] for n, c in self.read.items() if n != ZERO_BIAS}
-        asked = zero_bias, signals, POINTS, menu.thresholds, trigger.crossing_khz, scores
+        asked = zero_bias, signals, points, menu.thresholds, trigger.crossing_khz, scores
         for point, of in trigger_points(*asked).items():
             for score in (*scores, "menu"):
                 row = of[score]
@@ -103,32 +118,60 @@ def other_forms(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarra
 
 
 def vae_encoder(units: int, size: int, train: np.ndarray, seed: int = 1) -> Callable[[np.ndarray], np.ndarray]:
-    """Sum of mu^2 (n,) of a variational auto-encoder of the windows of counts, as AXOL1TL v4 has it of its objects.
+    """Sum of mu^2 (n,) of a variational auto-encoder of the windows of counts, of one hidden layer."""
+    layers = vae_layers((units,), size, train, seed)
+    return lambda counts: np.square(outputs(layers, windows(6, 3)(counts[..., 0]))).sum(axis=1)
 
-    units: of the one hidden layer of encoder and decoder. size: of the latent. Loss: squared error of the standardised
-    windows, plus the KL divergence; 4,000 batches of 256 windows, rolled around phi and mirrored in eta.
+
+def outputs(layers: Layers, rows: np.ndarray) -> np.ndarray:
+    """Rows (n, inputs) through dense layers, with ReLUs but behind the last: (n, outputs)."""
+    for kernel, bias in layers[:-1]:
+        rows = np.maximum(rows @ kernel + bias, 0)
+    return rows @ layers[-1][0] + layers[-1][1]
+
+
+def window_rows(train: np.ndarray) -> np.ndarray:
+    """Windows of counts (n, 18, 15, 1), rolled around phi and mirrored in eta: (6 n, 15) float32."""
+    shaped = windows(6, 3)(train[..., 0]).reshape(-1, 3, 5)
+    copies = np.concatenate([np.roll(x, k, axis=1) for k in range(3) for x in (shaped, shaped[:, :, ::-1])])
+    return copies.reshape(len(copies), -1).astype(np.float32)
+
+
+def of_rows(layers: Layers, mean: np.ndarray, spread: np.ndarray) -> Layers:
+    """Dense layers of standardised rows -> those that read the rows as they are."""
+    kernel, bias = layers[0]
+    return [(kernel / spread[:, None], bias - (mean / spread) @ kernel), *layers[1:]]
+
+
+def vae_layers(hidden: Sequence[int], size: int, train: np.ndarray, seed: int) -> Layers:
+    """The encoder of a variational auto-encoder of windows of counts, up to mu, as AXOL1TL v4 has it of its objects.
+
+    hidden: units of the encoder's layers, and backwards of the decoder's. size: of the latent. Loss: squared error of
+    the standardised windows, plus the KL divergence; 4,000 batches of 256 windows, rolled around phi, mirrored in eta.
     """
     import keras
     import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
-    shaped = windows(6, 3)(train[..., 0]).reshape(-1, 3, 5)
-    copies = np.concatenate([np.roll(x, k, axis=1) for k in range(3) for x in (shaped, shaped[:, :, ::-1])])
-    rows = copies.reshape(len(copies), -1).astype(np.float32)
+    rows = window_rows(train)
     mean, spread, wide = rows.mean(axis=0), rows.std(axis=0), rows.shape[1]
-    hidden, mu, log_variance = keras.layers.Dense(units, "relu"), keras.layers.Dense(size), keras.layers.Dense(size)
-    decoder = keras.Sequential([keras.Input((size,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(wide)])
-    for layer, width in ((hidden, wide), (mu, units), (log_variance, units)):
+    encoder = [keras.layers.Dense(units, "relu") for units in hidden]
+    mu, log_variance = keras.layers.Dense(size), keras.layers.Dense(size)
+    back = [keras.layers.Dense(units, "relu") for units in reversed(hidden)]
+    decoder = keras.Sequential([keras.Input((size,)), *back, keras.layers.Dense(wide)])
+    for layer, width in zip((*encoder, mu), (wide, *hidden), strict=True):
         layer.build((None, width))
-    layers = (hidden, mu, log_variance, decoder)
-    variables = [variable for layer in layers for variable in layer.trainable_variables]
+    log_variance.build((None, hidden[-1]))
+    variables = [v for layer in (*encoder, mu, log_variance, decoder) for v in layer.trainable_variables]
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, 4000))
     optimizer.build(variables)
 
     @tf.function
     def step(x: Any) -> None:
         with tf.GradientTape() as tape:
-            inner = hidden(x)
+            inner = x
+            for layer in encoder:
+                inner = layer(inner)
             a, b = mu(inner), tf.clip_by_value(log_variance(inner), -8.0, 8.0)
             z = a + tf.exp(b / 2) * tf.random.normal(tf.shape(a))
             error, kl = tf.square(decoder(z) - x), (tf.square(a) + tf.exp(b) - b - 1) / 2
@@ -138,12 +181,16 @@ def vae_encoder(units: int, size: int, train: np.ndarray, seed: int = 1) -> Call
     rng, values = np.random.default_rng(seed), (rows - mean) / spread
     for _ in range(4000):
         step(values[rng.integers(0, len(values), 256)])
+    return of_rows([tuple(layer.get_weights()) for layer in (*encoder, mu)], mean, spread)
 
-    def score(counts: np.ndarray) -> np.ndarray:
-        found = ((windows(6, 3)(counts[..., 0]) - mean) / spread).astype(np.float32)
-        return np.square(np.asarray(mu(hidden(found)))).sum(axis=1)
 
-    return score
+def learned(config: RunConfig, seed: int) -> Any:
+    """The student (quantization.distill) that a config learns from the crossings' train split."""
+    from codae_l1.quantization.distance import learn_distance
+
+    train, weight = RunCrossings.background(config, "train")
+    calibration, _ = RunCrossings.background(config, "calibration")
+    return learn_distance(train, weight, calibration, config.firmware, Training(config.distill, seed=seed))
 
 
 def mapped(firmware: Any, config: RunConfig) -> str:
@@ -177,35 +224,23 @@ def main() -> None:
 
 def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
     """Learn a config's distance with every seed, and print its table."""
-    from codae_l1.quantization.distance import learn_distance
-
-    train, weight = RunCrossings.background(config, "train")
-    calibration, _ = RunCrossings.background(config, "calibration")
-    students = [
-        learn_distance(train, weight, calibration, config.firmware, Training(config.distill, seed=seed))
-        for seed in options.seeds
-    ]
+    students = [learned(config, seed) for seed in options.seeds]
     first = students[0].firmware
     if options.map:
         print(f"{name}, seed {options.seeds[0]}: {mapped(first, config)}", flush=True)
     trigger = dataclasses.replace(config.trigger, crossings=str(options.crossings or config.trigger.crossings))
-    executor = RunExecutor("qkeras", first, Trained(first.config, first.sign, first.component))
-    known = Known(dataclasses.replace(config, trigger=trigger), executor)
+    known = Known(dataclasses.replace(config, trigger=trigger), first)
     scores = ["block_power", *(["bdt"] if "bdt" in known.read[ZERO_BIAS].words else []), "float"]
     known.add("float", students[0].float_model.predict_scores)
     if options.forms and config.firmware.inputs == ("tracks",):
-        for form, score in other_forms(train).items():
+        for form, score in other_forms(RunCrossings.background(config, "train")[0]).items():
             known.add(form, score)
             scores.append(form)
     for seed, student in zip(options.seeds, students, strict=True):
         words = f"words, seed {seed}"
         known.add(words, lambda c, f=student.firmware: f.firmware_score(f.predict_words(c)))
         scores.append(words)
-    signals = [process for process in known.read if process != ZERO_BIAS]
-    print(f"\n{name}\n\n| point | score | rate [kHz] | {' | '.join(signals)} | h125 beyond the menu |")
-    print("|---" * (len(signals) + 4) + "|")
-    for line in known.rows(tuple(scores)):
-        print(line, flush=True)
+    known.print_table(name, scores)
 
 
 if __name__ == "__main__":
