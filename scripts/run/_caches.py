@@ -1,7 +1,7 @@
 """Where Eigen, which TensorFlow computes with, cuts a long sum: by the size of the first-level data cache.
 
 Eigen asks the processor for its caches once in each library, keeps three integers (Eigen::internal::CacheSizes), and
-has no setting for them: sums of more than 504 products are cut into other parts at 48 kB than at 32 kB, and end in
+has no setting for them: sums of more than 400 products are cut into other parts at 48 kB than at 32 kB, and end in
 other bits (TensorFlow 2.21.0; docs/training.md). So the deterministic mode writes 32 kB over the first of them.
 """
 
