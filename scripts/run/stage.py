@@ -1,10 +1,12 @@
 """How each stage script starts: the run folder from --run and --config, then the stage unless it is done."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.run._mode import set_mode
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -73,6 +75,9 @@ def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]]) -> None:
         run.check(name)
         print(f"{name}: done already ({run.folder / name}.json)", flush=True)
         return
+    if "tensorflow" not in sys.modules:
+        # A stage that goes on with what an earlier command has trained gives the same floating-point scores as in one.
+        set_mode(run.config.training.deterministic)
     with run.alone():
         print(f"{name}: started", flush=True)
         content = run.do(name, work)

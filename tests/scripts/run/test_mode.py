@@ -1,5 +1,6 @@
 """The deterministic mode: equal words on processors of other vector units and caches, refused or told where not."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -140,3 +141,25 @@ def test_the_key_decides_and_the_paper_preset_leaves_it_out(tmp_path):
 if __name__ == "__main__":
     cli.import_tensorflow(deterministic=True)
     print(json.dumps(trainings()))
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_stage_alone_computes_in_the_mode_of_its_run(deterministic, monkeypatch):
+    from types import SimpleNamespace
+
+    from codae_l1.scripts.run import stage
+
+    for name in DETERMINISTIC:
+        monkeypatch.delenv(name)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    modes = []
+
+    def do(name, work):
+        modes.append(not _mode._unlike())
+        return {"summary": name, "stamp": {"seconds": 1.0}}
+
+    training = SimpleNamespace(deterministic=deterministic)
+    run = SimpleNamespace(is_done=lambda name: False, alone=contextlib.nullcontext, do=do)
+    run.config = SimpleNamespace(training=training)
+    stage.do(run, "evaluate", lambda run: {})
+    assert modes == [deterministic]
