@@ -43,9 +43,8 @@ class InstanceNorm(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """(N, h, w, C) -> the same shape."""
         mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
-        # rsqrt is an approximation, and another one on each make of processor; root and quotient are exact to the last
-        # bit. The maximum changes nothing: without it, TensorFlow's graph optimizer makes rsqrt of the two.
-        factor = self.scale / ops.maximum(ops.sqrt(variance + self.epsilon), 0)
+        # rsqrt is an approximation, and another one on each make of processor; these two are exact to the last bit.
+        factor = self.scale / ops.sqrt(variance + self.epsilon)
         return x * factor + (self.shift - mean * factor)
 
     def get_config(self) -> dict[str, Any]:

@@ -25,7 +25,8 @@ A compact CoDAE learns where pixels are likely, not single pixels. Its squared e
 soft, isotropic events from jets: many places that may or may not be active. `invented` measures these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,8 @@ def codae_scores(model: "CoDAE", masks: np.ndarray, batch_size: int = 128) -> di
         raise InputError(f"masks of shape {masks.shape}", f"(N, {', '.join(map(str, MASK_SHAPE))})", "use track_mask")
     run = _compiled(model, (model.f_m, model.f_r, model.decoder, model.prior), batch_size)
     starts = range(0, max(len(masks), 1), batch_size)
-    parts = [_padded(run, masks[i : i + batch_size], batch_size) for i in starts]
+    with _as_written():
+        parts = [_padded(run, masks[i : i + batch_size], batch_size) for i in starts]
     raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     z0, z1 = raw["z_m"].T
     norm = np.hypot(z0, z1)
@@ -97,6 +99,20 @@ def orientations(qcd_scores: Mapping[str, np.ndarray], reference_score: str = RE
 def orient(scores: Mapping[str, np.ndarray], signs: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Scores times the signs of `orientations`: higher = more anomalous."""
     return {name: signs[name] * score for name, score in scores.items()}
+
+
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Without TensorFlow's optimizer of arithmetic, which makes rsqrt of a root and a quotient: an approximation, and
+    another one on each make of processor."""
+    import tensorflow as tf
+
+    before = tf.config.optimizer.get_experimental_options().get("arithmetic_optimization", True)
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": before})
 
 
 @lru_cache(maxsize=4)

@@ -131,3 +131,12 @@ def test_mask_and_active_pixels():
 def test_wrong_shape_is_named(model):
     with pytest.raises(InputError, match=r"masks of shape \(2, 72, 58, 3\)"):
         codae_scores(model, np.zeros((2, 72, 58, 3)))
+
+
+def test_scores_have_the_bits_of_the_operations_as_they_are_written():
+    """Called one by one they divide by a root; TensorFlow's optimizer would make the processor's rsqrt of them."""
+    model = CoDAE(TINY, 1)
+    masks = (np.random.default_rng(0).random((128, 72, 58, 1)) < 0.05).astype(np.float32)
+    scores, z_m = codae_scores(model, masks), np.asarray(model.f_m(masks), np.float64)
+    assert (scores["z0"] == z_m[:, 0]).all()
+    assert (scores["z1"] == z_m[:, 1]).all()
