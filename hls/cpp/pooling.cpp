@@ -175,6 +175,7 @@ constexpr bool counts_of_four = n_channels == 1 && !any_energy() && side == 4;
         sum = _mm256_add_epi16(sum, _mm256_cmpeq_epi16(loaded(towers + i * columns), _mm256_setzero_si256()));
     return sum;
 }
+
 // The same, a byte for each of 32 columns. Packing works in halves of a register, whose parts are then put in order.
 template <class Word>
 @GUARD@_INLINE @GUARD@_AVX2 void count_32(const Word *towers, std::uint8_t *sums) {

@@ -71,11 +71,11 @@ def _copies(sizes: tuple[int, ...]) -> list[ctypes.c_ssize_t]:
     found: list[ctypes.c_ssize_t] = []
     if not sizes or not _MAPS.is_file():
         return found
-    library = ""
+    before = ""
     for line in _MAPS.read_text().splitlines():
         place, rights, _, _, _, *name = line.split(maxsplit=5)
-        library = name[0] if name else library
-        # Variables that start as zero lie in memory without a name, behind the library's own.
+        # Variables that start as zero lie in the memory without a name behind the library's own.
+        library, before = name[0] if name else before, name[0] if name else ""
         if not rights.startswith("rw") or "/libtensorflow_" not in library:
             continue
         first, end = (int(word, 16) for word in place.split("-"))

@@ -145,9 +145,11 @@ def test_the_loss_is_that_of_its_numpy_twin():
 
 def test_normalized_it_knows_the_density_of_four_gaussians(tmp_path):
     """The plain auto-encoder lets through what lies between them, too; normalized, its energy is a -log density."""
+    # Of seeds 1 to 3 the first ends at an AUC of 0.92 or 0.88 by last bits of sums, which are the processor's; with
+    # this one it is 0.930 either way.
     config = NaeSystemConfig(NaeConfig(10), SystemTraining(6, 64, 2e-3))
-    system, test = PlaneSystem(config, seed=1), points(1000, 8)
-    plain = PlaneSystem(config, seed=1)
+    system, test = PlaneSystem(config, seed=3), points(1000, 8)
+    plain = PlaneSystem(config, seed=3)
     plain.model.normalizing = False
     seen = []
 
@@ -166,10 +168,9 @@ def test_normalized_it_knows_the_density_of_four_gaussians(tmp_path):
     before, after = (auc(*(m.energy(x).numpy() for x in (test, others))) for m in (plain.model, system.model))
     best = auc(true_nll(test), true_nll(others))
     assert before < best - 0.1
-    # 0.78 before; 0.92 on an AMD EPYC, 0.88 on an Intel Xeon.
-    assert (before + best) / 2 < after < best + 0.005
+    assert best - 0.05 < after < best + 0.005
     before, after = (nll(m, test).mean() - true_nll(test).mean() for m in (plain.model, system.model))
-    assert 0 < after < 0.7 * before
+    assert 0 < after < 0.5 * before
 
 
 def test_a_killed_training_goes_on_with_the_same_numbers(tmp_path):
