@@ -26,6 +26,8 @@ DAMAGED = (
     *(OSError, LookupError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError),
     *(SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
+# Most bytes that HDF5 keeps of where the blocks of an open file lie.
+_INDEX_BYTES = 1 << 18
 
 
 @contextmanager
@@ -187,4 +189,8 @@ def opened_hdf5(
             found = "is a folder" if Path(path).is_dir() else "does not exist"
             raise InputError(f"{path} {found}", expected, "correct the path")
         with h5py.File(path, "r") as file:
+            # By default it is up to 32 MB, so that memory grows with the file.
+            config = file.id.get_mdc_config()
+            config.min_size = config.initial_size = config.max_size = _INDEX_BYTES
+            file.id.set_mdc_config(config)
             yield file
