@@ -151,6 +151,8 @@ def _validate(options: argparse.Namespace) -> None:
     from codae_l1.scripts.studies.validation import compare, summaries, table, test_lines
 
     files = [name for side in (options.a, options.b) for name in side.split(",")]
+    for name in files:
+        cli.existing(name)
     cli.output("--out", options.out, "JSON of a validation", files)
     cli.output("--plots", options.plots, "SVG picture", files)
     how = reading.chosen(options)

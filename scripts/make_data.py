@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
 
 
-# Layout of the file -> its config and its generator.
+# Layout of the file -> its config, its generator, and what kind of file it is.
 LAYOUTS = {
-    "codae": (GenerationConfig, generate),
-    "top-tagging": (JetConfig, generate_jets),
-    "dark-jets": (DarkJetConfig, generate_jets),
-    "adc2021": (ObjectConfig, generate_objects),
-    "crossings": (CrossingsConfig, generate_crossings),
+    "codae": (GenerationConfig, generate, "file of events"),
+    "top-tagging": (JetConfig, generate_jets, "generated sample"),
+    "dark-jets": (DarkJetConfig, generate_jets, "generated sample"),
+    "adc2021": (ObjectConfig, generate_objects, "generated sample"),
+    "crossings": (CrossingsConfig, generate_crossings, "file of crossings"),
 }
 
 # What the stages after make_data read.
@@ -91,8 +91,7 @@ def _count(signal: Any) -> dict[str, int]:
 
 def command() -> None:
     """With --out generate a file, else do the stage of a run."""
-    layout = _layout()
-    kind, generator = LAYOUTS[layout]
+    kind, generator, made = LAYOUTS[_layout()]
     options = _parser(kind).parse_args()
     if options.out is None:
         _refuse_generation(options, kind)
@@ -103,10 +102,12 @@ def command() -> None:
         raise InputError(f"--workers {options.workers}", "a number >= 1", "correct it, or leave it out for all cores")
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
-    cli.output("--out", options.out, "sample in HDF5", [options.config] if options.config else [])
+    cli.output("--out", options.out, made, [options.config] if options.config else [])
     if options.out.suffix not in Events.suffixes:
         raise InputError(f"--out {options.out}", f"a name that ends with {' or '.join(Events.suffixes)}", "correct it")
     config = _configuration(options.config, _flags(options, kind), kind)
+    if isinstance(config, CrossingsConfig) and (config.n_images or config.all_images):
+        cli.output("--out", config.images_file(options.out), "file of events")
     with cli.Progress("generate") as progress:
         how = Work(options.workers, options.work_folder, progress, _typed(sys.argv[1:]), options.scheduler)
         generator(config, options.out, how)

@@ -36,8 +36,11 @@ def scratch_folder() -> Iterator[Path]:
 def partial(path: Path, shared: bool = False) -> Iterator[Path]:
     """A hidden folder beside a target, in which it is written: locked, named after this process, removed in the end.
 
-    Raises InputError where another process writes the same target, unless it is shared.
+    Raises InputError where another process writes the same target, unless it is shared, and where the target is neither
+    a file nor a folder: a device would be replaced.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is neither a file nor a folder", "a place on a disk", "name another")
     while True:
         tidy(path, shared)
         name = path.name[:_NAME]

@@ -110,7 +110,9 @@ events with the run's own configuration
         low, high = self.bounds
         if self.overflow == "SAT":
             return np.clip(rounded, low, high).astype(np.int64)
-        return ((rounded.astype(np.int64) - low) & ((1 << self.width) - 1)) + low
+        # Of a value beyond 64 bits the part that wraps away is taken first.
+        rest = np.where(np.abs(rounded) < 2.0**62, rounded, np.fmod(rounded, 2.0**self.width))
+        return ((rest.astype(np.int64) - low) & ((1 << self.width) - 1)) + low
 
     def from_words(self, words: np.ndarray) -> np.ndarray:
         """Integer words -> float64 values."""

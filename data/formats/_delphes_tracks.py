@@ -25,8 +25,8 @@ _MANY_VERTICES = 12
 class PileUp:
     """What is done about pile-up in one file.
 
-    options: a DelphesOptions. names: branches of the file. cuts: whether tracks are dropped. Raises nothing by itself:
-    `kept` refuses events with several vertices that cannot be told apart.
+    options: a DelphesOptions. names: branches of the file. cuts: whether tracks are dropped. Raises InputError where
+    vertices that were asked for by name are not there; `kept` refuses events with several that cannot be told apart.
     """
 
     def __init__(self, path: Path, options: Any, names: set[str]):
@@ -35,6 +35,12 @@ class PileUp:
         self._vertex_z = f"{options.vertices}.Z"
         # Any branch of the vertices can be counted.
         self._vertices = min((n for n in names if n.startswith(f"{options.vertices}.")), default=None)
+        if self._vertices is None and options.vertices != type(options)().vertices and not options.keep_pileup:
+            raise InputError(
+                f"{path} without the branch {self._vertex_z}",
+                "the vertices that --vertices names",
+                "name a branch that the file has, or say --keep-pileup",
+            )
         complete = self._vertex_z in names and bool(self._origins)
         self.cuts = complete and not options.keep_pileup
         self._read = self._dropped = self._events = self._without = 0

@@ -10,10 +10,12 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import new_hdf5, opened_hdf5, parse_table, reading
+from codae_l1.data.base.words import WordType
 from codae_l1.data.formats._hdf5_storage import require_source, require_stored
 
 __all__ = [
     "SUFFIXES",
+    "as_stored",
     "bounds",
     "find",
     "holds",
@@ -102,6 +104,27 @@ def require_finite(
     row = int(np.argmax(bad.reshape(len(values), -1).any(axis=1)))
     where = start + (row if event is None else int(event[row]))
     raise InputError(f"{what} with {values[bad][0]:g} in event {where}", expected, "correct the file")
+
+
+def as_stored(column: np.ndarray, dtype: str, name: str) -> np.ndarray:
+    """A column (N,) of events in the type of its dataset, ready to be written.
+
+    Raises InputError where it is of another kind or masked, where a whole number does not fit or is none, a weight is
+    not finite, or there are less than no tracks: what no reader would take.
+    """
+    column, text = WordType.array(column, name), dtype[0] == "S"
+    if column.ndim != 1 or column.dtype.kind not in ("SU" if text else _NUMBERS):
+        expected = f"a {'name' if text else 'number'} per event"
+        raise InputError(f"{name} of shape {column.shape}, type {column.dtype}", expected, "correct the events")
+    if name in ("weight", "n_tracks"):
+        require_finite(column, name, 0, 0 if name == "n_tracks" else -np.inf)
+    with np.errstate(invalid="ignore"):
+        stored = column.astype(f"<{dtype}")
+    if stored.dtype.kind in "iu" and (wrong := stored != column).any():
+        limits = np.iinfo(stored.dtype)
+        expected = f"whole numbers from {limits.min} to {limits.max}"
+        raise InputError(f"{name} = {column[wrong][0]}", expected, "correct the events")
+    return stored
 
 
 def bounds(n: int, size: int) -> Iterator[tuple[int, int]]:

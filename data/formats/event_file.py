@@ -28,7 +28,7 @@ from codae_l1.data.base.files import opened_hdf5, reading
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import BACKGROUNDS, QCD, EventImages
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, new_hdf5
+from codae_l1.data.formats._hdf5 import SUFFIXES, as_stored, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 from codae_l1.data.formats._header import new_header, read_header
 
@@ -312,7 +312,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         beyond += int((events.images > FLOAT16_MAX).sum())
         for start in range(0, len(events), _SLICE):
             for name, column in _columns(events, slice(start, start + _SLICE)).items():
-                column = _stored(column, _TYPES[name], name)
+                column = as_stored(column, _TYPES[name], name)
                 hashes.update(name, column)
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
@@ -327,19 +327,6 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
             "energies": "GeV, float16; active pixels kept within 2^-24 to 65504",
         }
     )
-
-
-def _stored(column: np.ndarray, dtype: str, name: str) -> np.ndarray:
-    """A column in the type of its dataset; InputError where a whole number does not fit, or is none."""
-    with np.errstate(invalid="ignore"):
-        stored = column.astype(f"<{dtype}")
-    if stored.dtype.kind in "iu":
-        wrong = stored != column
-        if wrong.any():
-            limits = np.iinfo(stored.dtype)
-            where = f"{name} = {column[wrong][0]}"
-            raise InputError(where, f"whole numbers from {limits.min} to {limits.max}", "correct the events")
-    return stored
 
 
 def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:

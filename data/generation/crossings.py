@@ -70,7 +70,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
     shown = [task for task in tasks if config.images_of(task.process, task.split) > task.first]
     if shown:
         parts = (_events(task, folder, provenance) for task in shown)
-        write_events(out.with_name(f"{out.stem}_images{out.suffix}"), parts)
+        write_events(config.images_file(out), parts)
     write_crossings(out, (_rows(task, folder) for task in tasks), provenance)
     work.report(total, total, "done")
     return out

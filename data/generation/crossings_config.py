@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -118,6 +119,10 @@ class CrossingsConfig:
         if self.all_images and process in SIGNALS:
             return self.signal_numbers.get(split, 0)
         return self.n_images if (process, split) == (ZERO_BIAS, "test") else 0
+
+    def images_file(self, out: Path) -> Path:
+        """The events file of the images that are kept, beside the file of crossings."""
+        return out.with_name(f"{out.stem}_images{out.suffix}")
 
     @property
     def pool_shares(self) -> dict[str, int]:

@@ -91,7 +91,9 @@ def _check(path: Path | str, key: str, array: np.ndarray, word: WordType | None)
     expected = "finite floats" if word is None else f"integers from {low} to {high}"
     if array.dtype.kind not in kinds:
         raise InputError(f"{path}: {key} of type {array.dtype}", expected, "run the quantize stage")
-    bad = ~np.isfinite(array) if word is None else (array < low) | (array > high)
+    with np.errstate(over="ignore"):
+        # Keras keeps them in float32.
+        bad = ~np.isfinite(array.astype(np.float32)) if word is None else (array < low) | (array > high)
     if bad.any():
         raise InputError(f"{path}: {key} with {_first(array, bad)}", expected, "run the quantize stage")
 

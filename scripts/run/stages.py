@@ -74,6 +74,8 @@ STAGES = {
         Stage("compare", ("make_data",), ("systems", "evaluation"), _RESULTS, optional=True),
     )
 }
+# Folder of the files that scripts/import_weights.py has put into a run.
+WEIGHTS = "weights"
 # The stages of the chain, in order.
 CHAIN = tuple(name for name, stage in STAGES.items() if not stage.optional)
 

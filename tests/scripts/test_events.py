@@ -104,6 +104,14 @@ def test_validate_refuses_a_seed_that_no_generator_takes(command):
         command("validate", "a.h5", "b.h5", "--seed", -1)
 
 
+@pytest.mark.parametrize("a", ["here.h5,", ",here.h5", "here.h5,none.h5"])
+def test_validate_refuses_a_name_that_is_none_before_it_reads(command, tmp_path, monkeypatch, a):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.h5").touch()
+    with pytest.raises(InputError, match=r"(an empty path|none.h5) does not exist; expected a file or folder"):
+        command("validate", a, "here.h5")
+
+
 def test_show_draws_displays_and_averages(command, tmp_path):
     write_events(tmp_path / "events.h5", make_events({"h125": 3, "qcd": 4, "svj3100": 2}))
     arguments = ("--process", "qcd", "h125", "--inputs", "tracks", "ecal", "--out", tmp_path / "out")

@@ -39,7 +39,7 @@ def test_too_few_events_of_any_split_are_refused_at_once(tmp_path, calibration, 
 
 @pytest.mark.parametrize("layout", make_data.LAYOUTS)
 def test_help_says_what_each_option_of_a_layout_is(layout):
-    kind, _ = make_data.LAYOUTS[layout]
+    kind, *_ = make_data.LAYOUTS[layout]
     said = make_data._described(kind)
     assert set(said) == {field.name for field in dataclasses.fields(kind)}
     assert all(said.values())

@@ -1,5 +1,6 @@
 """Folders written whole: what is never deleted, and what a killed writer leaves behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import replaceable, whole_folder
+from codae_l1.data.base.files import replaceable, whole_file, whole_folder
 
 OLD = {"kept.txt": "old"}
 # Writes a new folder and is killed right after the old one was put aside.
@@ -82,6 +83,16 @@ def test_a_file_is_refused(folder):
     with pytest.raises(InputError, match=r"kept.txt is a file; expected a folder to write"):
         write(folder / "kept.txt")
     assert texts(folder) == OLD
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(InputError, match=f"{name} is neither a file nor a folder"), whole_file(tmp_path / name):
+            raise AssertionError("the block is not to be run")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_a_link_is_followed(folder):

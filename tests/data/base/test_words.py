@@ -22,6 +22,12 @@ def test_what_is_infinite_saturates_or_has_no_word():
         WordType(True, 2, 1, "TRN", "WRAP").to_words(values * 1e-290)
 
 
+def test_what_is_far_beyond_the_range_wraps_as_in_hardware():
+    values = [2.0**70, -(2.0**70), 2.0**61 + 2.0**10, 3 * 2.0**65, -9.0, 7.5]
+    expected = [(int(v * 4) + 32) % 64 - 32 for v in values]
+    assert WordType(True, 3, 2, "TRN", "WRAP").to_words(np.array(values)).tolist() == expected
+
+
 def test_words_beyond_the_range_are_left_to_the_overflow_rule():
     word, given = WordType(False, 5, 0), np.array([[0, 99], [2**40, 3]])
     assert word.check(given, (2,), "counts").tolist() == given.tolist()

@@ -117,6 +117,10 @@ def test_vertices_without_what_assigns_tracks_to_them(tmp_path):
 def test_without_pileup_nothing_is_dropped_and_that_is_said(tmp_path):
     path = write(tmp_path / "no-vertex.root", **{"Vertex.Z": None})
     assert read_told(path) == ([3, 1], ["no branch Vertex, so no track was dropped as pile-up"])
+    # Named by the user: a mistake, which would leave pile-up in.
+    with pytest.raises(InputError, match=r"without the branch Vertix.Z; expected the vertices that --vertices names"):
+        read_told(path, vertices="Vertix")
+    assert read_told(path, vertices="Vertix", keep_pileup=True)[0] == [3, 1]
     path = write(tmp_path / "one.root", **{"Vertex.Z": [[5.0], EMPTY], "Track.DZ": None})
     assert read_told(path) == ([3, 1], ["at most one vertex per event, so no track was dropped as pile-up"])
     line = "1 of 5 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"

@@ -160,6 +160,13 @@ def test_a_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch, error, word
         ),
         ("pileup_block", np.array([3, 1.7]), "pileup_block = 1.7; expected whole numbers"),
         ("pileup_block", np.array([3, np.nan]), "pileup_block = nan; expected whole numbers"),
+        ("n_tracks", np.array([3, -1]), "n_tracks with -1 in event 1; expected finite numbers >= 0"),
+        ("n_tracks", np.ma.MaskedArray([3, 1], [0, 1]), "n_tracks in a masked array"),
+        ("weight", np.array([np.nan, 1.0]), "weight with nan in event 0; expected finite numbers; correct"),
+        ("weight", np.array([1.0, np.inf]), "weight with inf in event 1"),
+        ("weight", np.ones((2, 1)), r"weight of shape \(2, 1\), type float64; expected a number per event"),
+        ("weight", np.array([1j, 1]), r"weight of shape \(2,\), type complex128; expected a number per event"),
+        ("weight", np.array(["1", "2"]), r"weight of shape \(2,\), type <U1; expected a number per event"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(tmp_path, column, value, words):

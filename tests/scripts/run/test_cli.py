@@ -104,6 +104,20 @@ def test_config_that_cannot_be_read_is_one_line(command, tmp_path, suffix, make,
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        (("--run", "", "--events", "a.h5", "--out", "b.h5"), " after --run"),
+        (("--run", "run", "--events", "a.h5", "", "--out", "b.h5"), " after a.h5"),
+        (("--run", "run", "--events", "a.h5", "--out="), " after a.h5"),
+        (("",), ""),
+    ],
+)
+def test_an_empty_word_is_not_the_current_folder(command, words, after):
+    code, error = command(score.command, *words)
+    assert (code, error) == (2, f"error: an empty argument{after}; see command --help\n")
+
+
 def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
     def refused(*arguments, **kwargs):
         raise PermissionError(13, "Permission denied")

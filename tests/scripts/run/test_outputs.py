@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.files import write_json
+from codae_l1.data.formats.arrays import write_arrays
+from codae_l1.data.formats.crossing_file import COLUMNS, write_crossings
 from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.formats.tables import write_objects
 from codae_l1.data.sample import SAMPLE
 from codae_l1.scripts import compare, encoders, events, export, make_data, numerics, score, swaps
 from codae_l1.scripts.run import cli
@@ -33,6 +36,9 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     with h5py.File(tmp_path / "scores.h5", "w") as file:
         file["signal"], file["file"] = [b"qcd"], [b"a"]
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        file["table/table"] = [1.0]
+    write_crossings(tmp_path / "crossings.h5", [{name: np.ones(2) for name in COLUMNS}], {})
     run = RunFolder(tmp_path / "run", RunConfig())
     run.path("quantize").mkdir()
     run.path("quantize", "f_m.npz").write_bytes(b"the firmware")
@@ -71,7 +77,15 @@ CASES = [
     (events, "validate", ".", "more.h5", "--plots", "ev.h5", READ),
     (events, "show", "ev.h5", "--out", "notes.txt", " is a file; expected a folder; name another"),
     (make_data, "--config", "c.toml", "--out", "c.toml", READ),
-    (make_data, "--out", "notes.txt", OTHER.format("sample in HDF5")),
+    (make_data, "--out", "notes.txt", OTHER.format("file of events")),
+    (make_data, "--out", "jets.h5", OTHER.format("file of events")),
+    (make_data, "--out", "crossings.h5", OTHER.format("file of events")),
+    (make_data, "--layout", "crossings", "--out", "ev.h5", OTHER.format("file of crossings")),
+    (make_data, "--layout", "top-tagging", "--out", "jets.h5", OTHER.format("generated sample")),
+    (make_data, "--layout", "adc2021", "--out", "scores.h5", OTHER.format("generated sample")),
+    (*CONVERT, "crossings.h5", OTHER.format("file of events")),
+    (*CONVERT, "/dev/full", " is neither a file nor a folder; expected a place on a disk; name another"),
+    (*SCORE, "run/weights/new.h5", STAGE.format("weights")),
     (*NUMERICS, "notes.txt", " is a file; expected a folder; name another"),
     (*NUMERICS, "run/quantize", STAGE.format("quantize")),
     (export, "--run", "run", "--out", "run/quantize/new", STAGE.format("quantize")),
@@ -91,7 +105,9 @@ def test_nothing_that_was_there_is_written_over(here, case, monkeypatch, capsys)
         cli.run(getattr(module, "command", None))
     error = capsys.readouterr().err
     assert (stop.value.code, error.count("\n")) == (2, 1)
-    assert error.startswith(f"error: {words[-2]} {words[-1]}{says}")
+    # Whether a place is on a disk is asked where files are written, which knows of no option.
+    option = "" if words[-1].startswith("/dev") else f"{words[-2]} "
+    assert error.startswith(f"error: {option}{words[-1]}{says}")
     assert contents(here) == before
 
 
@@ -111,3 +127,17 @@ def test_what_a_command_wrote_before_may_be_written_again(here):
     cli.output("--out", here / "run" / "scores.h5", "file of scores", [here / "ev.h5"], here / "run")
     cli.output("--out", here / "folder", "folder", run=here / "run")
     cli.output("--out", None, "folder")
+    write_arrays(here / "arrays.h5", [{"label": np.ones(1)}], {})
+    write_objects(here / "objects.h5", [np.zeros((1, 19, 4))], {})
+    cli.output("--out", here / "arrays.h5", "file of events")
+    cli.output("--out", here / "objects.h5", "generated sample")
+    cli.output("--out", here / "crossings.h5", "file of crossings")
+
+
+def test_images_of_crossings_are_not_written_over_another_file(here, monkeypatch, capsys):
+    (here / "new_images.h5").write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["make_data", "--layout", "crossings", "--n-images", "1", "--out", "new.h5"])
+    with pytest.raises(SystemExit):
+        cli.run(make_data.command)
+    assert capsys.readouterr().err.startswith(f"error: --out new_images.h5{OTHER.format('file of events')}")
+    assert (here / "new_images.h5").read_text() == "mine"
