@@ -74,7 +74,7 @@ def command() -> None:
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import complexity_bias, file_events, run_events
 
-    stage.do(run, "make_data", make_data.work)
+    stage.do(run, "make_data", make_data.work, kept=True)
     events = file_events(arguments.events) if arguments.events else run_events(run)
     out = arguments.out or run.folder / ("comparison-events" if arguments.events else "comparison")
     rows = _compare(run, names, arguments.seeds, events, out)

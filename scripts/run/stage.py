@@ -69,9 +69,16 @@ def main(name: str, work: Callable[["Run"], dict[str, Any]], description: str | 
     cli.run(command)
 
 
-def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]]) -> None:
-    """Do one stage of a run, or say that it is done; InputError where what it wrote was altered since."""
-    if run.is_done(name):
+def do(run: "Run", name: str, work: Callable[["Run"], dict[str, Any]], kept: bool = False) -> None:
+    """Do one stage of a run, or say that it is done; InputError where what it wrote was altered since.
+
+    kept: for a command beside the chain, what was done is not done anew where code or packages are newer, since that
+    would take away the stages that need it; InputError where its config or its events are others.
+    """
+    there = kept and (run.folder / f"{name}.json").exists()
+    if there:
+        run.require(name)
+    if there or run.is_done(name):
         run.check(name)
         print(f"{name}: done already ({run.folder / name}.json)", flush=True)
         return

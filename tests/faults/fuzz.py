@@ -3,7 +3,8 @@
     python tests/faults/fuzz.py --cases 2000 --seed 1 --out faults.json
     python tests/faults/fuzz.py --kind adc2021 --change value --case 12345      # one case again, its message in full
 
-Ends with status 1 where a case was neither read right nor refused by name.
+Ends with status 1 where a case was neither read right nor refused by name. Interrupted (INT or TERM), it prints and
+writes the counts of what was tried until then.
 """
 
 import argparse
@@ -11,11 +12,13 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,7 +34,8 @@ DEADLINE = 120
 
 
 def serve(name, folder, connection):
-    """Judge the cases that come over the connection, until None comes."""
+    """Judge the cases that come over the connection, until None comes; a terminal's interrupt is for the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     kind = KINDS[name](Path(folder))
     kind.prepare()
@@ -72,25 +76,27 @@ class Worker:
         return "death", said
 
     def stop(self):
-        """End the process."""
-        self.connection.send(None)
+        """End the process, whatever it does."""
+        self.process.kill()
         self.process.join()
 
 
 def run_kind(name, cases, seed):
-    """Counts of the outcomes of one kind, and its bad cases."""
+    """Counts of the outcomes of one kind and its bad cases; fewer than `cases` where it was interrupted."""
     rng, counts, bad, start = np.random.default_rng([seed, list(KINDS).index(name)]), Counter(), [], time.time()
     with tempfile.TemporaryDirectory() as folder:
         worker = Worker(name, folder)
-        for i in range(cases):
-            change, case = worker.changes[i % len(worker.changes)], int(rng.integers(2**32))
-            outcome, said = worker.judge(change, case)
-            counts[outcome] += 1
-            if outcome not in GOOD:
-                bad.append({"kind": name, "change": change, "case": case, "outcome": outcome, "said": said})
-                print(f"{name} {change} {case}: {outcome}: {said[-300:]}", flush=True)
+        with suppress(KeyboardInterrupt):
+            for i in range(cases):
+                change, case = worker.changes[i % len(worker.changes)], int(rng.integers(2**32))
+                outcome, said = worker.judge(change, case)
+                counts[outcome] += 1
+                if outcome not in GOOD:
+                    bad.append({"kind": name, "change": change, "case": case, "outcome": outcome, "said": said})
+                    print(f"{name} {change} {case}: {outcome}: {said[-300:]}", flush=True)
         worker.stop()
-    return {"cases": cases, **{o: counts[o] for o in OUTCOMES}, "seconds": round(time.time() - start)}, bad
+    tried = {"cases": counts.total(), **{o: counts[o] for o in OUTCOMES}}
+    return {**tried, "seconds": round(time.time() - start)}, bad
 
 
 def commit():
@@ -115,11 +121,15 @@ def main():
             print(*worker.judge(arguments.change, arguments.case), sep=": ")
             worker.stop()
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     table, bad = {}, []
     for name in arguments.kind:
         table[name], worse = run_kind(name, arguments.cases, arguments.seed)
         bad += worse
         print(name, table[name], flush=True)
+        if table[name]["cases"] < arguments.cases:
+            print("interrupted", flush=True)
+            break
     head = ("kind", "cases", *OUTCOMES)
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for name, row in table.items():
@@ -127,7 +137,7 @@ def main():
     if arguments.out:
         content = {"commit": commit(), "seed": arguments.seed, "kinds": table, "bad": bad}
         arguments.out.write_text(json.dumps(content, indent=1) + "\n")
-    sys.exit(bool(bad))
+    sys.exit(bool(bad) or any(row["cases"] < arguments.cases for row in table.values()))
 
 
 if __name__ == "__main__":

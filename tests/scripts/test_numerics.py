@@ -84,6 +84,13 @@ def test_the_stage_evaluate_calls_the_same(found, run, events):
     assert again == {key: found[key] for key in ("events", "profiles")}
 
 
+def test_names_of_processes_take_nine_bytes_per_event(run, events, tmp_path):
+    counts, signal = numerics._read_events(RunFolder(run), [events, events], tmp_path, tell=print)
+    with EventFile(events) as file:
+        assert signal.astype(str).tolist() == [*file.signal, *file.signal]
+    assert (len(counts), signal.nbytes) == (48, 48 * 9)
+
+
 def test_a_run_without_models_says_what_to_do(tmp_path, events, monkeypatch, capsys):
     RunFolder(tmp_path / "run", RunConfig())
     monkeypatch.setattr(sys, "argv", ["numerics.py", "--run", str(tmp_path / "run"), "--events", str(events)])

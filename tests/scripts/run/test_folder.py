@@ -1,16 +1,20 @@
 """Commands build on what a stage made only where the run's config is still the one it was made from."""
 
 import dataclasses
+import shutil
 import sys
 
+import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.training.config import COMPACT_TRAINING
 from codae_l1.quantization.config import InSituConfig
-from codae_l1.scripts import compare, encoders, score, vendor
+from codae_l1.scripts import compare, encoders, make_data, score, train, vendor
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import DataConfig, RunConfig
 from codae_l1.scripts.run.folder import RunFolder, made_from
@@ -61,6 +65,18 @@ def test_a_stage_of_another_config_is_refused(folder, config, stage, key):
         InputError, match=rf"stage {stage} of .* is out of date \(its config changed, {key}\); .*{stage}.py"
     ):
         run.require(stage)
+
+
+def test_all_that_differs_is_named(folder):
+    config = RunConfig(seed=2, training=OTHER_EPOCHS.training, hls=HlsConfig(clock_period_ns=4.0, jobs=3))
+    with pytest.raises(
+        InputError, match=r"\(hls.clock_period_ns: 5.0 there, 4.0 here; also hls.jobs, seed, training.ep"
+    ):
+        RunFolder(folder, config)
+    run = RunFolder(folder, config, update=True)
+    # That of speed alone is no difference to a stage.
+    with pytest.raises(InputError, match=r"\(its config changed, hls.clock_period_ns: 5.0 .*; also seed, training.ep"):
+        run.require("convert")
 
 
 def test_stages_before_the_change_stay_usable(folder):
@@ -145,6 +161,37 @@ def test_commands_refuse_a_run_of_another_config(folder, monkeypatch, capsys, co
     with pytest.raises(SystemExit, match="2"):
         cli.run(command)
     assert "is out of date (its config changed, seed: 1 then, 2 now)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [(compare.command, ("--models", "observables")), (train.command, ("--model", "observables"))]
+)
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_command_beside_the_chain_takes_no_stage_away(tmp_path, monkeypatch, capsys, command, words, replaced):
+    """Neither where the events file was replaced, which is refused, nor where only the code is newer."""
+    events = tmp_path / "events.h5"
+    shutil.copyfile(SAMPLE, events)
+    run = RunFolder(tmp_path / "run", RunConfig(data=DataConfig(str(events))))
+    for stage in ("make_data", "train"):
+        run.do(stage, make_data.work if stage == "make_data" else lambda run: {"summary": "trained"})
+    if replaced:
+        with EventFile(SAMPLE) as file:
+            write_events(events, file.read_where(np.arange(0, len(file), 3)))
+    else:
+        monkeypatch.setattr(RunFolder, "is_done", lambda self, stage: False)
+    before = {path.name: path.read_bytes() for path in run.folder.glob("*.json")}
+    monkeypatch.setattr(compare, "_compare", stopped)
+    monkeypatch.setattr(train, "train_system", stopped)
+    monkeypatch.setattr(sys, "argv", ["command", "--run", str(run.folder), *words])
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(command)
+    said = "holds other events than the run was made from" if replaced else "far enough"
+    assert said in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.folder.glob("*.json")} == before
+
+
+def stopped(*arguments):
+    raise InputError("far enough", "nothing", "stop")
 
 
 def test_the_comparison_leaves_a_firmware_of_another_config_out(folder, capsys):
