@@ -7,7 +7,7 @@ from crossing_samples import Pool, measured
 
 from codae_l1.data.generation._collisions import binned, joined
 from codae_l1.data.generation._pileup import Z_SPREAD
-from codae_l1.data.generation._pool import SIGNAL_CONFIG, hardest_scattering, lines_of
+from codae_l1.data.generation._pool import hardest_scattering, lines_of
 from codae_l1.data.generation._processes import Particles, final_particles, next_batch, start_pythia
 from codae_l1.data.generation._propagation import propagate, visible
 from codae_l1.data.generation._selection import JetFinder
@@ -58,7 +58,7 @@ def measure_responses(config: CrossingsConfig, pool: Pool, seed: int) -> Respons
         batch = next_batch(pythia, _PER_SLICE)
         particles, pt_hat = final_particles(batch), hardest_scattering(batch)
         z = rng.normal(0, Z_SPREAD, len(pt_hat))
-        hits = propagate(particles, z, rng, SIGNAL_CONFIG)
+        hits = propagate(particles, z, rng, config.signals)
         made.append(binned(hits, z, pt_hat, particles.weight, np.zeros((len(z), 2))))
         rows.append(generated_jets(particles, finder))
     fresh = joined(made)

@@ -34,7 +34,6 @@ from codae_l1.data.generation._processes import (
 from codae_l1.data.generation._propagation import propagate, visible
 from codae_l1.data.generation._selection import JetFinder
 from codae_l1.data.generation._suep import decay_scalars
-from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.generation.crossings_config import OTHERS, CrossingsConfig
 from codae_l1.data.splits import SPLITS
 
@@ -61,8 +60,6 @@ _OTHERS = {
     "top": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
 }
 _MAX_PT_HAT = 6800.0
-# Signals as they come: no selection, no recoil asked for.
-SIGNAL_CONFIG = GenerationConfig(minimum_ht_gev=0.0, recoil_below_gev=0.0)
 # Collisions in a chunk of the pool, and those that Pythia hands over at once.
 _SOFT_CHUNK, _HARD_CHUNK, _BATCH = 3000, 800, 100
 # Tries without showers from which a cross section is taken, to half a per cent.
@@ -152,12 +149,12 @@ def make_pool_chunk(config: CrossingsConfig, chunk: PoolChunk, folder: Path) -> 
         batch = next_batch(pythia, min(_BATCH, chunk.count - done + 5))
         pt_hat, particles = hardest_scattering(batch), final_particles(batch)
         if chunk.source in SUEP_MASSES:
-            particles = decay_scalars(particles, rng, SIGNAL_CONFIG)
+            particles = decay_scalars(particles, rng, config.signals)
         kept = pt_hat <= config.cuts_gev[0] if chunk.source == SOFT else np.ones(len(pt_hat), bool)
         kept &= np.cumsum(kept) <= chunk.count - done
         particles, pt_hat = _selected(particles, kept), pt_hat[kept]
         z = rng.normal(0, Z_SPREAD, len(pt_hat))
-        hits = propagate(particles, z, rng, SIGNAL_CONFIG)
+        hits = propagate(particles, z, rng, config.signals)
         parts.append(binned(hits, z, pt_hat, particles.weight, _generated(particles, finder)))
         done += len(pt_hat)
     save_collisions(folder / chunk.file, joined(parts))
@@ -171,7 +168,7 @@ def lines_of(config: CrossingsConfig, source: int | str) -> tuple[str, ...]:
         ends = (*config.cuts_gev, _MAX_PT_HAT)[source - 1 : source + 1]
         limits = (f"PhaseSpace:pTHatMin = {ends[0]}", f"PhaseSpace:pTHatMax = {ends[1]}")
         return (*COMMON, _TUNE, "HardQCD:all = on", *limits)
-    return (*COMMON, _TUNE, *_OTHERS[source]) if source in OTHERS else (*settings(source, SIGNAL_CONFIG), _TUNE)
+    return (*COMMON, _TUNE, *_OTHERS[source]) if source in OTHERS else (*settings(source, config.signals), _TUNE)
 
 
 def hardest_scattering(batch: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, SIGNALS, ZERO_BIAS
+from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.splits import SPLITS
 
@@ -16,6 +17,10 @@ from codae_l1.data.splits import SPLITS
 OTHERS = (QCD, "w", "z", "top")
 # Splits in which every crossing has the weight 1, as a training wants it.
 NATURAL = ("train", "calibration")
+_SIGNAL_KEYS = (
+    *("masses_gev", "meson_mass_gev", "temperature_gev"),
+    *("dark_photon_mass_gev", "dark_hadron_mass_gev", "invisible_fraction"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class CrossingsConfig:
     ecal_threshold_gev, hcal_threshold_gev: transverse energy below which a tower is not sent.
     resolution_scale: factor on the resolution of both calorimeters. The last four are of the detector "trigger".
     energy_lsb_gev: step of the pooled energies that are kept, a power of two times 0.5.
+    masses_gev, meson_mass_gev, temperature_gev, dark_photon_mass_gev, dark_hadron_mass_gev, invisible_fraction: of
+        the signals, as in GenerationConfig.
     n_images: zero-bias crossings of the test split whose images are kept, too.
     all_images: whether to keep the images of all zero-bias crossings and of all signals: an events file on which full
         models train (data.background = "zero_bias").
@@ -64,6 +71,12 @@ class CrossingsConfig:
     hcal_threshold_gev: float = 1.5
     resolution_scale: float = 1.0
     energy_lsb_gev: float = 1.0
+    masses_gev: tuple[str, ...] = ()
+    meson_mass_gev: float = 2.0
+    temperature_gev: float = 2.0
+    dark_photon_mass_gev: float = 0.7
+    dark_hadron_mass_gev: float = 20.0
+    invisible_fraction: float = 0.3
     n_images: int = 0
     all_images: bool = False
     chunk_crossings: int = 1000
@@ -92,6 +105,19 @@ class CrossingsConfig:
             "processes", different and set(self.processes) <= set(known), f"different names out of {', '.join(known)}"
         )
         self._require_pool()
+        # What a signal cannot be is refused there.
+        _ = self.signals
+
+    @property
+    def signals(self) -> GenerationConfig:
+        """How collisions of signals are made: as they come, without a selection or a recoil that is asked for.
+
+        >>> CrossingsConfig(masses_gev=("h125=150",)).signals.mass("h125")
+        150.0
+        """
+        given = {name: getattr(self, name) for name in _SIGNAL_KEYS}
+        made = tuple(name for name in self.processes if name in SIGNALS)
+        return GenerationConfig(minimum_ht_gev=0.0, recoil_below_gev=0.0, processes=made, **given)
 
     @property
     def mixture(self) -> tuple[np.ndarray, np.ndarray]:
