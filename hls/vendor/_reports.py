@@ -7,6 +7,7 @@ does not find; here DSP and DSP48E are each where hls4ml has them and BRAM_18K a
 Vivado's reports: `codae_l1.hls.vendor._vivado_reports`.
 """
 
+import math
 import re
 import xml.etree.ElementTree
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import parse_json
 
 Number = float | int
-# A number as the reports write it, thousands separated or not.
-NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?")
+# A number as the reports write it, thousands separated or not: any, one that is not negative, a whole one of these.
+NUMBER = re.compile(r"-?\d[\d,]{0,14}(\.\d{1,15})?", re.ASCII)
+POSITIVE = re.compile(NUMBER.pattern.removeprefix("-?"), re.ASCII)
+WHOLE = re.compile(r"\d[\d,]{0,14}", re.ASCII)
 # hls4ml's key -> where the csynth report has it, below the profile.
 _CSYNTH = {
     "TargetClockPeriod": "UserAssignments/TargetClockPeriod",
@@ -31,7 +34,8 @@ _CSYNTH = {
 _RESOURCES = ("BRAM_18K", "DSP", "FF", "LUT", "URAM")
 _LATENCIES, _INTERVALS = ("BestLatency", "WorstLatency"), ("IntervalMin", "IntervalMax")
 # An event's line of a co-simulation's transaction file: number, latency and interval [clock cycles]. VHDL has no colon.
-_TRANSACTION = re.compile(r"\s*transaction\s+(\d+)(\s*:)?\s+(\d+)\s+(\d+|x)\s*")
+_CYCLES = r"\d{1,15}"
+_TRANSACTION = re.compile(rf"\s*transaction\s+({_CYCLES})(\s*:)?\s+({_CYCLES})\s+({_CYCLES}|x)\s*", re.ASCII)
 # What the HLS tools write where they cannot state a latency or an interval, for example of a loop without bound.
 _UNDEFINED = "undef"
 
@@ -166,8 +170,9 @@ def parse_csynth(text: str, source: Source, has_uram: bool = True) -> CSynthesis
 
     def number(where: str) -> Number:
         found = (root.findtext(where) or "").strip()
-        if not NUMBER.fullmatch(found):
-            source.lacks(f"number {where}", f"a number, not {found!r}")
+        # All but clock periods are counts.
+        if not (POSITIVE if where.endswith("ClockPeriod") else WHOLE).fullmatch(found):
+            source.lacks(f"number {where}", f"a number, not {found[:40]!r}")
         return to_number(found)
 
     def latency(key: str, where: str) -> Number | None:
@@ -196,7 +201,7 @@ def parse_csim(text: str, source: Source) -> int:
     >>> parse_csim("INFO: [SIM 1] CSim done with 0 errors.\\n", Source("vitis_hls", "codae_csim.log"))
     0
     """
-    found = re.search(r"CSim done with (\d+) errors", text, re.IGNORECASE)
+    found = re.search(rf"CSim done with ({_CYCLES}) errors", text, re.IGNORECASE | re.ASCII)
     if found is None:
         source.lacks("outcome", "a line 'CSim done with 0 errors.'", text)
     return int(found.group(1))
@@ -214,6 +219,8 @@ def parse_results(text: str, source: Source) -> list[list[float]]:
         source.lacks(f"number everywhere ({error})", "numbers, one event a line", text)
     if not rows or len({len(row) for row in rows}) > 1:
         source.lacks("rows of one length", "numbers, one event a line", text)
+    if not all(map(math.isfinite, (value for row in rows for value in row))):
+        source.lacks("finite number everywhere", "numbers, one event a line", text)
     return rows
 
 
@@ -223,7 +230,7 @@ def parse_cosim(text: str, source: Source) -> Cosim:
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if not cells or cells[0] not in ("Verilog", "VHDL") or cells[1:2] == ["NA"]:
             continue
-        if len(cells) < 8 or not all(cell == "NA" or NUMBER.fullmatch(cell) for cell in cells[2:8]):
+        if len(cells) < 8 or not all(cell == "NA" or POSITIVE.fullmatch(cell) for cell in cells[2:8]):
             source.lacks(f"whole row {cells[0]}", "status, latency and interval: min, avg, max", text)
         numbers = [None if cell == "NA" else to_number(cell) for cell in cells[2:8]]
         if None in numbers[:3] and set(numbers) != {None}:

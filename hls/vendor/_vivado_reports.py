@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codae_l1.hls.vendor._reports import NUMBER, Number, Source, Subject, to_number
+from codae_l1.hls.vendor._reports import NUMBER, POSITIVE, WHOLE, Number, Source, Subject, to_number
 
 # Figure -> rows of Vivado's utilisation report: UltraScale+, 7-series, Versal. Of a placed Versal design, only the
 # table of the distribution may have the registers, under UltraScale+'s name.
@@ -95,7 +95,9 @@ def parse_utilization(text: str, source: Source, has_uram: bool = True) -> Utili
         # A star refers to a footnote; a kind of memory has no sites of its own.
         key = rows.get(name.rstrip("*"))
         cells = [columns.get("Used", ""), "0" if key in _MEMORIES else columns.get("Available", "")]
-        if key and key not in used and all(NUMBER.fullmatch(cell) for cell in cells):
+        # A block RAM of 18 kbit is half a tile.
+        form = POSITIVE if key == "Block RAM tiles" else WHOLE
+        if key and key not in used and form.fullmatch(cells[0]) and WHOLE.fullmatch(cells[1]):
             used[key], available[key] = float(to_number(cells[0])), int(to_number(cells[1]))
     if not has_uram:
         used.setdefault("URAM", 0.0)
@@ -118,7 +120,8 @@ def parse_timing(text: str, source: Source) -> Timing:
         no_clock = "There are no user specified timing constraints" in table
         why = "no clock constrains the design" if no_clock else "no path is constrained"
         source.lacks(f"slack: {why}", "a clock that reaches the design's registers", text)
-    slack = {name: float(cell) if NUMBER.fullmatch(cell) else None for name, cell in zip(_TIMING, cells, strict=False)}
+    stated = {name: cell for name, cell in zip(_TIMING, cells, strict=False) if cell == "NA" or NUMBER.fullmatch(cell)}
+    slack = {name: None if cell == "NA" else float(to_number(cell)) for name, cell in stated.items()}
     for name in _TIMING:
         if name not in slack or (name in ("WNS", "TNS") and slack[name] is None):
             source.lacks(name, f"a number under {name} of the Design Timing Summary", text)
@@ -126,14 +129,14 @@ def parse_timing(text: str, source: Source) -> Timing:
 
 
 def _site_rows(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, {column: cell}) of every row of the tables of sites; a cell without its closing bar is none."""
+    """(name, {column: cell}) of every row of the tables of sites; a row of another length is none."""
     header: list[str] = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if cells and cells[0] in ("Site Type", "Ref Name"):
             header = cells if cells[0] == "Site Type" else []
-        elif cells and header:
-            yield cells[0], dict(zip(header, cells, strict=False))
+        elif cells and len(cells) == len(header):
+            yield cells[0], dict(zip(header, cells, strict=True))
 
 
 def _subject(text: str) -> Subject:

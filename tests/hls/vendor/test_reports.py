@@ -297,7 +297,30 @@ def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
         (parse_results, "0.5 nan1\n", "has no number everywhere .*nan1.*; expected numbers, one event a line"),
         (parse_results, "0.5 1\n2\n", "has no rows of one length"),
         (parse_results, "", "has no rows of one length"),
+        (parse_results, "0.5 nan\n", "has no finite number everywhere"),
+        (parse_results, "0.5 -inf\n", "has no finite number everywhere"),
         (parse_timing, TEXTS["timing.rpt"].replace("-3.100", "    NA"), "has no TNS; expected a number under TNS"),
+        # A hold slack that is no number was taken for one that is not there, and the timing for met.
+        (parse_timing, TEXTS["timing.rpt"].replace("0.031", "    x"), "has no WHS; expected a number under WHS"),
+        (parse_timing, TEXTS["timing.rpt"].replace("2.225", "1.2.3"), "has no WPWS; expected a number under WPWS"),
+        (parse_timing, TEXTS["timing.rpt"].replace("-0.612", "9" * 400), "has no WNS; expected a number under WNS"),
+        *(
+            (parse_csynth, TEXTS["csynth.xml"].replace("45321", found), f"has no number .*/LUT; .* not '{found[:40]}'")
+            for found in ("-1", "12.5", "9" * 5000)
+        ),
+        (parse_cosim, TEXTS["cosim_whole.rpt"].replace("   12|", "  -12|"), "has no whole row Verilog"),
+        (parse_transactions, f"{HEAD}transaction 0: {'9' * 5000} 0\n", "has no whole line an event"),
+        (parse_csim, f"CSim done with {'9' * 5000} errors.\n", "has no outcome"),
+        (
+            parse_utilization,
+            TEXTS["utilization.rpt"].replace("|    4 |", "|   -4 |"),
+            "has no DSP48E; expected row DSPs",
+        ),
+        (
+            parse_utilization,
+            TEXTS["utilization.rpt"].replace("|    4 |", "|  4.5 |"),
+            "has no DSP48E; expected row DSPs",
+        ),
         (parse_component, TEXTS["component.xml"].replace("hls<", "<"), "has no library; expected an IP-XACT component"),
         (parse_component, "<html/>", "has no vendor; expected an IP-XACT component"),
         (parse_nextpnr, "{", "has no utilization and fmax .*; expected nextpnr's JSON report"),
