@@ -100,7 +100,7 @@ class Sums:
                 raise self._altered(stage, file, found, then)
             self._compared.add(state)
         self._records[stage] = state, record
-        return content
+        return _said(content, str(file), self._again(stage))
 
     def check(self, stage: str, path: Path) -> None:
         """Raise InputError unless the recorded files of a stage at or below `path` are there and as it wrote them.
@@ -188,6 +188,30 @@ class Sums:
         if not self._told:
             self._told = True
             print(f"{self.folder}: not verified, an older release made stage {stage} and recorded no sums", flush=True)
+
+
+class _Unsaid(InputError, LookupError):
+    """A stage's JSON lacks a key; templates take any LookupError for a value that need not be there."""
+
+
+class _Said(dict[str, Any]):
+    """A table of a stage's JSON; a key that it lacks, as in one of an older release or changed by hand, is named."""
+
+    where, remedy = "", ""
+
+    def __missing__(self, key: str) -> Any:
+        raise _Unsaid(f"{self.where} without {key}", "what the stage says", self.remedy)
+
+
+def _said(value: Any, where: str, remedy: str) -> Any:
+    """The same with all its tables, however deep, as `_Said`."""
+    if isinstance(value, list):
+        return [_said(item, where, remedy) for item in value]
+    if not isinstance(value, dict):
+        return value
+    table = _Said({key: _said(item, f"{where}: {key}", remedy) for key, item in value.items()})
+    table.where, table.remedy = where, remedy
+    return table
 
 
 def _state(path: Path) -> _State:

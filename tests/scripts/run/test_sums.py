@@ -236,6 +236,21 @@ def test_a_run_of_an_older_release_says_once_that_it_is_not_verified(run, capsys
     assert opened(run, trust=True).library("convert", library) == library
 
 
+def test_what_an_older_release_did_not_say_is_named(run):
+    """A JSON without a record may be of any content: whoever asks for a key that it lacks names it, however deep."""
+    write_json(run.folder / "synthesize.json", {"stamp": {}, "resources": {"LUT": 3}, "list": [{"a": 1}]})
+    said = RunFolder(run.folder).read("synthesize")
+    assert said == {"stamp": {}, "resources": {"LUT": 3}, "list": [{"a": 1}]}
+    for where, table, key in (
+        (": resources", said["resources"], "FF"),
+        ("", said, "latency_ns"),
+        (": list", said["list"][0], "b"),
+    ):
+        with pytest.raises(InputError, match=rf"synthesize.json{where} without {key}; .*synthesize.py --run"):
+            table[key]
+        assert table.get(key) is None
+
+
 def test_an_altered_library_is_loaded_only_by_who_trusts_it(run):
     path = run.path("convert", FILES["convert"])
     alter(path)
