@@ -8,7 +8,9 @@ into the run's folder. docs/numerics.md says how to read them. (The module is no
 script's folder that name would take the place of Python's own module.)
 """
 
+import argparse
 import functools
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,13 @@ def command() -> None:
         cli.existing(str(file))
     run = stage.open_run(arguments.run, None)
     cli.output("--out", arguments.out, "folder", run=run.folder)
+    # Another command that works on the run is named now, not behind the work.
+    with run.alone() if arguments.out is None else nullcontext():
+        _profile(run, arguments)
+
+
+def _profile(run: "Run", arguments: argparse.Namespace) -> None:
+    """Profile, print, write."""
     cli.import_tensorflow()
     out = arguments.out or run.path("numerics")
 

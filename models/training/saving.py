@@ -1,5 +1,6 @@
 """Keras models in one `.keras` file each: written whole or not at all, read back equal to the bit."""
 
+import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,9 @@ def load_model(path: Path | str, cls: type[M], custom_objects: dict[str, Any] | 
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist", f"a {cls.__name__} written by save_model", "train one first")
     with reading(path, "a whole .keras file", "train the model again"):
+        if not zipfile.is_zipfile(path):
+            # Keras says of a file cut short that it does not find it.
+            raise ValueError("no whole zip archive")
         model = keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
     if not isinstance(model, cls):
         raise InputError(f"{path} holds a {type(model).__name__}", f"a {cls.__name__}", "choose another file")

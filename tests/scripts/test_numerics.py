@@ -1,5 +1,6 @@
 """The command of docs/numerics.md on a small run; the counters in the report."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_names_of_processes_take_nine_bytes_per_event(run, events, tmp_path):
     with EventFile(events) as file:
         assert signal.astype(str).tolist() == [*file.signal, *file.signal]
     assert (len(counts), signal.nbytes) == (48, 48 * 9)
+
+
+def test_a_run_in_use_is_refused_before_the_work(run, events, monkeypatch, capsys):
+    other = "import sys, time; from pathlib import Path; from codae_l1.data.base.files import alone\n"
+    other += "with alone(Path(sys.argv[1])):\n    print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", other, run], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        monkeypatch.setattr(numerics, "_read_events", None)
+        monkeypatch.setattr(sys, "argv", ["numerics.py", "--run", str(run), "--events", str(events)])
+        with pytest.raises(SystemExit, match="2"):
+            cli.run(numerics.command)
+        process.kill()
+    assert f"{run} is in use by another command or by a tool that still runs (process {process.pid} on" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_run_without_models_says_what_to_do(tmp_path, events, monkeypatch, capsys):
