@@ -131,6 +131,9 @@ def input_counts(images: np.ndarray, config: PoolingConfig = PoolingConfig()) ->
     Masks (N, 72, 58, 1) do where the tracks are the only input. The towers of a batch at a time are in memory. Energies
     count as float32: what is zero there is no track.
     """
+    if not getattr(images, "ndim", 0):
+        # A list, or what is no array.
+        images = config.check_images(images, True)
     parts = []
     for start in range(0, len(images), _BATCH):
         towers = _tower_words(config.check_images(images[start : start + _BATCH], True, start), config)

@@ -109,15 +109,12 @@ def require_finite(
 def as_stored(column: np.ndarray, dtype: str, name: str) -> np.ndarray:
     """A column (N,) of events in the type of its dataset, ready to be written.
 
-    Raises InputError where it is of another kind or masked, where a whole number does not fit or is none, a weight is
-    not finite, or there are less than no tracks: what no reader would take.
+    Raises InputError where it is of another kind or masked, and where a whole number does not fit or is none.
     """
     column, text = WordType.array(column, name), dtype[0] == "S"
     if column.ndim != 1 or column.dtype.kind not in ("SU" if text else _NUMBERS):
         expected = f"a {'name' if text else 'number'} per event"
         raise InputError(f"{name} of shape {column.shape}, type {column.dtype}", expected, "correct the events")
-    if name in ("weight", "n_tracks"):
-        require_finite(column, name, 0, 0 if name == "n_tracks" else -np.inf)
     with np.errstate(invalid="ignore"):
         stored = column.astype(f"<{dtype}")
     if stored.dtype.kind in "iu" and (wrong := stored != column).any():

@@ -306,7 +306,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         else:
             options = {"chunks": (_EVENT_BLOCK,), "shuffle": True, "compression": "gzip"}
         file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", fletcher32=True, **options)
-    hashes, provenance, beyond = _Hashes(), None, 0
+    hashes, provenance, beyond, unread = _Hashes(), None, 0, 0
     for events in parts:
         provenance = events.provenance if provenance is None else provenance
         beyond += int((events.images > FLOAT16_MAX).sum())
@@ -317,6 +317,9 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
+        unread += int((~np.isfinite(events.weight) | (events.n_tracks < 0)).sum())
+    if unread:
+        _LOG.warning(f"{unread:,} events with a weight that is not finite or n_tracks < 0, which no reader takes")
     if beyond:
         _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
     file.attrs.update(

@@ -201,7 +201,8 @@ def score_words(words: np.ndarray, sign: int, component: int) -> np.ndarray:
     >>> score_words(np.array([[3, 4], [-5, 6]]), -1, 0).tolist()
     [-3, 5]
     """
-    given = np.asarray(words)
-    if given.dtype.kind not in "iu":
-        raise InputError(f"output words of {given.dtype}", "integers", "give what predict_words gives")
+    given = WordType.array(words, "output words")
+    if given.dtype.kind not in "iu" or given.ndim != 2:
+        found = f"output words of shape {given.shape}, {given.dtype}"
+        raise InputError(found, "integers (N, outputs)", "give what predict_words gives")
     return sign * given.astype(np.int64, copy=False)[:, component]

@@ -108,7 +108,7 @@ class Emulator:
         """Counts (N, ...) integers -> output words (N, outputs) int64; counts beyond the input word saturate."""
         if self.each:
             return self._call("predict_each", self.design.saturated(counts), self.design.outputs)[0]
-        given = np.asanyarray(counts)
+        given = WordType.array(counts, "counts")
         if not (self._says_inputs and given.dtype == np.int64 and _has_shape(given, self.design.input_shape)):
             given = self.design.check_counts(counts)
         words, bits = self._call("predict", given, self.design.outputs)
@@ -157,7 +157,7 @@ class Emulator:
         return self.design.pooling
 
     def _from_towers(self, function: str, towers: np.ndarray, columns: int) -> np.ndarray:
-        given = np.asanyarray(towers)
+        given = WordType.array(towers, "tower words")
         shape = (N_PHI, N_ETA, len(self._pooling.inputs))
         if not (self._says_inputs and given.dtype in _TOWERS and _has_shape(given, shape)):
             given = self._pooling.check_towers(given).astype(np.int32)

@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.words import exact_words
+from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, layer_sizes, output_word
 from codae_l1.quantization.f_m.weights import (
     read_weights,
@@ -119,9 +119,10 @@ class FirmwareModel:
 
     def firmware_word(self, words: np.ndarray) -> np.ndarray:
         """Output words (N, outputs) -> (N,) int64, higher = more anomalous."""
-        given = np.asarray(words)
-        if given.dtype.kind not in "iu":
-            raise InputError(f"output words of {given.dtype}", "integers", "give what predict_words gives")
+        given = WordType.array(words, "output words")
+        if given.dtype.kind not in "iu" or given.ndim != 2:
+            found = f"output words of shape {given.shape}, {given.dtype}"
+            raise InputError(found, "integers (N, outputs)", "give what predict_words gives")
         return self.sign * given.astype(np.int64, copy=False)[:, self.component]
 
     def firmware_score(self, words: np.ndarray) -> np.ndarray:

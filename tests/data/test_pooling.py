@@ -78,6 +78,17 @@ def test_other_channels_do_not_count():
     assert input_counts(batch).sum() == 0
 
 
+@pytest.mark.parametrize("value", [3, np.float64(1), {"a": 1}, {1}, object(), None, [], "text", [[1, 2], [3]]])
+def test_what_is_no_array_is_no_image(value):
+    with pytest.raises(InputError, match=r"images (of shape|in a list)"):
+        input_counts(value)
+
+
+def test_images_as_a_list_are_images():
+    batch = images(0.2, 1, 3)
+    assert np.array_equal(input_counts(batch.tolist()), input_counts(batch))
+
+
 def test_pool_that_does_not_divide():
     with pytest.raises(InputError, match=r"pool = 5; expected a divisor of 72"):
         PoolingConfig(5)

@@ -160,10 +160,7 @@ def test_a_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch, error, word
         ),
         ("pileup_block", np.array([3, 1.7]), "pileup_block = 1.7; expected whole numbers"),
         ("pileup_block", np.array([3, np.nan]), "pileup_block = nan; expected whole numbers"),
-        ("n_tracks", np.array([3, -1]), "n_tracks with -1 in event 1; expected finite numbers >= 0"),
         ("n_tracks", np.ma.MaskedArray([3, 1], [0, 1]), "n_tracks in a masked array"),
-        ("weight", np.array([np.nan, 1.0]), "weight with nan in event 0; expected finite numbers; correct"),
-        ("weight", np.array([1.0, np.inf]), "weight with inf in event 1"),
         ("weight", np.ones((2, 1)), r"weight of shape \(2, 1\), type float64; expected a number per event"),
         ("weight", np.array([1j, 1]), r"weight of shape \(2,\), type complex128; expected a number per event"),
         ("weight", np.array(["1", "2"]), r"weight of shape \(2,\), type <U1; expected a number per event"),
@@ -173,6 +170,18 @@ def test_numbers_that_do_not_fit_are_refused(tmp_path, column, value, words):
     with pytest.raises(InputError, match=words):
         write_events(tmp_path / "e.h5", replace(make_events(2), **{column: value}))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("n_tracks", [3, -1]), ("weight", [np.nan, 1.0]), ("weight", [1.0, np.inf])]
+)
+def test_what_no_reader_takes_is_said_where_it_is_written(tmp_path, caplog, column, value):
+    write_events(tmp_path / "e.h5", replace(make_events(2), **{column: np.array(value)}))
+    assert "1 events with a weight that is not finite or n_tracks < 0, which no reader takes" in caplog.text
+    with pytest.raises(
+        InputError, match=f"e.h5: {column} with {value[0] if value[0] != value[0] else value[1]:g} in event"
+    ):
+        list(event_slices(tmp_path / "e.h5"))
 
 
 def test_gaps_beyond_a_byte_take_fillers_that_are_no_pixels(tmp_path):

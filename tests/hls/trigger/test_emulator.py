@@ -13,6 +13,7 @@ from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import PoolingConfig, _pooled, input_counts, pool_towers, tower_words
 from codae_l1.hls.layers import Dense, Flatten, Interval, c_type
+from codae_l1.hls.network.executor import score_words
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator, build_emulator, emulator_sources
@@ -191,6 +192,7 @@ def test_a_library_of_before_which_checks_nothing_is_checked_here(pooled, images
         (lambda a: a + 0.5, r"tower words of shape \(40, 72, 58, 1\), float64; expected integers \(N, 72, 58, 1\)"),
         (lambda a: a.swapaxes(1, 2), r"tower words of shape \(40, 58, 72, 1\)"),
         (lambda a: np.ma.masked_equal(a, 0), "tower words in a masked array"),
+        (lambda a: [[1, 2], [3]], r"tower words in a list \(.*inhomogeneous shape"),
     ],
 )
 def test_towers_that_are_none_are_refused(pooled, images, change, words):
@@ -198,6 +200,15 @@ def test_towers_that_are_none_are_refused(pooled, images, change, words):
     for call in (pooled["tracks"].pool_towers, pool_towers):
         with pytest.raises(InputError, match=words):
             call(change(towers))
+
+
+def test_lists_of_different_lengths_are_no_counts_and_no_words(pooled):
+    for call, what in ((pooled["tracks"].predict_words, "counts"), (lambda w: score_words(w, 1, 0), "output words")):
+        with pytest.raises(InputError, match=rf"{what} in a list \(.*inhomogeneous shape"):
+            call([[1, 2], [3]])
+    for words in (3, [3], np.ones((2, 1))):
+        with pytest.raises(InputError, match=r"output words of shape .*; expected integers \(N, outputs\)"):
+            score_words(words, 1, 0)
 
 
 def test_energies_are_float32_in_python_as_in_the_emulator(pooled):

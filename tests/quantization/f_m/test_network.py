@@ -357,8 +357,9 @@ def test_weights_that_are_no_numbers_make_no_firmware(tmp_path, value):
 
 
 def test_output_words_are_integers():
-    with pytest.raises(InputError, match="output words of float64; expected integers; give what predict_words gives"):
-        scrambled(FirmwareConfig()).firmware_word(np.full((2, 1), np.nan))
+    for words in (np.full((2, 1), np.nan), 3, [3]):
+        with pytest.raises(InputError, match=r"output words of shape .*; expected integers \(N, outputs\); give what"):
+            scrambled(FirmwareConfig()).firmware_word(words)
 
 
 def test_model_of_other_shapes_is_refused(tmp_path):
