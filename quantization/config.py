@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.progress import Progress
+from codae_l1.data.events import SIGNALS
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.models.codae.config import CODVAE_SCORES, SCORES
 
@@ -108,11 +109,13 @@ class SpaceConfig:
 
     pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
     strides: of each (sides of squares; stride 0: as the kernel; a design whose windows leave cells out is refused).
-    dense: units of a hidden dense layer, 0 for none. tied: one weight per channel. weight_bits, word_bits: of each
-    layer's weights, of each hidden layer's output. sparsity: fraction of the weights that is pruned. scores: what is
-    distilled, name -> weight; given_energies: its excess over QCD of the same energies, where the inputs have some
-    (DistillConfig). training: "distilled", or "in situ" (reads tracks alone, gives two words; `scores` has no effect
-    then).
+    windows: sides (phi, eta) of the windows of a distance. dense: units of a hidden dense layer, 0 for none. tied: one
+    weight per channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output. sparsity:
+    fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess over
+    QCD of the same energies, where the inputs have some (DistillConfig). training: "distilled", or "in situ" (reads
+    tracks alone, gives two words; `scores` has no effect then), or else "zero_bias" alone: distances from zero-bias
+    crossings (`dense`: units of an auto-encoder's encoder), for which pools, inputs, count_bits, windows, dense, and
+    weight_bits and word_bits of what is squared are chosen.
     """
 
     pools: tuple[int, ...] = (4,)
@@ -122,6 +125,7 @@ class SpaceConfig:
     filters: tuple[int, ...] = (2, 4, 8)
     kernels: tuple[int, ...] = (2, 3, 4)
     strides: tuple[int, ...] = (0,)
+    windows: tuple[tuple[int, ...], ...] = ((6, 3),)
     dense: tuple[int, ...] = (0,)
     tied: tuple[bool, ...] = (True, False)
     weight_bits: tuple[int, ...] = (5, 6, 7, 8)
@@ -129,7 +133,7 @@ class SpaceConfig:
     sparsity: tuple[float, ...] = (0.0, 0.25, 0.5)
     scores: tuple[dict[str, float], ...] = field(default_factory=lambda: (DistillConfig().scores,))
     given_energies: tuple[bool, ...] = (False,)
-    training: tuple[Literal["distilled", "in situ"], ...] = ("distilled",)
+    training: tuple[Literal["distilled", "in situ", "zero_bias"], ...] = ("distilled",)
 
     REMOVED: ClassVar[Mapping[str, Any]] = {"energy_lsbs_gev": [4.0], "score_bits": [12]}
 
@@ -137,6 +141,15 @@ class SpaceConfig:
         for f in dataclasses.fields(self):
             if not getattr(self, f.name):
                 raise InputError(f"scan.space.{f.name} = []", "at least one value", "add one")
+        if self.on_crossings and len(set(self.training)) > 1:
+            raise InputError(
+                f"scan.space.training = {list(self.training)}",
+                "zero_bias alone, or others: they are judged by other events",
+                "make a search for each",
+            )
+        for window in self.windows:
+            if len(window) != 2 or min(window) < 1:
+                raise InputError(f"scan.space.windows with {list(window)}", "two numbers (phi, eta) >= 1", "correct it")
         for pool in self.pools:
             for inputs in self.inputs:
                 PoolingConfig(pool, inputs)
@@ -150,6 +163,11 @@ class SpaceConfig:
             if min(getattr(self, name)) < low:
                 raise InputError(f"scan.space.{name} = {list(getattr(self, name))}", f"numbers >= {low}", "correct it")
 
+    @property
+    def on_crossings(self) -> bool:
+        """Whether designs learn from zero-bias crossings, and are judged by what they keep at a rate of these."""
+        return "zero_bias" in self.training
+
 
 @dataclass(frozen=True)
 class ScanConfig:
@@ -159,7 +177,9 @@ class ScanConfig:
     proposals depend on the trials of earlier batches only, so the search is the same for any number of workers.
     max_lut, max_latency_ns: limits of a design; it is not trained if the lower edge of its estimate exceeds them.
     lut_budgets: for each budget, the best design within it is written as a config, provided that its words lose at most
-    max_loss of AUC with respect to its own float version, on every signal, averaged over the seeds.
+    max_loss of AUC, or of efficiency, with respect to its own float version, on every signal, averaged over the seeds.
+    signals: where the space is one of distances from zero bias, a design is worth the mean efficiency of these at the
+    first of trigger.points.
     events: largest number of QCD training events. steps, qat_steps: short schedule of a trial.
     front_seeds: number of seeds with which each design of the front is trained at the end, with the run's own
     [distill], before Yosys maps it; 0 omits this.
@@ -171,6 +191,7 @@ class ScanConfig:
     max_latency_ns: float = 50.0
     lut_budgets: tuple[int, ...] = (17_280, 5_000)
     max_loss: float = 0.003
+    signals: tuple[str, ...] = ("h125", "h200", "svj2100")
     events: int = 8000
     steps: int = 1000
     qat_steps: int = 600
@@ -185,7 +206,9 @@ class ScanConfig:
             if getattr(self, name) < low:
                 raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")
         if not 0 <= self.max_loss < 1:
-            raise InputError(f"scan.max_loss = {self.max_loss}", "an AUC difference from 0 to 1", "correct it")
+            raise InputError(f"scan.max_loss = {self.max_loss}", "a difference from 0 to 1", "correct it")
+        if not self.signals or not set(self.signals) <= set(SIGNALS):
+            raise InputError(f"scan.signals = {list(self.signals)}", f"some of {', '.join(SIGNALS)}", "correct it")
         if not self.max_latency_ns > 0 or min(self.lut_budgets, default=1) < 1:
             raise InputError(
                 f"scan.max_latency_ns = {self.max_latency_ns}, scan.lut_budgets = {list(self.lut_budgets)}",

@@ -1,8 +1,8 @@
 """The co-design search: what may be chosen, what it may cost, and which designs are on the Pareto front.
 
 A design is chosen value by value from a SpaceConfig by an Optuna trial; `design` turns the choices into the configs
-that training reads. A point is better than another if its AUC is higher at no more LUT, or its LUT lower at no less
-AUC.
+that training reads. A point is better than another if its figure of merit (a mean AUC, or a mean efficiency) is higher
+at no more LUT and, on crossings, no higher pure rate, or if one of these is lower and the others are no worse.
 """
 
 import dataclasses
@@ -29,6 +29,11 @@ def suggest(trial: Any, space: SpaceConfig) -> dict[str, Any]:
             return values[trial.suggest_categorical(name, list(range(len(values))))]
         return trial.suggest_categorical(name, list(values))
 
+    if space.on_crossings:
+        names = {"inputs": "inputs", "pool": "pools", "count_bits": "count_bits", "windows": "windows"}
+        names |= {key: key for key in ("dense", "weight_bits", "word_bits")}
+        asked = {name: ask(name, getattr(space, key)) for name, key in names.items()}
+        return {"training": "zero_bias", **{k: list(v) if isinstance(v, tuple) else v for k, v in asked.items()}}
     choices = {"training": ask("training", space.training), "scores": ask("scores", space.scores)}
     choices["inputs"] = list(ask("inputs", space.inputs))
     choices["pool"] = ask("pool", space.pools)
@@ -50,6 +55,8 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
 
     distill: what the choices leave open.
     """
+    if choices["training"] == "zero_bias":
+        return _distance(choices), distill
     in_situ = choices["training"] == "in situ"
     convs = []
     for i in range(choices["convs"]):
@@ -81,16 +88,37 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
     return dataclasses.replace(plain, precision=precision), training
 
 
-def front(points: Sequence[P], auc: Sequence[float], lut: Sequence[float]) -> list[P]:
-    """The points that no other one beats in both AUC (higher is better) and LUT (lower), cheapest first.
+def _distance(choices: dict[str, Any]) -> FirmwareConfig:
+    """The network of a distance: a group of tracks and one of energies, bits of what is squared."""
+    inputs, windows = tuple(choices["inputs"]), tuple(choices["windows"])
+    groups = tuple(filter(None, (("tracks",) * ("tracks" in inputs), tuple(n for n in inputs if n != "tracks"))))
+    plain = FirmwareConfig(
+        pool=choices["pool"],
+        inputs=inputs,
+        count_bits=choices["count_bits"],
+        conv=(ConvConfig(len(groups), windows, windows),),
+        dense=(choices["dense"],) if choices["dense"] else (),
+        distance=groups,
+        precision={},
+    )
+    squared = str(plain.squared)
+    bits = {"weight_bits": choices["weight_bits"], "output_bits": choices["word_bits"]}
+    named = {name: plain.layer_precision(name) for name in plain.layers}
+    return dataclasses.replace(plain, precision={**named, squared: dataclasses.replace(named[squared], **bits)})
+
+
+def front(points: Sequence[P], merit: Sequence[float], *costs: Sequence[float]) -> list[P]:
+    """The points that no other one beats in merit (higher is better) and all costs (lower), the cheapest first.
 
     >>> front(["a", "b", "c"], [0.8, 0.9, 0.85], [100, 200, 300])
     ['a', 'b']
+    >>> front(["a", "b", "c"], [0.8, 0.9, 0.85], [100, 200, 300], [25, 25, 20])
+    ['a', 'b', 'c']
     """
-    order = sorted(range(len(points)), key=lambda i: (lut[i], -auc[i]))
-    best, kept = float("-inf"), []
-    for i in order:
-        if auc[i] > best:
-            best = auc[i]
-            kept.append(points[i])
-    return kept
+    rows = list(zip(*costs, strict=True))
+    kept: list[int] = []
+    for i in sorted(range(len(points)), key=lambda i: (rows[i], -merit[i])):
+        cheaper = (j for j in kept if all(a <= b for a, b in zip(rows[j], rows[i], strict=True)))
+        if all(merit[j] < merit[i] for j in cheaper):
+            kept.append(i)
+    return [points[i] for i in kept]

@@ -1,4 +1,4 @@
-"""Search for the firmware network: topology, bits, pruning and target against AUC and LUT, as a Pareto front.
+"""Search for the firmware network: topology, bits, pruning and target against its merit and LUT, as a Pareto front.
 
     python scripts/scan.py --config scripts/configs/scan.toml --jobs 2
 
@@ -8,6 +8,12 @@ same folders), and the front is trained again with the run's own schedule and se
 finished training is kept in scan/trials/ by its content: the same command goes on where it stopped, and no design is
 trained twice. Designs are judged by validation events; the test split is not looked at. Writes scan/scan.json, scan.md,
 pareto.svg and a config best_<LUT>.toml for each of scan.lut_budgets, which run_chain.py takes.
+
+    python scripts/scan.py --config scripts/configs/scan_zero_bias.toml --jobs 2
+
+A search for distances from zero bias (scan.space.training = ["zero_bias"]) needs no full model. A design is worth the
+mean efficiency of scan.signals at the first of trigger.points, on the validation crossings; what it fires beyond the
+menu is the third axis of the front.
 
     python scripts/scan.py --config scripts/configs/scan.toml --variants energies --jobs 2
 
@@ -50,14 +56,21 @@ def command() -> None:
             raise InputError(f"--{name} {getattr(arguments, name)}", "a number >= 1", "correct it")
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     cli.import_tensorflow(run.config.training.deterministic)
-    for name in ("make_data", "train"):
+    crossings = run.config.scan.space.on_crossings
+    if crossings and arguments.variants:
+        raise InputError(
+            f"--variants {arguments.variants} with scan.space.training = zero_bias",
+            "designs that learn from the full model",
+            "leave --variants out, or change scan.space.training",
+        )
+    for name in () if crossings else ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)
     from codae_l1.scripts.reports.scan_report import write_report
     from codae_l1.scripts.studies.energies import compare_energies
 
     with cli.Progress("scan, data") as progress:
-        data = prepare(run, progress)
+        data = run.folder if crossings else prepare(run, progress)
     with connect(arguments.jobs, arguments.scheduler) as client, cli.Progress("scan") as progress:
         evaluate = evaluator(run, data, client, progress)
         if arguments.variants:
@@ -75,7 +88,7 @@ def _search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
     config, seed = run.config.scan, run.config.seed
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(config.trials // 3, 2))
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    study = optuna.create_study(directions=("maximize", *("minimize" for _ in _costs(run))), sampler=sampler)
     records: list[dict[str, Any]] = []
     trained: set[str] = set()
     while len(trained) < config.trials and len(records) < _ATTEMPTS * config.trials:
@@ -89,15 +102,28 @@ def _search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:
                 if len(batch) == room:
                     break
             else:
-                study.tell(trial, [GUESSING, record["lut"]])
+                study.tell(trial, _told(run, record))
                 records.append(record)
         results = evaluate([record["request"] for _, record in batch])
         for (trial, record), result in zip(batch, results, strict=True):
-            study.tell(trial, [result.get("auc_mean", GUESSING), result["lut"]])
+            study.tell(trial, _told(run, result))
             repeated = result["key"] in trained
             records.append({**record, **result, **({"state": "repeated"} if repeated else {})})
             trained |= {result["key"]} if result["state"] == "trained" else set()
     return sorted(records, key=lambda record: record["number"])
+
+
+def _costs(run: Run) -> tuple[str, ...]:
+    """What a design is to have little of: LUT and, at a rate of zero-bias crossings, what it adds to the menu."""
+    return ("lut", "pure_khz") if run.config.scan.space.on_crossings else ("lut",)
+
+
+def _told(run: Run, result: dict[str, Any]) -> list[float]:
+    """What the sampler is told of a result: its merit and its costs. One without a pure rate adds all of its rate."""
+    config = run.config
+    guessing = 0.0 if config.scan.space.on_crossings else GUESSING
+    costs = [result.get(name, config.trigger.crossing_khz) for name in _costs(run)]
+    return [result.get("merit_mean", guessing), *costs]
 
 
 def _screen(run: Run, trial: Any, number: int) -> dict[str, Any]:
@@ -113,6 +139,8 @@ def _screen(run: Run, trial: Any, number: int) -> dict[str, Any]:
     except InputError as error:
         # Its size is not known; it counts as the largest that may be.
         return {**record, "state": "rejected", "reason": str(error), "lut": config.max_lut}
+    if config.space.on_crossings:
+        return {**record, "request": make_request(run, firmware, distill, choices["training"], run.config.seed, True)}
     expected = estimate_lut("effective_bits", bits := effective_bits(firmware, distill.sparsity))
     record |= {"effective_bits": bits[0], "lut": expected.lut}
     if expected.low > config.max_lut:
@@ -156,7 +184,7 @@ def _front_of(run: Run, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for t in trials
         if t["state"] == "trained" and t["lut"] <= config.max_lut and t["latency_ns"] <= config.max_latency_ns
     ]
-    return front(fitting, [t["auc_mean"] for t in fitting], [t["lut"] for t in fitting])
+    return front(fitting, [t["merit_mean"] for t in fitting], *([t[name] for t in fitting] for name in _costs(run)))
 
 
 if __name__ == "__main__":

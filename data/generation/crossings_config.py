@@ -17,10 +17,7 @@ from codae_l1.data.splits import SPLITS
 OTHERS = (QCD, "w", "z", "top")
 # Splits in which every crossing has the weight 1, as a training wants it.
 NATURAL = ("train", "calibration")
-_SIGNAL_KEYS = (
-    *("masses_gev", "meson_mass_gev", "temperature_gev"),
-    *("dark_photon_mass_gev", "dark_hadron_mass_gev", "invisible_fraction"),
-)
+_SIGNAL_KEYS = ("masses_gev", "meson_mass_gev", "temperature_gev", "invisible_fraction")
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,7 @@ class CrossingsConfig:
     ecal_threshold_gev, hcal_threshold_gev: transverse energy below which a tower is not sent.
     resolution_scale: factor on the resolution of both calorimeters. The last four are of the detector "trigger".
     energy_lsb_gev: step of the pooled energies that are kept, a power of two times 0.5.
-    masses_gev, meson_mass_gev, temperature_gev, dark_photon_mass_gev, dark_hadron_mass_gev, invisible_fraction: of
-        the signals, as in GenerationConfig.
+    masses_gev, meson_mass_gev, temperature_gev, invisible_fraction: of the signals, as in GenerationConfig.
     n_images: zero-bias crossings of the test split whose images are kept, too.
     all_images: whether to keep the images of all zero-bias crossings and of all signals: an events file on which full
         models train (data.background = "zero_bias").
@@ -74,8 +70,6 @@ class CrossingsConfig:
     masses_gev: tuple[str, ...] = ()
     meson_mass_gev: float = 2.0
     temperature_gev: float = 2.0
-    dark_photon_mass_gev: float = 0.7
-    dark_hadron_mass_gev: float = 20.0
     invisible_fraction: float = 0.3
     n_images: int = 0
     all_images: bool = False

@@ -221,24 +221,29 @@ def gallery_figure(gallery: list[dict[str, Any]]) -> Figure:
 
 
 def pareto_figure(scan: dict[str, Any]) -> Figure:
-    """Mean AUC over the signals against LUT: every trained design of a scan, its front, what needs no network."""
+    """Mean figure of merit against LUT: every trained design of a scan, its front, what needs no network."""
     trained = [t for t in scan["trials"] if t["state"] == "trained"]
     front, sigma = scan["front"], scan["estimates"]["trained"]["sigma"]
     with matplotlib.rc_context(cms_style()):
         figure, axes = new_figure(1, 1, 6.4, 4.4)
         ax = axes[0, 0]
-        lut, auc = ([t[key] for t in trained] for key in ("lut", "auc_mean"))
-        error = [sigma * x for x in lut]
+        lut, merit = ([t[key] for t in trained] for key in ("lut", "merit_mean"))
+        mapped = bool(trained) and "synthesis" in trained[0]
+        error = None if mapped else [sigma * x for x in lut]
         style = {"fmt": "o", "markersize": 3, "elinewidth": 0.6}
-        ax.errorbar(lut, auc, xerr=error, color="#9c9ca1", label="trial (LUT estimated)", **style)
-        spread = [row["auc_spread"] or 0 for row in front]
-        lut, auc = ([row[key] for row in front] for key in ("lut", "auc_mean"))
+        ax.errorbar(
+            lut, merit, xerr=error, color="#9c9ca1", label="trial" if mapped else "trial (LUT estimated)", **style
+        )
+        spread = [row["merit_spread"] or 0 for row in front]
+        lut, merit = ([row[key] for row in front] for key in ("lut", "merit_mean"))
         label = "front (Yosys, spread of seeds)" if front and front[0]["yosys"] else "front (LUT estimated)"
-        ax.errorbar(lut, auc, yerr=spread, color="#e42536", label=label, **(style | {"fmt": "o-", "markersize": 4}))
+        ax.errorbar(lut, merit, yerr=spread, color="#e42536", label=label, **(style | {"fmt": "o-", "markersize": 4}))
         for name in ("codae_mse", "active_pixels", "n_tracks"):
+            if "merit" not in scan["baselines"].get(name, {}):
+                continue
             title, colour, line = CURVES[name]
-            ax.axhline(scan["baselines"][name]["auc_mean"], color=colour, linestyle=line, linewidth=1, label=title)
-        ax.set(xscale="log", xlabel="LUT", ylabel="mean AUC over the signals")
+            ax.axhline(scan["baselines"][name]["merit_mean"], color=colour, linestyle=line, linewidth=1, label=title)
+        ax.set(xscale="log", xlabel="LUT", ylabel=f"mean {scan['measure']}")
         ax.legend(frameon=False)
         return figure
 

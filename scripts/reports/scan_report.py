@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
 def write_report(run: "Run", data: Path, trials: list[dict[str, Any]], finals: list[dict[str, Any]]) -> str:
     """Write everything to scan/; return the table and where the files are."""
-    rows = [summary(final) for final in finals if any("auc" in r for r in final["results"])]
+    rows = [summary(final) for final in finals if any("merit" in r for r in final["results"])]
     if not rows:
         on_front = {final["number"] for final in finals}
-        extra = {"yosys": False, "auc_spread": None}
+        extra = {"yosys": False, "merit_spread": None}
         rows = [{**t, **extra, "loss": loss([t])} for t in trials if t["number"] in on_front]
-    winners = _choose(run, rows)
+    winners, config = _choose(run, rows), run.config.scan
+    measure = "AUC"
+    if crossings := config.space.on_crossings:
+        measure = f"efficiency at {run.config.trigger.points[0]} of zero bias, {', '.join(config.signals)}"
+    trained = next((t for t in trials if t["state"] == "trained"), {"baselines": {}})
     content = {
-        "baselines": baselines(run, ScanData(data)),
+        "measure": measure,
+        "baselines": trained["baselines"] if crossings else baselines(run, ScanData(data)),
         "front": rows,
         "winners": {str(budget): row["number"] for budget, row in winners.items()},
         "trials": [_portable(t) for t in trials],
@@ -42,18 +47,18 @@ def write_report(run: "Run", data: Path, trials: list[dict[str, Any]], finals: l
     _write_text(folder / "scan.md", text)
     save_svg(pareto_figure(content), folder / "pareto.svg")
     for budget, row in winners.items():
-        _write_text(folder / f"best_{budget}.toml", _winner_toml(run, budget, row))
+        _write_text(folder / f"best_{budget}.toml", _winner_toml(run, budget, row, measure))
     return f"{text}\n{folder}: scan.json, scan.md, pareto.svg" + "".join(f", best_{b}.toml" for b in winners)
 
 
 def _choose(run: "Run", rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """For each LUT budget the distilled design of the highest mean AUC within it, the latency and the loss allowed."""
+    """For each LUT budget the design of the highest merit within it, the latency and the loss allowed; none in situ."""
     config, winners = run.config.scan, {}
     for budget in config.lut_budgets:
         fitting = [r for r in rows if r["lut"] <= budget and r["latency_ns"] <= config.max_latency_ns]
-        fitting = [r for r in fitting if r["choices"]["training"] == "distilled" and r["loss"] <= config.max_loss]
+        fitting = [r for r in fitting if r["choices"]["training"] != "in situ" and r["loss"] <= config.max_loss]
         if fitting:
-            winners[budget] = max(fitting, key=lambda r: r["auc_mean"])
+            winners[budget] = max(fitting, key=lambda r: r["merit_mean"])
     return winners
 
 
@@ -66,6 +71,10 @@ def _describe(choices: dict[str, Any]) -> str:
     'tracks, pool 4, 5 bits; conv 4 x 3x3/3 w6 o7; out w5; tied; 25 % pruned; mse'
     """
     parts = [f"{' + '.join(choices['inputs'])}, pool {choices['pool']}, {choices['count_bits']} bits"]
+    if choices["training"] == "zero_bias":
+        parts.append(f"windows {' x '.join(map(str, choices['windows']))}")
+        parts += [f"auto-encoder of {choices['dense']}"] if choices["dense"] else []
+        return "; ".join([*parts, f"squared w{choices['weight_bits']} o{choices['word_bits']}"])
     for i in range(choices["convs"]):
         name = f"conv{i + 1}"
         side, stride = choices[f"{name}.kernel"], choices[f"{name}.stride"] or choices[f"{name}.kernel"]
@@ -83,21 +92,32 @@ def _describe(choices: dict[str, Any]) -> str:
 
 
 def _markdown(content: dict[str, Any]) -> str:
-    """The table: baselines, then the front, cheapest first; AUC in %."""
-    signals = list(content["baselines"]["n_tracks"]["auc"])
-    heads = ["", "design", "LUT", "FF", "latency [ns]", "mean AUC", "loss", *signals]
+    """The table: baselines, then the front, cheapest first; merits in %."""
+    rows = [row for row in (*content["baselines"].values(), *content["front"]) if "merit" in row]
+    signals = list(rows[0]["merit"]) if rows else []
+    # What crossings add to the menu is a column where there is such a rate.
+    pure = any("pure_khz" in row for row in content["front"])
+    heads = ["", "design", "LUT", "FF", "latency [ns]", *["pure [kHz]"] * pure, f"mean {content['measure']}", "loss"]
+    heads += signals
     lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
     for name, row in content["baselines"].items():
-        values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
-        lines.append("| " + " | ".join(["", name, "", "", "", f"{100 * row['auc_mean']:.2f}", "", *values]) + " |")
+        if "merit" not in row:
+            lines.append("| " + " | ".join(["", f"{name}: not carried", *[""] * (len(heads) - 2)]) + " |")
+            continue
+        rate = [f"{row['pure_khz']:.1f}" if row["pure_khz"] is not None else ""] if pure else []
+        values = [_percent(row["merit"][s]["value"], row["merit"][s]["error"]) for s in signals]
+        lines.append(
+            "| " + " | ".join(["", name, "", "", "", *rate, f"{100 * row['merit_mean']:.2f}", "", *values]) + " |"
+        )
     won: dict[int, list[str]] = {}
     for budget, number in content["winners"].items():
         won.setdefault(number, []).append(f"{int(budget):,}")
     for row in content["front"]:
         mark = f"**#{row['number']}** best of {', '.join(won[row['number']])}" if row["number"] in won else ""
-        values = [_percent(row["auc"][s]["value"], row["auc"][s]["error"]) for s in signals]
+        values = [_percent(row["merit"][s]["value"], row["merit"][s]["error"]) for s in signals]
         cells = [mark or f"#{row['number']}", _describe(row["choices"]), f"{row['lut']:,.0f}", f"{row['ff']:,}"]
-        cells += [f"{row['latency_ns']:g}", _percent(row["auc_mean"], row["auc_spread"], 2)]
+        rate = [f"{row['pure_khz']:.1f}"] if pure else []
+        cells += [f"{row['latency_ns']:g}", *rate, _percent(row["merit_mean"], row["merit_spread"], 2)]
         cells.append(f"{100 * row['loss']:.2f}" if "loss" in row else "")
         lines.append("| " + " | ".join([*cells, *values]) + " |")
     return "\n".join(lines) + "\n" + _notes(content)
@@ -111,23 +131,24 @@ def _notes(content: dict[str, Any]) -> str:
     return (
         f"\n{states.count('trained')} designs trained, {states.count('rejected')} refused before training or without "
         f"a result, {states.count('repeated')} asked for again. LUT and FF: {how}; latency: da4ml's stages x "
-        f"{config['hls']['clock_period_ns']:g} ns. AUC in % of validation events, chosen on them: mean over {seeds} "
-        "seed(s), bootstrap error of the events; error of the mean AUC: spread over seeds; loss: the "
-        "largest AUC loss of the words against their float twin on a signal (winners: at most "
+        f"{config['hls']['clock_period_ns']:g} ns. Mean: {content['measure']}. In % of validation events, chosen on "
+        f"them: mean over {seeds} seed(s), error of the events; error of the mean: spread over seeds; loss: the "
+        "largest loss of the words against their float twin on a signal (winners: at most "
         f"{100 * config['scan']['max_loss']:g}). Firmware rows are integer words. Seed {config['seed']}, commit "
         f"{content['stamp']['commit']}.\n"
     )
 
 
-def _winner_toml(run: "Run", budget: int, row: dict[str, Any]) -> str:
+def _winner_toml(run: "Run", budget: int, row: dict[str, Any], measure: str) -> str:
     """The run's config with the design in it, as run_chain.py reads it."""
     firmware, distill = design(row["choices"], run.config.distill)
     table = dump(dataclasses.replace(run.config, firmware=firmware, distill=distill))
     table.pop("scan")
     head = (
-        f"# Design #{row['number']} of the scan in {run.folder}: the best mean AUC within {budget:,} LUT.\n"
+        f"# Design #{row['number']} of the scan in {run.folder}: the best within {budget:,} LUT.\n"
         f"#   {_describe(row['choices'])}\n"
-        f"#   {row['lut']:,.0f} LUT, {row['latency_ns']:g} ns, mean AUC {100 * row['auc_mean']:.2f} % on validation\n"
+        f"#   {row['lut']:,.0f} LUT, {row['latency_ns']:g} ns; mean {measure}, on validation events:\n"
+        f"#   {100 * row['merit_mean']:.2f} %\n"
     )
     return head + _to_toml(table)
 

@@ -1,10 +1,10 @@
-"""The command codae-l1: one name for everything that users start.
+"""The command codae-l1: all commands under one name.
 
     codae-l1 run --config demo
     codae-l1 score --run runs/demo --events my.h5 --executor emulator --out scores.h5
     codae-l1 COMMAND --help
 
-Dashes in a name do as underscores. Each command is also a script of its own: python scripts/NAME.py.
+A dash in a name works like an underscore. Each command is also a script of its own: python scripts/NAME.py.
 """
 
 import ast

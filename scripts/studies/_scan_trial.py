@@ -12,6 +12,7 @@ import numpy as np
 
 from codae_l1.data.base.files import scratch_folder
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.studies._scan_crossings import run_distance
 
 # Events that the first weights' words are calibrated on, and resamplings of an AUC's error.
 CALIBRATION_EVENTS, BOOTSTRAP = 500, 50
@@ -20,10 +21,13 @@ CALIBRATION_EVENTS, BOOTSTRAP = 500, 50
 def run_trial(request: dict[str, Any], data: str, keep: str) -> dict[str, Any]:
     """Do the trial of a request; data: folder of scan_data.prepare. keep: .npz file for the trained firmware.
 
-    request: firmware, distill, in_situ, hls (dumped configs), training, seed, max_lut, max_latency_ns, map (whether
-    Yosys maps it). Result: `state` "trained", or "rejected" with a `reason` where it is too large before training.
+    request: firmware, distill, in_situ, hls (dumped configs), training, deterministic, seed, max_lut, max_latency_ns,
+    map (whether Yosys maps it); of a distance from zero bias what _scan_crossings says. Result: `state` "trained", or
+    "rejected" with a `reason` where it is too large before training.
     """
-    cli.import_tensorflow()
+    cli.import_tensorflow(request["deterministic"])
+    if request["training"] == "zero_bias":
+        return run_distance(request, keep)
     from codae_l1.data.base.config import parse
     from codae_l1.data.base.errors import InputError
     from codae_l1.hls.cost.lut_model import effective_bits, estimate_lut, trained_cost, untrained_cost
@@ -57,7 +61,7 @@ def run_trial(request: dict[str, Any], data: str, keep: str) -> dict[str, Any]:
     found["trained"] = {**after.as_dict(), "lut": vars(lut)}
     found |= {"lut": lut.lut, "ff": after.register_bits, "latency_ns": after.stages * hls.clock_period_ns}
     if request["map"]:
-        found["synthesis"] = _map(student.firmware, hls)
+        found["synthesis"] = map_firmware(student.firmware, hls)
         found |= {"lut": found["synthesis"]["LUT"], "ff": found["synthesis"]["FF"]}
     found |= _measure(student, events)
     return {"state": "trained", **found, "cpu_seconds": round(time.process_time() - started, 1)}
@@ -124,10 +128,10 @@ def _measure(student: Any, events: Any) -> dict[str, Any]:
     words = student.firmware.firmware_score(student.firmware.predict_words(counts))
     auc = auc_table(words, signal)
     floating = auc_table(student.float_model.predict_scores(counts), signal)
-    return {"auc": auc, "auc_mean": mean_auc(auc), "auc_float": {s: row["value"] for s, row in floating.items()}}
+    return {"merit": auc, "merit_mean": mean_auc(auc), "merit_float": {s: row["value"] for s, row in floating.items()}}
 
 
-def _map(firmware: Any, hls: Any) -> dict[str, Any]:
+def map_firmware(firmware: Any, hls: Any) -> dict[str, Any]:
     """Resources by Yosys."""
 
     from codae_l1.hls.cost.synthesis import synthesize

@@ -70,11 +70,11 @@ def _energy_rows(run: "Run", evaluate: Evaluate, seeds: int) -> list[dict[str, A
 
 def _energy_table(rows: list[dict[str, Any]], known: dict[str, Any], made: dict[str, Any]) -> str:
     """The table, AUC in %: baselines, then each variant, mean +- spread over seeds."""
-    signals = list(rows[0]["auc"])
-    lines = [[name, "", *(f"{100 * row['auc'][s]['value']:.1f}" for s in signals)] for name, row in known.items()]
+    signals = list(rows[0]["merit"])
+    lines = [[name, "", *(f"{100 * row['merit'][s]['value']:.1f}" for s in signals)] for name, row in known.items()]
     for row in rows:
         name = " + ".join(row["choices"]["inputs"]) + (", given energies" if row["choices"]["given_energies"] else "")
-        cells = [f"{100 * row['auc'][s]['value']:.1f}{_error(row['auc'][s]['spread'])}" for s in signals]
+        cells = [f"{100 * row['merit'][s]['value']:.1f}{_error(row['merit'][s]['spread'])}" for s in signals]
         lines.append([name, f"{row['lut']:,.0f}", *cells])
     note = (
         f"Integer words on validation events; mean and spread of {rows[0]['seeds']} seeds, LUT by Yosys of the first. "

@@ -22,6 +22,7 @@ from codae_l1.data.base.files import read_array, read_arrays, read_json, whole_f
 from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import BACKGROUNDS
+from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts.run.events import events_path, indices
@@ -65,7 +66,9 @@ def prepare(run: "Run", progress: Progress | None = None) -> Path:
 
 
 def identity(run: "Run") -> list[Any]:
-    """What the numbers of all trials depend on, beside their own configs: full model, seed, events."""
+    """What the numbers of all trials depend on, beside their own configs: full model, seed, events, or crossings."""
+    if run.config.scan.space.on_crossings:
+        return [CrossingFile(run.config.trigger.path).checksum, run.config.seed]
     trained = run.read("train")["stamp"]["inputs"]
     return [trained, run.config.seed, run.config.scan.events, run.config.distill.copies]
 

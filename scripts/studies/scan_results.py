@@ -18,31 +18,34 @@ def summary(final: dict[str, Any]) -> dict[str, Any]:
 
     Seeds whose training gave no network are left out; InputError where none did.
     """
-    results = [r for r in final["results"] if "auc" in r]
+    results = [r for r in final["results"] if "merit" in r]
     if not results:
         reason = final["results"][0]["reason"]
         raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
     first = results[0]
-    means = [r["auc_mean"] for r in results]
+    means = [r["merit_mean"] for r in results]
     auc = {}
-    for signal, row in first["auc"].items():
-        values = [r["auc"][signal]["value"] for r in results]
+    for signal, row in first["merit"].items():
+        values = [r["merit"][signal]["value"] for r in results]
         auc[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
     return {
         **{key: final[key] for key in ("number", "choices")},
         **{key: first[key] for key in ("lut", "ff", "latency_ns")},
+        **({"pure_khz": float(np.mean([r["pure_khz"] for r in results]))} if "pure_khz" in first else {}),
         "yosys": "synthesis" in first,
         "seeds": len(results),
-        "auc": auc,
-        "auc_mean": float(np.mean(means)),
-        "auc_spread": _spread(means),
+        "merit": auc,
+        "merit_mean": float(np.mean(means)),
+        "merit_spread": _spread(means),
         "loss": loss(results),
     }
 
 
 def loss(results: list[dict[str, Any]]) -> float:
-    """AUC(float twin) - AUC(integer words), mean over results, of the signal where it is largest."""
-    return max(float(np.mean([r["auc_float"][s] - r["auc"][s]["value"] for r in results])) for s in results[0]["auc"])
+    """Merit of the float twin - that of the integer words, mean over results, of the signal where it is largest."""
+    return max(
+        float(np.mean([r["merit_float"][s] - r["merit"][s]["value"] for r in results])) for s in results[0]["merit"]
+    )
 
 
 def baselines(run: "Run", events: ScanData) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def baselines(run: "Run", events: ScanData) -> dict[str, Any]:
     coefficients = teacher_coefficients(run.config.distill.scores, events.scores("calibration"), events.signs)
     scores["teacher"] = combined(coefficients, full)
     tables = {name: auc_table(score, known["signal"]) for name, score in scores.items()}
-    return {name: {"auc": table, "auc_mean": mean_auc(table)} for name, table in tables.items()}
+    return {name: {"merit": table, "merit_mean": mean_auc(table)} for name, table in tables.items()}
 
 
 def _spread(values: list[float]) -> float | None:

@@ -88,15 +88,23 @@ def make_request(
 ) -> dict[str, Any]:
     """The request of scan_trial.run_trial for a design."""
     config = run.config.scan
-    return {
+    request = {
         "firmware": dump(firmware),
         "distill": dump(distill),
         "in_situ": dump(run.config.in_situ) if training == "in situ" else None,
         "codae": str(run.path("train", "codae.keras").resolve()),
         "hls": dump(run.config.hls),
         "training": training,
+        "deterministic": run.config.training.deterministic,
         "seed": seed,
         "max_lut": config.max_lut,
         "max_latency_ns": config.max_latency_ns,
         "map": mapped,
     }
+    if config.space.on_crossings:
+        request |= {
+            "trigger": dump(run.config.trigger),
+            "point": run.config.trigger.points[0],
+            "signals": list(config.signals),
+        }
+    return request

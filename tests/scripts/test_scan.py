@@ -151,8 +151,8 @@ def check_results(run, content):
     data = ScanData(next((run / "scan" / "data").iterdir()))
     counts = data.counts("validation", firmware.config.pooling)
     scores = firmware.firmware_score(firmware.predict_words(counts))
-    assert _scan_trial.auc_table(scores, data.validation["signal"]) == trial["auc"]
-    assert set(trial["auc"]) == {"h125", "svj3100"}
+    assert _scan_trial.auc_table(scores, data.validation["signal"]) == trial["merit"]
+    assert set(trial["merit"]) == {"h125", "svj3100"}
     assert trial["latency_ns"] == 5.0 * trial["trained"]["stages"]
     assert trial["trained"]["lut"]["low"] < trial["lut"] < trial["trained"]["lut"]["high"]
     best = load_config(run / "scan" / "best_4000.toml")
@@ -215,7 +215,7 @@ def test_same_seed_same_designs_whatever_the_batch_takes(tmp_path):
         bits = [sum(effective_bits(parse(FirmwareConfig, r["firmware"]), r["distill"]["sparsity"])) for r in requests]
         keys = (json.dumps([r["firmware"], r["distill"]]) for r in requests)
         values = {"state": "trained", "latency_ns": 20.0}
-        return [{**values, "key": k, "lut": b / 9, "auc_mean": b % 97 / 97} for k, b in zip(keys, bits, strict=True)]
+        return [{**values, "key": k, "lut": b / 9, "merit_mean": b % 97 / 97} for k, b in zip(keys, bits, strict=True)]
 
     first, second = scan._search(run, evaluate), scan._search(run, evaluate)
     assert first == second
@@ -223,7 +223,7 @@ def test_same_seed_same_designs_whatever_the_batch_takes(tmp_path):
     front = scan._front_of(run, first)
     assert [t["lut"] for t in front] == sorted(t["lut"] for t in front)
     for t in (t for t in first if t["state"] == "trained"):
-        assert any(f["lut"] <= t["lut"] and f["auc_mean"] >= t["auc_mean"] for f in front)
+        assert any(f["lut"] <= t["lut"] and f["merit_mean"] >= t["merit_mean"] for f in front)
 
 
 def test_designs_of_every_kind_can_be_asked_for():

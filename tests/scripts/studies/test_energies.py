@@ -17,9 +17,9 @@ def fake_evaluate(requests: list[dict]) -> list[dict]:
     assert len({str(r) for r in requests}) == len(requests)
     return [
         {
-            "auc": {"h125": {"value": 0.8 + 0.01 * r["seed"], "error": 0.01}},
-            "auc_float": {"h125": 0.85},
-            "auc_mean": 0.8,
+            "merit": {"h125": {"value": 0.8 + 0.01 * r["seed"], "error": 0.01}},
+            "merit_float": {"h125": 0.85},
+            "merit_mean": 0.8,
             "lut": 1000 * len(r["firmware"]["inputs"]),
             "ff": 10,
             "latency_ns": 20.0,
@@ -42,8 +42,8 @@ def test_each_variant_is_trained_with_each_seed():
     assert [tuple(r["firmware"]["inputs"]) for r in asked[::3]] == [inputs for inputs, _ in VARIANTS]
     assert [r["distill"]["given_energies"] for r in asked[::3]] == [given for _, given in VARIANTS]
     assert sum(r["map"] for r in asked) == len(VARIANTS)
-    assert rows[0]["auc"]["h125"]["value"] == pytest.approx(0.82)
-    table = _energy_table(rows, {"n_tracks": {"auc": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
+    assert rows[0]["merit"]["h125"]["value"] == pytest.approx(0.82)
+    table = _energy_table(rows, {"n_tracks": {"merit": {"h125": {"value": 0.79}}}}, {"seed": 1, "commit": "abc"})
     assert "| n_tracks |  | 79.0 |" in table
     assert "| tracks | 1,000 | 82.0 ± 1.0 |" in table
     assert "| tracks + track_pt, given energies | 2,000 | 82.0 ± 1.0 |" in table
