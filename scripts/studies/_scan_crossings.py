@@ -6,9 +6,12 @@ split; its pure rate, what it adds to the menu, is a cost beside LUT. No signal 
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from codae_l1.data.base.files import scratch_folder
 
 # Of the crossings, without a network.
 BASELINES = ("active_pixels", "block_power")
@@ -31,7 +34,6 @@ def run_distance(request: dict[str, Any], keep: str) -> dict[str, Any]:
     from codae_l1.quantization.f_m.config import FirmwareConfig
     from codae_l1.scripts.run.config import RunConfig, TriggerConfig
     from codae_l1.scripts.run.crossings import RunCrossings
-    from codae_l1.scripts.studies._scan_trial import map_firmware
 
     started = time.process_time()
     firmware = parse(FirmwareConfig, request["firmware"], "firmware")
@@ -51,6 +53,18 @@ def run_distance(request: dict[str, Any], keep: str) -> dict[str, Any]:
     found = {"lut": resources["LUT"], "ff": resources["FF"], "latency_ns": stages * hls.clock_period_ns}
     found |= {"synthesis": resources, **_judge(student, trigger, request)}
     return {**found, "cpu_seconds": round(time.process_time() - started, 1)}
+
+
+def map_firmware(firmware: Any, hls: Any) -> dict[str, Any]:
+    """Resources of a trained network by Yosys: LUT, FF, ..."""
+    from codae_l1.hls.cost.synthesis import synthesize
+    from codae_l1.hls.network.records import firmware_network
+    from codae_l1.hls.rtl.build import build_rtl
+
+    with scratch_folder() as scratch:
+        folder = Path(scratch) / "rtl"
+        build_rtl(*firmware_network(firmware), hls, folder, simulate=False, compiled=True)
+        return synthesize(folder, hls)["resources"]
 
 
 def _judge(student: Any, trigger: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.files import scratch_folder
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.studies._scan_crossings import run_distance
+from codae_l1.scripts.studies._scan_crossings import map_firmware, run_distance
 
 # Events that the first weights' words are calibrated on, and resamplings of an AUC's error.
 CALIBRATION_EVENTS, BOOTSTRAP = 500, 50
@@ -129,16 +128,3 @@ def _measure(student: Any, events: Any) -> dict[str, Any]:
     auc = auc_table(words, signal)
     floating = auc_table(student.float_model.predict_scores(counts), signal)
     return {"merit": auc, "merit_mean": mean_auc(auc), "merit_float": {s: row["value"] for s, row in floating.items()}}
-
-
-def map_firmware(firmware: Any, hls: Any) -> dict[str, Any]:
-    """Resources by Yosys."""
-
-    from codae_l1.hls.cost.synthesis import synthesize
-    from codae_l1.hls.network.records import firmware_network
-    from codae_l1.hls.rtl.build import build_rtl
-
-    with scratch_folder() as scratch:
-        folder = Path(scratch) / "rtl"
-        build_rtl(*firmware_network(firmware), hls, folder, simulate=False, compiled=True)
-        return synthesize(folder, hls)["resources"]

@@ -19,7 +19,7 @@ from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.quantization.search import design, front, suggest
 from codae_l1.scripts import scan
 from codae_l1.scripts.run.config import load_config
-from codae_l1.scripts.studies import _scan_trial
+from codae_l1.scripts.studies import _scan_crossings
 
 # Keras 3.15 converts TensorFlow variables by np.array(x), which NumPy 2 tells off.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -108,7 +108,7 @@ def test_a_search_on_crossings_keeps_what_its_words_keep(path, scheduler, tmp_pa
         sizes = firmware.config.hidden[0], firmware.config.layer_precision("dense1").output_bits
         return {"LUT": sizes[0] * sizes[1], "FF": sizes[0]}
 
-    monkeypatch.setattr(_scan_trial, "map_firmware", mapped)
+    monkeypatch.setattr(_scan_crossings, "map_firmware", mapped)
     config, run = tmp_path / "scan.toml", tmp_path / "run"
     config.write_text(CONFIG.format(path=path, signal="h125"))
     command(monkeypatch, "--config", config, "--run", run, "--scheduler", scheduler)
