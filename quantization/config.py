@@ -107,8 +107,8 @@ class Training:
 class SpaceConfig:
     """The values to choose from, one list per choice; a list with one value leaves no choice.
 
-    pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels,
-    strides: of each (sides of squares; stride 0: as the kernel; a design whose windows leave cells out is refused).
+    pools, inputs, count_bits: the network's input (FirmwareConfig). convs: number of convolutions; filters, kernels:
+    of each (sides of squares, which are also the stride; a design whose windows leave cells out is refused).
     windows: sides (phi, eta) of the windows of a distance. dense: units of a hidden dense layer, 0 for none. tied: one
     weight per channel. weight_bits, word_bits: of each layer's weights, of each hidden layer's output. sparsity:
     fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess over
@@ -124,7 +124,6 @@ class SpaceConfig:
     convs: tuple[int, ...] = (1,)
     filters: tuple[int, ...] = (2, 4, 8)
     kernels: tuple[int, ...] = (2, 3, 4)
-    strides: tuple[int, ...] = (0,)
     windows: tuple[tuple[int, ...], ...] = ((6, 3),)
     dense: tuple[int, ...] = (0,)
     tied: tuple[bool, ...] = (True, False)
@@ -135,7 +134,7 @@ class SpaceConfig:
     given_energies: tuple[bool, ...] = (False,)
     training: tuple[Literal["distilled", "in situ", "zero_bias"], ...] = ("distilled",)
 
-    REMOVED: ClassVar[Mapping[str, Any]] = {"energy_lsbs_gev": [4.0], "score_bits": [12]}
+    REMOVED: ClassVar[Mapping[str, Any]] = {"energy_lsbs_gev": [4.0], "score_bits": [12], "strides": [0]}
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -157,7 +156,7 @@ class SpaceConfig:
             DistillConfig(scores=values)
         for share in self.sparsity:
             DistillConfig(sparsity=share)
-        least = dict.fromkeys(("convs", "dense", "strides"), 0)
+        least = dict.fromkeys(("convs", "dense"), 0)
         least |= dict.fromkeys(("count_bits", "filters", "kernels", "weight_bits", "word_bits"), 1)
         for name, low in least.items():
             if min(getattr(self, name)) < low:
@@ -180,7 +179,7 @@ class ScanConfig:
     max_loss of AUC, or of efficiency, with respect to its own float version, on every signal, averaged over the seeds.
     signals: where the space is one of distances from zero bias, a design is worth the mean efficiency of these at the
     first of trigger.points.
-    events: largest number of QCD training events. steps, qat_steps: short schedule of a trial.
+    steps, qat_steps: short schedule of a trial.
     front_seeds: number of seeds with which each design of the front is trained at the end, with the run's own
     [distill], before Yosys maps it; 0 omits this.
     """
@@ -192,16 +191,15 @@ class ScanConfig:
     lut_budgets: tuple[int, ...] = (17_280, 5_000)
     max_loss: float = 0.003
     signals: tuple[str, ...] = ("h125", "h200", "svj2100")
-    events: int = 8000
     steps: int = 1000
     qat_steps: int = 600
     front_seeds: int = 3
     space: SpaceConfig = field(default_factory=SpaceConfig)
 
-    REMOVED: ClassVar[Mapping[str, Any]] = {"attempts": 20}
+    REMOVED: ClassVar[Mapping[str, Any]] = {"attempts": 20, "events": 8000}
 
     def __post_init__(self):
-        least = dict.fromkeys(("trials", "batch", "max_lut", "events", "steps", "qat_steps"), 1)
+        least = dict.fromkeys(("trials", "batch", "max_lut", "steps", "qat_steps"), 1)
         for name, low in {**least, "front_seeds": 0}.items():
             if getattr(self, name) < low:
                 raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")

@@ -41,7 +41,7 @@ def suggest(trial: Any, space: SpaceConfig) -> dict[str, Any]:
         choices[name] = ask(name, getattr(space, name))
     layers = [f"conv{i + 1}" for i in range(choices["convs"])]
     for layer in layers:
-        for name, key in (("filters", "filters"), ("kernel", "kernels"), ("stride", "strides")):
+        for name, key in (("filters", "filters"), ("kernel", "kernels")):
             choices[f"{layer}.{name}"] = ask(f"{layer}.{name}", getattr(space, key))
     for layer in layers + (["dense1"] if choices["dense"] else []):
         choices[f"{layer}.word_bits"] = ask(f"{layer}.word_bits", space.word_bits)
@@ -60,9 +60,8 @@ def design(choices: dict[str, Any], distill: DistillConfig) -> tuple[FirmwareCon
     in_situ = choices["training"] == "in situ"
     convs = []
     for i in range(choices["convs"]):
-        side, stride = choices[f"conv{i + 1}.kernel"], choices[f"conv{i + 1}.stride"]
-        stride = stride or side
-        convs.append(ConvConfig(choices[f"conv{i + 1}.filters"], (side, side), (stride, stride)))
+        side = choices[f"conv{i + 1}.kernel"]
+        convs.append(ConvConfig(choices[f"conv{i + 1}.filters"], (side, side), (side, side)))
     plain = FirmwareConfig(
         pool=choices["pool"],
         inputs=("tracks",) if in_situ else tuple(choices["inputs"]),

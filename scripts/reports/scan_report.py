@@ -67,7 +67,7 @@ def _describe(choices: dict[str, Any]) -> str:
 
     >>> _describe({"training": "distilled", "scores": {"mse": 1.0}, "inputs": ["tracks"], "pool": 4, "count_bits": 5,
     ...     "tied": True, "sparsity": 0.25, "convs": 1, "dense": 0, "conv1.filters": 4, "conv1.kernel": 3,
-    ...     "conv1.stride": 0, "conv1.weight_bits": 6, "conv1.word_bits": 7, "output.weight_bits": 5})
+    ...     "conv1.weight_bits": 6, "conv1.word_bits": 7, "output.weight_bits": 5})
     'tracks, pool 4, 5 bits; conv 4 x 3x3/3 w6 o7; out w5; tied; 25 % pruned; mse'
     """
     parts = [f"{' + '.join(choices['inputs'])}, pool {choices['pool']}, {choices['count_bits']} bits"]
@@ -77,9 +77,9 @@ def _describe(choices: dict[str, Any]) -> str:
         return "; ".join([*parts, f"squared w{choices['weight_bits']} o{choices['word_bits']}"])
     for i in range(choices["convs"]):
         name = f"conv{i + 1}"
-        side, stride = choices[f"{name}.kernel"], choices[f"{name}.stride"] or choices[f"{name}.kernel"]
+        side = choices[f"{name}.kernel"]
         bits = f"w{choices[f'{name}.weight_bits']} o{choices[f'{name}.word_bits']}"
-        parts.append(f"conv {choices[f'{name}.filters']} x {side}x{side}/{stride} {bits}")
+        parts.append(f"conv {choices[f'{name}.filters']} x {side}x{side}/{side} {bits}")
     if choices["dense"]:
         parts.append(f"dense {choices['dense']} w{choices['dense1.weight_bits']} o{choices['dense1.word_bits']}")
     parts.append(f"out w{choices['output.weight_bits']}")

@@ -47,7 +47,7 @@ def prepare(run: "Run", progress: Progress | None = None) -> Path:
 
     def make(folder: Path) -> dict[str, Any]:
         with EventFile(events_path(run)) as file:
-            chosen = {"train": indices(file, "train", background_only=True)[: config.events]}
+            chosen = {"train": indices(file, "train", background_only=True)}
             chosen["calibration"] = indices(file, "calibration", background_only=True)
             chosen["validation"] = indices(file, "validation")
             if np.all(np.isin(file.signal[chosen["validation"]], BACKGROUNDS)):
@@ -70,7 +70,7 @@ def identity(run: "Run") -> list[Any]:
     if run.config.scan.space.on_crossings:
         return [CrossingFile(run.config.trigger.path).checksum, run.config.seed]
     trained = run.read("train")["stamp"]["inputs"]
-    return [trained, run.config.seed, run.config.scan.events, run.config.distill.copies]
+    return [trained, run.config.seed, run.config.distill.copies]
 
 
 # Of the messages about its files.

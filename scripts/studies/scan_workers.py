@@ -46,10 +46,15 @@ def connect(jobs: int, scheduler: str | None) -> Iterator[Any]:
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
     options = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL, "env": threads}
     options["preload"] = [*dask.config.get("distributed.worker.preload"), children.PRELOAD]
-    with contextlib.ExitStack() as stack:
+    stack = contextlib.ExitStack()
+    try:
         with children.undisturbed():
             cluster = stack.enter_context(LocalCluster(n_workers=jobs, threads_per_worker=1, **options))
         yield stack.enter_context(Client(cluster))
+    finally:
+        # Workers that take too long to end do so with this process.
+        with contextlib.suppress(TimeoutError):
+            stack.close()
 
 
 def evaluator(run: "Run", data: Path, client: Any, progress: Progress) -> Evaluate:

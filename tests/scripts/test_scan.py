@@ -230,8 +230,8 @@ def test_designs_of_every_kind_can_be_asked_for():
     import optuna
 
     space = SpaceConfig(
-        convs=(0, 1, 2), dense=(0, 4), training=("distilled", "in situ"), given_energies=(False, True), strides=(1,),
-        inputs=(("tracks",), ("tracks", "hcal")), scores=({"mse": 1.0}, {"invented": 1.0, "bce": 0.5}), kernels=(1, 3),
+        convs=(0, 1, 2), dense=(0, 4), training=("distilled", "in situ"), given_energies=(False, True),
+        inputs=(("tracks",), ("tracks", "hcal")), scores=({"mse": 1.0}, {"invented": 1.0, "bce": 0.5}), kernels=(1,),
         weight_bits=(3, 4), word_bits=(3, 4),
     )  # fmt: skip
     optuna.logging.set_verbosity(optuna.logging.WARNING)
