@@ -63,6 +63,12 @@ def command() -> None:
             "designs that learn from the full model",
             "leave --variants out, or change scan.space.training",
         )
+    if crossings and run.config.trigger.crossings == "none":
+        raise InputError(
+            'trigger.crossings = "none" with scan.space.training = zero_bias',
+            "crossings that a distance learns from",
+            'say "sample" or name a file',
+        )
     for name in () if crossings else ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)

@@ -89,3 +89,12 @@ def codae_weights() -> Path:
 def pytest_collection_modifyitems(items):
     """The long files first: with two workers, all other files share the other one meanwhile."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """Address of a Dask scheduler with one worker thread in this process."""
+    from distributed import LocalCluster
+
+    with LocalCluster(1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0") as cluster:
+        yield cluster.scheduler_address

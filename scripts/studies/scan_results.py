@@ -24,17 +24,17 @@ def summary(final: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"design {final['number']} without a result ({reason})", "one that trains", "change it")
     first = results[0]
     means = [r["merit_mean"] for r in results]
-    auc = {}
+    merit = {}
     for signal, row in first["merit"].items():
         values = [r["merit"][signal]["value"] for r in results]
-        auc[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
+        merit[signal] = {"value": float(np.mean(values)), "error": row["error"], "spread": _spread(values)}
     return {
         **{key: final[key] for key in ("number", "choices")},
         **{key: first[key] for key in ("lut", "ff", "latency_ns")},
         **({"pure_khz": float(np.mean([r["pure_khz"] for r in results]))} if "pure_khz" in first else {}),
         "yosys": "synthesis" in first,
         "seeds": len(results),
-        "merit": auc,
+        "merit": merit,
         "merit_mean": float(np.mean(means)),
         "merit_spread": _spread(means),
         "loss": loss(results),

@@ -95,15 +95,6 @@ def events(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def scheduler():
-    """Address of a Dask scheduler with one worker thread in this process."""
-    from distributed import LocalCluster
-
-    with LocalCluster(1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0") as cluster:
-        yield cluster.scheduler_address
-
-
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["scan.py", *map(str, arguments)])
     scan.command()

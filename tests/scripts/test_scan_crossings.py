@@ -88,15 +88,6 @@ def path(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def scheduler():
-    """Address of a Dask scheduler with one worker thread in this process."""
-    from distributed import LocalCluster
-
-    with LocalCluster(1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0") as cluster:
-        yield cluster.scheduler_address
-
-
 def command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["scan.py", *map(str, arguments)])
     scan.command()
@@ -157,6 +148,12 @@ def test_signals_that_validation_does_not_hold_are_refused(path, scheduler, tmp_
     (tmp_path / "scan.toml").write_text(CONFIG.format(path=path, signal="h400"))
     with pytest.raises(InputError, match="without h400 in the validation split"):
         command(monkeypatch, "--config", tmp_path / "scan.toml", "--run", tmp_path / "r", "--scheduler", scheduler)
+
+
+def test_a_search_without_crossings_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "scan.toml").write_text(CONFIG.format(path="none", signal="h125"))
+    with pytest.raises(InputError, match=r'trigger\.crossings = "none" with scan\.space'):
+        command(monkeypatch, "--config", tmp_path / "scan.toml", "--run", tmp_path / "r")
 
 
 def test_variants_of_the_full_model_are_refused(path, tmp_path, monkeypatch):
