@@ -23,7 +23,7 @@ def map_file(arguments: Namespace) -> None:
             "--firmware FILE --out DIR, and --config for another [hls] than the demo's",
             "name a folder to write, and leave the run out",
         )
-    cli.output("--out", arguments.out, "folder", (cli.existing(str(arguments.firmware)),))
+    cli.output("--out", arguments.out, "folder of a mapped network", (cli.existing(str(arguments.firmware)),))
     from codae_l1.scripts.run.config import RunConfig, load_config
 
     config = load_config(arguments.config).hls if arguments.config else RunConfig().hls

@@ -61,7 +61,7 @@ def command() -> None:
         return
     for file in arguments.events or ():
         cli.existing(str(file))
-    cli.output("--out", arguments.out, "folder", run=arguments.run)
+    cli.output("--out", arguments.out, "folder of a comparison", run=arguments.run)
     if arguments.page is not None and arguments.page.exists() and not _record_of(arguments.page).is_file():
         raise InputError(
             f"--page {arguments.page} exists, and no numbers of a comparison lie at {_record_of(arguments.page)}",

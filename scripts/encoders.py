@@ -11,7 +11,7 @@ words.
 --costs: what each swap of layers, all of them and each width cost, on the same events. Nothing is trained in situ; the
 encoders in firmware layers are fitted to the float ones on QCD. Writes costs.json and costs.md into --out.
 
-    python scripts/encoders.py --size paper --untrained --out runs/published
+    python scripts/encoders.py --size paper --untrained --out runs/f_m
 
 --untrained needs no run: f_m of an untrained CoDAE, quantized, as an io_stream hls4ml project, since what it costs
 depends on shapes and widths alone; --of RUN takes the f_m of a run's full model. Writes published.json and the
@@ -46,7 +46,7 @@ SHOWN = ("mse", "invented", "block_power", "z0")
 def command() -> None:
     """Parse the arguments, train and validate, or take f_m as it is; write."""
     arguments = _parse()
-    cli.output("--out", arguments.out, "folder", run=arguments.run)
+    cli.output("--out", arguments.out, "folder of encoders", run=arguments.run)
     if arguments.untrained:
         _untrained(arguments)
         return
@@ -128,7 +128,7 @@ def _untrained(arguments: Namespace) -> None:
     if arguments.events < 1 or arguments.reuse < 0:
         raise InputError(f"--events {arguments.events} --reuse {arguments.reuse}", "at least 1 and 0", "correct them")
     if arguments.of is not None:
-        cli.output("--out", arguments.out, "folder", run=arguments.of)
+        cli.output("--out", arguments.out, "folder of encoders", run=arguments.of)
     require_seeds("--seed", [arguments.seed])
     cli.import_tensorflow()
     content = published_f_m(arguments)
@@ -157,8 +157,6 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     with cli.Progress("encoders") as progress:
         training = Training(in_situ=in_situ, seed=run.config.seed, progress=progress)
         trained = train_encoders(codae, masks["train"], masks["calibration"], config, training)
-    for part, encoder in trained.encoders.items():
-        encoder.save(out / f"{part}.npz")
     signs = orientations(codae_scores(codae, masks["validation"]))
     content = {"config": dump(config), "in_situ": dump(in_situ), "history": trained.history}
     content["scores"] = validate(codae, trained.model, test, signal, signs)
@@ -168,6 +166,8 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     }
     content["stamp"] = stamp(run.config.seed)
     write_json(out / "encoders.json", content)
+    for part, encoder in trained.encoders.items():
+        encoder.save(out / f"{part}.npz")
     if arguments.hls:
         content["hls4ml"] = _hls(trained.encoders, run.config.hls, test, out)
         write_json(out / "encoders.json", content)

@@ -185,7 +185,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 def _show(options: argparse.Namespace) -> None:
     if options.events < 1:
         raise InputError(f"--events {options.events}", "a number >= 1", "correct it")
-    cli.output("--out", options.out, "folder")
+    cli.output("--out", options.out, "folder of pictures")
     pooling = PoolingConfig(options.pool, tuple(options.inputs))
     shown = _collect(options.files, options.process, options.events, pooling, **reading.chosen(options))
 

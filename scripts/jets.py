@@ -60,7 +60,7 @@ EXPECTED: dict[tuple[str, str], tuple[tuple[str, str, float | str, float], ...]]
 def command() -> None:
     """Parse the arguments; train, score, write, print the table."""
     arguments = _arguments()
-    cli.output("--out", arguments.out, "folder")
+    cli.output("--out", arguments.out, "folder of trained jets")
     cli.import_tensorflow(stage.check_config(arguments.config))
     from codae_l1.scripts.reports.jet_report import markdown, write_pictures
 

@@ -41,7 +41,7 @@ def command() -> None:
     for file in arguments.events or ():
         cli.existing(str(file))
     run = stage.open_run(arguments.run, None)
-    cli.output("--out", arguments.out, "folder", run=run.folder)
+    cli.output("--out", arguments.out, "folder of profiles", run=run.folder)
     # Another command that works on the run is named now, not behind the work.
     with run.alone() if arguments.out is None else nullcontext():
         _profile(run, arguments)

@@ -58,7 +58,7 @@ BACKGROUND = "background"
 def _command() -> None:
     """Parse the arguments; train, score, write, print the tables."""
     arguments = _arguments()
-    cli.output("--out", arguments.out, "folder")
+    cli.output("--out", arguments.out, "folder of trained objects")
     cli.import_tensorflow(stage.check_config(arguments.config))
     from codae_l1.scripts.reports.object_report import markdown
 

@@ -46,6 +46,7 @@ def command() -> None:
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     if arguments.all:
+        cli.output("--out", arguments.out, "folder of projects")
         combinations = _combinations(arguments)
         rows = tabulate_backends(_open(arguments), combinations, arguments.out, arguments.events)
         fail_where_different([{"comparison": row} for row in rows])

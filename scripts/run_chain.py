@@ -41,7 +41,7 @@ def command() -> None:
     arguments = parser.parse_args()
     several.settle(arguments)
     one.settle(arguments)
-    cli.output("--out", arguments.out, "folder")
+    cli.output("--out", arguments.out, "folder of runs")
     if arguments.seeds is not None:
         from codae_l1.scripts.report import COLUMNS
         from codae_l1.scripts.studies.seeds import run_seeds

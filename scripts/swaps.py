@@ -41,7 +41,7 @@ def command() -> None:
     require_seeds("--seeds", arguments.seeds, different=True)
     if arguments.train_events < 1:
         raise InputError(f"--train-events {arguments.train_events}", "a number >= 1", "raise it")
-    cli.output("--out", arguments.out, "folder")
+    cli.output("--out", arguments.out, "folder of swaps")
     cli.import_tensorflow(deterministic=True)
     configs, training = _rows_of(arguments.model, arguments.rows), _budget(arguments.epochs)
     events, checksum = _read(cli.existing(str(arguments.events)), arguments.train_events)

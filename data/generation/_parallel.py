@@ -67,6 +67,14 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
         for leftover in (p for p in folder.glob(".*-*") if p.suffix in _SUFFIXES):
             leftover.unlink(missing_ok=True)
     else:
+        held = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+        if held:
+            # A file of a piece's name would be taken for the piece.
+            raise InputError(
+                f"work folder {folder} holds other files ({', '.join(held[:3])})",
+                "a new or empty folder, or one that this command made",
+                "choose another one: --work-folder",
+            )
         write_json(folder / STAMP, stamp)
 
 

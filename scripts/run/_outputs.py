@@ -1,4 +1,4 @@
-"""What a command may write over: files of the kind that it writes; none that it reads, nor a run's own."""
+"""What a command may write over: files and folders of the kind that it writes; none that it reads, nor a run's own."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -37,17 +37,23 @@ def output(
             "a place of its own",
             "name another",
         )
-    if path.is_dir() != (kind == "folder") and path.exists():
+    if path.is_dir() != kind.startswith("folder") and path.exists():
         raise InputError(f"{option} {path} is a {'folder' if path.is_dir() else 'file'}", f"a {kind}", "name another")
+    if (held := _others(path)) and not KINDS[kind](path):
+        raise InputError(
+            f"{option} {path} holds other files ({', '.join(held[:3])})",
+            f"a new or empty folder, or a {kind}",
+            "name another",
+        )
     if path.is_file() and not KINDS[kind](path):
         raise InputError(
             f"{option} {path} exists and holds something else, which would be overwritten",
             f"a new file, or a {kind}",
             "name another, or remove it yourself",
         )
-    if (held := _HELD.get()) is not None and path.parent.is_dir():
+    if (stack := _HELD.get()) is not None and path.parent.is_dir():
         with writing(path):
-            held.enter_context(partial(path))
+            stack.enter_context(partial(path))
 
 
 @contextlib.contextmanager
@@ -59,6 +65,11 @@ def outputs() -> Iterator[None]:
             yield
         finally:
             _HELD.reset(before)
+
+
+def _others(path: Path) -> list[str]:
+    """What a folder shows; nothing of a file."""
+    return sorted(p.name for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
 
 
 def _is_in(path: Path, given: Path) -> bool:
@@ -107,12 +118,24 @@ def _json(*keys: str) -> Callable[[Path], bool]:
     return holds
 
 
+def _folder(*marks: str) -> Callable[[Path], bool]:
+    """Whether a folder holds something of a command, named by patterns, and is no run's.
+
+    The marks are what the command writes first, so that a killed one is continued.
+    """
+
+    def holds(path: Path) -> bool:
+        return not (path / "config.json").exists() and any(True for mark in marks for _ in path.glob(mark))
+
+    return holds
+
+
 def _starts_with(path: Path, words: bytes, within: int) -> bool:
     with open(path, "rb") as handle:
         return words in handle.read(within)
 
 
-# What commands write -> whether a file is one.
+# What commands write -> whether a file or folder is one.
 KINDS: dict[str, Callable[[Path], bool]] = {
     "file of scores": _hdf5(lambda file: {"signal", "file"} <= set(file) and "format" not in file.attrs),
     "file of events": _of_format("codae-l1 events", "codae-l1 arrays"),
@@ -121,5 +144,17 @@ KINDS: dict[str, Callable[[Path], bool]] = {
     "generated sample": _hdf5(lambda file: "provenance" in file.attrs and "format" not in file.attrs),
     "JSON of a validation": _json("files", "a", "b"),
     "SVG picture": lambda path: _starts_with(path, b"<svg", 4096),
-    "folder": lambda path: False,
+    "JSON of designs": _json("versions", "designs"),
+    # Whoever writes it knows its own folders.
+    "folder": lambda path: True,
+    "folder of pictures": _folder("displays.svg"),
+    "folder of profiles": _folder("numerics.json"),
+    "folder of a comparison": _folder("comparison.json", "parts/*-seed-*.npz"),
+    "folder of encoders": _folder("encoders.json", "costs.json", "published.json", "hls4ml/project.json"),
+    "folder of a mapped network": _folder("synthesize.json", "rtl/design.json"),
+    "folder of projects": _folder("backends.json", "*-*-*-*/.inputs"),
+    "folder of trained jets": _folder("settings.json", "jets.work"),
+    "folder of trained objects": _folder("settings.json", "background.work"),
+    "folder of swaps": _folder("swaps.json", "trials/*/.inputs"),
+    "folder of runs": _folder("seeds.json", "seed-*/config.json"),
 }

@@ -45,6 +45,7 @@ def command() -> None:
     options = parser.parse_args()
     if not 1 <= options.designs <= len(DESIGNS):
         raise InputError(f"--designs {options.designs}", f"a number from 1 to {len(DESIGNS)}", "correct it")
+    cli.output("--out", options.out, "JSON of designs")
     cli.import_tensorflow()
     from codae_l1.data.base.config import dump
     from codae_l1.hls.cost.lut_model import METHODS, fit_lut, row_features

@@ -65,7 +65,6 @@ shares = {{ MET = 1.0, track_HT = 1.0 }}
 [scan]
 trials = 2
 batch = 2
-events = 64
 steps = 5
 qat_steps = 5
 front_seeds = 0

@@ -270,7 +270,7 @@ def test_what_another_code_trained_is_trained_anew(toys, tmp_path, monkeypatch):
 def test_generated_jets_are_kept_with_their_config_alone(tmp_path, monkeypatch, capsys):
     config = JetConfig(n_top=150, n_qcd=150, seed=20260)
     constituents = np.concatenate([make_jets(150, 1, prongs=1), make_jets(150, 2)])
-    # Killed after the generation: settings.json is not there yet.
+    (tmp_path / "jets.work").mkdir()  # killed after the generation: settings.json is not there yet
     write(tmp_path / "jets.h5", constituents, np.arange(300) >= 150, {"config": dump(config)})
     monkeypatch.setattr(jet_report, "write_pictures", lambda *a: None)
     asked = ("--out", tmp_path, "--models", "pca", "--components", 0)

@@ -180,6 +180,7 @@ def test_wrong_files_are_refused(files, made, tmp_path, capsys):
 
 
 def test_generated_files_of_another_config_are_refused(tmp_path, capsys):
+    (tmp_path / "background.work").mkdir()
     write_objects(tmp_path / "background.h5", [make_events(30, 1)], {"config": {"n_events": 300}})
     assert call("--out", tmp_path, "--generate", 300) == 2
     assert "background.h5 generated with other options (different: kind, seed, chunk_events)" in capsys.readouterr().err

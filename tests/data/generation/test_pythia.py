@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codae_l1.data.base.config import parse
+from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.generation._parallel import Piece, make_piece, prepare, versions
@@ -94,9 +94,9 @@ def test_provenance_says_how_it_was_made(tiny):
     assert made["processes"]["qcd"]["cross_section_pb"] > 1e3
 
 
-def copy_pool(tiny, folder):
+def copy_pool(tiny, folder, config=TINY):
     """Take the pile-up pool over: starting Pythia for soft collisions takes seconds."""
-    folder.mkdir()
+    prepare(folder, dump(config))
     for block in tiny.with_suffix(".work").glob("pileup-*"):
         shutil.copy(block, folder)
 
@@ -194,7 +194,7 @@ def test_workers_of_other_versions_or_without_the_folder_refuse(tmp_path):
 def test_pile_up_from_none_to_two_hundred(tiny, tmp_path, mean, cluster):
     config = replace(TINY, n_qcd=2, processes=("qcd",), pileup_mean=mean)
     if mean:
-        copy_pool(tiny, tmp_path / "events.work")
+        copy_pool(tiny, tmp_path / "events.work", config)
     with EventFile(generate(config, tmp_path / "events.h5", Work(scheduler=cluster))) as file:
         sums = file.read().images[..., 1].sum(axis=(1, 2))
         assert file.pileup_block.tolist() == [0, 1]
@@ -207,6 +207,16 @@ def test_work_folder_of_another_config(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"config": {}}))
     with pytest.raises(InputError, match=r"work folder .* of another config or version; .* remove the folder"):
         generate(TINY, tmp_path / "events.h5", Work(folder=tmp_path))
+
+
+def test_a_work_folder_that_holds_other_files_is_refused(tmp_path):
+    # It would be taken for a block of the pool.
+    (tmp_path / "pileup-00000.npz").touch()
+    with pytest.raises(
+        InputError, match=r"holds other files \(pileup-00000.npz\); .*choose another one: --work-folder"
+    ):
+        generate(TINY, tmp_path / "events.h5", Work(folder=tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["pileup-00000.npz"]
 
 
 def test_missing_pythia_names_the_command(tmp_path, monkeypatch):

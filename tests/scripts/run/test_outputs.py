@@ -13,10 +13,25 @@ from codae_l1.data.formats.crossing_file import COLUMNS, write_crossings
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.formats.tables import write_objects
 from codae_l1.data.sample import SAMPLE
-from codae_l1.scripts import compare, encoders, events, export, make_data, numerics, score, swaps
+from codae_l1.scripts import (
+    compare,
+    encoders,
+    events,
+    export,
+    jets,
+    make_data,
+    numerics,
+    objects,
+    project,
+    run_chain,
+    score,
+    swaps,
+    synthesize,
+)
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig
 from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.studies import calibrate_cost
 
 READ = " is read by the same command and would be overwritten; expected a file that it does not read; name another"
 OTHER = " exists and holds something else, which would be overwritten; expected a new file, or a {}; name another"
@@ -34,6 +49,10 @@ def here(tmp_path, monkeypatch):
         (tmp_path / name).write_text("[generation]\n" if name == "c.toml" else "mine")
     write_json(tmp_path / "other.json", {"auc": 1})
     (tmp_path / "folder").mkdir()
+    # What is somebody else's may have names of ours.
+    for name in ("rtl", "models", "train", "hls4ml"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    (tmp_path / "mine" / "f_m.npz").write_bytes(b"a firmware")
     with h5py.File(tmp_path / "scores.h5", "w") as file:
         file["signal"], file["file"] = [b"qcd"], [b"a"]
     with h5py.File(tmp_path / "jets.h5", "w") as file:
@@ -42,7 +61,8 @@ def here(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run", RunConfig())
     run.path("quantize").mkdir()
     run.path("quantize", "f_m.npz").write_bytes(b"the firmware")
-    write_json(run.folder / "quantize.json", {"summary": "made"})
+    for stage in ("quantize", "synthesize", "numerics"):
+        write_json(run.folder / f"{stage}.json", {"summary": "made"})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -55,6 +75,10 @@ SCORE = (score, "--run", "run", "--events", "ev.h5", "more.h5", "--out")
 CONVERT = (events, "convert", "ev.h5", "more.h5", "--out")
 VALIDATE = (events, "validate", "ev.h5,more.h5", "more.h5")
 NUMERICS = (numerics, "--run", "run", "--out")
+FOREIGN = (
+    " holds other files (f_m.npz, hls4ml, models); expected a new or empty folder, or a folder of {}; name another"
+)
+RUN = " holds other files (config.json, numerics.json, quantize); expected a new or empty folder, or a folder of {}"
 CASES = [
     (*SCORE, "ev.h5", READ),
     (*SCORE, "more.h5", READ),
@@ -75,7 +99,7 @@ CASES = [
     (*VALIDATE, "--out", "other.json", OTHER.format("JSON of a validation")),
     (*VALIDATE, "--plots", "notes.txt", OTHER.format("SVG picture")),
     (events, "validate", ".", "more.h5", "--plots", "ev.h5", READ),
-    (events, "show", "ev.h5", "--out", "notes.txt", " is a file; expected a folder; name another"),
+    (events, "show", "ev.h5", "--out", "notes.txt", " is a file; expected a folder of pictures; name another"),
     (make_data, "--config", "c.toml", "--out", "c.toml", READ),
     (make_data, "--out", "notes.txt", OTHER.format("file of events")),
     (make_data, "--out", "jets.h5", OTHER.format("file of events")),
@@ -86,12 +110,28 @@ CASES = [
     (*CONVERT, "crossings.h5", OTHER.format("file of events")),
     (*CONVERT, "/dev/full", " is neither a file nor a folder; expected a place on a disk; name another"),
     (*SCORE, "run/weights/new.h5", STAGE.format("weights")),
-    (*NUMERICS, "notes.txt", " is a file; expected a folder; name another"),
+    (*NUMERICS, "notes.txt", " is a file; expected a folder of profiles; name another"),
     (*NUMERICS, "run/quantize", STAGE.format("quantize")),
     (export, "--run", "run", "--out", "run/quantize/new", STAGE.format("quantize")),
     (encoders, "--run", "run", "--out", "run/quantize", STAGE.format("quantize")),
     (compare, "--run", "run", "--out", "run/quantize", STAGE.format("quantize")),
-    (swaps, "--out", "notes.txt", " is a file; expected a folder; name another"),
+    (swaps, "--out", "notes.txt", " is a file; expected a folder of swaps; name another"),
+    (calibrate_cost, "--out", "other.json", OTHER.format("JSON of designs")),
+    (encoders, "--run", "run", "--out", "mine", FOREIGN.format("encoders")),
+    (encoders, "--costs", "--run", "run", "--out", "mine", FOREIGN.format("encoders")),
+    (encoders, "--untrained", "--out", "mine", FOREIGN.format("encoders")),
+    (encoders, "--run", "run", "--out", "run", RUN.format("encoders")),
+    (compare, "--run", "run", "--out", "mine", FOREIGN.format("a comparison")),
+    (synthesize, "--firmware", "mine/f_m.npz", "--out", "mine", FOREIGN.format("a mapped network")),
+    (synthesize, "--firmware", "mine/f_m.npz", "--out", "run", RUN.format("a mapped network")),
+    (project, "--run", "run", "--all", "--out", "mine", FOREIGN.format("projects")),
+    (jets, "--jets", "jets.h5", "--out", "mine", FOREIGN.format("trained jets")),
+    (objects, "--out", "mine", FOREIGN.format("trained objects")),
+    (*NUMERICS, "mine", FOREIGN.format("profiles")),
+    (*NUMERICS, "run", RUN.format("profiles")),
+    (events, "show", "ev.h5", "--out", "mine", FOREIGN.format("pictures")),
+    (swaps, "--out", "mine", FOREIGN.format("swaps")),
+    (run_chain, "--seeds", "1", "2", "--config", "demo", "--out", "mine", FOREIGN.format("runs")),
 ]
 
 
@@ -102,7 +142,7 @@ def test_nothing_that_was_there_is_written_over(here, case, monkeypatch, capsys)
     (module, *words), says, before = case[:-1], case[-1], contents(here)
     monkeypatch.setattr(sys, "argv", ["command", *words])
     with pytest.raises(SystemExit) as stop:
-        cli.run(getattr(module, "command", None))
+        cli.run(getattr(module, "command", None) or module._command)
     error = capsys.readouterr().err
     assert (stop.value.code, error.count("\n")) == (2, 1)
     # Whether a place is on a disk is asked where files are written, which knows of no option.
@@ -132,6 +172,30 @@ def test_what_a_command_wrote_before_may_be_written_again(here):
     cli.output("--out", here / "arrays.h5", "file of events")
     cli.output("--out", here / "objects.h5", "generated sample")
     cli.output("--out", here / "crossings.h5", "file of crossings")
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        ("pictures", "displays.svg"),
+        ("profiles", "numerics.json"),
+        ("a comparison", "parts/bdt-seed-1.npz"),
+        ("encoders", "encoders.json"),
+        ("encoders", "costs.json"),
+        ("encoders", "hls4ml/project.json"),
+        ("a mapped network", "rtl/design.json"),
+        ("projects", "Vitis-io_stream-latency-1/.inputs"),
+        ("trained jets", "jets.work/config.json"),
+        ("trained objects", "settings.json"),
+        ("swaps", "trials/0123/.inputs"),
+        ("runs", "seed-1/config.json"),
+    ],
+)
+def test_a_folder_that_a_killed_command_left_is_gone_on_with(tmp_path, kind, first):
+    (tmp_path / first).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / first).touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    cli.output("--out", tmp_path, f"folder of {kind}")
 
 
 def test_images_of_crossings_are_not_written_over_another_file(here, monkeypatch, capsys):
