@@ -36,11 +36,12 @@ from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import load_config
 from codae_l1.scripts.run.crossings import RunCrossings
 
-# Bits of cells, windows, hidden words, weights, and of the words that are squared.
-_CELL, _WINDOW, _HIDDEN, _WEIGHT, _SQUARED = 5, 7, 9, 7, 7
+# Bits of windows, hidden words, weights, and of the words that are squared.
+_WINDOW, _HIDDEN, _WEIGHT, _SQUARED = 7, 9, 7, 7
 # A hidden word reaches so many times what 0.1 % of zero bias exceeds.
 _ROOM, _RARE = 2.0, 1e-3
 _SCORE = WordType(False, LARGEST_BITS, 8)
+_CELLS = WordType(False, 5, 0, "TRN", "SAT")
 # Share of the tracks in a view, batches, events in each, rate.
 _KEPT, _STEPS, _BATCH, _RATE = 0.9, 3000, 256, 2e-3
 
@@ -200,15 +201,24 @@ def predict(model: Any, counts: np.ndarray) -> np.ndarray:
     return exact_words(found, _SCORE, "qkeras")[:, 0]
 
 
-def prove(model: Any, counts: np.ndarray, folder: Path) -> tuple[str, int]:
-    """LUT, FF and latency, and how many words of all executors differ from QKeras' own."""
+def prove(
+    model: Any,
+    expected: np.ndarray,
+    counts: np.ndarray,
+    folder: Path,
+    given: WordType = _CELLS,
+    score: WordType = _SCORE,
+) -> tuple[str, int]:
+    """LUT, FF and latency, and how many words of all executors differ from the expected ones (n,).
+
+    given, score: words of what enters the model and of what leaves it.
+    """
     from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.rtl.clocks import count_clocks
     from codae_l1.hls.target.config import HlsConfig
 
     folder.mkdir(parents=True)
-    expected = predict(model, counts)
-    made = model_executors(model, WordType(False, _CELL, 0, "TRN", "SAT"), _SCORE, folder)
+    made = model_executors(model, given, score, folder)
     differ = {name: int((of.predict_words(counts)[:, 0] != expected).sum()) for name, of in made.items()}
     report = synthesize(folder / "rtl", HlsConfig(tool_timeout_s=TIMEOUT_S), clocks=count_clocks(folder / "rtl"))
     found = report["resources"]
@@ -238,7 +248,7 @@ def main() -> None:
             known.add(names[1], lambda c, of=model: predict(of, c) * _SCORE.lsb)
             scores += names
             if seed == options.seeds[0]:
-                said, unlike = prove(model, counts, options.out / form)
+                said, unlike = prove(model, predict(model, counts), counts, options.out / form)
                 print(f"{form}, seed {seed}: {said}", flush=True)
                 differ += unlike
     known.print_table("AXOL1TL's forms", scores, options.points)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.words import WordType
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.menu import solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
@@ -285,13 +286,19 @@ def learned(config: RunConfig, seed: int) -> Any:
 
 def mapped(firmware: Any, config: RunConfig) -> str:
     """LUT, FF, DSP and latency of a trained network, by Yosys."""
-    from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.network.records import firmware_network
+
+    return mapped_records(*firmware_network(firmware), config)
+
+
+def mapped_records(network: Any, word: WordType, config: RunConfig) -> str:
+    """The same of a network's records, whose output has this word."""
+    from codae_l1.hls.cost.synthesis import synthesize
     from codae_l1.hls.rtl.build import build_rtl
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "rtl"
-        build_rtl(*firmware_network(firmware), config.hls, folder, simulate=False, compiled=True)
+        build_rtl(network, word, config.hls, folder, simulate=False, compiled=True)
         report = synthesize(folder, config.hls)
     found = report["resources"]
     return f"{found['LUT']:,} LUT, {found['FF']:,} FF, {found['DSP']} DSP, {report['latency_ns']:g} ns"
