@@ -1,75 +1,95 @@
 """Auto-encoder of the windows of background, whose reconstruction error is computed in firmware, decoder included.
 
-    h = ReLU(E c + e)         k units: what background has in common
-    r = (c - m) / s - D h - d,  m, s: mean and deviation of each window over background
-    score = sum over windows of (r / deviation of r)^2, in units of what a share TAIL of background exceeds
+Of a group of inputs, c_i are the counts of windows, m_i and s_i their means and deviations over background.
 
-As a network without branches: a dense layer gives [h, c], since the ReLU leaves a count as it is, the next one reads r
-from both, then come squares and their sum. Background prefers no azimuth and no sign of eta: the auto-encoder learns
-from all exchanges of neighbouring places around phi (rolls) and mirror images in eta.
+    h = sum of v_i c_i / s_i                        one unit: the activity that all windows share
+    r_i = (c_i - m_i) / s_i - v_i (h - <h>)         what the decoder leaves of a window
+    R_k = sum of s_i r_i over the windows of ring k what it leaves of a ring in eta
+
+    score = max(A / a, B / b),  A = sum of R_k^2 / var R_k,  B = sum of r_i^2 / var r_i
+
+with a and b what A and B exceed in a share `tail` of background. v is the first principal component of the windows,
+(c - m) / s, where the squared error of a linear auto-encoder of one unit is least (Baldi and Hornik, 1989), among those
+that prefer no azimuth and no sign of eta. So nothing is left to chance, and no ReLU cuts h, as all v_i are above zero.
+
+As a network without branches: a dense layer gives [h, c], since the ReLU leaves counts as they are, the next one reads
+R and r from both, then come squares, their sums, and the larger of two.
 """
-
-from typing import Any
 
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization._fitting import Schedule, fit
-from codae_l1.quantization.config import Training
-from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.quantization._windows import Group, exceeded, no_variation
+
+# Share of its mean below which a variance is none.
+_SINGULAR = 1e-4
+# Steps of the power method; each gains a factor of the ratio of two eigenvalues, here three or more.
+_STEPS = 200
 
 
-def set_autoencoder(
-    model: Any, firmware: FirmwareConfig, windows: np.ndarray, weight: np.ndarray, tail: float, training: Training
-) -> list[float]:
-    """Train the auto-encoder and set the float network's weights to it; the mean loss of each tenth of the training.
+def autoencoder(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple[str, ...]) -> Group:
+    """Counts of windows (N, phi, eta), weights (N,) -> rows of rings and of windows, and the encoder's unit.
 
-    windows: (N, phi, eta) counts of background, weight (N,). tail: share of background whose score exceeds 1.
+    Raises InputError where windows do not vary, or not independently, or do not share an activity.
     """
-    import keras
-
-    rng = np.random.default_rng(training.seed)
-    if np.ptp(weight):
-        windows = windows[rng.choice(len(windows), len(windows), p=weight / weight.sum())]
-    copies = [np.roll(flipped, roll, axis=1) for roll in range(windows.shape[1]) for flipped in _mirrored(windows)]
-    counts = np.concatenate(copies).reshape(len(copies) * len(windows), -1)
-    mean, deviation = counts.mean(axis=0), counts.std(axis=0)
-    if not deviation.min() > 0:
-        raise InputError("background with a window that does not vary", "counts that vary", "take larger windows")
-    values = ((counts - mean) / deviation).astype(np.float32)
-    units, n = firmware.dense[0], counts.shape[1]
-    first = keras.layers.Dense(units, "relu", kernel_initializer=keras.initializers.GlorotUniform(training.seed))
-    second = keras.layers.Dense(n, kernel_initializer=keras.initializers.GlorotUniform(training.seed + 1))
-    autoencoder = keras.Sequential([keras.Input((n,)), first, second])
-    config = training.distill
-    schedule = Schedule(config.steps, config.learning_rate, config.batch_size, training.seed)
-    history = fit(autoencoder, values, values, schedule, training.part("auto-encoder"))
-    (encode, threshold), (decode, offset) = (layer.get_weights() for layer in (first, second))
-    # No matrix product, whose last bits are the processor's.
-    hidden = np.maximum(np.einsum("nw,wk->nk", values, encode) + threshold, 0)
-    residual = values - (np.einsum("nk,kw->nw", hidden, decode) + offset)
-    spread = residual.std(axis=0)
-    unit = np.sqrt(np.quantile(np.square(residual / spread).sum(axis=1), 1 - tail))
-    # A hidden unit is counted in the windows' deviations, so that its word is that of a count.
-    scale = deviation.mean()
-    read = scale * encode / deviation[:, None]
-    weights = {
-        "conv1": (np.ones((*firmware.conv[0].kernel, len(firmware.inputs), 1)), np.zeros(1)),
-        "dense1": (
-            np.concatenate([read, np.eye(n)], axis=1),
-            np.concatenate([scale * threshold - (mean[:, None] * read).sum(axis=0), np.zeros(n)]),
-        ),
-        "dense2": (
-            np.concatenate([-decode / scale, np.diag(1 / deviation)]) / (spread * unit),
-            (-mean / deviation - offset) / (spread * unit),
-        ),
-        "output": (np.ones((n, 1)), np.zeros(1)),
-    }
-    for name, pair in weights.items():
-        model.get_layer(name).set_weights([part.astype(np.float32) for part in pair])
-    return history
+    _, places, rings = counts.shape
+    mean = _even(np.average(counts, axis=0, weights=weight))
+    spread = _deviation(counts - mean, weight, names)
+    values = (counts - mean) / spread
+    component = _component(values, weight)
+    if not min(component) > 0:
+        raise InputError(
+            f"background whose {', '.join(names)} rise in some rings where they fall in others",
+            "an activity that all rings share",
+            'set firmware.preset = "distance"',
+        )
+    shared = np.array(component)
+    residual = values - np.einsum("npe,e->n", values, shared)[:, None, None] * shared
+    of_rings = (residual * spread).sum(axis=1, keepdims=True)
+    deviation, ring_deviation = _deviation(residual, weight, names), _deviation(of_rings, weight, names)
+    first = np.square(of_rings / ring_deviation).sum(axis=(1, 2))
+    whole = np.square(residual / deviation).sum(axis=(1, 2))
+    a, b = exceeded((first, whole), (rings, places * rings), weight, tail, names)
+    # h as a mean of the counts, so that their word holds it.
+    encode = shared / spread
+    unit = 1 / (places * encode.sum())
+    ring_unit, window_unit = ring_deviation * np.sqrt(a), deviation * np.sqrt(b)
+    decode = -places * spread * shared / ring_unit
+    rows, correction = np.tile(np.diag(1 / ring_unit), places), 0.0
+    if places > 1:
+        # Of one window around phi, the ring is the window.
+        decode = np.r_[decode, np.tile(-shared / window_unit, places)]
+        rows, correction = np.concatenate([rows, np.diag(np.tile(1 / (spread * window_unit), places))]), -1.0
+    at_mean = (rows * np.tile(mean, places)).sum(axis=1) + decode * places * (encode * mean).sum()
+    return Group(rows, -at_mean, rings, correction, np.tile(unit * encode, places), decode / unit)
 
 
-def _mirrored(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (N, phi, eta) and their mirror image in eta."""
-    return windows, windows[:, :, ::-1]
+def _even(of_windows: np.ndarray) -> np.ndarray:
+    """The mean (eta,) over phi and over the mirror image in eta of (phi, eta)."""
+    of_rings = of_windows.mean(axis=0)
+    return (of_rings + of_rings[::-1]) / 2
+
+
+def _deviation(values: np.ndarray, weight: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Deviations from zero (eta,) of values (N, phi, eta); InputError where some are none."""
+    power = np.average(np.square(values), axis=0, weights=weight)
+    if not power.min() > _SINGULAR * power.mean():
+        raise no_variation(names)
+    return np.sqrt(_even(power))
+
+
+def _component(values: np.ndarray, weight: np.ndarray) -> list[float]:
+    """The first principal component (eta,) of (N, phi, eta), equal around phi and even in eta, of length 1 over all.
+
+    In Python's floats and one order: LAPACK's last bits are the processor's, and a seed's words shall not be.
+    """
+    _, places, rings = values.shape
+    sums = values.sum(axis=1)
+    even = (sums + sums[:, ::-1]) / 2
+    power = (np.einsum("n,nk,nl->kl", weight, even, even) / weight.sum()).tolist()
+    found = [1.0] * rings
+    for _ in range(_STEPS):
+        found = [sum(power[k][j] * found[j] for j in range(rings)) for k in range(rings)]
+        length = sum(places * value * value for value in found) ** 0.5
+        found = [value / length for value in found]
+    return found

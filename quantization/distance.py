@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization._autoencoder import set_autoencoder
+from codae_l1.quantization._autoencoder import autoencoder
 from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
+from codae_l1.quantization._windows import Group, exceeded, no_variation
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import Student
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
@@ -58,22 +59,17 @@ def learn_distance(
     config = training.distill
     weight = _check_background(counts, weight, calibration, firmware)
     inputs, model = saturated(counts, firmware), build_float(firmware, training.seed)
-    floats: list[float] = []
-    if firmware.dense:
-        windows = _checked_windows(inputs, weight, firmware)[..., 0]
-        floats = set_autoencoder(model, firmware, windows, weight, TAIL, training)
-    else:
-        _set_weights(model, firmware, _groups(inputs, weight, firmware))
+    _set_weights(model, firmware, _groups(inputs, weight, firmware))
     calibrated = _words(firmware, model)
     quantized = build_qkeras(calibrated, training.seed)
     quantized.set_weights(model.get_weights())
     student = FloatModel(model, calibrated)
     targets = np.minimum(student.predict(counts), 2.0**LARGEST_BITS).astype(np.float32)
     for name in calibrated.layers:
-        # The sums and the larger of two are what they are; the whitening is what rounding hurts.
+        # The sums and the larger of two are what they are; the rows are what rounding hurts.
         quantized.get_layer(name).trainable = name == calibrated.squared
     second = Schedule(config.qat_steps, config.qat_learning_rate, config.batch_size, training.seed + 1)
-    history: dict[str, Any] = {"float": floats, "qat": fit(quantized, inputs, targets, second, training.part("QAT"))}
+    history: dict[str, Any] = {"qat": fit(quantized, inputs, targets, second, training.part("QAT"))}
     history["layers_without_ties"] = without_ties(quantized, calibrated)
     firmware_model = FirmwareModel.rounded(quantized, calibrated)
     answer = firmware_model.firmware_score(firmware_model.predict_words(calibration))
@@ -97,16 +93,6 @@ def _check_background(
     if not len(calibration):
         raise InputError("no calibration event", "background that the training has not seen", "take a larger file")
     return weight
-
-
-@dataclasses.dataclass(frozen=True)
-class _Group:
-    """Whitening of one group's windows: rows (n, n) of W, of which `first` read sums around phi; mean (n,); b / a."""
-
-    whitening: np.ndarray
-    mean: np.ndarray
-    first: int
-    ratio: float
 
 
 def _windows(inputs: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
@@ -142,15 +128,13 @@ def _checked_windows(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareC
     return windows
 
 
-def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[_Group]:
+def _groups(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareConfig) -> list[Group]:
     windows = _checked_windows(inputs, weight, firmware)
-    groups = windows.shape[-1]
-    return [
-        _whitening(windows[..., g], weight, TAIL * (SECOND if g else 1.0), firmware.distance[g]) for g in range(groups)
-    ]
+    learn, tails = autoencoder if firmware.dense else _whitening, (TAIL, TAIL * SECOND)
+    return [learn(windows[..., g], weight, tails[g], names) for g, names in enumerate(firmware.distance)]
 
 
-def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple[str, ...]) -> _Group:
+def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple[str, ...]) -> Group:
     """Counts of windows (N, phi, eta), weights (N,) -> whitening in units of the distances exceeded in a share `tail`.
 
     In the basis of phi modes (the sum first) times even and odd functions of eta the symmetrised covariance falls
@@ -169,25 +153,15 @@ def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple
     spread = np.average(np.square(counts - np.average(counts, axis=0, weights=weight)), axis=0, weights=weight)
     least = _SINGULAR * spread.mean()
     if not min(spread.min(), np.linalg.eigvalsh(power).min()) > least:
-        raise InputError(
-            f"background whose {', '.join(names)} do not vary in every window",
-            "counts that vary independently of each other",
-            "take more events or larger windows (firmware.conv)",
-        )
+        raise no_variation(names)
     factors = np.array([_whitener(block.tolist()) for block in power])
     squares = np.square(np.einsum("mjk,nmk->nmj", factors, values)).sum(axis=2)
-    first, whole = (_quantile(d, weight, tail) for d in (squares[:, 0], squares.sum(axis=1)))
-    # The mean of a squared distance is its number of rows; a tail below it belongs to background of a few events.
-    if first < rings or whole < places * rings:
-        raise InputError(
-            f"background with {', '.join(names)} in so few events that {1 - tail:.1%} of them are alike",
-            "events that differ",
-            "take crossings of a higher pile-up, or more of them",
-        )
+    first, whole = exceeded((squares[:, 0], squares.sum(axis=1)), (rings, places * rings), weight, tail, names)
     rows = np.einsum("mjk,mp,ke->mjpe", factors, modes, eta)
     units = np.where(np.arange(places) == 0, first, whole)
     rows = (rows / np.sqrt(units)[:, None, None, None]).reshape(places * rings, places * rings)
-    return _Group(rows, np.tile(mean, places), rings, whole / first)
+    # No matrix product, whose last bits are the processor's. The second score has the squares of the rings, too.
+    return Group(rows, -(rows * np.tile(mean, places)).sum(axis=1), rings, first / whole - 1)
 
 
 def _whitener(covariance: list[list[float]]) -> list[list[float]]:
@@ -232,33 +206,31 @@ def _eta_modes(rings: int) -> np.ndarray:
     return np.array(even + odd)
 
 
-def _quantile(values: np.ndarray, weight: np.ndarray, tail: float) -> float:
-    """What a weighted share `tail` of the values exceeds."""
-    order = np.argsort(-values, kind="stable")
-    above = np.cumsum(weight[order]) / weight.sum()
-    return float(values[order][np.searchsorted(above, tail)])
-
-
-def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[_Group]) -> None:
-    """The weights of the float network: sums of windows, whitening, sums of squares, the larger of two scores."""
-    n, windows = len(groups), len(groups[0].mean)
+def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[Group]) -> None:
+    """The weights of the float network: sums of windows, the rows that are squared, the larger of two scores."""
+    n, (units, windows) = len(groups), groups[0].rows.shape
     sums = np.zeros((*firmware.conv[0].kernel, len(firmware.inputs), n))
-    whiten, bias = np.zeros((windows, n, windows, n)), np.zeros((windows, n))
-    parts = np.zeros((windows, n, 2, n))
+    encode, decode = np.zeros((windows, n, n)), np.zeros((n, units, n))
+    rows, offset, parts = np.zeros((windows, n, units, n)), np.zeros((units, n)), np.zeros((units, n, 2, n))
     for g, group in enumerate(groups):
         sums[:, :, [firmware.inputs.index(name) for name in firmware.distance[g]], g] = 1
-        whiten[:, g, :, g] = group.whitening.T
-        # No matrix product, whose last bits are the processor's.
-        bias[:, g] = -(group.whitening * group.mean).sum(axis=1)
-        # A / a, and B / b - A / a, which the ReLU cuts at zero.
-        first = np.arange(windows) < group.first
+        rows[:, g, :, g], offset[:, g] = group.rows.T, group.offset
+        # The first score, and what the second one exceeds it by, which the ReLU cuts at zero.
+        first = np.arange(units) < group.first
         parts[:, g, 0, g] = first
-        parts[:, g, 1, g] = np.where(first, 1 / group.ratio - 1, 1)
-    weights = {"conv1": (sums, np.zeros(n)), "dense1": (whiten.reshape(windows * n, -1), bias.ravel())}
-    weights["dense2"] = parts.reshape(windows * n, 2 * n), np.zeros(2 * n)
-    if n > 1:
-        # Score of the first group, and what the second one's exceeds it by.
-        weights["dense3"] = np.array([[1, -1], [0, 1], [1, -1], [0, 1]], float), np.zeros(2)
+        parts[:, g, 1, g] = np.where(first, group.correction, 1)
+        if group.encode is not None:
+            encode[:, g, g], decode[g, :, g] = group.encode, group.decode
+    kernel, weights = rows.reshape(windows * n, -1), {"conv1": (sums, np.zeros(n))}
+    if firmware.dense:
+        # The encoder's units, and the windows as they are.
+        passing = np.concatenate([encode.reshape(windows * n, n), np.eye(windows * n)], axis=1)
+        weights["dense1"] = passing, np.zeros(n + windows * n)
+        kernel = np.concatenate([decode.reshape(n, -1), kernel])
+    behind = ((kernel, offset.ravel()), (parts.reshape(units * n, 2 * n), np.zeros(2 * n)))
+    # Score of the first group, and what the second one's exceeds it by.
+    larger = (np.array([[1, -1], [0, 1], [1, -1], [0, 1]], float), np.zeros(2))
+    weights |= zip(firmware.layers[1 + bool(firmware.dense) : -1], (*behind, larger), strict=False)
     weights["output"] = np.ones((2, 1)), np.zeros(1)
     for name, pair in weights.items():
         model.get_layer(name).set_weights([part.astype(np.float32) for part in pair])
@@ -274,10 +246,10 @@ def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:
     integers = {"conv1": counts, firmware.squared: LARGEST_BITS // 2} | ({"dense1": counts} if firmware.dense else {})
     for name in firmware.layers:
         old, (kernel, bias) = firmware.layer_precision(name), model.get_layer(name).get_weights()
-        whole = name in ("conv1", "dense3", "output")
-        # The second dense layer of a distance has ones, and a number between -1 and 0.
-        known = whole or (name == "dense2" and not firmware.dense)
-        weight_integer = 1 if known else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
+        # What is behind the rows adds up: by ones, and in a distance by a number between -1 and 0.
+        behind = name not in ("dense1", firmware.squared)
+        whole = behind and (bool(firmware.dense) or name != "dense2")
+        weight_integer = 1 if behind else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
         new = dataclasses.replace(old, weight_integer=weight_integer, output_integer=integers.get(name, LARGEST_BITS))
         fraction = word.fraction + new.weight_word.fraction + (not whole)
         integer = max(integer_bits(np.abs(bias).max() * WEIGHT_MARGIN), 1 - fraction)

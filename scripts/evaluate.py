@@ -96,7 +96,7 @@ def _trigger(run: "Run") -> dict[str, Any]:
     generated = {name: crossings.generated(name) for name in crossings.signals}
     section = trigger_section(config, zero_bias, signals, crossings.scores, generated)
     looks = None
-    if run.config.firmware.distance and not run.config.firmware.dense:
+    if run.config.firmware.distance:
         read = {ZERO_BIAS: zero_bias[0], **{name: sample[0] for name, sample in signals.items()}}
         fires = {path: row["threshold"] for path, row in section["menu"]["paths"].items()}
         network = Network.of(open_firmware(run))

@@ -40,9 +40,9 @@ class FirmwareConfig:
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
     distance: groups of inputs; where there are any, the network is a distance learned from background
     (quantization/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
-    grid without overlap, and its dense layers follow from that. `dense` is then empty, or holds the units of the
-    encoder of an auto-encoder whose error takes the place of the distance (quantization/_autoencoder.py); `tied` has no
-    effect. preset: "zero_bias", the network of a run, "autoencoder", or "distilled", the default here.
+    grid without overlap, and its dense layers follow from that. `dense` is then empty, or (1,), the unit of the encoder
+    of an auto-encoder whose error takes the place of the distance (quantization/_autoencoder.py); `tied` has no effect.
+    preset: "autoencoder", the network of a run, "distance", or "distilled", the default here.
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
     and output_bits; calibration sets the others.
 
@@ -93,17 +93,20 @@ class FirmwareConfig:
     def hidden(self) -> tuple[int, ...]:
         """Units of the dense layers before the last.
 
-        >>> ZERO_BIAS.hidden
-        (15, 2)
+        >>> AUTOENCODER.hidden
+        (16, 20, 2)
         """
         if not self.distance:
             return self.dense
         groups = len(self.distance)
         rows, columns, _ = self.input_shape
         windows = (rows // self.conv[0].kernel[0]) * (columns // self.conv[0].kernel[1])
+        behind = (2 * groups, 2)[:groups]
         if self.dense:
-            return (self.dense[0] + windows, windows)
-        return (windows * groups, 2 * groups, 2)[: 2 + (groups > 1)]
+            # The rings, and the windows where there is more than one in a ring.
+            rings = columns // self.conv[0].kernel[1]
+            return ((1 + windows) * groups, (rings + windows * (windows > rings)) * groups, *behind)
+        return (windows * groups, *behind)
 
     @property
     def squared(self) -> str | None:
@@ -302,10 +305,10 @@ def _check_distance(config: FirmwareConfig) -> None:
         )
     if len(config.conv) != 1:
         raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
-    if len(config.dense) > 1 or config.outputs != 1:
+    if config.dense not in ((), (1,)) or config.outputs != 1:
         raise refuse(
             f"dense = {list(config.dense)}, outputs = {config.outputs}",
-            "dense = [], or the units of an encoder, and one output",
+            "dense = [], or [1] for the unit of an auto-encoder's encoder, and one output",
         )
     if config.dense and (bits := config.layer_precision("dense2").output_bits) > _MOST_SQUARED:
         # As the precision of a distance has it for a layer that is not squared.
@@ -314,8 +317,6 @@ def _check_distance(config: FirmwareConfig) -> None:
             f"at most {_MOST_SQUARED} bits",
             'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
         )
-    if config.dense and len(config.distance) > 1:
-        raise refuse(f"{len(config.distance)} groups and dense = {list(config.dense)}", "one group for an auto-encoder")
     conv, (rows, columns, _) = config.conv[0], config.input_shape
     if conv.filters != len(config.distance):
         raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
@@ -329,7 +330,13 @@ def _check_distance(config: FirmwareConfig) -> None:
 def _check_bits(config: FirmwareConfig) -> None:
     """Raise InputError where a distance's words are too coarse to hold its score."""
     # The counts pass through the first dense layer of an auto-encoder.
-    passing = {"dense1": config.layer_precision("conv1").output_bits, "dense2": 5, "output": 9}
+    passing = {
+        "dense1": config.layer_precision("conv1").output_bits,
+        "dense2": 5,
+        "dense3": 8,
+        "dense4": 8,
+        "output": 9,
+    }
     for name, fewest in (passing if config.dense else _FEWEST_BITS).items():
         bits = config.layer_precision(name).output_bits
         if name in config.layers and bits < fewest:
@@ -368,22 +375,24 @@ _DISTANCE = {
 }
 _AUTOENCODER = {
     "conv1": LayerPrecision(weight_bits=2, output_bits=7),
-    "dense1": LayerPrecision(weight_bits=6, output_bits=8),
-    "dense2": LayerPrecision(weight_bits=7, output_bits=7),
+    "dense1": LayerPrecision(weight_bits=6, output_bits=9),
+    "dense2": LayerPrecision(weight_bits=7, output_bits=8),
+    "dense3": LayerPrecision(weight_bits=2, output_bits=11),
+    "dense4": LayerPrecision(weight_bits=2, output_bits=11),
     "output": LayerPrecision(weight_bits=2, output_bits=12),
 }
 _FEWEST_BITS = {"dense1": 5, "dense2": 8, "dense3": 8, "output": 9}
-# The trigger network of a run: how far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
-ZERO_BIAS = FirmwareConfig(
+# How far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
+DISTANCE = FirmwareConfig(
     conv=(ConvConfig(1, (6, 3), (6, 3)),),
     distance=(("tracks",),),
     precision={name: _DISTANCE[name] for name in ("conv1", "dense1", "dense2", "output")},
 )
-# The same windows, and the error of an auto-encoder whose encoder has one unit.
-_ERROR = FirmwareConfig(
-    conv=ZERO_BIAS.conv,
+# The trigger network of a run: the same windows, and what an auto-encoder of zero bias leaves of them and of the rings.
+AUTOENCODER = FirmwareConfig(
+    conv=DISTANCE.conv,
     dense=(1,),
-    distance=ZERO_BIAS.distance,
-    precision=dict(_AUTOENCODER),
+    distance=DISTANCE.distance,
+    precision={name: _AUTOENCODER[name] for name in ("conv1", "dense1", "dense2", "dense3", "output")},
 )
-FirmwareConfig.PRESETS |= {"zero_bias": ZERO_BIAS, "autoencoder": _ERROR, "distilled": FirmwareConfig()}
+FirmwareConfig.PRESETS |= {"autoencoder": AUTOENCODER, "distance": DISTANCE, "distilled": FirmwareConfig()}

@@ -1,4 +1,4 @@
-"""The rows of a distance as images, and tables: the highest zero bias, and how robust the threshold is."""
+"""The rows that are squared as images, and tables: the highest zero bias, and how robust the threshold is."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _HIGHEST = (
 
 
 def looks_figure(groups: list[dict[str, Any]]) -> Figure:
-    """Each row of the whitening as an image on the calorimeter, the rings' rows first, all on one colour scale.
+    """Each row that is squared as an image on the calorimeter, the rings' rows first, all on one colour scale.
 
     groups: as in evaluate.json, looks.
     """

@@ -19,7 +19,7 @@ from codae_l1.models.evaluation.rates import RUN3_LUMINOSITY
 from codae_l1.models.systems.registry import SystemsConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import DistillConfig, InSituConfig, ScanConfig
-from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
+from codae_l1.quantization.f_m.config import AUTOENCODER, FirmwareConfig
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: CoDAEConfig = COMPACT
     training: TrainingConfig = COMPACT_TRAINING
-    firmware: FirmwareConfig = ZERO_BIAS
+    firmware: FirmwareConfig = AUTOENCODER
     distill: DistillConfig = field(default_factory=DistillConfig)
     in_situ: InSituConfig = field(default_factory=InSituConfig)
     hls: HlsConfig = field(default_factory=HlsConfig)

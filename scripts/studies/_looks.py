@@ -1,8 +1,8 @@
 """What a distance looks at: its sums as images, the zero bias of the highest score, and how robust its threshold is.
 
-Row u of the whitening is y_u = sum over windows k of W_uk (c_k - m_k), and the score is piecewise linear in the squares
-(quantization/distance.py): score = sum over rows of g_u y_u^2, with g_u the product of the weights behind the square
-along the open ReLUs. Of a crossing's score
+A row u that is squared, of a whitening or a residual of an auto-encoder, is y_u = sum over windows k of W_uk (c_k -
+m_k). The score is piecewise linear in the squares (quantization/distance.py): score = sum over rows of g_u y_u^2, with
+g_u the product of the weights behind the square along the open ReLUs. Of a crossing's score
 
     a row contributes    g_u y_u^2                                          y_u: word of the firmware
     a ring contributes   sum over its windows k of (c_k - m_k) sum_u W_uk g_u y_u     y_u: before it is rounded
@@ -93,13 +93,13 @@ class Network:
     def groups(self) -> list[dict[str, Any]]:
         """Of each group of inputs the rows, those of the rings first: what one more count in a cell adds to y.
 
-        rows: (places * rings, phi, eta), of an input of the group. of_others: largest absolute value that these rows
+        rows: (units, phi, eta), of an input of the group. of_others: largest absolute value that these rows
         have on inputs of other groups. rings, eta_max: panels on a line, and where the outermost cells end.
         """
         config, n = self.config, len(self.config.distance)
-        kernel, whitening = self.weights["conv1"][0], self.weights["dense1"][0]
-        whitening = whitening.reshape(self.places, self.rings, n, -1)
-        images = np.einsum("abif,prfu->uparbi", kernel, whitening).reshape(-1, *config.input_shape)
+        kernel, matrix = self.weights["conv1"][0], self._rows()[0]
+        matrix = matrix.reshape(self.places, self.rings, n, -1)
+        images = np.einsum("abif,prfu->uparbi", kernel, matrix).reshape(-1, *config.input_shape)
         half = config.input_shape[1] * config.pool * ETA_STEP / 2
         found = []
         for g, names in enumerate(config.distance):
@@ -124,23 +124,35 @@ class Network:
         cells = saturated(counts, config).astype(np.float64)
         cells = cells.reshape(-1, self.places, rows // self.places, self.rings, columns // self.rings, inputs)
         sums = config.layer_output("conv1").quantize(np.einsum("nparbi,abif->nprf", cells, kernel) + bias)
-        whitening, offset = weights["dense1"]
-        exact = sums.reshape(len(cells), -1) @ whitening + offset
-        y = config.layer_precision("dense1").output_word.quantize(exact)
-        values, gates = np.square(y), []
-        for name in config.layers[2:-1]:
+        (matrix, offset), flat = self._rows(), sums.reshape(len(cells), -1)
+        exact, values = flat @ matrix + offset, flat
+        at = config.layers.index(str(config.squared))
+        for name in config.layers[1:at]:
+            values = config.layer_output(name).quantize(values @ weights[name][0] + weights[name][1])
+        residual, shift = weights[config.layers[at]]
+        y = config.layer_precision(config.layers[at]).output_word.quantize(values @ residual + shift)
+        values, behind, gates = np.square(y), config.layers[at + 1 : -1], []
+        for name in behind:
             before = values @ weights[name][0] + weights[name][1]
             gates.append(before > 0)
             values = config.layer_output(name).quantize(before)
         last, shift = weights["output"]
         score = output_word(config).quantize(values @ last + shift)[:, 0]
         gain = np.broadcast_to(last[:, 0], values.shape)
-        for name, gate in zip(config.layers[-2:1:-1], gates[::-1], strict=True):
+        for name, gate in zip(behind[::-1], gates[::-1], strict=True):
             gain = (gain * gate) @ weights[name][0].T
         # The mean that the offset takes away; least squares, as rounded rows need not be independent.
-        mean = np.linalg.lstsq(whitening.T, -offset, rcond=None)[0]
-        windows = (sums.reshape(len(cells), -1) - mean) * ((gain * exact) @ whitening.T)
+        mean = np.linalg.lstsq(matrix.T, -offset, rcond=None)[0]
+        windows = (flat - mean) * ((gain * exact) @ matrix.T)
         return score, gain * np.square(y), windows.reshape(*sums.shape).sum(axis=(1, 3))
+
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel (windows * groups, units) and bias (units,) of the rows; the ReLU of an encoder cuts nothing."""
+        kernel, bias = self.weights["dense1"]
+        if not self.config.dense:
+            return kernel, bias
+        decode, offset = self.weights["dense2"]
+        return kernel @ decode, bias @ decode + offset
 
     def ring_eta(self, ring: int) -> tuple[float, float]:
         """Where a ring begins and ends in eta; the empty columns at the edges are left out."""

@@ -12,18 +12,18 @@ from codae_l1.data.sample import CROSSINGS
 from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distance import SECOND, TAIL, learn_distance
 from codae_l1.quantization.distill import learn, untrained
-from codae_l1.quantization.f_m.config import ZERO_BIAS, ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.config import DISTANCE, ConvConfig, FirmwareConfig
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.quantization.f_m.precision import LayerPrecision
 
 TRAINING = Training(DistillConfig(qat_steps=600), seed=3)
 TWO = dataclasses.replace(
-    ZERO_BIAS,
+    DISTANCE,
     inputs=("hcal", "tracks", "ecal"),
     distance=(("tracks",), ("ecal", "hcal")),
     conv=(ConvConfig(2, (9, 5), (9, 5)),),
-    precision={**ZERO_BIAS.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
+    precision={**DISTANCE.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
 )
 
 
@@ -53,7 +53,7 @@ def above(values, weight, share):
     return values[order][np.searchsorted(np.cumsum(weight[order]) / weight.sum(), share)]
 
 
-@pytest.mark.parametrize("firmware", [ZERO_BIAS, TWO], ids=["tracks", "tracks and energies"])
+@pytest.mark.parametrize("firmware", [DISTANCE, TWO], ids=["tracks", "tracks and energies"])
 def test_the_float_score_is_the_larger_distance_in_units_of_the_tail(firmware):
     (rows, columns), shape = firmware.conv[0].kernel, firmware.input_shape
     counts = symmetric(background(firmware), rows)
@@ -88,7 +88,7 @@ def zero_bias():
 
 @pytest.fixture(scope="module")
 def student(zero_bias):
-    return learn_distance(*zero_bias, ZERO_BIAS, Training(seed=1))
+    return learn_distance(*zero_bias, DISTANCE, Training(seed=1))
 
 
 def test_words_follow_the_float_distance(student, zero_bias):
@@ -102,13 +102,13 @@ def test_words_follow_the_float_distance(student, zero_bias):
     hard = expected > np.quantile(expected, 0.99)
     np.testing.assert_allclose(words[hard], expected[hard], rtol=0.25)
     rounded = dataclasses.replace(TRAINING, distill=DistillConfig(qat_steps=1, qat_learning_rate=1e-9))
-    rounded = learn_distance(*zero_bias, ZERO_BIAS, rounded).firmware
+    rounded = learn_distance(*zero_bias, DISTANCE, rounded).firmware
     untrained_words = rounded.firmware_score(rounded.predict_words(calibration))
     assert np.std(untrained_words - expected) > 1.3 * np.std(words - expected)
 
 
 def test_the_same_seed_gives_the_same_bits_and_files_keep_them(student, zero_bias, tmp_path):
-    again = learn_distance(*zero_bias, ZERO_BIAS, Training(seed=1))
+    again = learn_distance(*zero_bias, DISTANCE, Training(seed=1))
     counts = zero_bias[2][:200]
     words = student.firmware.predict_words(counts)
     assert np.array_equal(again.firmware.predict_words(counts), words)
@@ -156,38 +156,38 @@ def test_more_tracks_in_one_ring_than_background_has_are_anomalous(student):
 )
 def test_what_makes_no_distance_is_refused(changes, message):
     with pytest.raises(InputError, match=message) as error:
-        dataclasses.replace(ZERO_BIAS, **changes)
+        dataclasses.replace(DISTANCE, **changes)
     assert 'set firmware.preset = "distilled"' in str(error.value)
 
 
 def test_background_that_gives_no_covariance_is_refused(zero_bias):
     counts, weight, calibration = zero_bias
     with pytest.raises(InputError, match="299 background events for a covariance of 15 windows; expected at least 300"):
-        learn_distance(counts[:299], weight[:299], calibration, ZERO_BIAS, TRAINING)
+        learn_distance(counts[:299], weight[:299], calibration, DISTANCE, TRAINING)
     silent = counts * (np.arange(15) != 7)[:, None]
     silent = silent * (np.abs(np.arange(15) - 7) > 1)[:, None]
     with pytest.raises(InputError, match="background whose tracks do not vary in every window"):
-        learn_distance(silent, weight, calibration, ZERO_BIAS, TRAINING)
+        learn_distance(silent, weight, calibration, DISTANCE, TRAINING)
 
 
 def test_a_distance_learns_no_target(zero_bias):
     counts = zero_bias[2][:300]
     for attempt in (
-        lambda: learn(counts, np.zeros((300, 1), np.float32), counts, ZERO_BIAS, TRAINING),
-        lambda: untrained(ZERO_BIAS, counts),
+        lambda: learn(counts, np.zeros((300, 1), np.float32), counts, DISTANCE, TRAINING),
+        lambda: untrained(DISTANCE, counts),
     ):
         with pytest.raises(InputError, match="for a network that learns a target"):
             attempt()
 
 
 def test_layers_of_one_and_of_two_groups():
-    assert ZERO_BIAS.layers == ("conv1", "dense1", "dense2", "output")
-    assert (ZERO_BIAS.hidden, TWO.hidden) == ((15, 2), (12, 4, 2))
+    assert DISTANCE.layers == ("conv1", "dense1", "dense2", "output")
+    assert (DISTANCE.hidden, TWO.hidden) == ((15, 2), (12, 4, 2))
     assert TWO.layers == ("conv1", "dense1", "dense2", "dense3", "output")
     assert FirmwareConfig().squared is None
-    names = [ZERO_BIAS.activation(name) for name in ZERO_BIAS.layers]
+    names = [DISTANCE.activation(name) for name in DISTANCE.layers]
     assert names == ["conv1_relu", "dense1_word", "dense2_relu", "output_word"]
-    assert str(ZERO_BIAS.layer_output("dense1")).startswith("ap_ufixed<")
+    assert str(DISTANCE.layer_output("dense1")).startswith("ap_ufixed<")
     assert all(a != b for a, b in itertools.pairwise(names))
 
 
@@ -204,7 +204,7 @@ def test_layers_of_one_and_of_two_groups():
 def test_background_that_is_none_is_refused(zero_bias, change, message):
     counts, weight, calibration = zero_bias
     with pytest.raises(InputError, match=message):
-        learn_distance(change(counts), weight, calibration, ZERO_BIAS, TRAINING)
+        learn_distance(change(counts), weight, calibration, DISTANCE, TRAINING)
 
 
 @pytest.mark.parametrize(
@@ -219,16 +219,16 @@ def test_background_that_is_none_is_refused(zero_bias, change, message):
 def test_weights_that_are_none_are_refused(zero_bias, change, message):
     counts, weight, calibration = zero_bias
     with pytest.raises(InputError, match=message):
-        learn_distance(counts, change(weight), calibration, ZERO_BIAS, TRAINING)
+        learn_distance(counts, change(weight), calibration, DISTANCE, TRAINING)
     with pytest.raises(InputError, match="no calibration event"):
-        learn_distance(counts, weight, calibration[:0], ZERO_BIAS, TRAINING)
+        learn_distance(counts, weight, calibration[:0], DISTANCE, TRAINING)
 
 
 def test_a_layer_that_is_not_named_keeps_the_bits_of_the_distance():
-    partial = dataclasses.replace(ZERO_BIAS, precision={"dense1": LayerPrecision(weight_bits=6, output_bits=8)})
-    assert partial.layer_precision("output") == ZERO_BIAS.layer_precision("output")
-    assert partial.layer_output("dense2") == ZERO_BIAS.layer_output("dense2")
+    partial = dataclasses.replace(DISTANCE, precision={"dense1": LayerPrecision(weight_bits=6, output_bits=8)})
+    assert partial.layer_precision("output") == DISTANCE.layer_precision("output")
+    assert partial.layer_output("dense2") == DISTANCE.layer_output("dense2")
     for name, bits in (("dense1", 4), ("dense2", 7), ("output", 8)):
-        coarse = {**ZERO_BIAS.precision, name: dataclasses.replace(ZERO_BIAS.precision[name], output_bits=bits)}
+        coarse = {**DISTANCE.precision, name: dataclasses.replace(DISTANCE.precision[name], output_bits=bits)}
         with pytest.raises(InputError, match=rf"{name}\.output_bits = {bits} of a distance; expected at least"):
-            dataclasses.replace(ZERO_BIAS, precision=coarse)
+            dataclasses.replace(DISTANCE, precision=coarse)

@@ -14,7 +14,7 @@ from codae_l1.data.sample import SAMPLE
 from codae_l1.hls.network.records import firmware_network
 from codae_l1.hls.rtl.build import Interpreter, build_rtl
 from codae_l1.hls.target.config import HlsConfig
-from codae_l1.quantization.f_m.config import ZERO_BIAS
+from codae_l1.quantization.f_m.config import DISTANCE
 from codae_l1.scripts import synthesize
 from codae_l1.scripts._map_firmware import read_firmware
 from codae_l1.scripts.run import cli
@@ -28,7 +28,7 @@ def test_the_shipped_network_is_the_one_of_the_readme():
 
 def test_the_shipped_network_gives_its_words(tmp_path):
     firmware, counts = read_firmware(SHIPPED)
-    assert firmware.config.distance == ZERO_BIAS.distance
+    assert firmware.config.distance == DISTANCE.distance
     assert len(counts) > 2000
     build_rtl(*firmware_network(firmware), HlsConfig(), tmp_path / "rtl", simulate=False)
     words = firmware.predict_words(counts)

@@ -14,7 +14,7 @@ from codae_l1.data.pooling import INPUTS
 from codae_l1.data.sample import CROSSINGS
 from codae_l1.data.splits import SPLITS
 from codae_l1.quantization.config import DistillConfig, ScanConfig, SpaceConfig
-from codae_l1.quantization.f_m.config import ZERO_BIAS as DISTANCE
+from codae_l1.quantization.f_m.config import DISTANCE
 from codae_l1.quantization.f_m.network import FirmwareModel
 from codae_l1.quantization.search import design, front, suggest
 from codae_l1.scripts import scan

@@ -16,7 +16,7 @@ from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.models.codae.config import COMPACT, PAPER, SwapConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import ScanConfig, SpaceConfig
-from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
+from codae_l1.quantization.f_m.config import DISTANCE, FirmwareConfig
 from codae_l1.scripts.run.config import DataConfig, RunConfig, load_config
 from codae_l1.scripts.run.folder import RunFolder
 
@@ -113,9 +113,8 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     demo = dump(load_config(CONFIGS / "demo.toml"))
     assert demo == dump(RunConfig(training=dataclasses.replace(COMPACT_TRAINING, epochs=3)))
     assert load_config(CONFIGS / "distilled.toml") == RunConfig(firmware=FirmwareConfig())
-    error = FirmwareConfig.PRESETS["autoencoder"]
-    assert load_config(CONFIGS / "autoencoder.toml") == RunConfig(firmware=error)
-    calorimeter = dataclasses.replace(ZERO_BIAS, inputs=("ecal", "hcal"), distance=(("ecal", "hcal"),))
+    assert load_config(CONFIGS / "distance.toml") == RunConfig(firmware=DISTANCE)
+    calorimeter = dataclasses.replace(DISTANCE, inputs=("ecal", "hcal"), distance=(("ecal", "hcal"),))
     assert load_config(CONFIGS / "calorimeter.toml") == RunConfig(firmware=calorimeter)
     both = load_config(CONFIGS / "tracks_calorimeter.toml").firmware
     assert (both.inputs, both.hidden) == (("tracks", "ecal", "hcal"), (30, 4, 2))
@@ -247,7 +246,7 @@ def test_what_has_no_effect_on_a_distance_is_refused(tmp_path, key):
 def test_a_distance_is_learned_again_from_other_crossings(tmp_path):
     """Stage quantize depends on the crossings that it learns from, and on none where it distils."""
     none = dataclasses.replace(RunConfig().trigger, crossings="none")
-    for firmware, differs in ((ZERO_BIAS, True), (FirmwareConfig(), False)):
+    for firmware, differs in ((DISTANCE, True), (FirmwareConfig(), False)):
         config = RunConfig(firmware=firmware)
         runs = [RunFolder(tmp_path / f"{differs}", config), RunFolder(tmp_path / f"{differs} none", config)]
         runs[1].config = dataclasses.replace(config, trigger=none)

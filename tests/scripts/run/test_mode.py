@@ -1,7 +1,6 @@
 """The deterministic mode: equal words on processors of other vector units and caches, refused or told where not."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import subprocess
@@ -27,16 +26,16 @@ def trainings() -> dict[str, object]:
     from codae_l1.models.training.loop import train
     from codae_l1.quantization.config import DistillConfig, Training
     from codae_l1.quantization.distance import learn_distance
-    from codae_l1.quantization.f_m.config import ZERO_BIAS, FirmwareConfig
+    from codae_l1.quantization.f_m.config import DISTANCE, FirmwareConfig
 
     rng, model = np.random.default_rng(0), create_model(TINY, 1)
     masks = (rng.random((16, 72, 58, 1)) < 0.05).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         train(model, masks, masks[:8], TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-2), folder)
     counts, training = rng.poisson(1.0, (1500, 18, 15, 1)), Training(DistillConfig(steps=60, qat_steps=60), seed=1)
-    student = learn_distance(counts, np.ones(len(counts)), counts[:100], ZERO_BIAS, training)
-    four = dataclasses.replace(FirmwareConfig.PRESETS["autoencoder"], dense=(4,))
-    error = learn_distance(counts, np.ones(len(counts)), counts[:100], four, training)
+    student = learn_distance(counts, np.ones(len(counts)), counts[:100], DISTANCE, training)
+    error = FirmwareConfig.PRESETS["autoencoder"]
+    error = learn_distance(counts, np.ones(len(counts)), counts[:100], error, training)
     made = {
         "auto-encoder": [*error.float_model.model.get_weights(), *error.firmware.model.get_weights()],
         "full model": model.get_weights(),

@@ -21,13 +21,13 @@ from codae_l1.scripts.studies import _looks
 from codae_l1.scripts.studies.looks import Network, looks_section
 
 # Two places around phi in three rings.
-SMALL = dataclasses.replace(f_m.ZERO_BIAS, conv=(ConvConfig(1, (9, 5), (9, 5)),))
+SMALL = dataclasses.replace(f_m.DISTANCE, conv=(ConvConfig(1, (9, 5), (9, 5)),))
 TWO = dataclasses.replace(
     SMALL,
     inputs=("hcal", "tracks", "ecal"),
     distance=(("tracks",), ("ecal", "hcal")),
     conv=(ConvConfig(2, (9, 5), (9, 5)),),
-    precision={**f_m.ZERO_BIAS.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
+    precision={**f_m.DISTANCE.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
 )
 KHZ = 1000.0
 
@@ -93,12 +93,14 @@ def test_what_rows_and_rings_contribute_by_hand():
     np.testing.assert_allclose(hand_made().ring_eta(1), (-10 * 0.08725, 10 * 0.08725))
 
 
-def test_shares_of_a_learned_network_add_up_to_the_score_of_the_firmware():
+@pytest.mark.parametrize("dense", [(), (1,)], ids=["distance", "auto-encoder"])
+def test_shares_of_a_learned_network_add_up_to_the_score_of_the_firmware(dense):
     rng = np.random.default_rng(0)
     activity = rng.gamma(1.5, 0.06, (1000, 1, 1, 3)) * (1 + np.sin(np.arange(15) / 4))[:, None]
     counts = rng.poisson(np.broadcast_to(activity, (1000, 18, 15, 3)))
     training = Training(DistillConfig(qat_steps=2), seed=3)
-    firmware = learn_distance(counts[:800], np.ones(800), counts[800:], TWO, training).firmware
+    config = dataclasses.replace(TWO, dense=dense, precision={} if dense else TWO.precision)
+    firmware = learn_distance(counts[:800], np.ones(800), counts[800:], config, training).firmware
     seen = np.concatenate([counts[800:], 2 * counts[:50]])
     network = Network.of(firmware)
     score, rows, rings = network.contributions(seen)
