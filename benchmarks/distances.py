@@ -1,11 +1,11 @@
-"""Distances from zero bias beside other forms on the same crossings: efficiency of each signal, rate, and cost.
+"""Scores learned from zero bias beside other forms on the same crossings: efficiency of each signal, rate, and cost.
 
     python benchmarks/distances.py [CONFIG ...] [--seeds 1 2 3] [--forms] [--map] [--crossings FILE]
 
-Each config (a name in scripts/configs, by default the three that make a distance) is learned from the crossings' train
-split, without a full model; its words are those of the QKeras network, which all executors give. "float" is the same
-network before it is rounded. --forms adds distances and counts of other kinds, in float alone. --map has Yosys count
-the LUT of the first seed. One line a score and point; the last column is what the menu leaves.
+Each config (a name in scripts/configs, by default the four that learn from zero bias) is learned from the crossings'
+train split, without a full model; its words are those of the QKeras network, which all executors give. "float" is the
+same network before it is rounded. --forms adds errors, distances and counts of other kinds, in float alone. --map has
+Yosys count the LUT of the first seed. One line a score and point; the last column is what the menu leaves.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from codae_l1.scripts.run.config import RunConfig, load_config
 from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
 
-CONFIGS = ("demo", "calorimeter", "tracks_calorimeter")
+CONFIGS = ("demo", "distance", "calorimeter", "tracks_calorimeter")
 SIGNALS = ("h125", "h200", "h300", "h400", "svj2100", "svj3100", "svj4100")
 POINTS = ("1e-2", "1e-3", "10 kHz")
 # Steps of a float score's word in its unit.
@@ -93,14 +93,32 @@ def mahalanobis(features: Features, train: np.ndarray) -> Callable[[np.ndarray],
     )
 
 
+def reconstruction_error(features: Features, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What the first principal component of features leaves of counts (n, 18, 15, 1), in deviations, squared: (n,)."""
+    rows = features(train[..., 0])
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    first = np.linalg.eigh(np.corrcoef(rows.T))[1][:, -1]
+
+    def left(counts: np.ndarray) -> np.ndarray:
+        values = (features(counts[..., 0]) - mean) / spread
+        return values - np.outer(values @ first, first)
+
+    deviation = left(train).std(axis=0)
+    return lambda counts: np.square(left(counts) / deviation).sum(axis=1)
+
+
 def windows(rows: int, columns: int) -> Features:
     """Sums of windows that do not overlap, flattened."""
     return lambda c: c.reshape(len(c), 18 // rows, rows, 15 // columns, columns).sum((2, 4)).reshape(len(c), -1)
 
 
 def other_forms(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Scores that were tried: distances of other windows, and what uses no covariance."""
+    """Scores that were tried: errors and distances of other windows, and what uses no covariance."""
     forms = {
+        f"auto-encoder of {18 // r} x {15 // c} windows": reconstruction_error(windows(r, c), train)
+        for r, c in ((18, 5), (18, 3), (9, 3), (6, 3), (3, 3))
+    }
+    forms |= {
         f"distance of {18 // r} x {15 // c} windows": mahalanobis(windows(r, c), train)
         for r, c in ((18, 5), (18, 3), (18, 1), (9, 3), (6, 3), (3, 3))
     }

@@ -18,6 +18,8 @@ energies runs already.
 At 1 the score is exceeded in a share of background between TAIL and twice that. Words hold up to 2^LARGEST_BITS; scores
 beyond are rarer than any working point. The whitening is rounded, then trained further (QAT) to give the score that the
 unrounded one gives; windows, sums and the larger of two are whole numbers.
+
+With firmware.dense = (1,) the errors of an auto-encoder (quantization/_autoencoder.py) take the place of A and B.
 """
 
 import dataclasses
@@ -38,7 +40,7 @@ from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, saturated
 
 # Share of background above a distance's unit, and what of it the second group gets.
-TAIL, SECOND = 1e-2, 0.1
+TAIL, SECOND = 1e-2, 0.03
 # Largest score that the words hold, as integer bits.
 LARGEST_BITS = 4
 # Fewer background events than this for each of the covariance's rows, and it is noise.
@@ -52,7 +54,7 @@ _SATURATED = 1e-3
 def learn_distance(
     counts: np.ndarray, weight: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig, training: Training
 ) -> Student:
-    """Background counts (N, phi, eta, inputs) with weights (N,) -> the distance from them, float and in firmware.
+    """Background counts (N, phi, eta, inputs) with weights (N,) -> how unlike them an event is, float and in firmware.
 
     calibration: counts of other background; the history compares both scores on it.
     """

@@ -2,10 +2,10 @@
 
     python scripts/quantize.py --run runs/demo
 
-The firmware is a distance from zero-bias crossings (firmware.distance; from the run's QCD events where it has no
-crossings), or distilled from the full model. Reads background events and train/codae.keras. Writes
-quantize/f_m_float.npz and quantize/f_m.npz (the firmware), quantize/f_m_in_situ.npz (QKeras, conditions the decoder),
-quantize.json.
+The firmware is an auto-encoder of zero-bias crossings or a distance from them (firmware.distance; from the run's QCD
+events where it has no crossings), or distilled from the full model. Reads background events and train/codae.keras.
+Writes quantize/f_m_float.npz and quantize/f_m.npz (the firmware), quantize/f_m_in_situ.npz (QKeras, conditions the
+decoder), quantize.json.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ def work(run: "Run") -> dict[str, Any]:
         student, found = _distilled(run, codae, masks, training)
     student.float_model.save(run.path("quantize", "f_m_float.npz"))
     student.firmware.save(run.path("quantize", "f_m.npz"))
-    # A distance gives no z_m: in situ, its place is taken by the network that is distilled otherwise.
+    # What learns from zero bias gives no z_m: in situ, its place is taken by the network that is distilled otherwise.
     plain = FirmwareConfig() if config.firmware.distance else config.firmware
     two = dataclasses.replace(plain, inputs=("tracks",), outputs=Z_M_SIZE)
     with cli.Progress("quantize, in situ") as progress:

@@ -5,7 +5,7 @@
 
 make_data    which events: the shipped sample, a file, or generated ones
 train        the full model, CoDAE: f_R, f_m and decoder, on QCD masks alone
-quantize     the firmware f_m: a distance from zero bias, or distilled; and in situ; float, then QKeras, QAT
+quantize     the firmware f_m: an auto-encoder of zero bias, or distilled; and in situ; float, then QKeras, QAT
 convert      hls4ml: a C++ emulation of the firmware, compared with QKeras word by word
 synthesize   da4ml: Verilog, cycle-accurate simulation, technology mapping; vendor tools where they are on PATH
 evaluate     all executors on all events: equal bits, AUC, rates

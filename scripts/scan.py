@@ -11,9 +11,9 @@ pareto.svg and a config best_<LUT>.toml for each of scan.lut_budgets, which run_
 
     python scripts/scan.py --config scripts/configs/scan_zero_bias.toml --jobs 2
 
-A search for distances from zero bias (scan.space.training = ["zero_bias"]) needs no full model. A design is worth the
-mean efficiency of scan.signals at the first of trigger.points, on the validation crossings; what it fires beyond the
-menu is the third axis of the front.
+A search for auto-encoders of zero bias and distances from it (scan.space.training = ["zero_bias"]) needs no full model.
+A design is worth the mean efficiency of scan.signals at the first of trigger.points, on the validation crossings; what
+it fires beyond the menu is the third axis of the front.
 
     python scripts/scan.py --config scripts/configs/scan.toml --variants energies --jobs 2
 

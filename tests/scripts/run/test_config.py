@@ -117,7 +117,7 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     calorimeter = dataclasses.replace(DISTANCE, inputs=("ecal", "hcal"), distance=(("ecal", "hcal"),))
     assert load_config(CONFIGS / "calorimeter.toml") == RunConfig(firmware=calorimeter)
     both = load_config(CONFIGS / "tracks_calorimeter.toml").firmware
-    assert (both.inputs, both.hidden) == (("tracks", "ecal", "hcal"), (30, 4, 2))
+    assert (both.inputs, both.hidden) == (("tracks", "ecal", "hcal"), (32, 40, 4, 2))
     generated = GenerationConfig(n_qcd=60_000, n_signal=300, seed=20_261)
     training = dataclasses.replace(COMPACT_TRAINING, epochs=4)
     assert load_config(CONFIGS / "large.toml") == RunConfig(data=DataConfig("generate", generated), training=training)
