@@ -92,9 +92,10 @@ def make_all(stages: Sequence[Sequence[Piece]], folder: Path, work: Work) -> Non
             time.sleep(1)
         for stage in missing:
             work.report(done, total, stage[0].text if stage else "")
-            for piece in _made(client, stage, folder.resolve()):
+            for number, piece in enumerate(_made(client, stage, folder.resolve()), 1):
                 done += piece.events
-                work.report(done, total, piece.text)
+                # Collisions are no events yet.
+                work.report(done, total, f"{piece.text}, {number} of {len(stage)} pieces")
 
 
 def chunked(
