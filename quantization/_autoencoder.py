@@ -90,6 +90,7 @@ def _component(values: np.ndarray, weight: np.ndarray) -> list[float]:
     found = [1.0] * rings
     for _ in range(_STEPS):
         found = [sum(power[k][j] * found[j] for j in range(rings)) for k in range(rings)]
-        length = sum(places * value * value for value in found) ** 0.5
+        # Rings that share nothing leave nothing.
+        length = sum(places * value * value for value in found) ** 0.5 or 1.0
         found = [value / length for value in found]
     return found

@@ -196,7 +196,8 @@ def test_the_comparison_has_the_firmware_and_the_observables_of_the_report(run, 
 
 def test_another_backend_gives_the_same_words(run, tmp_path):
     """The example of docs/backends.md."""
-    options = ("--backend", "oneAPI", "--io", "io_stream", "--strategy", "resource", "--reuse", "3", "output=2")
+    options = ("--backend", "oneAPI", "--io", "io_stream", "--strategy", "resource")
+    options += ("--reuse", "3", "dense2=4", "dense3=4", "output=2")
     result = script("project.py", "--run", run, *options, "--out", tmp_path / "oneapi")
     assert result.returncode == 0, result.stderr
     assert "hls4ml took all as asked." in result.stdout

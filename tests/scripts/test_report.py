@@ -288,7 +288,12 @@ def test_the_page_shows_what_a_distance_looks_at_and_nothing_without_one():
     section = page[page.index("{% if report.looks is not none %}") : page.index("<h2>Do all executors agree?</h2>")]
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(section)
     of = {"looks_tables": looks_tables(LOOKS), "looks_refusal": looks_refusal(LOOKS), "figures": {"looks": "<svg>"}}
-    shown = template.render(report=_looks({"looks": LOOKS}), **of)
+    shown, decoded = (
+        template.render(report={**_looks({"looks": LOOKS}), "config": {"firmware": {"dense": dense}}}, **of)
+        for dense in ([], [1])
+    )
+    assert "sums around phi; the others read what these leave open." in shown
+    assert "what the decoder leaves of each; the others what it leaves of each window." in decoded
     assert "<svg><figcaption>" in shown
     assert "The rows of ecal read other inputs with at most 0.03." in shown
     assert "<tr><td>as they are</td><td>27.4 ± 4.7</td><td>34.3 ± 1.9</td></tr>" in shown
