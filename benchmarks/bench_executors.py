@@ -48,7 +48,7 @@ def main() -> None:
     from codae_l1.scripts.run.folder import stamp
     from codae_l1.scripts.run.run import Run
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
     parser.add_argument("--other", type=Path)
     arguments = parser.parse_args()

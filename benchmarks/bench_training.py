@@ -90,7 +90,7 @@ def main() -> None:
     from codae_l1.models.training.loop import CLIP_NORM, _create_optimizer, _create_steps
     from codae_l1.scripts.run.folder import stamp
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=4, help="events per step")
     parser.add_argument("--steps", type=int, default=2, help="steps that are timed")
     arguments = parser.parse_args()

@@ -82,7 +82,7 @@ def _collect(run: "Run", stages: dict[str, Any]) -> dict[str, Any]:
         "background": run.config.data.background,
         "events": {**stages["make_data"]["events"], **evaluation["events"]},
         # What a distance was learned from; None where the firmware learned from the full model.
-        "distance": stages["quantize"].get("distance"),
+        "distance": stages["quantize"]["distance"] if run.config.firmware.distance else None,
         **_training(stages["train"]),
         "parameters": {**stages["train"]["parameters"], "firmware": stages["quantize"]["parameters"]},
         "weights_made_on": _weights_made_on(stages["quantize"]["stamp"]),

@@ -105,6 +105,8 @@ def _slice(edges: list[float | None] | None) -> str:
     if edges is None:
         return _NONE
     low, high = edges
+    if low is None and high is None:
+        return _NONE
     if low is None:
         return f"below {high:g}"
     return f"above {low:g}" if high is None else f"{low:g} to {high:g}"

@@ -20,6 +20,7 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, sha256, whole_file
+from codae_l1.scripts.run._layout import misfit
 from codae_l1.scripts.run.stages import STAGES
 
 # How the record calls an events file outside the run folder: the config key that names it.
@@ -99,8 +100,15 @@ class Sums:
             if found != then:
                 raise self._altered(stage, file, found, then)
             self._compared.add(state)
+        if wrong := misfit("record", record):
+            raise InputError(f"{file}: record.{wrong[0]}", wrong[1], self._again(stage))
         self._records[stage] = state, record
         return _said(content, str(file), self._again(stage))
+
+    def check_types(self, stage: str, content: dict[str, Any]) -> None:
+        """Raise InputError where a value of a stage's JSON, which a later command will use, is of another type."""
+        if wrong := misfit(stage, content):
+            raise InputError(f"{self.file(stage)}: {wrong[0]}", wrong[1], self._again(stage))
 
     def check(self, stage: str, path: Path) -> None:
         """Raise InputError unless the recorded files of a stage at or below `path` are there and as it wrote them.

@@ -108,7 +108,16 @@ class RunFolder:
         return path
 
     def read(self, stage: str) -> dict[str, Any]:
-        """What a finished stage said; one that is not finished, or was altered since, raises InputError."""
+        """What a finished stage said; one that is not finished, or was altered since, raises InputError.
+
+        So does a value of another type than later commands need.
+        """
+        content = self._read(stage)
+        self._sums.check_types(stage, content)
+        return content
+
+    def _read(self, stage: str) -> dict[str, Any]:
+        """`read` for what asks whether the stage is done, and takes no value of it for granted."""
         file = self.folder / f"{stage}.json"
         if not file.exists():
             raise InputError(
@@ -124,7 +133,7 @@ class RunFolder:
         Thresholds, rates and vectors of other events are not the run's; nor are they where a relative path means
         another file from another folder.
         """
-        content = self.read("make_data") if (self.folder / "make_data.json").is_file() else {}
+        content = self._read("make_data") if (self.folder / "make_data.json").is_file() else {}
         then = _table(content.get("events")).get("checksum")
         if then is not None and file.checksum != then:
             raise InputError(
@@ -151,7 +160,7 @@ class RunFolder:
         """
         content, stages = self.read(stage), (*all_needs(stage), stage)
         for need in stages[:-1]:
-            self.read(need)
+            self._read(need)
         try:
             then = made_from(parse(RunConfig, content.get("config", dump(self.config))), stages)
         except InputError:
@@ -167,7 +176,7 @@ class RunFolder:
         file = self.folder / f"{stage}.json"
         if not file.exists() or not all(map(self.is_done, STAGES[stage].needs)):
             return False
-        return _stamp(self.read(stage)).get("inputs") == self._inputs(stage)
+        return _stamp(self._read(stage)).get("inputs") == self._inputs(stage)
 
     def do(self, stage: str, work: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         """Do a stage: call `work`, stamp what it returns and write the stage's JSON.
@@ -226,9 +235,10 @@ class RunFolder:
         file = self.folder / f"{stage}.json"
         if not file.is_file():
             return None
-        content = read_json(file)
         self._sums.check(stage, self.folder / stage)
-        rows = self._sums.read_alone(stage).get("rows") if isinstance(content, dict) else None
+        content = self._sums.read_alone(stage)
+        self._sums.check_types(stage, content)
+        rows = content.get("rows")
         if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
             raise InputError(
                 f"{file} is of another layout", f"rows of {', '.join(ROW)}", "remove it, and do its stage again"
@@ -247,7 +257,7 @@ class RunFolder:
 
     def _made_needs(self, stage: str) -> dict[str, Any]:
         """Stage that is needed -> the inputs that it was made from."""
-        return {need: _stamp(self.read(need)).get("inputs") for need in STAGES[stage].needs}
+        return {need: _stamp(self._read(need)).get("inputs") for need in STAGES[stage].needs}
 
     def _note_config(self, kept: RunConfig) -> None:
         """Note in the stages of older code, which do not say, the config that the folder had up to now."""

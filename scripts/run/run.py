@@ -174,7 +174,7 @@ class Run(RunFolder):
 
     def _own_events(self) -> Path:
         """The run's events file; InputError where it no longer holds the events that the run was made from."""
-        path, _ = events_path(self), self.read("make_data")
+        path, _ = events_path(self), self._read("make_data")
         with EventFile(path) as file:
             self.check_own(file)
         return path
