@@ -128,7 +128,7 @@ def with_bits(config: RunConfig, bits: int) -> RunConfig:
     """The config with so many bits for each weight of the layer that is squared."""
     firmware, name = config.firmware, config.firmware.squared
     if name is None:
-        raise InputError("a network without squares", "a distance or an auto-encoder", "take demo or autoencoder")
+        raise InputError("a network without squares", "a distance or an auto-encoder", "take demo or distance")
     precision = {**firmware.precision, name: replace(firmware.layer_precision(name), weight_bits=bits)}
     return replace(config, firmware=replace(firmware, precision=precision))
 

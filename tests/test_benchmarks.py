@@ -57,7 +57,7 @@ def student_of(preset: str) -> SimpleNamespace:
     """A network of a preset with random weights, in float and in words."""
     config = FirmwareConfig.PRESETS[preset]
     name = config.squared
-    integers = {"conv1": 7, "dense1": 7, "output": 8} | {name: 2}
+    integers = {"conv1": 7, "dense1": 7, "output": 6 if config.dense else 8} | {name: 2}
     changed = {layer: replace(config.layer_precision(layer), output_integer=n) for layer, n in integers.items()}
     changed[name] = replace(changed[name], weight_integer=-2, bias_bits=10)
     config = replace(config, precision={**config.precision, **changed})
@@ -78,7 +78,7 @@ def words_of(shape: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
     return {"kernel": kernel, "fraction": np.array(8), "bias": rng.integers(-300, 300, shape[1]) | 1}
 
 
-@pytest.mark.parametrize("preset", ["zero_bias", "autoencoder"])
+@pytest.mark.parametrize("preset", ["distance", "autoencoder"])
 def test_words_of_widths_of_their_own_are_the_network_that_hgq2_was_given(hgq2, preset):
     student, rng = student_of(preset), np.random.default_rng(1)
     config, name = student.firmware.config, student.firmware.config.squared
@@ -109,7 +109,7 @@ def test_words_of_widths_of_their_own_are_the_network_that_hgq2_was_given(hgq2, 
 
 
 def test_words_wider_than_a_weight_may_be_are_refused(hgq2):
-    firmware = student_of("zero_bias").firmware
+    firmware = student_of("distance").firmware
     words = words_of((15, 15), 3) | {"bias_fraction": np.array(9)}
     words["kernel"][0, 0] = 1024
     with pytest.raises(InputError, match=r"dense1\.weight_bits = 12; expected 2 to 11 bits"):
