@@ -390,7 +390,6 @@ DISTANCE = FirmwareConfig(
 )
 # The trigger network of a run: the same windows, and what an auto-encoder of zero bias leaves of them and of the rings.
 AUTOENCODER = FirmwareConfig(
-    count_bits=4,
     conv=DISTANCE.conv,
     dense=(1,),
     distance=DISTANCE.distance,
