@@ -6,6 +6,7 @@ an epoch follow from the model's seed and the epoch alone. What is trained is a 
 loss, its seed and its configuration.
 """
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,10 +80,15 @@ def train(
     state = _State(model, config, Path(folder), _fingerprint(model, config, train_arrays, validation_arrays))
     state.resume()
     step, evaluate = _create_steps(model, state.optimizer, config)
+    text = ""
     for epoch in range(len(state.history["loss"]), config.epochs):
         rate = _rate(config, epoch)
         state.optimizer.learning_rate.assign(rate)
-        terms = _mean(step, _batches(train_arrays, size, view, model.seed, epoch))
+        batches = _batches(train_arrays, size, view, model.seed, epoch)
+        if progress:
+            tell = functools.partial(progress, epoch, config.epochs)
+            batches = _told(batches, len(train_arrays[0]) // size, text, tell)
+        terms = _mean(step, batches)
         validation = _mean(evaluate, _slices(validation_arrays, size, view, model.seed))
         terms.update({f"validation_{name}": value for name, value in validation.items()})
         if not np.isfinite(list(terms.values())).all():
@@ -253,6 +259,15 @@ def _mean(function: Callable, batches: Iterator[tuple[np.ndarray, ...]]) -> dict
         total = {name: total.get(name, 0.0) + value for name, value in sums.items()}
         events += batch[-1].sum()
     return {name: float(value / events) for name, value in total.items()}
+
+
+def _told(
+    batches: Iterator[tuple[np.ndarray, ...]], number: int, text: str, tell: Callable[[str], None]
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """The batches of an epoch; before each it is told how many are done, behind the text of the epoch before."""
+    for done, batch in enumerate(batches):
+        tell(f"{text}{text and ', '}batch {done} of {number}")
+        yield batch
 
 
 def _batches(

@@ -16,7 +16,7 @@ _Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 _NONE = "-"
 _HIGHEST = (
     *("score", "hardest pT-hat [GeV]", "jet HT [GeV]", "scalar pT [GeV]", "active pixels", "menu takes it", "weight"),
-    *("distance", "row (its share)", "ring in eta (its share)"),
+    *("decided by", "row (its share)", "ring in eta (its share)"),
 )
 
 

@@ -73,7 +73,12 @@ def test_history_and_progress(undisturbed):
     assert json.loads((folder / "history.json").read_text()) == history
     assert [len(history[k]) for k in ("loss", "validation_loss", "learning_rate")] == [3, 3, 3]
     assert history["learning_rate"] == pytest.approx([0.03, 0.0165, 0.003])
-    assert [r[:2] for r in reports] == [(1, 3), (2, 3), (3, 3)]
+    number, before, expected = len(TRAIN) // CONFIG.batch_size, "", []
+    for epoch, pair in enumerate(zip(history["loss"], history["validation_loss"], strict=True)):
+        expected += [(epoch, 3, f"{before}batch {done} of {number}") for done in range(number)]
+        expected.append((epoch + 1, 3, "loss {:.5g}, validation {:.5g}".format(*pair)))
+        before = f"{expected[-1][2]}, "
+    assert reports == expected
     assert sorted(p.name for p in folder.iterdir()) == ["best.keras", "checkpoint.npz", "history.json"]
 
 
