@@ -113,6 +113,19 @@ def test_a_first_stage_that_is_refused_leaves_nothing_of_its_own(tmp_path, befor
     assert sorted(path.name for path in tmp_path.glob("run/*")) == sorted(kept)
 
 
+def test_a_folder_of_the_users_with_the_name_of_a_stage_is_left_alone(tmp_path):
+    mine = tmp_path / "run" / "make_data" / "thesis.tex"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    for seed in (1, 2):
+        run = RunFolder(tmp_path / "run", RunConfig(seed=seed), update=True)
+        with pytest.raises(
+            InputError, match=r"make_data holds files of something else \(thesis.tex\); expected an empty"
+        ):
+            run.do("make_data", lambda run: {"summary": "made"})
+    assert mine.read_text() == "mine"
+
+
 def test_a_missing_file_of_events_leaves_no_run_folder(tmp_path):
     config = RunConfig(data=DataConfig(str(tmp_path / "none.h5")))
     with pytest.raises(InputError, match=r"none.h5 does not exist"):
