@@ -50,6 +50,14 @@ def keep(folder: Path, inputs: Any, make: Callable[[Path], Any], result: str = "
     asked, stored = digest(inputs), folder / result
     if made_from(folder) == asked and stored.is_file():
         return read_json(stored)
+    # What a claim that was killed leaves is of this function, too.
+    others = [p.name for p in folder.iterdir() if not p.name.startswith(f".{_INPUTS}-")] if folder.is_dir() else []
+    if made_from(folder) is None and others:
+        raise InputError(
+            f"{folder} holds files of something else ({min(others)})",
+            "an empty or a new folder",
+            "name another folder, or empty this one",
+        )
     claim(folder, asked)
     stored.unlink(missing_ok=True)
     made = make(folder)
@@ -64,18 +72,7 @@ def made_from(folder: Path) -> str | None:
 
 
 def claim(folder: Path, inputs: str) -> None:
-    """Make `folder` one of `inputs`; what it held from other inputs is removed, checkpoints included.
-
-    Raises InputError where it holds files and was never claimed.
-    """
-    # What a claim that was killed leaves is of this function, too.
-    others = [p.name for p in folder.iterdir() if not p.name.startswith(f".{_INPUTS}-")] if folder.is_dir() else []
-    if made_from(folder) is None and others:
-        raise InputError(
-            f"{folder} holds files of something else ({min(others)})",
-            "an empty or a new folder",
-            "name another folder, or empty this one",
-        )
+    """Make `folder` one of `inputs`; what it held from other inputs is removed, checkpoints included."""
     if made_from(folder) not in (None, inputs):
         shutil.rmtree(folder)
     with whole_file(folder / _INPUTS) as temporary:
