@@ -33,7 +33,10 @@ def autoencoder(counts: np.ndarray, weight: np.ndarray, tail: float, names: tupl
     Raises InputError where windows do not vary, or not independently, or do not share an activity.
     """
     _, places, rings = counts.shape
-    mean = _even(np.average(counts, axis=0, weights=weight))
+    own = np.average(counts, axis=0, weights=weight)
+    # Each window varies, also one whose mirror image does.
+    _deviation(counts - own, weight, names)
+    mean = _even(own)
     spread = _deviation(counts - mean, weight, names)
     values = (counts - mean) / spread
     component = _component(values, weight)
@@ -41,7 +44,7 @@ def autoencoder(counts: np.ndarray, weight: np.ndarray, tail: float, names: tupl
         raise InputError(
             f"background whose {', '.join(names)} rise in some rings where they fall in others",
             "an activity that all rings share",
-            'set firmware.preset = "distance"',
+            "take a distance (scripts/configs/distance.toml)",
         )
     shared = np.array(component)
     residual = values - np.einsum("npe,e->n", values, shared)[:, None, None] * shared

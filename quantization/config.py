@@ -114,7 +114,7 @@ class SpaceConfig:
     fraction of the weights that is pruned. scores: what is distilled, name -> weight; given_energies: its excess over
     QCD of the same energies, where the inputs have some (DistillConfig). training: "distilled", or "in situ" (reads
     tracks alone, gives two words; `scores` has no effect then), or else "zero_bias" alone: distances from zero-bias
-    crossings (`dense`: units of an auto-encoder's encoder), for which pools, inputs, count_bits, windows, dense, and
+    crossings, or auto-encoders of them (`dense` 0 or 1), for which pools, inputs, count_bits, windows, dense, and
     weight_bits and word_bits of what is squared are chosen.
     """
 
@@ -177,7 +177,7 @@ class ScanConfig:
     max_lut, max_latency_ns: limits of a design; it is not trained if the lower edge of its estimate exceeds them.
     lut_budgets: for each budget, the best design within it is written as a config, provided that its words lose at most
     max_loss of AUC, or of efficiency, with respect to its own float version, on every signal, averaged over the seeds.
-    signals: where the space is one of distances from zero bias, a design is worth the mean efficiency of these at the
+    signals: where the space learns from zero bias, a design is worth the mean efficiency of these at the
     first of trigger.points.
     steps, qat_steps: short schedule of a trial.
     front_seeds: number of seeds with which each design of the front is trained at the end, with the run's own

@@ -47,6 +47,8 @@ LARGEST_BITS = 4
 EVENTS_PER_ROW = 20
 # A variance of a window, or of windows together, below this fraction of their mean is none.
 _SINGULAR = 1e-4
+# Least cosine of an encoder's rounded weights with those before.
+_LEAST_COSINE = 0.98
 # Largest share of background in which a sum of a window may exceed its word.
 _SATURATED = 1e-3
 
@@ -63,6 +65,7 @@ def learn_distance(
     inputs, model = saturated(counts, firmware), build_float(firmware, training.seed)
     _set_weights(model, firmware, _groups(inputs, weight, firmware))
     calibrated = _words(firmware, model)
+    _check_encoder(calibrated, model)
     quantized = build_qkeras(calibrated, training.seed)
     quantized.set_weights(model.get_weights())
     student = FloatModel(model, calibrated)
@@ -76,6 +79,12 @@ def learn_distance(
     firmware_model = FirmwareModel.rounded(quantized, calibrated)
     answer = firmware_model.firmware_score(firmware_model.predict_words(calibration))
     expected = student.predict_scores(calibration)
+    if not (np.ptp(answer) and np.ptp(expected)):
+        raise InputError(
+            f"a score that is {answer[0]:g} for each of {len(answer)} calibration events",
+            "one that differs between events",
+            "take more bits in firmware.precision, or other calibration events",
+        )
     history["calibration_correlation"] = {"qkeras": float(np.corrcoef(expected, answer)[0, 1])}
     history |= {"events": len(counts)}
     return Student(student, firmware_model, history)
@@ -84,7 +93,8 @@ def learn_distance(
 def _check_background(
     counts: np.ndarray, weight: np.ndarray, calibration: np.ndarray, firmware: FirmwareConfig
 ) -> np.ndarray:
-    """The weights as float64; InputError unless they fit the counts, are no negative numbers and not all zero."""
+    """The weights as float64, at most 1; InputError unless they fit the counts, are no negative numbers and not all
+    zero."""
     weight = np.asarray(weight, np.float64)
     if weight.shape != (len(counts),) or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
         raise InputError(
@@ -92,6 +102,7 @@ def _check_background(
             "a finite weight >= 0 for each, not all 0",
             "correct them, or give all the weight 1",
         )
+    weight = weight / weight.max()
     if not len(calibration):
         raise InputError("no calibration event", "background that the training has not seen", "take a larger file")
     return weight
@@ -236,6 +247,25 @@ def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[Group]) -> N
     weights["output"] = np.ones((2, 1)), np.zeros(1)
     for name, pair in weights.items():
         model.get_layer(name).set_weights([part.astype(np.float32) for part in pair])
+
+
+def _check_encoder(firmware: FirmwareConfig, model: Any) -> None:
+    """Raise InputError where the words of an encoder's weights point elsewhere than the weights."""
+    if not firmware.dense:
+        return
+    kernel, _ = model.get_layer("dense1").get_weights()
+    encode = kernel[:, : len(firmware.distance)].T.astype(np.float64)
+    rounded = firmware.layer_precision("dense1").weight_word.quantize(encode)
+    lengths = np.linalg.norm(encode, axis=1) * np.linalg.norm(rounded, axis=1)
+    cosine = (encode * rounded).sum(axis=1) / np.maximum(lengths, 1e-12)
+    if cosine.min() < _LEAST_COSINE:
+        bits = firmware.layer_precision("dense1").weight_bits
+        raise InputError(
+            f"firmware.precision.dense1.weight_bits = {bits}, in which the weights of an encoder of {encode.shape[1]} "
+            f"windows have a cosine of {cosine.min():.2f} with those before rounding",
+            f"at least {_LEAST_COSINE:g}",
+            "take more bits, or larger windows",
+        )
 
 
 def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:

@@ -74,8 +74,8 @@ def work(run: "Run") -> dict[str, Any]:
 def _trigger(run: "Run") -> dict[str, Any]:
     """Rates on zero-bias crossings and efficiencies beside the menu: {"trigger": section}, or None and why.
 
-    With {"looks": section} where the network is a distance, else None. The shipped crossings do not fit every network;
-    a file that the user names must.
+    With {"looks": section} where the network learned from zero bias, else None. The shipped crossings do not fit every
+    network; a file that the user names must.
     """
     from codae_l1.data.base.errors import InputError
     from codae_l1.scripts.run.crossings import RunCrossings

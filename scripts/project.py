@@ -46,9 +46,9 @@ def command() -> None:
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
     if arguments.all:
+        combinations, run = _combinations(arguments), _open(arguments)
         cli.output("--out", arguments.out, "folder of projects")
-        combinations = _combinations(arguments)
-        rows = tabulate_backends(_open(arguments), combinations, arguments.out, arguments.events)
+        rows = tabulate_backends(run, combinations, arguments.out, arguments.events)
         fail_where_different([{"comparison": row} for row in rows])
         return
     if len(arguments.io or []) > 1:

@@ -96,7 +96,7 @@ def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
         counts, calibration = (read_each(run, split, pool)[0] for split in ("train", "calibration"))
         # As in every training on events: each counts once, whatever it weighs in a rate.
         weight, name = np.ones(len(counts)), "QCD events, each counted once"
-    with cli.Progress("quantize, distance") as progress:
+    with cli.Progress("quantize, zero bias" if reason is None else "quantize, QCD") as progress:
         student = learn_distance(counts, weight, calibration, config.firmware, training(progress))
     correlation = student.history["calibration_correlation"]["qkeras"]
     what = "the error of an auto-encoder of" if config.firmware.dense else "a distance from"

@@ -8,6 +8,7 @@ Writes report/report.json, report/report.html, report/report.md and report.json 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.scripts.run import stage
 
 if TYPE_CHECKING:
@@ -226,21 +227,29 @@ def _render(run: "Run", report: dict[str, Any], stages: dict[str, Any]) -> str:
     if evaluation["looks"]:
         drawn["looks"] = looks_figure(evaluation["looks"]["groups"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(TEMPLATE.read_text()).render(
-        name=run.folder.name,
-        run_folder=str(run.folder),
-        report=report,
-        columns=_columns(report),
-        overflows=_overflow_titles(report),
-        words=_overflow_rows(report),
-        titles=figures.TITLES,
-        looks_tables=looks_tables(report["looks"]) if report["looks"] else [],
-        looks_refusal=looks_refusal(report["looks"]) if report["looks"] else "",
-        available=part(report["part"]).available,
-        compared=max(m["compared"] for m in report["mismatches"].values()),
-        different=sum(m["different"] for m in report["mismatches"].values()),
-        figures={name: figures.to_html(figure) for name, figure in drawn.items()},
-    )
+    template = environment.from_string(TEMPLATE.read_text())
+    try:
+        return template.render(
+            name=run.folder.name,
+            run_folder=str(run.folder),
+            report=report,
+            columns=_columns(report),
+            overflows=_overflow_titles(report),
+            words=_overflow_rows(report),
+            titles=figures.TITLES,
+            looks_tables=looks_tables(report["looks"]) if report["looks"] else [],
+            looks_refusal=looks_refusal(report["looks"]) if report["looks"] else "",
+            available=part(report["part"]).available,
+            compared=max(m["compared"] for m in report["mismatches"].values()),
+            different=sum(m["different"] for m in report["mismatches"].values()),
+            figures={name: figures.to_html(figure) for name, figure in drawn.items()},
+        )
+    except jinja2.UndefinedError as error:
+        raise InputError(
+            f"a stage's JSON in {run.folder} without a value that the report shows ({error})",
+            "all that the stages write",
+            "make the stage again: remove its JSON and start run_chain.py with this run folder",
+        ) from None
 
 
 if __name__ == "__main__":

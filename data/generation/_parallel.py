@@ -29,6 +29,8 @@ GENERATOR_VERSION = 2
 STAMP = "config.json"
 # Suffixes of the files of pieces.
 _SUFFIXES = (".h5", ".npz", ".npy")
+# Names of hidden files, and of a pool.
+_POOL = (".", "collisions-")
 # Pieces that the scheduler knows at a time, at least: it keeps some kilobytes of each.
 _AHEAD = 64
 # seconds
@@ -67,9 +69,10 @@ def prepare(folder: Path, config: dict[str, Any]) -> None:
         for leftover in (p for p in folder.glob(".*-*") if p.suffix in _SUFFIXES):
             leftover.unlink(missing_ok=True)
     else:
-        held = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+        # A file of a piece's name would be taken for the piece. The pool of another pile-up may be there before.
+        found = folder.iterdir() if folder.is_dir() else ()
+        held = sorted(p.name for p in found if p.suffix in _SUFFIXES and not p.name.startswith(_POOL))
         if held:
-            # A file of a piece's name would be taken for the piece.
             raise InputError(
                 f"work folder {folder} holds other files ({', '.join(held[:3])})",
                 "a new or empty folder, or one that this command made",

@@ -318,6 +318,8 @@ def _check_distance(config: FirmwareConfig) -> None:
             'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
         )
     conv, (rows, columns, _) = config.conv[0], config.input_shape
+    if config.dense and columns < 2 * conv.kernel[1]:
+        raise refuse(f"dense = [1] and a kernel of {conv.kernel[1]} columns", f"two rings in {columns} columns")
     if conv.filters != len(config.distance):
         raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
     if tuple(conv.kernel) != tuple(conv.stride) or rows % conv.kernel[0] or columns % conv.kernel[1]:

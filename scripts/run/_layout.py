@@ -87,7 +87,7 @@ LAYOUT: dict[str, dict[str, Any]] = {
         "auc": _AUC,
         "quantization_loss": {ANY: _SHARE},
         "roc": {ANY: {ANY: {"fpr": [float], "tpr": [float]}}},
-        "tpr": {ANY: [({"rtl": _SHARE, "active_pixels": _SHARE}, {"rtl": {"value": None}})]},
+        "tpr": {ANY: [dict.fromkeys(("rtl", "active_pixels"), (_SHARE, {"value": None}))]},
         "rates": _RATES,
         "trigger": (_TRIGGER, None),
         "looks": (_LOOKS, None),

@@ -75,12 +75,24 @@ class RunFolder:
                 "a folder that run_chain.py or a stage with --config made",
                 "name a finished run; codae-l1 run --config demo makes one",
             )
+        elif held := self._held():
+            raise InputError(
+                f"{self.folder} is no run folder (no config.json) and holds {', '.join(held[:3])}",
+                "a new or empty folder, or one that a run made",
+                "name another --run",
+            )
         self.config = config
         # A run folder that is opened for scoring may be read-only, and its config of an older release.
         self._new = kept is None
         if config != kept:
             with self.alone() if self.folder.is_dir() else nullcontext():
                 write_json(stored, dump(config))
+
+    def _held(self) -> list[str]:
+        """Names of stages' files and folders that are there: without a config somebody else's, which a stage would
+        write over."""
+        named = [self.folder / name for stage in STAGES for name in (stage, f"{stage}.json")]
+        return [path.name for path in named if path.is_file() or (path.is_dir() and any(path.iterdir()))]
 
     @property
     def imported(self) -> list[Path]:

@@ -119,6 +119,7 @@ def test_words_follow_the_float_error_and_files_keep_them(student, zero_bias, tm
     [
         ({"dense": (4, 2)}, r"dense = \[4, 2\], outputs = 1; expected dense = \[\], or \[1\] for the unit of an"),
         ({"dense": (2,)}, r"dense = \[2\], outputs = 1; expected dense = \[\], or \[1\]"),
+        ({"conv": (ConvConfig(1, (6, 15), (6, 15)),)}, r"dense = \[1\] and a kernel of 15 columns; expected two rings"),
         ({"precision": {**ERROR.precision, "dense2": LayerPrecision(output_bits=11)}}, "square words of 11 bits"),
     ],
 )
@@ -144,5 +145,36 @@ def test_background_without_a_shared_activity_is_refused():
     rng = np.random.default_rng(0)
     share = rng.random((1500, 1, 1))
     counts = rng.poisson(np.where(np.abs(np.arange(15) - 7) > 4, share, 1 - share) * np.ones((1, 18, 1)))[..., None]
-    with pytest.raises(InputError, match=r"tracks rise in some rings where they fall in others.*\"distance\""):
+    with pytest.raises(InputError, match=r"tracks rise in some rings where they fall in others.*distance.toml"):
         learn_distance(counts, np.ones(1500), counts[:100], ERROR, TRAINING)
+
+
+@pytest.mark.parametrize("dead", [np.s_[:, :6, 6:9], np.s_[:, :, 6:9], np.s_[:, 6:12]], ids=["window", "ring", "third"])
+def test_background_of_which_a_part_is_dead_is_refused(dead):
+    counts = background(ERROR)[:1500].copy()
+    counts[dead] = 0
+    with pytest.raises(InputError, match="tracks do not vary in every window"):
+        learn_distance(counts, np.ones(1500), counts[:100], ERROR, TRAINING)
+
+
+def test_an_encoder_whose_weights_round_away_is_refused():
+    counts = background(ERROR)[:1500]
+    coarse = {**ERROR.precision, "dense1": dataclasses.replace(ERROR.precision["dense1"], weight_bits=4)}
+    with pytest.raises(
+        InputError, match=r"dense1\.weight_bits = 4, in which .* 15 windows have a cosine of 0\.00 with"
+    ):
+        learn_distance(counts, np.ones(1500), counts[:100], dataclasses.replace(ERROR, precision=coarse), TRAINING)
+
+
+def test_a_score_without_a_difference_is_refused():
+    counts = background(ERROR)[:1500]
+    with pytest.raises(InputError, match=r"a score that is .* for each of 100 calibration events; expected one that"):
+        learn_distance(counts, np.ones(1500), np.repeat(counts[:1], 100, axis=0), ERROR, TRAINING)
+
+
+@pytest.mark.parametrize("weight", [1e200, 1e-300])
+def test_the_unit_of_the_weights_changes_nothing(weight):
+    counts = background(ERROR)[:1500]
+    once = Training(DistillConfig(qat_steps=1), seed=3)
+    found = [learn_distance(counts, np.full(1500, w), counts[:100], ERROR, once).firmware for w in (1.0, weight)]
+    assert np.array_equal(*(firmware.predict_words(counts) for firmware in found))

@@ -113,16 +113,14 @@ def test_a_first_stage_that_is_refused_leaves_nothing_of_its_own(tmp_path, befor
     assert sorted(path.name for path in tmp_path.glob("run/*")) == sorted(kept)
 
 
-def test_a_folder_of_the_users_with_the_name_of_a_stage_is_left_alone(tmp_path):
-    mine = tmp_path / "run" / "make_data" / "thesis.tex"
+@pytest.mark.parametrize("name", ["make_data/thesis.tex", "train.json"])
+def test_a_folder_of_the_users_with_names_of_stages_is_left_alone(tmp_path, name):
+    mine = tmp_path / "run" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    for seed in (1, 2):
-        run = RunFolder(tmp_path / "run", RunConfig(seed=seed), update=True)
-        with pytest.raises(
-            InputError, match=r"make_data holds files of something else \(thesis.tex\); expected an empty"
-        ):
-            run.do("make_data", lambda run: {"summary": "made"})
+    with pytest.raises(InputError, match=rf"no config.json\) and holds {name.split('/')[0]}; expected a new or empty"):
+        RunFolder(tmp_path / "run", RunConfig())
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [mine.name]
     assert mine.read_text() == "mine"
 
 

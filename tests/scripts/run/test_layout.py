@@ -103,11 +103,12 @@ def test_the_message_has_file_path_type_and_remedy(tmp_path, stage, at, value, s
     ],
 )
 def test_a_record_of_other_types_is_none(tmp_path, record, says):
+    run = RunFolder(tmp_path, RunConfig())
     write_json(tmp_path / "make_data.json", {"record": {"sum": "", "needs": {}, **record}})
     content = (tmp_path / "make_data.json").read_bytes()
     # Its sum is right.
     sum_ = hashlib.sha256(content).hexdigest()
     (tmp_path / "make_data.json").write_bytes(content.replace(b'"sum": ""', f'"sum": "{sum_}"'.encode(), 1))
     with pytest.raises(InputError) as refused:
-        RunFolder(tmp_path, RunConfig()).path("make_data")
+        run.path("make_data")
     assert f"make_data.json: {says}" in str(refused.value)

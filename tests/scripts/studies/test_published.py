@@ -51,9 +51,9 @@ def test_the_published_f_m_streams_word_for_word(tmp_path, monkeypatch, capsys):
 
 def test_the_forecast_of_the_paper_size_needs_no_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", os.devnull)
-    arguments = ("--size", "compact", "--reuse", "4", "--forecast-only", "--out", tmp_path)
+    arguments = ("--size", "compact", "--reuse", "4", "--forecast-only", "--out", tmp_path / "out")
     call(monkeypatch, "--untrained", *arguments)
-    content = read_json(tmp_path / "published.json")
+    content = read_json(tmp_path / "out" / "published.json")
     expected = {"size", "of", "float_parameters", "part", "clock_period_ns", "forecast", "layers", "stamp"}
     assert set(content) == expected
     assert content["forecast"]["dsp"] > 0
