@@ -9,6 +9,7 @@ from codae_l1.scripts.report import TEMPLATE, _looks, _training, _trigger, _trig
 from codae_l1.scripts.reports.figures import trigger_figure
 from codae_l1.scripts.reports.looks import looks_figure, looks_lines, looks_refusal, looks_tables
 from codae_l1.scripts.reports.verdict import verdict
+from codae_l1.scripts.run._layout import misfit
 
 RANGE = {"low": 900, "high": 1300, "kind": "estimate", "how": "x"}
 REPORT = {
@@ -299,6 +300,23 @@ def test_the_page_shows_what_a_distance_looks_at_and_nothing_without_one():
     assert "<tr><td>as they are</td><td>27.4 ± 4.7</td><td>34.3 ± 1.9</td></tr>" in shown
     assert "The 3 zero-bias crossings of the test split with the highest score" in shown
     assert template.render(report={"looks": None}).strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cells"),
+    [({"value": 0.25, "error": 0.1}, "81.0 <small>&plusmn; 2.0</small>, 25.0"), ({"value": None}, "not carried")],
+)
+def test_a_true_positive_rate_that_is_not_carried_is_said(pixels, cells):
+    """Of the pixels' few values none may leave so little background, where words do."""
+    page = TEMPLATE.read_text()
+    start = page.index("{% for signal in report.tpr %}")
+    section = page[start : page.index("{% endfor %}</table>", start)] + "{% endfor %}"
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(section)
+    points = [{"rtl": {"value": 0.81, "error": 0.02}, "active_pixels": pixels}]
+    shown = template.render(report={"tpr": {"h125": points}}, titles={"h125": "SUEP"})
+    assert cells in shown
+    assert "81.0 <small>" in shown
+    assert misfit("evaluate", {"tpr": {"h125": points}}) is None
 
 
 def test_an_imported_model_has_no_curve_of_its_training_but_says_where_it_is_from():
