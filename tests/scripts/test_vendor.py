@@ -45,11 +45,11 @@ def run(tmp_path, monkeypatch):
         (programs / name).write_text(f"#!/bin/sh\necho {name} starts\n{script}")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    RunFolder(folder, RunConfig())
     (folder / "convert" / "hls4ml").mkdir(parents=True)
     shutil.copy(REPORTS / "project.tcl", folder / "convert" / "hls4ml")
     (folder / "synthesize" / "rtl" / "src").mkdir(parents=True)
     (folder / "synthesize" / "rtl" / "src" / "codae.v").write_text(TOP)
-    RunFolder(folder, RunConfig())
     for name in CHAIN[:5]:
         write_json(folder / f"{name}.json", {"stamp": {"inputs": "of now"}})
     firmware = SimpleNamespace(

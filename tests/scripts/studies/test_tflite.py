@@ -11,6 +11,8 @@ from codae_l1.models.codae.config import TINY
 from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.evaluation import tflite
 from codae_l1.scripts import compare
+from codae_l1.scripts.run.config import load_config
+from codae_l1.scripts.run.folder import RunFolder
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
@@ -23,6 +25,7 @@ def test_the_full_model_of_a_run_is_converted_and_timed(tmp_path, monkeypatch, c
     lines = [f"{name} = {list(value)}" for name, value in sizes.items()]
     config.write_text("\n".join(["[model]", *lines, "residual_groups = 1", "latent_channels = 2"]))
     run = tmp_path / "run"
+    RunFolder(run, load_config(config))
     save_codae(CoDAE(TINY, seed=1), run / "train" / "codae.keras")
     write_json(run / "make_data.json", {"summary": "made"})
     write_json(run / "train.json", {"summary": "made"})
