@@ -19,10 +19,8 @@ R and r from both, then come squares, their sums, and the larger of two.
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.quantization._windows import Group, exceeded, no_variation
+from codae_l1.quantization._windows import SINGULAR, Group, exceeded, no_variation
 
-# Share of its mean below which a variance is none.
-_SINGULAR = 1e-4
 # Steps of the power method; each gains a factor of the ratio of two eigenvalues, here three or more.
 _STEPS = 200
 
@@ -76,7 +74,7 @@ def _even(of_windows: np.ndarray) -> np.ndarray:
 def _deviation(values: np.ndarray, weight: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Deviations from zero (eta,) of values (N, phi, eta); InputError where some are none."""
     power = np.average(np.square(values), axis=0, weights=weight)
-    if not power.min() > _SINGULAR * power.mean():
+    if not power.min() > SINGULAR * power.mean():
         raise no_variation(names)
     return np.sqrt(_even(power))
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 
+# A variance of a window, or of windows together, below this fraction of their mean is none.
+SINGULAR = 1e-4
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:

@@ -32,7 +32,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.quantization._autoencoder import autoencoder
 from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
-from codae_l1.quantization._windows import Group, exceeded, no_variation
+from codae_l1.quantization._windows import SINGULAR, Group, exceeded, no_variation
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import Student
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
@@ -45,8 +45,6 @@ TAIL, SECOND = 1e-2, 0.03
 LARGEST_BITS = 4
 # Fewer background events than this for each of the covariance's rows, and it is noise.
 EVENTS_PER_ROW = 20
-# A variance of a window, or of windows together, below this fraction of their mean is none.
-_SINGULAR = 1e-4
 # Least cosine of an encoder's rounded weights with those before.
 _LEAST_COSINE = 0.98
 # Largest share of background in which a sum of a window may exceed its word.
@@ -164,7 +162,7 @@ def _whitening(counts: np.ndarray, weight: np.ndarray, tail: float, names: tuple
     power[1:] = power[1:].mean(axis=0) if places > 1 else power[1:]
     # Each window varies, also one whose mirror image does, and none repeats others.
     spread = np.average(np.square(counts - np.average(counts, axis=0, weights=weight)), axis=0, weights=weight)
-    least = _SINGULAR * spread.mean()
+    least = SINGULAR * spread.mean()
     if not min(spread.min(), np.linalg.eigvalsh(power).min()) > least:
         raise no_variation(names)
     factors = np.array([_whitener(block.tolist()) for block in power])

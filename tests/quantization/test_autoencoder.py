@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from invented_background import above, background, symmetric
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.crossing_file import CrossingFile
@@ -16,8 +17,6 @@ from codae_l1.quantization.f_m.precision import LayerPrecision
 
 ERROR = FirmwareConfig.PRESETS["autoencoder"]
 TRAINING = Training(DistillConfig(qat_steps=300), seed=3)
-
-
 TWO = dataclasses.replace(
     ERROR,
     inputs=("hcal", "tracks", "ecal"),
@@ -26,19 +25,6 @@ TWO = dataclasses.replace(
     precision={},
 )
 RINGS = dataclasses.replace(ERROR, conv=(ConvConfig(1, (18, 3), (18, 3)),))
-
-
-def background(firmware, n=1500, seed=0):
-    """Counts with a common fluctuation, more of it in the middle; turned by windows and mirrored, symmetric to the
-    bit."""
-    rng = np.random.default_rng(seed)
-    rows, columns, inputs = firmware.input_shape
-    activity = rng.gamma(1.5, 0.06, (n, 1, 1, inputs)) * (1 + np.sin(np.arange(columns) / 4))[:, None]
-    counts = rng.poisson(np.broadcast_to(activity, (n, rows, columns, inputs)))
-    turned = [
-        np.roll(counts, firmware.conv[0].kernel[0] * k, axis=1) for k in range(rows // firmware.conv[0].kernel[0])
-    ]
-    return np.concatenate([one for t in turned for one in (t, t[:, :, ::-1])])
 
 
 def error_of(train, weight, tail):
@@ -58,21 +44,17 @@ def error_of(train, weight, tail):
     def errors(windows):
         return [np.square(part / one).sum(axis=1) for part, one in zip(residuals(windows), deviations, strict=True)]
 
-    def above(values):
-        order = np.argsort(-values, kind="stable")
-        return values[order][np.searchsorted(np.cumsum(weight[order]) / weight.sum(), tail)]
-
-    units = [above(values) for values in errors(train)]
+    units = [above(values, weight, tail) for values in errors(train)]
     return lambda windows: [values / unit for values, unit in zip(errors(windows), units, strict=True)]
 
 
 @pytest.mark.parametrize("firmware", [ERROR, TWO, RINGS], ids=["tracks", "tracks and energies", "rings alone"])
 def test_the_float_score_is_the_larger_error_in_units_of_the_tail(firmware):
     (rows, columns), shape = firmware.conv[0].kernel, firmware.input_shape
-    counts = background(firmware)
+    counts = symmetric(background(firmware), rows)
     weight = np.tile(np.random.default_rng(1).uniform(0.5, 2, 1500), len(counts) // 1500)
     student = learn_distance(counts, weight, counts[:300], firmware, TRAINING)
-    other = background(firmware, 100, seed=7) * 2
+    other = background(firmware, 600, seed=7) * 2
     scores = []
     for g, group in enumerate(firmware.distance):
         which = [firmware.inputs.index(name) for name in group]
@@ -151,14 +133,14 @@ def test_background_without_a_shared_activity_is_refused():
 
 @pytest.mark.parametrize("dead", [np.s_[:, :6, 6:9], np.s_[:, :, 6:9], np.s_[:, 6:12]], ids=["window", "ring", "third"])
 def test_background_of_which_a_part_is_dead_is_refused(dead):
-    counts = background(ERROR)[:1500].copy()
+    counts = background(ERROR)
     counts[dead] = 0
     with pytest.raises(InputError, match="tracks do not vary in every window"):
         learn_distance(counts, np.ones(1500), counts[:100], ERROR, TRAINING)
 
 
 def test_an_encoder_whose_weights_round_away_is_refused():
-    counts = background(ERROR)[:1500]
+    counts = background(ERROR)
     coarse = {**ERROR.precision, "dense1": dataclasses.replace(ERROR.precision["dense1"], weight_bits=4)}
     with pytest.raises(
         InputError, match=r"dense1\.weight_bits = 4, in which .* 15 windows have a cosine of 0\.00 with"
@@ -167,14 +149,14 @@ def test_an_encoder_whose_weights_round_away_is_refused():
 
 
 def test_a_score_without_a_difference_is_refused():
-    counts = background(ERROR)[:1500]
+    counts = background(ERROR)
     with pytest.raises(InputError, match=r"a score that is .* for each of 100 calibration events; expected one that"):
         learn_distance(counts, np.ones(1500), np.repeat(counts[:1], 100, axis=0), ERROR, TRAINING)
 
 
 @pytest.mark.parametrize("weight", [1e200, 1e-300])
 def test_the_unit_of_the_weights_changes_nothing(weight):
-    counts = background(ERROR)[:1500]
+    counts = background(ERROR)
     once = Training(DistillConfig(qat_steps=1), seed=3)
     found = [learn_distance(counts, np.full(1500, w), counts[:100], ERROR, once).firmware for w in (1.0, weight)]
     assert np.array_equal(*(firmware.predict_words(counts) for firmware in found))

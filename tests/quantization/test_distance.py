@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from invented_background import above, background, symmetric
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats.crossing_file import CrossingFile
@@ -27,30 +28,10 @@ TWO = dataclasses.replace(
 )
 
 
-def background(firmware, n=1500, seed=0):
-    """Counts with a common fluctuation, more of it in the middle; no symmetry of the generator is exact in them."""
-    rng = np.random.default_rng(seed)
-    rows, columns, inputs = firmware.input_shape
-    activity = rng.gamma(1.5, 0.06, (n, 1, 1, inputs)) * (1 + np.sin(np.arange(columns) / 4))[:, None]
-    return rng.poisson(np.broadcast_to(activity, (n, rows, columns, inputs)))
-
-
-def symmetric(counts, rows):
-    """The events, turned by whole windows and mirrored both ways: their sample covariance has all symmetries."""
-    turned = [np.roll(counts, rows * k, axis=1) for k in range(counts.shape[1] // rows)]
-    both = [one for t in turned for one in (t, t[:, ::-1])]
-    return np.concatenate([one for t in both for one in (t, t[:, :, ::-1])])
-
-
 def mahalanobis(sums, of, weight):
     """Squared distances (n,) of rows from the mean of others, by the inverse of their covariance."""
     mean, covariance = np.average(of, axis=0, weights=weight), np.cov(of.T, aweights=weight, ddof=0)
     return np.einsum("ni,ij,nj->n", sums - mean, np.linalg.inv(covariance), sums - mean)
-
-
-def above(values, weight, share):
-    order = np.argsort(-values, kind="stable")
-    return values[order][np.searchsorted(np.cumsum(weight[order]) / weight.sum(), share)]
 
 
 @pytest.mark.parametrize("firmware", [DISTANCE, TWO], ids=["tracks", "tracks and energies"])
