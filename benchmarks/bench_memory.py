@@ -4,8 +4,10 @@
 
 Events are the shipped ones again and again, in files that are removed afterwards (1.2 kB per event). A cell is the peak
 resident memory of the command's process in MB (getrusage). --before names a checkout of another build with its own
-environment in .venv; its commands run on the same files, right after ours. Commands that need TensorFlow are `numerics`
-and `train`; `evaluate` and `train` are the work of the stages, done in a copy of the run that reads the file.
+environment in .venv; its commands run on the same files, right after ours. `evaluate` and `train` are the work of the
+stages, done in a copy of the run that reads the file, with a full model of the least sizes, of which `evaluate` takes
+untrained weights: what grows with the events is the same. `train` is one epoch with its validation and the scores of
+the validation events.
 """
 
 import argparse
@@ -24,18 +26,28 @@ from codae_l1.data.formats.event_file import COLUMNS, STREAMS
 from codae_l1.data.sample import SAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
-# The work of a stage on a run folder whose config names the events; FOLDER, STAGE and EPOCHS are given. What the
-# stages before wrote stays, so that every number of events has the same networks.
+# The work of a stage on a run folder whose config names the events. What the stages before wrote stays, so that every
+# number of events has the same networks.
 STAGE = """import dataclasses, importlib, pathlib, shutil, sys
+from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.run import Run
 folder, stage, events = sys.argv[1:]
-pathlib.Path(folder, f"{stage}.json").unlink()
+for name in ("train", stage):
+    pathlib.Path(folder, f"{name}.json").unlink(missing_ok=True)
+shutil.rmtree(f"{folder}/{stage}")
 run = Run(folder, trust=True)
 data = dataclasses.replace(run.config.data, events=events)
-few = dataclasses.replace(run.config.training, epochs=1)
-run.config = dataclasses.replace(run.config, data=data, training=few)
+training = dataclasses.replace(run.config.training, epochs=1, batch_size=256)
+four = {f"{part}_{key}": (value,) * 4 for part in ("f_m", "f_r", "decoder")
+        for key, value in (("filters", 1), ("groups", 1), ("residuals", 0)) if (part, key) != ("f_m", "residuals")}
+model = dataclasses.replace(run.config.model, **four, residual_groups=1, latent_channels=1)
+run.config = dataclasses.replace(run.config, data=data, training=training, model=model)
 run.check_own = run.require = lambda given: None
-shutil.rmtree(f"{folder}/{stage}")
+cli.import_tensorflow(training.deterministic)
+if stage == "evaluate":
+    from codae_l1.models.codae.codvae import create_model
+    from codae_l1.models.codae.model import save_codae
+    save_codae(create_model(model, 1), run.path("train", "codae.keras"))
 importlib.import_module(f"codae_l1.scripts.{stage}").work(run)
 """
 

@@ -62,6 +62,7 @@ def command() -> None:
     for file in arguments.events or ():
         cli.existing(str(file))
     cli.output("--out", arguments.out, "folder of a comparison", run=arguments.run)
+    cli.output("--page", arguments.page, "page of a comparison")
     if arguments.page is not None and arguments.page.exists() and not _record_of(arguments.page).is_file():
         raise InputError(
             f"--page {arguments.page} exists, and no numbers of a comparison lie at {_record_of(arguments.page)}",

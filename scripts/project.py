@@ -56,6 +56,7 @@ def command() -> None:
             f"--io {' '.join(arguments.io)}", "one io_type, or several with --all", "choose one, or add --all"
         )
     replaceable(arguments.out, MARKS)
+    cli.output("--out", arguments.out, "folder")
     _make_one(_open(arguments), arguments)
 
 

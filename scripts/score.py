@@ -61,14 +61,16 @@ def command() -> None:
     for file in arguments.events:
         cli.existing(str(file))
     cli.output("--out", arguments.out, "file of scores", [*arguments.events, run.config.data.events], run.folder)
-    points = () if names == ("float",) else _known_points(run)
     how = reading.chosen(arguments)
     executors: dict[str, Any] = {}
+    points: Sequence[WorkingPoint] = ()
     baselines, signal, different, n = _Compact(), _Compact(), 0, 0
     with write_scores(arguments.out, how["tell"]) as out:
         for part in read_counts(arguments.events, run.config.firmware, **how):
-            # The events have been seen to be some.
-            executors = executors or {name: run.executor(name) for name in names}
+            if not executors:
+                # The events have been seen to be some. A stage that is not done ends the command here, in one line.
+                executors = {name: run.executor(name) for name in names}
+                points = () if names == ("float",) else _known_points(run)
             scored = _scored(executors, part.counts, run.trained)
             different += _different({name: words for name, (_, words) in scored.items() if words is not None})
             out.add(scored, part.signal, part.file, points)
@@ -198,6 +200,7 @@ def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray
             background, signal = (_column(path, name, class_of, at) for at in classes)
         return background, signal
 
+    print("AUC of all events read, any that the run learned from included; stage evaluate takes test events alone")
     columns = (*names, *baselines)
     loss = {"float", "rtl"} <= set(names)
     print("AUC in %  " + "".join(f"{name:>15}" for name in columns) + ("    float - rtl" if loss else ""))

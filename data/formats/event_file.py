@@ -151,13 +151,17 @@ class EventFile:
         if indices.size and not (indices.min() >= 0 and indices.max() < len(self)):
             raise InputError(f"event {indices.max()} of {self.path}", f"0 to {len(self) - 1}", "correct the indices")
         images = np.zeros((len(indices), *IMAGE_SHAPE), np.float32)
+        # Those of the events alone: whole columns would take memory that grows with the file.
+        types = {name: self._file[name].dtype for name in COLUMNS} | {"signal": np.dtype("U16")}
+        columns = {name: np.zeros(len(indices), dtype) for name, dtype in types.items()}
         for number in np.unique(indices // _GROUP):
             here = np.flatnonzero(indices // _GROUP == number)
-            part = self.read(number * _GROUP, (number + 1) * _GROUP)
-            images[here] = part.images[indices[here] - number * _GROUP]
-        columns = [getattr(self, name)[indices] for name in COLUMNS]
+            part, which = self.read(number * _GROUP, (number + 1) * _GROUP), indices[here] - number * _GROUP
+            images[here] = part.images[which]
+            for name, column in columns.items():
+                column[here] = getattr(part, name)[which]
         # What `read` gives has been checked.
-        return EventImages.of_good_energies(images, *columns, self.provenance)
+        return EventImages.of_good_energies(images, *columns.values(), self.provenance)
 
     def verify(self) -> None:
         """Raise InputError unless the whole content has the checksum that was written with it."""

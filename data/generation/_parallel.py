@@ -35,6 +35,8 @@ _POOL = (".", "collisions-")
 _AHEAD = 64
 # seconds
 _PATIENCE_S = 10
+# Beyond CRITICAL, at which Dask's scheduler tells of each piece that a client which has gone was still to hear of.
+_SILENT = logging.CRITICAL + 1
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
         if scheduler is None:
             number = workers or os.cpu_count() or 1
-            options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+            options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": _SILENT}
             options["preload"] = [*dask.config.get("distributed.worker.preload"), children.PRELOAD]
             with children.undisturbed():
                 address = stack.enter_context(LocalCluster(number, threads_per_worker=1, **options))

@@ -11,14 +11,8 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS, LayerPrecision, exact_accumulator
-
-# Filters, units and sides of windows: no FPGA holds a layer of more.
-_MOST = 4096
-# The largest of more distances would need a layer for each.
-_MOST_GROUPS = 2
-# Bits of an auto-encoder's residuals: their squares are tables.
-_MOST_SQUARED = 9
+from codae_l1.quantization.f_m._check import check
+from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
 
 
 @dataclass(frozen=True)
@@ -72,15 +66,7 @@ class FirmwareConfig:
     PRESETS: ClassVar[dict[str, "FirmwareConfig"]] = {}
 
     def __post_init__(self):
-        _check_sizes(self)
-        if self.distance:
-            _check_distance(self)
-            _check_bits(self)
-        for name in self.precision:
-            if name not in self.layers:
-                raise InputError(
-                    f"firmware.precision.{name}", f"one of {', '.join(self.layers)}", "rename or remove it"
-                )
+        check(self)
         _accumulator_words(self)
 
     @property
@@ -287,87 +273,7 @@ def _accumulator_words(config: FirmwareConfig) -> dict[str, WordType]:
     return found
 
 
-def _check_distance(config: FirmwareConfig) -> None:
-    """Raise InputError, with the dotted path, unless the sizes make a distance."""
-
-    def refuse(what: str, expected: str) -> InputError:
-        return InputError(
-            f"firmware.distance with {what}", expected, 'correct it, or set firmware.preset = "distilled"'
-        )
-
-    named = [name for group in config.distance for name in group]
-    if sorted(named) != sorted(config.inputs) or not all(config.distance) or len(config.distance) > _MOST_GROUPS:
-        groups = [list(group) for group in config.distance]
-        raise InputError(
-            f"firmware.distance = {groups} of firmware.inputs = {list(config.inputs)}",
-            f"one or {_MOST_GROUPS} groups that hold each input once",
-            'correct them, or set firmware.preset = "distilled"',
-        )
-    if len(config.conv) != 1:
-        raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
-    if config.dense not in ((), (1,)) or config.outputs != 1:
-        raise refuse(
-            f"dense = {list(config.dense)}, outputs = {config.outputs}",
-            "dense = [], or [1] for the unit of an auto-encoder's encoder, and one output",
-        )
-    if config.dense and (bits := config.layer_precision("dense2").output_bits) > _MOST_SQUARED:
-        # As the precision of a distance has it for a layer that is not squared.
-        raise InputError(
-            f"firmware.dense = {list(config.dense)} of a distance, whose dense2 would square words of {bits} bits",
-            f"at most {_MOST_SQUARED} bits",
-            'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
-        )
-    conv, (rows, columns, _) = config.conv[0], config.input_shape
-    if config.dense and columns < 2 * conv.kernel[1]:
-        raise refuse(f"dense = [1] and a kernel of {conv.kernel[1]} columns", f"two rings in {columns} columns")
-    if conv.filters != len(config.distance):
-        raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
-    if tuple(conv.kernel) != tuple(conv.stride) or rows % conv.kernel[0] or columns % conv.kernel[1]:
-        kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
-        raise refuse(
-            f"conv[0] of {kernel} by {stride}", f"windows that fill {rows} x {columns} cells and do not overlap"
-        )
-
-
-def _check_bits(config: FirmwareConfig) -> None:
-    """Raise InputError where a distance's words are too coarse to hold its score."""
-    # The counts pass through the first dense layer of an auto-encoder.
-    passing = {
-        "dense1": config.layer_precision("conv1").output_bits,
-        "dense2": 5,
-        "dense3": 8,
-        "dense4": 8,
-        "output": 9,
-    }
-    for name, fewest in (passing if config.dense else _FEWEST_BITS).items():
-        bits = config.layer_precision(name).output_bits
-        if name in config.layers and bits < fewest:
-            path = f"firmware.precision.{name}.output_bits"
-            raise InputError(f"{path} = {bits} of a distance", f"at least {fewest}", "take more bits")
-
-
-def _check_sizes(config: FirmwareConfig) -> None:
-    """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
-    sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
-    for i, conv in enumerate(config.conv):
-        sizes[f"conv[{i}].filters"] = conv.filters
-        for key in ("kernel", "stride"):
-            pair = getattr(conv, key)
-            if len(pair) != 2:
-                raise InputError(f"firmware.conv[{i}].{key} = {list(pair)}", "two numbers (phi, eta)", "write two")
-            sizes[f"conv[{i}].{key}"] = min(pair)
-    sizes |= {f"dense[{i}]": units for i, units in enumerate(config.dense)}
-    for key, value in sizes.items():
-        if value < 1:
-            raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
-        if value > _MOST:
-            raise InputError(f"firmware.{key} = {value}", f"at most {_MOST}", "correct it")
-    if config.count_bits > MOST_OUTPUT_BITS:
-        raise InputError(f"firmware.count_bits = {config.count_bits}", f"at most {MOST_OUTPUT_BITS} bits", "correct it")
-    PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
-
-
-# Bits of a distance's layers that are not named, and the fewest that its words make sense with.
+# Bits of a distance's layers that are not named.
 _DISTANCE = {
     "conv1": LayerPrecision(weight_bits=2, output_bits=7),
     "dense1": LayerPrecision(weight_bits=6, output_bits=7),
@@ -383,7 +289,6 @@ _AUTOENCODER = {
     "dense4": LayerPrecision(weight_bits=2, output_bits=11),
     "output": LayerPrecision(weight_bits=2, output_bits=12),
 }
-_FEWEST_BITS = {"dense1": 5, "dense2": 8, "dense3": 8, "output": 9}
 # How far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
 DISTANCE = FirmwareConfig(
     conv=(ConvConfig(1, (6, 3), (6, 3)),),

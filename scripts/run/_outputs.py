@@ -1,6 +1,7 @@
 """What a command may write over: files and folders of the kind that it writes; none that it reads, nor a run's own."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,6 +25,8 @@ def output(
     """
     if path is None:
         return
+    if wrong := _no_place(path):
+        raise InputError(f"{option} {path} {wrong}", "a place that can be written", "name another")
     for given in map(Path, inputs):
         if _is_in(path, given):
             raise InputError(
@@ -65,6 +68,16 @@ def outputs() -> Iterator[None]:
             yield
         finally:
             _HELD.reset(before)
+
+
+def _no_place(path: Path) -> str:
+    """Why nothing can be written at a path; empty where something can. It, or the first of the folders above it that
+    is there, may be a link that leads nowhere, and the folder no folder."""
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    below = "" if there == path else f"lies below {there}, which "
+    if not there.exists():
+        return f"{below}is a link that leads nowhere (to {there.readlink()})"
+    return f"{below}is no folder" if below and not there.is_dir() else ""
 
 
 def _others(path: Path) -> list[str]:
@@ -145,8 +158,9 @@ KINDS: dict[str, Callable[[Path], bool]] = {
     "JSON of a validation": _json("files", "a", "b"),
     "SVG picture": lambda path: _starts_with(path, b"<svg", 4096),
     "JSON of designs": _json("versions", "designs"),
-    # Whoever writes it knows its own folders.
+    # Whoever writes it knows its own folders, and pages.
     "folder": lambda path: True,
+    "page of a comparison": lambda path: True,
     "folder of pictures": _folder("displays.svg"),
     "folder of profiles": _folder("numerics.json"),
     "folder of a comparison": _folder("comparison.json", "parts/*-seed-*.npz"),

@@ -55,3 +55,7 @@ def test_an_open_file_of_events_holds_no_row_per_event(files):
         assert {name for name, value in vars(file).items() if np.size(value) >= len(file)} == set()
         assert np.concatenate([part.images for part in parts]).tolist() == events.images[5:14].tolist()
         assert file.read(3, 7).n_tracks.tolist() == events.n_tracks[8:12].tolist()
+        some, same = file.read_where(np.array([4, 1])), [9, 6]
+        assert some.signal.tolist() == events.signal[same].tolist()
+        assert some.weight.tolist() == events.weight[same].tolist()
+        assert {name for name, value in vars(file).items() if np.size(value) >= len(file)} == set()

@@ -148,6 +148,29 @@ def test_a_table_for_the_network_of_before_is_refused_or_says_its_preset(tmp_pat
         assert not load_config(path).firmware.distance
 
 
+@pytest.mark.parametrize(
+    ("table", "sizes", "others", "remedy"),
+    [
+        ({"distance": []}, "[], dense = [1] make layers conv1, dense1, output", "dense2, dense3", "distilled"),
+        (
+            {"dense": []},
+            "[['tracks']], dense = [] make layers conv1, dense1, dense2, output",
+            "dense3",
+            "distance",
+        ),
+        ({"preset": "distilled", "conv": []}, "[], dense = [] make layers output", "conv1", None),
+    ],
+)
+def test_layers_that_are_gone_are_named_by_the_sizes_that_took_them(table, sizes, others, remedy):
+    start = f'set firmware.preset = "{remedy}", or ' if remedy else ""
+    with pytest.raises(InputError) as error:
+        parse(RunConfig, {"firmware": table})
+    assert str(error.value) == (
+        f"firmware.distance = {sizes}, but firmware.precision is of {others}, too; "
+        f"expected bits of these layers alone; {start}write a whole table firmware.precision"
+    )
+
+
 def keys(cls, where=""):
     """Dotted path of each key that a TOML file may have; an entry of a list or dict of tables counts once."""
     hints = typing.get_type_hints(cls)

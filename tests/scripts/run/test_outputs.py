@@ -18,6 +18,7 @@ from codae_l1.scripts import (
     encoders,
     events,
     export,
+    import_weights,
     jets,
     make_data,
     numerics,
@@ -61,6 +62,7 @@ def here(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run", RunConfig())
     run.path("quantize").mkdir()
     run.path("quantize", "f_m.npz").write_bytes(b"the firmware")
+    (tmp_path / "broken.h5").symlink_to("gone.h5")
     for stage in ("quantize", "synthesize", "numerics"):
         write_json(run.folder / f"{stage}.json", {"summary": "made"})
     monkeypatch.chdir(tmp_path)
@@ -79,7 +81,33 @@ FOREIGN = (
     " holds other files (f_m.npz, hls4ml, models); expected a new or empty folder, or a folder of {}; name another"
 )
 RUN = " holds other files (config.json, numerics.json, quantize); expected a new or empty folder, or a folder of {}"
+NOWHERE = "a link that leads nowhere (to gone.h5); expected a place that can be written; name another"
+BROKEN, UNDER_BROKEN = f" is {NOWHERE}", f" lies below broken.h5, which is {NOWHERE}"
+UNDER_FILE = " lies below notes.txt, which is no folder; expected a place that can be written; name another"
 CASES = [
+    (*SCORE, "broken.h5", BROKEN),
+    (*SCORE, "broken.h5/new.h5", UNDER_BROKEN),
+    (*SCORE, "notes.txt/folder/new.h5", UNDER_FILE),
+    (*CONVERT, "broken.h5", BROKEN),
+    (*CONVERT, "notes.txt/new.h5", UNDER_FILE),
+    (*VALIDATE, "--out", "broken.h5", BROKEN),
+    (*VALIDATE, "--plots", "notes.txt/new.svg", UNDER_FILE),
+    (events, "show", "ev.h5", "--out", "broken.h5", BROKEN),
+    (make_data, "--out", "notes.txt/new.h5", UNDER_FILE),
+    (*NUMERICS, "notes.txt/new", UNDER_FILE),
+    (export, "--run", "run", "--out", "broken.h5", BROKEN),
+    (compare, "--run", "run", "--page", "broken.h5", BROKEN),
+    (compare, "--run", "run", "--page", "notes.txt/new.md", UNDER_FILE),
+    (encoders, "--run", "run", "--out", "notes.txt/new", UNDER_FILE),
+    (synthesize, "--firmware", "mine/f_m.npz", "--out", "broken.h5/new", UNDER_BROKEN),
+    (project, "--run", "run", "--out", "broken.h5", BROKEN),
+    (project, "--run", "run", "--out", "notes.txt/new", UNDER_FILE),
+    (jets, "--jets", "jets.h5", "--out", "broken.h5", BROKEN),
+    (objects, "--out", "notes.txt/new", UNDER_FILE),
+    (swaps, "--out", "broken.h5", BROKEN),
+    (import_weights, "mine/f_m.npz", "--kind", "codae", "--out", "broken.h5", BROKEN),
+    (run_chain, "--seeds", "1", "2", "--config", "demo", "--out", "notes.txt/new", UNDER_FILE),
+    (calibrate_cost, "--out", "broken.h5", BROKEN),
     (*SCORE, "ev.h5", READ),
     (*SCORE, "more.h5", READ),
     (*SCORE, "linked.h5", READ),

@@ -253,6 +253,9 @@ def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, mon
     arguments = ["--run", folder, "--events", tmp_path / "mine.h5", "--executor", "emulator", "--out", out]
     monkeypatch.setattr(sys, "argv", ["score.py", *map(str, arguments)])
     cli.run(score.command)
+    lines = capsys.readouterr().out.splitlines()
+    whose = "AUC of all events read, any that the run learned from included; stage evaluate takes test events alone"
+    assert lines[lines.index(whose) + 1].startswith("AUC in %")
     run = codae_l1.open_run(folder)
     with h5py.File(out) as file:
         words = file["emulator/firmware_word"][()]
@@ -266,6 +269,21 @@ def test_score_writes_accept_bits_beside_the_words(folder, tmp_path, events, mon
             else:
                 assert np.array_equal(bits[()], words >= bits.attrs["threshold_word"])
     assert np.array_equal(run.accept(events, "3 %"), words >= run.working_points(points=("0.03",))[0].threshold)
+
+
+def test_score_of_a_run_that_is_not_finished_says_one_line(folder, tmp_path, events, monkeypatch, capsys):
+    run, out = shutil.copytree(folder, tmp_path / "run"), tmp_path / "scores.h5"
+    (run / "convert.json").unlink()
+    write_events(tmp_path / "mine.h5", events)
+    words = ["--run", run, "--events", tmp_path / "mine.h5", "--executor", "emulator", "--out", out]
+    monkeypatch.setattr(sys, "argv", ["score.py", *map(str, words)])
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(score.command)
+    printed = capsys.readouterr()
+    assert "accept bits" not in printed.out
+    assert printed.err.startswith(f"error: stage convert of {run} is not done")
+    assert printed.err.count("\n") == 1
+    assert not out.exists()
 
 
 def test_score_ends_with_status_1_where_words_differ(folder, tmp_path, events, monkeypatch, capsys):

@@ -1,0 +1,129 @@
+"""What a config of the trigger network is refused for, by the dotted path of its key: sizes, and bits of its layers."""
+
+from typing import TYPE_CHECKING
+
+from codae_l1.data.base.errors import InputError
+from codae_l1.data.pooling import PoolingConfig
+from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS
+
+if TYPE_CHECKING:
+    from codae_l1.quantization.f_m.config import FirmwareConfig
+
+# Filters, units and sides of windows: no FPGA holds a layer of more.
+_MOST = 4096
+# The largest of more distances would need a layer for each.
+_MOST_GROUPS = 2
+# Bits of an auto-encoder's residuals: their squares are tables.
+_MOST_SQUARED = 9
+# The fewest bits that the words of a distance's layers make sense with.
+_FEWEST_BITS = {"dense1": 5, "dense2": 8, "dense3": 8, "output": 9}
+
+
+def check(config: "FirmwareConfig") -> None:
+    """Raise InputError unless sizes and bits make a network; what its sums need of them is not looked at."""
+    _check_sizes(config)
+    if config.distance:
+        _check_distance(config)
+        _check_bits(config)
+    _check_layers(config)
+
+
+def _check_sizes(config: "FirmwareConfig") -> None:
+    """Raise InputError with the dotted path where a size is not positive or the pool does not fit the grid."""
+    sizes = {"count_bits": config.count_bits, "outputs": config.outputs}
+    for i, conv in enumerate(config.conv):
+        sizes[f"conv[{i}].filters"] = conv.filters
+        for key in ("kernel", "stride"):
+            pair = getattr(conv, key)
+            if len(pair) != 2:
+                raise InputError(f"firmware.conv[{i}].{key} = {list(pair)}", "two numbers (phi, eta)", "write two")
+            sizes[f"conv[{i}].{key}"] = min(pair)
+    sizes |= {f"dense[{i}]": units for i, units in enumerate(config.dense)}
+    for key, value in sizes.items():
+        if value < 1:
+            raise InputError(f"firmware.{key} = {value}", "a number >= 1", "correct it")
+        if value > _MOST:
+            raise InputError(f"firmware.{key} = {value}", f"at most {_MOST}", "correct it")
+    if config.count_bits > MOST_OUTPUT_BITS:
+        raise InputError(f"firmware.count_bits = {config.count_bits}", f"at most {MOST_OUTPUT_BITS} bits", "correct it")
+    PoolingConfig(config.pool, config.inputs, config.energy_lsb_gev)
+
+
+def _check_distance(config: "FirmwareConfig") -> None:
+    """Raise InputError, with the dotted path, unless the sizes make a distance."""
+
+    def refuse(what: str, expected: str) -> InputError:
+        return InputError(
+            f"firmware.distance with {what}", expected, 'correct it, or set firmware.preset = "distilled"'
+        )
+
+    named = [name for group in config.distance for name in group]
+    if sorted(named) != sorted(config.inputs) or not all(config.distance) or len(config.distance) > _MOST_GROUPS:
+        groups = [list(group) for group in config.distance]
+        raise InputError(
+            f"firmware.distance = {groups} of firmware.inputs = {list(config.inputs)}",
+            f"one or {_MOST_GROUPS} groups that hold each input once",
+            'correct them, or set firmware.preset = "distilled"',
+        )
+    if len(config.conv) != 1:
+        raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
+    if config.dense not in ((), (1,)) or config.outputs != 1:
+        raise refuse(
+            f"dense = {list(config.dense)}, outputs = {config.outputs}",
+            "dense = [], or [1] for the unit of an auto-encoder's encoder, and one output",
+        )
+    if config.dense and (bits := config.layer_precision("dense2").output_bits) > _MOST_SQUARED:
+        # As the precision of a distance has it for a layer that is not squared.
+        raise InputError(
+            f"firmware.dense = {list(config.dense)} of a distance, whose dense2 would square words of {bits} bits",
+            f"at most {_MOST_SQUARED} bits",
+            'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
+        )
+    conv, (rows, columns, _) = config.conv[0], config.input_shape
+    if config.dense and columns < 2 * conv.kernel[1]:
+        raise refuse(f"dense = [1] and a kernel of {conv.kernel[1]} columns", f"two rings in {columns} columns")
+    if conv.filters != len(config.distance):
+        raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
+    if tuple(conv.kernel) != tuple(conv.stride) or rows % conv.kernel[0] or columns % conv.kernel[1]:
+        kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
+        raise refuse(
+            f"conv[0] of {kernel} by {stride}", f"windows that fill {rows} x {columns} cells and do not overlap"
+        )
+
+
+def _check_bits(config: "FirmwareConfig") -> None:
+    """Raise InputError where a distance's words are too coarse to hold its score."""
+    # The counts pass through the first dense layer of an auto-encoder.
+    passing = {
+        "dense1": config.layer_precision("conv1").output_bits,
+        "dense2": 5,
+        "dense3": 8,
+        "dense4": 8,
+        "output": 9,
+    }
+    for name, fewest in (passing if config.dense else _FEWEST_BITS).items():
+        bits = config.layer_precision(name).output_bits
+        if name in config.layers and bits < fewest:
+            path = f"firmware.precision.{name}.output_bits"
+            raise InputError(f"{path} = {bits} of a distance", f"at least {fewest}", "take more bits")
+
+
+def _check_layers(config: "FirmwareConfig") -> None:
+    """Raise InputError where bits are of a layer that the network does not have, by its name or by its sizes."""
+    unknown = [name for name in config.precision if name not in config.layers]
+    if not unknown:
+        return
+    layers = ", ".join(config.layers)
+    if not any(unknown[0] in preset.precision for preset in config.PRESETS.values()):
+        raise InputError(f"firmware.precision.{unknown[0]}", f"one of {layers}", "rename or remove it")
+    # A preset's bits, which the table need not name, stay where its sizes are changed.
+    groups, like = [list(group) for group in config.distance], "distilled"
+    if groups:
+        like = "autoencoder" if config.dense else "distance"
+    start = f'set firmware.preset = "{like}", or ' if unknown[0] not in config.PRESETS[like].precision else ""
+    raise InputError(
+        f"firmware.distance = {groups}, dense = {list(config.dense)} make layers {layers}, "
+        f"but firmware.precision is of {', '.join(unknown)}, too",
+        "bits of these layers alone",
+        f"{start}write a whole table firmware.precision",
+    )
