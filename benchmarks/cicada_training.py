@@ -3,9 +3,9 @@
     python benchmarks/peers.py --cicada CICADA --out peers
     python benchmarks/cicada_training.py data/sample/crossings.work --peers peers --out cicada-trained
 
-As CICADA is trained (Princeton-AD/cicada), in minutes on two cores. The teacher, an auto-encoder of the 18 x 14 regions
-(convolutions of 20 and 30 filters, 80 latents, 323,731 parameters), learns natural zero bias. The student, the network
-of cicada_firmware.py, learns the word that says how badly the teacher does:
+As CICADA is trained (Princeton-AD/cicada), in the deterministic mode. The teacher, an auto-encoder of the 18 x 14
+regions (convolutions of 20 and 30 filters, 80 latents, 323,731 parameters), learns natural zero bias. The student, the
+network of cicada_firmware.py, learns the word that says how badly the teacher does:
 
     32 ln(mean squared error over the regions, in words^2), from 0 to 255.996
 
@@ -30,6 +30,7 @@ from peers import POINTS, read_samples, results, table
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.generation._crossing_chunks import crossing_tasks, crossings
+from codae_l1.scripts.run import cli
 
 LARGEST_TARGET = 65_535 / SCORE_STEPS
 
@@ -130,6 +131,8 @@ def main() -> None:
     parser.add_argument("--points", nargs="+", default=list(POINTS), help="as those of peers.py")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and of the outliers")
     options = parser.parse_args()
+    # The seed is the seed: the same weights on every processor.
+    cli.import_tensorflow(deterministic=True)
     regions = train_regions(options.work)
     teacher, student = train(regions, Training(), options.seed)
     network = network_of(student)
@@ -144,6 +147,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from codae_l1.scripts.run import cli
-
     cli.run(main)

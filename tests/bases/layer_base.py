@@ -248,10 +248,13 @@ class LayerTestBase:
     def test_the_emulator_is_qkeras_to_the_bit(self, networks, tmp_path):
         given_ = {f"net{i}": (case.network, case.output, None) for i, case in enumerate(networks)}
         emulators = compile_emulators(given_, tmp_path / "emulators")
-        for case, emulator in zip(networks, emulators.values(), strict=True):
-            case.agrees_with(emulator)
+        for case, (name, emulator) in zip(networks, emulators.items(), strict=True):
             each = Emulator(emulator.folder, each=True)
-            np.testing.assert_array_equal(each.predict_words(case.counts), case.words, err_msg=str(case.spec))
+            # The code for every processor, then that for AVX2 where the processor has it, as from the start.
+            for avx2 in (0, 1):
+                assert getattr(emulator._library, f"{name}_use_avx2")(avx2) <= avx2
+                case.agrees_with(emulator)
+                np.testing.assert_array_equal(each.predict_words(case.counts), case.words, err_msg=str(case.spec))
 
     def test_records_hold_every_value_and_survive_saving(self, traced, tmp_path):
         import keras

@@ -98,8 +98,12 @@ def test_the_error_of_an_auto_encoder_is_exact(tmp_path):
     build_emulator(network, output_word(config), HlsConfig(), folder, config.pooling)
     counts = adversarial_counts(config, seed=5, n_random=500)
     assert len(np.unique(model.predict_words(counts))) > 20
-    for executor in (Interpreter(tmp_path / "rtl"), Emulator(folder)):
-        assert compare(model, executor, counts).different == 0
+    interpreter, emulator = Interpreter(tmp_path / "rtl"), Emulator(folder)
+    assert compare(model, interpreter, counts).different == 0
+    # The code for every processor, then that for AVX2 where the processor has it, as from the start.
+    for avx2 in (0, 1):
+        assert emulator._library.codae_use_avx2(avx2) <= avx2
+        assert compare(model, emulator, counts).different == 0
 
 
 @pytest.mark.parametrize("avx2", [False, True])

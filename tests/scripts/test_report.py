@@ -1,15 +1,27 @@
 """The verdict: every limit can be missed, and is then named; what is said is what was measured."""
 
 import copy
+from types import SimpleNamespace
 
 import jinja2
 import pytest
 
-from codae_l1.scripts.report import TEMPLATE, _looks, _training, _trigger, _trigger_lines
+from codae_l1.scripts.report import (
+    HLS_PROJECT,
+    TEMPLATE,
+    TIMING,
+    _collect,
+    _looks,
+    _markdown,
+    _training,
+    _trigger,
+    _trigger_lines,
+)
 from codae_l1.scripts.reports.figures import trigger_figure
 from codae_l1.scripts.reports.looks import looks_figure, looks_lines, looks_refusal, looks_tables
 from codae_l1.scripts.reports.verdict import verdict
 from codae_l1.scripts.run._layout import misfit
+from codae_l1.scripts.run.config import RunConfig
 
 RANGE = {"low": 900, "high": 1300, "kind": "estimate", "how": "x"}
 REPORT = {
@@ -330,3 +342,33 @@ def test_an_imported_model_has_no_curve_of_its_training_but_says_where_it_is_fro
     page = template.render(report=_training({"history": history}), figures={"history": "<svg>"})
     assert "<svg>" in page
     assert "best validation loss 3.25 at epoch 2." in page
+
+
+def test_the_weights_were_made_where_the_stage_that_made_them_ran():
+    """On the processor and in the mode of that stage's stamp, not of another's and not of this process."""
+    shares = {"value": 0.5, "error": 0.01}
+    evaluation = {key: REPORT[key] for key in ("mismatches", "trigger", "trigger_reason", "quantization_loss")}
+    evaluation |= {"auc": {"h125": dict.fromkeys(REPORT["auc"]["h125"], shares)}, "looks": None, "tpr": {}, "rates": {}}
+    evaluation |= {"events": REPORT["events"]}
+    profiles = {name: {"qkeras": [], "float": []} for name in ("all", "qcd")}
+    evaluation |= {"numerics": {"events": {"all": 9, "qcd": 5}, "profiles": profiles}}
+    stages = {
+        "make_data": {"events": {}},
+        "train": {"imported": "some files", "parameters": {}},
+        "quantize": {"distance": None, "parameters": 12},
+        "convert": {"project": dict.fromkeys(HLS_PROJECT)},
+        "synthesize": {key: REPORT[key] for key in (*TIMING, "resources", "estimates")} | {"vendor": None},
+        "evaluate": evaluation,
+    }
+    for name, record in stages.items():
+        record["stamp"] = {"machine": {"text": f"the abacus of {name}, bead mode"}}
+    run = SimpleNamespace(config=RunConfig(), rows=list)
+    line = next(line for line in TEMPLATE.read_text().splitlines() if "weights_made_on" in line)
+    made_on = "the abacus of quantize, bead mode"
+    for _ in range(2):
+        report = _collect(run, stages)
+        assert f" events. Weights made on {made_on}.\n" in _markdown(report)
+        assert jinja2.Template(line).render(report=report) == f"<p>The firmware's weights were made on {made_on}.</p>"
+        # As in a run made before stamps had a machine.
+        stages["quantize"]["stamp"].pop("machine", None)
+        made_on = "a processor that was not recorded"

@@ -1,6 +1,7 @@
 // A loader of trigger networks to CMS's interface, for tests:
 //   LOADER MODEL... words     every model's word of the events on stdin, one line an event
 //   LOADER MODEL threads      two objects, a thread each
+//   LOADER MODEL loaded twice two models of one loader, the first gone before the second is called
 //   LOADER MODEL CASE         one way to call it, right or wrong
 // It shares nothing with what is exported: an own declaration of the interface, an own loader.
 #include <dlfcn.h>
@@ -38,19 +39,25 @@ using hls4mlEmulator::Model;
 
 constexpr int n_inputs = 4;
 
+// Opens the library at each model, as CMS's loader does, and closes it once: what was opened before stays.
 struct Library {
-    void *handle;
-    explicit Library(const std::string &name) : handle(dlopen((name + ".so").c_str(), RTLD_LAZY | RTLD_LOCAL)) {
-        if (!handle) throw std::runtime_error(dlerror());
+    const std::string file;
+    void *handle = nullptr;
+    explicit Library(const std::string &name) : file(name + ".so") {}
+    ~Library() {
+        if (handle) dlclose(handle);
     }
-    ~Library() { dlclose(handle); }
     template <class Function>
     Function *get(const char *name) {
         void *found = dlsym(handle, name);
         if (!found) throw std::runtime_error(std::string("no ") + name);
         return reinterpret_cast<Function *>(found);
     }
-    std::shared_ptr<Model> model() { return {get<Model *()>("create_model")(), get<void(Model *)>("destroy_model")}; }
+    std::shared_ptr<Model> model() {
+        handle = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);
+        if (!handle) throw std::runtime_error(dlerror());
+        return {get<Model *()>("create_model")(), get<void(Model *)>("destroy_model")};
+    }
 };
 
 std::int64_t word(Model &model, std::any input) {
@@ -107,6 +114,9 @@ const std::map<std::string, std::function<void(Model &)>> cases = {
     {"empty", [](Model &m) { m.prepare_input(std::any()); }},
     {"null", [](Model &m) { m.prepare_input(static_cast<std::int32_t *>(nullptr)); }},
     {"vector", [](Model &m) { m.prepare_input(std::vector<std::int32_t>(event, event + 4)); }},
+    {"std::array", [](Model &m) { m.prepare_input(std::array<std::int32_t, 4>{3, 0, 1, 2}); }},
+    {"pointer to array", [](Model &m) { m.prepare_input(&event); }},
+    {"int", [](Model &m) { m.prepare_input(3); }},
     {"pointer to std::array", [](Model &m) { std::array<std::int32_t, 4> a{}; m.prepare_input(&a); }},
     {"long", [](Model &m) { long a[4] = {3, 0, 1, 2}; m.prepare_input(&a[0]); }},
     {"unsigned", [](Model &m) { unsigned a[4] = {3, 0, 1, 2}; m.prepare_input(&a[0]); }},
@@ -152,14 +162,25 @@ const std::map<std::string, std::function<void(Model &)>> cases = {
 #endif
 };
 
+int loaded_twice(const std::string &name) {
+    Library library(name);
+    auto first = library.model(), second = library.model();
+    first->prepare_input(other);
+    second->prepare_input(event);
+    first.reset();
+    second->predict();
+    second->read_result(&result);
+    std::cout << result << '\n';
+    return 0;
+}
+
 // Two models, each with events of its own in a thread of its own.
 int threads(const std::string &name, int objects) {
     Library library(name);
     std::vector<std::thread> running;
     std::vector<int> wrong(objects);
     for (int k = 0; k < objects; k++)
-        running.emplace_back([&, k] {
-            const auto model = library.model();
+        running.emplace_back([&, k, model = library.model()] {
             std::int32_t inputs[n_inputs] = {};
             const std::int64_t expected[2] = {word(*model, event), word(*model, other)};
             for (int i = 0; i < 20000; i++) {
@@ -177,6 +198,7 @@ int main(int argc, char **argv) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     try {
         if (arguments.back() == "words") return words({arguments.begin(), arguments.end() - 1});
+        if (arguments.back() == "loaded twice") return loaded_twice(arguments[0]);
         if (arguments.back() == "threads") return threads(arguments[0], 2);
         Library library(arguments[0]);
         const auto model = library.model();

@@ -86,13 +86,11 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def loader(tmp_path_factory):
+def built_loader(folder, *flags):
     """The test's own loader: call it with arguments -> its output."""
-    program = tmp_path_factory.mktemp("loader") / "loader"
-    options = [f"-DINPUT={SIGNED}", f"-DRESULT={OUTPUT}", f"-DSCALE={SIGNED.lsb}", "-DAP_TYPES"]
-    flags = ["-std=c++17", "-O1", "-isystem", AP_TYPES, HERE / "model_loader.cpp", "-ldl", "-pthread", "-o", program]
-    subprocess.run(["g++", *options, *flags], check=True)
+    program = folder / "loader"
+    command = ["g++", *flags, "-O1", HERE / "model_loader.cpp", "-ldl", "-pthread", "-o", program]
+    subprocess.run(command, check=True)
 
     def call(*arguments, given=None, **environment):
         command = [program, *map(str, arguments)]
@@ -100,6 +98,12 @@ def loader(tmp_path_factory):
         return subprocess.run(command, input=given, capture_output=True, text=True, env=environment).stdout
 
     return call
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory):
+    types = [f"-DINPUT={SIGNED}", f"-DRESULT={OUTPUT}", f"-DSCALE={SIGNED.lsb}", "-DAP_TYPES", "-isystem", AP_TYPES]
+    return built_loader(tmp_path_factory.mktemp("loader"), "-std=c++17", *types)
 
 
 def model(made, name):
@@ -119,8 +123,15 @@ def test_versions_of_one_name_in_two_folders_give_their_own_words(tmp_path, load
     for name in ("f_m_v1", "f_m_v2"):
         write(tmp_path / name, name, "codae")
         make(tmp_path / name)
-    said = loader(*(tmp_path / name / "cmssw" / "codae" for name in ("f_m_v1", "f_m_v2")), "words", given="3 0 1 2")
+    first, second = paths = [tmp_path / name / "cmssw" / "codae" for name in ("f_m_v1", "f_m_v2")]
+    said = loader(*paths, "words", given="3 0 1 2")
     assert said.split() == [str(words_of(name, EVENTS[0])) for name in ("f_m_v1", "f_m_v2")] == ["46", "-14"]
+    # In the global scope, where a plug-in that is linked with a library has it: before all others'.
+    assert loader(*paths, "words", given="3 0 1 2", LD_PRELOAD=f"{first}.so").split() == ["46", "-14"]
+    # It is the hidden visibility that keeps the first one's functions out of the second.
+    make(tmp_path / "f_m_v1", "OWN_FLAGS=-fPIC -iquote ../emulator", "--always-make")
+    make(tmp_path / "f_m_v2", "OWN_FLAGS=-fPIC -iquote ../emulator", "--always-make")
+    assert loader(second, "words", given="3 0 1 2", LD_PRELOAD=f"{first}.so").split() == ["46"]
 
 
 def test_a_name_is_looked_for_on_the_library_path_as_at_the_start(made, loader):
@@ -142,7 +153,9 @@ def test_two_functions_are_exported_and_nothing_is_missing(made, name):
     assert set(re.findall(r"NEEDED.*\[(\w+)[.\-+\w]*\.so", needed)) <= {"libstdc", "libgcc_s", "libc", "libm"}
 
 
-@pytest.mark.parametrize("case", ["array", "const array", "vector.data()", "any with it", "twice", "copied"])
+@pytest.mark.parametrize(
+    "case", ["array", "const array", "vector.data()", "any with it", "twice", "copied", "loaded twice"]
+)
 def test_pointers_to_integers_are_taken(made, loader, case):
     assert loader(model(made, "f_m_v1"), case) == "46\n"
 
@@ -155,6 +168,9 @@ REFUSED = {
     "empty": r"prepare_input was given nothing; expected a pointer, not null, of one of the types std::int32_t \*",
     "null": r"prepare_input was given int\*; expected a pointer, not null",
     "vector": r"prepare_input was given std::vector<int, std::allocator<int> >; expected",
+    "std::array": r"prepare_input was given std::array<int, 4ul>; expected",
+    "pointer to array": r"prepare_input was given int \(\*\) \[4\]; expected",
+    "int": r"prepare_input was given int; expected",
     "pointer to std::array": r"prepare_input was given std::array<int, 4ul>\*; expected",
     "long": r"prepare_input was given long\*; .* \(built without ap_fixed.h\)",
     "unsigned": r"prepare_input was given unsigned int\*; expected",
@@ -169,6 +185,18 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_other_types_are_refused_with_what_was_given(made, loader, case):
     assert re.match(f"invalid_argument: f_m_v1: {REFUSED[case]}", loader(model(made, "f_m_v1"), case))
+
+
+def test_a_host_of_another_standard_and_library_calls_and_catches(made, tmp_path):
+    call = built_loader(tmp_path, "-std=c++20", "-static-libstdc++")
+    needed = subprocess.run(["readelf", "-d", tmp_path / "loader"], capture_output=True, text=True, check=True).stdout
+    assert "libstdc++" not in needed
+    for case in ("array", "loaded twice"):
+        assert call(model(made, "f_m_v1"), case) == "46\n"
+    assert call(model(made, "f_m_v2"), "words", given="3 0 1 2").split() == ["-14"]
+    for case in ("vector", "result int"):
+        assert re.match(f"invalid_argument: f_m_v1: {REFUSED[case]}", call(model(made, "f_m_v1"), case))
+    assert call(model(made, "f_m_v1"), "no input").startswith("logic_error: f_m_v1: predict without an input")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +241,7 @@ def test_the_host_finds_another_word_and_a_missing_library(made, tmp_path):
     assert said.count("1 of 301 events differ") == 2
     for arguments, says in (
         (["./f_m_v4", "../vectors"], r"\./f_m_v4: \./f_m_v4\.so: cannot open"),
+        (["", "../vectors"], r"^: \.so: cannot open"),
         (["./f_m_v3", "../none"], r"none/inputs.txt is missing, empty, or not of integers"),
         ([], "usage: "),
     ):
