@@ -6,8 +6,8 @@ Events are the shipped ones again and again, in files that are removed afterward
 resident memory of the command's process in MB (getrusage). --before names a checkout of another build with its own
 environment in .venv; its commands run on the same files, right after ours. `evaluate` and `train` are the work of the
 stages, done in a copy of the run that reads the file, with a full model of the least sizes, of which `evaluate` takes
-untrained weights: what grows with the events is the same. `train` is one epoch with its validation and the scores of
-the validation events.
+untrained weights: what grows with the events is the same. `train` reads all events, trains and validates on 200 batches
+and scores all validation events.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from codae_l1.data.sample import SAMPLE
 ROOT = Path(__file__).resolve().parents[1]
 # The work of a stage on a run folder whose config names the events. What the stages before wrote stays, so that every
 # number of events has the same networks.
-STAGE = """import dataclasses, importlib, pathlib, shutil, sys
+STAGE = """import dataclasses, importlib, itertools, pathlib, shutil, sys
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.run import Run
 folder, stage, events = sys.argv[1:]
@@ -37,13 +37,18 @@ for name in ("train", stage):
 shutil.rmtree(f"{folder}/{stage}")
 run = Run(folder, trust=True)
 data = dataclasses.replace(run.config.data, events=events)
-training = dataclasses.replace(run.config.training, epochs=1, batch_size=256)
+training = dataclasses.replace(run.config.training, epochs=1)
 four = {f"{part}_{key}": (value,) * 4 for part in ("f_m", "f_r", "decoder")
         for key, value in (("filters", 1), ("groups", 1), ("residuals", 0)) if (part, key) != ("f_m", "residuals")}
 model = dataclasses.replace(run.config.model, **four, residual_groups=1, latent_channels=1)
 run.config = dataclasses.replace(run.config, data=data, training=training, model=model)
 run.check_own = run.require = lambda given: None
 cli.import_tensorflow(training.deterministic)
+if stage == "train":
+    from codae_l1.models.training import loop
+    for name in ("_batches", "_slices"):
+        whole = getattr(loop, name)
+        setattr(loop, name, lambda *given, whole=whole: itertools.islice(whole(*given), 200))
 if stage == "evaluate":
     from codae_l1.models.codae.codvae import create_model
     from codae_l1.models.codae.model import save_codae
