@@ -63,14 +63,15 @@ def command() -> None:
     cli.output("--out", arguments.out, "file of scores", [*arguments.events, run.config.data.events], run.folder)
     how = reading.chosen(arguments)
     executors: dict[str, Any] = {}
-    points: Sequence[WorkingPoint] = ()
+    points, why = ((), "") if names == ("float",) else _known_points(run)
     baselines, signal, different, n = _Compact(), _Compact(), 0, 0
     with write_scores(arguments.out, how["tell"]) as out:
         for part in read_counts(arguments.events, run.config.firmware, **how):
             if not executors:
                 # The events have been seen to be some. A stage that is not done ends the command here, in one line.
                 executors = {name: run.executor(name) for name in names}
-                points = () if names == ("float",) else _known_points(run)
+                if why:
+                    print(f"no accept bits: {why}", flush=True)
             scored = _scored(executors, part.counts, run.trained)
             different += _different({name: words for name, (_, words) in scored.items() if words is not None})
             out.add(scored, part.signal, part.file, points)
@@ -157,15 +158,14 @@ class _Compact:
         return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
 
-def _known_points(run: "Run") -> tuple["WorkingPoint", ...]:
-    """The run's working points; none, with a line that says why, where its own events cannot be had."""
+def _known_points(run: "Run") -> tuple[tuple["WorkingPoint", ...], str]:
+    """The run's working points; none, and why, where its own events cannot be had."""
     try:
-        return run.working_points()
+        return run.working_points(), ""
     except run.Altered:
         raise
     except InputError as error:
-        print(f"no accept bits: {error}", flush=True)
-        return ()
+        return (), str(error)
 
 
 def _different(words: dict[str, np.ndarray]) -> int:
