@@ -237,7 +237,8 @@ def pareto_figure(scan: dict[str, Any]) -> Figure:
         spread = [row["merit_spread"] or 0 for row in front]
         lut, merit = ([row[key] for row in front] for key in ("lut", "merit_mean"))
         label = "front (Yosys, spread of seeds)" if front and front[0]["yosys"] else "front (LUT estimated)"
-        ax.errorbar(lut, merit, yerr=spread, color="#e42536", label=label, **(style | {"fmt": "o-", "markersize": 4}))
+        # Without a line: mapped and trained again, a design of the front may lie behind another.
+        ax.errorbar(lut, merit, yerr=spread, color="#e42536", label=label, **(style | {"markersize": 4}))
         for name in ("codae_mse", "active_pixels", "n_tracks"):
             if "merit" not in scan["baselines"].get(name, {}):
                 continue

@@ -25,6 +25,8 @@ def write_report(run: "Run", data: Path, trials: list[dict[str, Any]], finals: l
         on_front = {final["number"] for final in finals}
         extra = {"yosys": False, "merit_spread": None}
         rows = [{**t, **extra, "loss": loss([t])} for t in trials if t["number"] in on_front]
+    # The search ordered them by estimates.
+    rows.sort(key=lambda row: row["lut"])
     winners, config = _choose(run, rows), run.config.scan
     measure = "AUC"
     if crossings := config.space.on_crossings:
