@@ -1,6 +1,6 @@
 """The forms of AXOL1TL, which runs at CMS, trained on this project's zero bias and taken through its firmware chain.
 
-    python benchmarks/axol1tl.py [v4] [v6] [--seeds 1 2 3] [--out axol1tl]
+    python benchmarks/axol1tl.py [v4] [v6] [--seeds 1 2 3] [--out axol1tl] [--crossings FILE]
 
 Both read the windows of the default trigger network in the place of objects, and have the sizes of the published ones:
 
@@ -14,8 +14,8 @@ each track with a probability of 0.9. All is a chain of dense layers: the embedd
 auto-encoder, since a ReLU leaves it as it is, and the four latents, which have no ReLU, are merged with the layer after
 them. Weights are rounded to seven bits, hidden words to nine; training further, quantization-aware, made both worse.
 
-Of the first seed all executors are made (cicada_firmware.py), compared on all crossings of the test split, and mapped
-by Yosys. Prints that and the table of distances.py; ends with status 1 where a word differs.
+Of the first seed all executors are made (cicada_firmware.py), compared on all shipped crossings of the test split,
+and mapped by Yosys. Prints that and the table of distances.py; ends with status 1 where a word differs.
 """
 
 import argparse
@@ -232,13 +232,16 @@ def main() -> None:
     parser.add_argument("forms", nargs="*", default=list(FORMS), help="of v4 and v6")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--points", nargs="+", default=list(POINTS), help="shares of crossings, or rates in kHz")
+    parser.add_argument("--crossings", type=Path, help="whose test split is judged; by default the shipped")
     parser.add_argument("--out", type=Path, default=Path("axol1tl"), help="folder of what is built, a new one")
     options = parser.parse_args()
     config = load_config("demo")
     cli.import_tensorflow(config.training.deterministic)
     train, _ = RunCrossings.background(config, "train")
-    known, scores, differ = Known(config, learned(config, 1).firmware), ["rtl", "block_power", "bdt"], 0
-    counts = np.concatenate([known.counts(process) for process in known.read])
+    firmware, scores, differ = learned(config, 1).firmware, ["rtl", "block_power", "bdt"], 0
+    shipped = Known(config, firmware)
+    counts = np.concatenate([shipped.counts(process) for process in shipped.read])
+    known = Known(config, firmware, options.crossings) if options.crossings else shipped
     for form in options.forms:
         for seed in options.seeds:
             layers = scaled(FORMS[form](train, seed), windows(6, 3)(train[..., 0]))

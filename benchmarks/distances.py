@@ -1,6 +1,6 @@
 """Scores learned from zero bias beside other forms on the same crossings: efficiency of each signal, rate, and cost.
 
-    python benchmarks/distances.py [CONFIG ...] [--seeds 1 2 3] [--forms] [--map] [--crossings FILE]
+    python benchmarks/distances.py [CONFIG ...] [--seeds 1 2 3] [--forms] [--map] [--crossings FILE] [--points ...]
 
 Each config (a name in scripts/configs, by default the four that learn from zero bias) is learned from the crossings'
 train split, without a full model; its words are those of the QKeras network, which all executors give. "float" is the
@@ -19,11 +19,13 @@ import numpy as np
 
 from codae_l1.data.base.words import WordType
 from codae_l1.data.events import ZERO_BIAS
+from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.menu import solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.quantization.config import Training
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.run.config import RunConfig, load_config
+from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run.config import RunConfig, TriggerConfig, load_config
 from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
 
@@ -39,23 +41,36 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
 class Known:
-    """Crossings of a file with the words of a FirmwareModel, "rtl", and of a run's scores; others are added by name."""
+    """Crossings of a file with the words of a FirmwareModel, "rtl", and of a run's scores; others are added by name.
 
-    def __init__(self, config: RunConfig, firmware: Any):
+    file: whose test split is judged; by default that of the config. The trees that see the signals learn from the
+    latter, and are left out where the two have energies of other steps.
+    """
+
+    def __init__(self, config: RunConfig, firmware: Any, file: Path | None = None):
         executor = RunExecutor("qkeras", firmware, Trained(firmware.config, firmware.sign, firmware.component))
-        self._crossings = RunCrossings(config.trigger, executor, config.seed)
+        self._crossings = RunCrossings(_trigger(config, file), executor, config.seed)
+        if self._crossings.ceiling is None:
+            shown, judged = CrossingFile(config.trigger.path), self._crossings.file
+            if shown.inputs == judged.inputs and _energy_lsb(shown) == _energy_lsb(judged):
+                self._crossings.ceiling = Ceiling(shown, config.seed)
         self.config = config
         names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
         self.read = {name: self._crossings.read(name) for name in names}
 
     def counts(self, process: str) -> np.ndarray:
         """The network's inputs (n, phi, eta, inputs) of a process."""
-        return self._crossings.counts(self._crossings.cells(process))
+        return np.concatenate(list(self._counts(process)))
+
+    def _counts(self, process: str) -> Iterator[np.ndarray]:
+        crossings = self._crossings
+        for which in crossings.slices(process):
+            yield crossings.counts(crossings.file.pooled(crossings.inputs, which))
 
     def add(self, name: str, score: Callable[[np.ndarray], np.ndarray]) -> None:
         """A float score (n,) of the network's inputs (n, 18, 15, inputs), in words of 1/1024."""
         for process, crossings in self.read.items():
-            values = np.minimum(score(self.counts(process)), 1e6)
+            values = np.minimum(np.concatenate([score(counts) for counts in self._counts(process)]), 1e6)
             words = {**crossings.words, name: np.rint(values * _STEPS).astype(np.int64)}
             self.read[process] = dataclasses.replace(crossings, words=words)
 
@@ -82,6 +97,14 @@ class Known:
                 kept = [f"{100 * e['value']:.1f} ± {100 * e['error']:.1f}" for e in row["efficiency"].values()]
                 beyond = row["efficiency"]["h125"]["beyond_menu"]
                 yield f"| {point} | {score} | {row['rate_khz']:.1f} | {' | '.join(kept)} | {100 * beyond:.1f} |"
+
+
+def _trigger(config: RunConfig, file: Path | None) -> TriggerConfig:
+    return dataclasses.replace(config.trigger, crossings=str(file)) if file else config.trigger
+
+
+def _energy_lsb(file: CrossingFile) -> float:
+    return file.provenance["energy_lsb_gev"]
 
 
 def mahalanobis(features: Features, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -330,6 +353,7 @@ def main() -> None:
     parser.add_argument("--forms", action="store_true")
     parser.add_argument("--map", action="store_true")
     parser.add_argument("--crossings", type=Path, help="whose test split is judged; all is learned from the shipped")
+    parser.add_argument("--points", nargs="+", default=list(POINTS), help="shares of crossings, or rates in kHz")
     options = parser.parse_args()
     configs = {name: load_config(name) for name in options.configs}
     cli.import_tensorflow(any(config.training.deterministic for config in configs.values()))
@@ -343,8 +367,7 @@ def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
     first = students[0].firmware
     if options.map:
         print(f"{name}, seed {options.seeds[0]}: {mapped(first, config)}", flush=True)
-    trigger = dataclasses.replace(config.trigger, crossings=str(options.crossings or config.trigger.crossings))
-    known = Known(dataclasses.replace(config, trigger=trigger), first)
+    known = Known(config, first, options.crossings)
     scores = ["block_power", *(["bdt"] if "bdt" in known.read[ZERO_BIAS].words else []), "float"]
     known.add("float", students[0].float_model.predict_scores)
     if options.forms and config.firmware.inputs == ("tracks",):
@@ -355,7 +378,7 @@ def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
         words = f"words, seed {seed}"
         known.add(words, lambda c, f=student.firmware: f.firmware_score(f.predict_words(c)))
         scores.append(words)
-    known.print_table(name, scores)
+    known.print_table(name, scores, options.points)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Crossings as a run judges them: the words of its firmware, of scores without learning, of the menu, of a ceiling."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ TRIGGER_SCORES = ("rtl", "block_power", "active_pixels", "bdt")
 _OTHERS = ("w", "z", "top")
 # Cells of pool 4 in a block of block_power, along each axis.
 _BLOCK = 3
+# Crossings whose words are made at once.
+_SLICE = 25_000
 
 
 def trigger_words(
@@ -77,12 +80,22 @@ class RunCrossings:
         from codae_l1.models.evaluation.crossing_rates import Crossings
 
         file, which = self.file, self.file.where(process, split)
-        tracks = file.pooled(("tracks",), which)[..., 0]
-        counts = self.counts(self.cells(process, split))
-        words = trigger_words(self._executor, counts, tracks, file.words(which))
-        if self.ceiling:
-            words["bdt"] = self.ceiling.words(file, which)
+        parts = [self._words(part) for part in self.slices(process, split)]
+        words = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Crossings(words, file.weight[which], file.stratum[which].astype(np.int64), file.members[which])
+
+    def slices(self, process: str, split: str = "test") -> list[np.ndarray]:
+        """Ascending indices of a process's crossings in parts whose words take some hundred MB, at least one part."""
+        which = self.file.where(process, split)
+        return np.array_split(which, max(1, math.ceil(len(which) / _SLICE)))
+
+    def _words(self, which: np.ndarray) -> dict[str, np.ndarray]:
+        """All words of some crossings, ascending indices."""
+        file = self.file
+        tracks = file.pooled(("tracks",), which)[..., 0]
+        counts = self.counts(file.pooled(self.inputs, which))
+        words = trigger_words(self._executor, counts, tracks, file.words(which))
+        return words | ({"bdt": self.ceiling.words(file, which)} if self.ceiling else {})
 
     def cells(self, process: str, split: str = "test") -> np.ndarray:
         """Words of the network's inputs in the file's cells of 4 x 4 towers: (n, 18, 15, inputs) int64."""

@@ -18,6 +18,7 @@ from codae_l1.data.splits import SPLITS
 from codae_l1.models.codae.scores import active_pixels, block_power
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import evaluate
+from codae_l1.scripts.run import crossings
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, check_crossings, trigger_words
@@ -84,7 +85,10 @@ def path(tmp_path_factory, rows):
     return made
 
 
-def test_scores_of_pooled_words_are_those_of_images(path, images):
+# 150 crossings at once, and in parts that end within a block of the file.
+@pytest.mark.parametrize("size", [25_000, 7])
+def test_scores_of_pooled_words_are_those_of_images(path, images, size, monkeypatch):
+    monkeypatch.setattr(crossings, "_SLICE", size)
     found = RunCrossings(TriggerConfig(crossings=str(path)), Sum(), 1).read(ZERO_BIAS)
     masks = track_mask(images[:150])
     assert np.array_equal(found.words["block_power"], block_power(masks))
