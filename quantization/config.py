@@ -205,8 +205,10 @@ class ScanConfig:
                 raise InputError(f"scan.{name} = {getattr(self, name)}", f"a number >= {low}", "raise it")
         if not 0 <= self.max_loss < 1:
             raise InputError(f"scan.max_loss = {self.max_loss}", "a difference from 0 to 1", "correct it")
-        if not self.signals or not set(self.signals) <= set(SIGNALS):
-            raise InputError(f"scan.signals = {list(self.signals)}", f"some of {', '.join(SIGNALS)}", "correct it")
+        different = len(set(self.signals)) == len(self.signals) > 0
+        if not different or not set(self.signals) <= set(SIGNALS):
+            expected = f"different names out of {', '.join(SIGNALS)}"
+            raise InputError(f"scan.signals = {list(self.signals)}", expected, "correct it")
         if not self.max_latency_ns > 0 or min(self.lut_budgets, default=1) < 1:
             raise InputError(
                 f"scan.max_latency_ns = {self.max_latency_ns}, scan.lut_budgets = {list(self.lut_budgets)}",

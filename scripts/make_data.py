@@ -60,7 +60,7 @@ def work(run: "Run") -> dict[str, Any]:
     import numpy as np
 
     from codae_l1.data.formats.event_file import EventFile
-    from codae_l1.scripts.run.crossings import check_crossings
+    from codae_l1.scripts.run.crossings import RunCrossings, check_crossings
     from codae_l1.scripts.run.events import check_events, events_path, indices, splits
 
     path = events_path(run)
@@ -73,6 +73,7 @@ def work(run: "Run") -> dict[str, Any]:
     with EventFile(path) as file:
         file.verify()
         check_events(file, run.config.data.background)
+        RunCrossings.check_pileup(run.config, file.provenance)
         for name in _SPLITS:
             # A stage that needs them would refuse too few, after the training.
             indices(file, name)

@@ -226,8 +226,11 @@ def _files(arguments: argparse.Namespace) -> dict[str, Path]:
             f"files of different names, none of them {BACKGROUND}: they name the signals",
             "rename them",
         )
+    seen: dict[str, Path] = {}
     for path in files.values():
-        cli.existing(str(path))
+        if (digest := sha256(cli.existing(str(path)))) in seen:
+            raise InputError(f"{path}, a copy of {seen[digest]}", "other events in each file", "leave one out")
+        seen[digest] = path
     return files
 
 

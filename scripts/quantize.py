@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.config import dump
+from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.pooling import input_counts, track_mask
 from codae_l1.models.codae.config import Z_M_SIZE
 from codae_l1.models.codae.scores import codae_scores
@@ -102,7 +103,8 @@ def _distance(run: "Run", training: Any) -> tuple["Student", dict[str, Any]]:
     what = "the error of an auto-encoder of" if config.firmware.dense else "a distance from"
     said = f"{what} {len(counts):,} {name}" + (f" ({reason})" if reason else "")
     said += f"; correlation of its words with the float score {correlation:.3f}"
-    learned = {"background": name, "no_crossings": reason, **student.history}
+    of = {"crossings": None if reason else CrossingFile(config.trigger.path).checksum}
+    learned = {"background": name, "no_crossings": reason, **of, **student.history}
     return student, {"said": said, "teacher": {}, "distance": learned}
 
 

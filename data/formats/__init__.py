@@ -76,7 +76,7 @@ def _told(
     path: Path, size: int, label: str | None, options: Mapping[str, Any] | None, say: Tell, weighted: bool
 ) -> Iterator[Any]:
     """`slices`, with a line about weights that differ where `weighted`."""
-    n, empty, low, high = 0, 0, np.inf, -np.inf
+    n, empty, uncounted, low, high = 0, 0, 0, np.inf, -np.inf
     known = format_of(path)
     chosen = (options or {}).get(known.name) or known.Options()
     if known.labelled and known.images and label is not None:
@@ -88,7 +88,9 @@ def _told(
                 part.check_tracks(f"{path}: images")
             require_finite(part.weight, f"{path}: weight", n)
             require_finite(part.n_tracks, f"{path}: n_tracks", n, 0)
-            empty += _n_empty(part)
+            without = part.images[part.n_tracks == 0]
+            empty += int(np.sum(~without.any(axis=(1, 2, 3))))
+            uncounted += int(np.sum(without[..., 0].any(axis=(1, 2))))
             low, high = part.weight.min(initial=low), part.weight.max(initial=high)
         n += len(part) if known.images else len(next(iter(part.values())))
         yield part
@@ -96,6 +98,8 @@ def _told(
         raise InputError(f"no events in {path}", "at least one event", "choose another file")
     if empty:
         say(f"{path}: {empty:,} of {n:,} events are empty, without a track or a tower")
+    if uncounted:
+        say(f"{path}: {uncounted:,} of {n:,} events have n_tracks = 0, but active pixels of tracks")
     if weighted and low < high:
         span = f"{low:.3g} to {high:.3g}"
         say(f"{path}: events have weights from {span}, which rates use; AUCs, means and shares count each event once")
@@ -110,12 +114,6 @@ def _require_images(path: Path | str, label: str | None) -> None:
         raise InputError(f"{path} of the format {known.name}", "event images", f"see docs/events.md for {known.name}")
     if label is not None:
         check_signals(np.array([label]))
-
-
-def _n_empty(events: EventImages) -> int:
-    """Number of events without a track or a tower; where there are tracks, the image need not be looked at."""
-    images = events.images[events.n_tracks == 0]
-    return int(np.sum(~images.any(axis=(1, 2, 3))))
 
 
 def event_slices(

@@ -37,10 +37,14 @@ from codae_l1.data.formats._hdf5 import bounds, require_finite
 _LARGEST_PHI = 2 * np.pi + 1e-3
 # Of an event, where the generator has written one; the first of several.
 WEIGHT = "Event.Weight"
+# Where else Delphes may have weights, several for an event, of which none need be the event's own.
+OTHER_WEIGHTS = ("EventLHEF.Weight", "Weight.Weight", "WeightLHEF.Weight")
 # Events that are read at a time; with 50 pile-up collisions an event has about a thousand tracks and towers.
 SLICE = 512
 # Number of towers in a file from which on every row of the grid must hold some; a row then has 50 on average.
 MANY_TOWERS = 50 * N_PHI
+# Towers of a row over those of most rows, beyond which it is unlike them; and how many rows may be so by chance.
+_ALIKE, _FEW_ROWS = (0.65, 1.5), 8
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,9 @@ class Delphes(Format):
                 events = unweighted(images, np.full(stop - start, label), n_tracks, provenance)
                 yield replace(events, weight=columns.first(WEIGHT)) if WEIGHT in names else events
             tell(pileup.line())
+            unused = [name for name in OTHER_WEIGHTS if name in names and WEIGHT not in names]
+            if unused:
+                tell(f"no branch {WEIGHT}, so each event has the weight 1; {', '.join(unused)} is not used")
             for line in _other_grid(filled):
                 tell(line)
 
@@ -184,7 +191,9 @@ def _tower_images(columns: _Columns, names: list[str], filled: np.ndarray) -> li
 
 
 def _other_grid(filled: np.ndarray) -> list[str]:
-    """A line where whole rows or columns have no tower: towers of another card. filled: (72, 58) number of towers.
+    """A line where rows or columns have no tower, or rows have more than others: towers of another card.
+
+    filled: (72, 58) number of towers.
 
     >>> _other_grid(np.tile([[900] * 58, [0] * 58], (36, 1)))
     ['no tower in 36 of 72 rows and 0 of 58 columns of the grid (5 degrees x 0.08725): these are other towers']
@@ -192,10 +201,18 @@ def _other_grid(filled: np.ndarray) -> list[str]:
     # Cards may end below the grid's |eta|: only columns between filled ones count.
     columns = np.trim_zeros(filled.sum(axis=0))
     rows, empty = int((filled.sum(axis=1) == 0).sum()), int((columns == 0).sum())
-    if filled.sum() < MANY_TOWERS or not rows + empty:
+    if filled.sum() < MANY_TOWERS:
         return []
-    where = f"{rows} of {N_PHI} rows and {empty} of {N_ETA} columns of the grid (5 degrees x {ETA_STEP})"
-    return [f"no tower in {where}: these are other towers"]
+    if rows + empty:
+        where = f"{rows} of {N_PHI} rows and {empty} of {N_ETA} columns of the grid (5 degrees x {ETA_STEP})"
+        return [f"no tower in {where}: these are other towers"]
+    # Towers of 4 degrees, say: one row in four gets two of them. No azimuth is preferred, so rows should be alike.
+    low, high = _ALIKE
+    share = filled.sum(axis=1) / np.median(filled.sum(axis=1))
+    other = int(((share < low) | (share > high)).sum())
+    if other < _FEW_ROWS:
+        return []
+    return [f"{other} of {N_PHI} rows of 5 degrees have far more or fewer towers than most: these are other towers"]
 
 
 def _fill(n: int, event: np.ndarray, eta: np.ndarray, phi: np.ndarray, value: np.ndarray) -> np.ndarray:

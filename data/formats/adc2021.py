@@ -1,7 +1,8 @@
 """Events of the anomaly-detection challenge ADC2021 (arXiv:2107.02157): HDF5 with `Particles` (N, 19, 4).
 
 Each object is (pT [GeV], eta, phi, class): row 0 the missing transverse momentum (class 1), 1-4 electrons (2), 5-8
-muons (3), 9-18 jets (4), each kind falling in pT, zero-padded.
+muons (3), 9-18 jets (4), each kind falling in pT, zero-padded. Where the file names the four columns
+(`Particles_Names`), they have to be these.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from codae_l1.data.formats._hdf5 import (
 )
 
 PARTICLES = "Particles"
+# The columns' names, where the file has them.
+NAMES, COLUMNS = "Particles_Names", ("Pt", "Eta", "Phi", "Class")
 KIND = "ADC2021's HDF5: Particles (N, 19, 4)"
 # Class of each row: 1 missing momentum, 2 electrons, 3 muons, 4 jets.
 ROW_CLASS = np.repeat([1, 2, 3, 4], [1, 4, 4, 10])
@@ -62,6 +65,8 @@ def _object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
     with open_hdf5(path, KIND) as file:
         particles = find(file, PARTICLES, KIND)
         require_shape(particles, PARTICLES, (None, *SHAPE))
+        if NAMES in file:
+            _require_names(find(file, NAMES, KIND), path)
         for start, stop in bounds(len(particles), size):
             objects = read(particles, KIND, start, stop).astype(np.float64, copy=False)
             require_finite(objects, f"{path}: {PARTICLES}", start)
@@ -69,6 +74,18 @@ def _object_slices(path: Path | str, size: int = SLICE) -> Iterator[np.ndarray]:
             _require_classes(objects[..., 3], path, start)
             _require_objects(objects, path, start)
             yield objects
+
+
+def _require_names(names: Any, path: Path | str) -> None:
+    """Raise InputError where the columns have other names: they are read by their place."""
+    stored = read(names, KIND, 0, len(names)).ravel()[: len(COLUMNS) + 1]
+    found = [(name.decode(errors="replace") if isinstance(name, bytes) else str(name)).strip() for name in stored]
+    if [name.lower() for name in found] != [name.lower() for name in COLUMNS]:
+        raise InputError(
+            f"{path}: {PARTICLES} with the columns {', '.join(found)}"[:300],
+            ", ".join(COLUMNS),
+            f"bring the columns and {NAMES} into this order",
+        )
 
 
 def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:

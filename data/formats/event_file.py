@@ -8,7 +8,8 @@ Fletcher-32 guards each block as it is read, SHA-256 the content. (Files with ga
 
 Energies are float16, rounded down: a relative error up to 2^-10. Tower words of 0.5 GeV are then those of the energy
 itself up to 1,024 GeV, where float16 ends to hold them, so a firmware has the same words of events that were stored. An
-active pixel stays active (at least 2^-24 GeV) and none overflows (at most 65504 GeV, which is logged).
+active pixel stays active (at least 2^-24 GeV) and none overflows (at most 65504 GeV). Where this, or rounding beyond
+1,024 GeV, makes another tower word of an energy, it is logged.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, as_stored, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 from codae_l1.data.formats._header import new_header, read_header
+from codae_l1.data.pooling import TOWER_LSB_GEV
 
 _LOG = logging.getLogger(__name__)
 FORMAT = "codae-l1 events"
@@ -38,6 +40,8 @@ FORMAT = "codae-l1 events"
 VERSION = 2
 # GeV, smallest and largest energy that float16 holds.
 FLOAT16_MIN, FLOAT16_MAX = 2.0**-24, 65504.0
+# GeV, from which on its steps are wider than those of tower words.
+FLOAT16_FINE = 2048 * TOWER_LSB_GEV
 COLUMNS = {"signal": "S16", "n_tracks": "i4", "weight": "f8", "pileup_block": "i4"}
 STREAMS = {"count": "u2", "gap": "u1", "energy": "f2"}
 # Dataset -> its type.
@@ -63,9 +67,8 @@ def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) 
 
     The provenance is the first part's. Raises InputError where the disk is full.
     """
-    parts = [events] if isinstance(events, EventImages) else events
     with new_hdf5(path) as file:
-        _fill(file, parts)
+        _fill(file, [events] if isinstance(events, EventImages) else events)
 
 
 class Events(Format):
@@ -100,8 +103,7 @@ class EventFile:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         if not self.path.exists():
-            remedy = "make one with scripts/make_data.py"
-            raise InputError(f"{self.path} does not exist", "an HDF5 file of events", remedy)
+            raise InputError(f"{self.path} does not exist", "an HDF5 file of events", "make_data.py makes one")
         with contextlib.ExitStack() as stack:
             self._file = stack.enter_context(opened_hdf5(self.path, *_EXPECTED))
             self._read_header()
@@ -310,10 +312,12 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         else:
             options = {"chunks": (_EVENT_BLOCK,), "shuffle": True, "compression": "gzip"}
         file.create_dataset(name, shape=(0,), maxshape=(None,), dtype=f"<{dtype}", fletcher32=True, **options)
-    hashes, provenance, beyond, unread = _Hashes(), None, 0, 0
+    hashes, provenance, beyond, coarse, unread = _Hashes(), None, 0, 0, 0
     for events in parts:
         provenance = events.provenance if provenance is None else provenance
-        beyond += int((events.images > FLOAT16_MAX).sum())
+        high = events.images[events.images > FLOAT16_FINE]
+        beyond += int((high > FLOAT16_MAX).sum())
+        coarse += int((high // TOWER_LSB_GEV > _rounded_down(high).astype(np.float32) // TOWER_LSB_GEV).sum())
         for start in range(0, len(events), _SLICE):
             for name, column in _columns(events, slice(start, start + _SLICE)).items():
                 column = as_stored(column, _TYPES[name], name)
@@ -324,6 +328,8 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
         unread += int((~np.isfinite(events.weight) | (events.n_tracks < 0)).sum())
     if unread:
         _LOG.warning(f"{unread:,} events with a weight that is not finite or n_tracks < 0, which no reader takes")
+    if coarse:
+        _LOG.warning(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
     if beyond:
         _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
     file.attrs.update(

@@ -102,8 +102,12 @@ class GenerationConfig:
         """Processes, and masses given by their names."""
         for word in self.masses_gev:
             name, _, value = word.partition("=")
-            valid = name in SIGNALS and value.replace(".", "", 1).isdecimal() and float(value) >= 50
-            self._require("masses_gev", valid, "names of signals with a mass of at least 50, such as h125=150")
+            valid = name in SIGNALS and value.replace(".", "", 1).isdecimal() and 50 <= float(value) < _HARD_ENERGY_GEV
+            masses = f"masses from 50 to below {_HARD_ENERGY_GEV:g}"
+            self._require("masses_gev", valid, f"names of signals with {masses}, such as h125=150")
+        named = [word.partition("=")[0] for word in self.masses_gev]
+        once = len(set(named)) == len(named) and set(named) <= set(self.processes)
+        self._require("masses_gev", once, f"one mass each of signals that are made ({', '.join(self.processes)})")
         unknown = sorted(set(self.processes) - set(PROCESSES))
         different = len(set(self.processes)) == len(self.processes)
         self._require("processes", not unknown and different, f"different names out of {', '.join(PROCESSES)}")

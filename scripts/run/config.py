@@ -11,7 +11,7 @@ from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.menu import MenuConfig
-from codae_l1.data.sample import CROSSINGS
+from codae_l1.data.sample import CROSSINGS, SAMPLE_PILEUP
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.models.codae.config import COMPACT, CoDAEConfig
 from codae_l1.models.evaluation.crossing_rates import parse_point
@@ -180,6 +180,9 @@ class RunConfig:
         own = self.data.events in ("sample", "generate") or self.data.background != QCD
         if self.trigger.crossings == "sample" and not own:
             return f"data.events = {self.data.events!r} without crossings of their own (trigger.crossings)"
+        mean = self.data.generation.pileup_mean
+        if self.trigger.crossings == "sample" and self.data.events == "generate" and mean != SAMPLE_PILEUP:
+            return f"events of pile-up {mean:g} without crossings of their own (trigger.crossings)"
         return None
 
 

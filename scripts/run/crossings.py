@@ -12,7 +12,7 @@ from codae_l1.data.events import SIGNALS, ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.menu import solve_menu
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.data.sample import CROSSINGS
+from codae_l1.data.sample import CROSSINGS, SAMPLE_PILEUP
 from codae_l1.data.splits import SPLITS
 from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig
@@ -127,6 +127,25 @@ class RunCrossings:
                 '"distilled"',
             )
         return _counts(file, file.pooled(pooling.inputs, which), pooling), file.weight[which]
+
+    @staticmethod
+    def check_pileup(config: RunConfig, provenance: Mapping[str, Any]) -> None:
+        """Raise InputError where the shipped crossings would judge models of events of another pile-up.
+
+        provenance: of the run's events; one that does not tell is not looked at.
+        """
+        if config.trigger.crossings != "sample" or config.why_no_crossings():
+            return
+        made = provenance.get("config")
+        means = made.get("pileup", made.get("pileup_mean")) if isinstance(made, dict) else None
+        means = means if isinstance(means, list) else [means]
+        if all(isinstance(mean, int | float) for mean in means) and means != [SAMPLE_PILEUP]:
+            raise InputError(
+                f"data.events of pile-up {', '.join(f'{mean:g}' for mean in means)[:80]} with trigger.crossings = "
+                f'"sample", of pile-up {SAMPLE_PILEUP:g}',
+                "crossings of the events' pile-up",
+                'name a file of them in trigger.crossings, or say "none"',
+            )
 
     def facts(self) -> dict[str, Any]:
         """Of the file, JSON-ready: path, checksum, pile-up, crossings, how often the hard collision is no vertex."""

@@ -156,6 +156,21 @@ class RunFolder:
             )
         self._sums.check_events(file.path)
 
+    def check_own_crossings(self) -> None:
+        """Raise InputError where the config's crossings are others than those of the run's stages, as `check_own`."""
+        named = {"quantize": ("distance", "crossings"), "evaluate": ("trigger", "checksum")}
+        made = {stage: self._read(stage) for stage in named if (self.folder / f"{stage}.json").is_file()}
+        then = {stage: _table(content.get(named[stage][0])).get(named[stage][1]) for stage, content in made.items()}
+        now = CrossingFile(self.config.trigger.path).checksum if any(then.values()) else ""
+        for stage, checksum in then.items():
+            if checksum is not None and checksum != now:
+                raise InputError(
+                    f"{self.config.trigger.path} holds other crossings than stage {stage} has read (checksum "
+                    f"{now[:12]}, {str(checksum)[:12]} then)",
+                    "the crossings of the run",
+                    f"put them back, or do stage {stage} again on the new ones",
+                )
+
     def check(self, stage: str) -> None:
         """Raise InputError where anything that a finished stage wrote, or its events, is missing or altered."""
         self.path(stage)

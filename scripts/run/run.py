@@ -122,6 +122,7 @@ class Run(RunFolder):
         config, reason = self.config.trigger, self.config.why_no_crossings()
         if reason:
             return reason
+        self.check_own_crossings()
         executor = self.executor(_FASTEST)
         try:
             found = RunCrossings(config, executor, self.config.seed, supervised=False)

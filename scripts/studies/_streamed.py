@@ -95,8 +95,11 @@ def study_configs(
         raise InputError(
             f"--crossings {crossings}, --signals {signals}", "at least one crossing, signals >= 0", "correct them"
         )
-    if len(set(pileup)) < len(pileup):
-        raise InputError(f"--pileup {' '.join(f'{mu:g}' for mu in pileup)}", "different values", "name each once")
+    # The folder of a sample has its pile-up as its name.
+    if len({f"{mu:g}" for mu in pileup}) < len(pileup):
+        raise InputError(
+            f"--pileup {' '.join(f'{mu:g}' for mu in pileup)}", "different values, in six digits", "name each once"
+        )
     common = {"processes": list(SIGNALS), **table, "n_crossings": [0, 0, 0, crossings], "n_signal": signals}
     common |= {"n_signal_validation": 0} | ({} if signals else {"processes": []})
     return {mu: parse(CrossingsConfig, {**common, "pileup": [mu]}, "generation") for mu in pileup}

@@ -173,6 +173,10 @@ def test_wrong_files_are_refused(files, made, tmp_path, capsys):
     ):
         assert call(*asked(files, tmp_path / "out", *signals)) == 2
         assert words in capsys.readouterr().err
+    copy = shutil.copy(files / "background.h5", tmp_path / "copy.h5")
+    first, *others = asked(files, tmp_path / "out", "hard")
+    assert call(first, *others[:2], copy, *others[2:]) == 2
+    assert "copy.h5, a copy of " in capsys.readouterr().err
     assert call(*asked(files, tmp_path / "out", "hard"), "--most", 50) == 2
     assert "36 events to train on; expected at least 100" in capsys.readouterr().err
     assert call(*asked(files, made, "hard"), "--split-seed", 7) == 2

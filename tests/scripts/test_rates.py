@@ -196,6 +196,7 @@ def refused(monkeypatch, capsys, folder, *arguments):
         (["--crossings", "0"], "--crossings 0, --signals 600; expected at least one crossing, signals >= 0"),
         (["--signals", "-1"], "--signals -1; expected at least one crossing, signals >= 0"),
         (["--pileup", "2", "2.0"], "--pileup 2 2; expected different values"),
+        (["--pileup", "2", "2.0000001"], "--pileup 2 2; expected different values, in six digits"),
         (["--pileup", "2", "-3"], "generation.pileup = (-3.0,); expected mean numbers of collisions from 0 to 250"),
         (["--pileup", "2", "200"], "generation.n_soft = 120; expected at least 4000: pile-up 200 needs it"),
         (["--pileup", "2", "--workers", "0"], "--workers 0; expected a number >= 1"),

@@ -169,6 +169,7 @@ def test_variants_of_the_full_model_are_refused(path, tmp_path, monkeypatch):
         ({"space": {"windows": [[6]]}}, "two numbers (phi, eta)"),
         ({"signals": ["beauty"]}, "scan.signals = ['beauty']"),
         ({"signals": []}, "scan.signals = []"),
+        ({"signals": ["h125", "h125"]}, "scan.signals = ['h125', 'h125']; expected different names"),
     ],
 )
 def test_a_wrong_search_names_its_path(table, words):

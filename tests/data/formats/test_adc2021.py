@@ -44,6 +44,21 @@ def test_objects_in_slices(tmp_path):
     assert parts[0].dtype == np.float64
 
 
+@pytest.mark.parametrize("names", [("Pt", "Phi", "Eta", "Class"), ("Pt", "Eta", "Phi")])
+def test_columns_that_have_other_names_are_refused(tmp_path, names):
+    objects = make_objects()
+    path = write(tmp_path / "adc.h5", objects)
+    with h5py.File(path, "r+") as file:
+        del file["Particles_Names"]
+        file["Particles_Names"] = np.array(names, "S")
+    with pytest.raises(InputError, match=rf"Particles with the columns {', '.join(names)}; expected Pt, Eta, Phi, Cl"):
+        list(_object_slices(path))
+    with h5py.File(path, "r+") as file:
+        del file["Particles_Names"]
+        file["Particles_Names"] = ["pT", "eta", "phi", "class"]
+    assert np.array_equal(next(_object_slices(path)), objects)
+
+
 def test_memory_stays_below_the_file(tmp_path):
     objects = np.tile(make_objects(1000), (20, 1, 1))
     path = write(tmp_path / "adc.h5", objects)

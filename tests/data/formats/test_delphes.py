@@ -141,6 +141,10 @@ def test_weights_are_the_first_of_each_event(tmp_path):
     assert read_told(path)[1][1] == (
         "events have weights from 1e-07 to 2, which rates use; AUCs, means and shares count each event once"
     )
+    # Those of variations, of which the first need not be the event's.
+    path = write(tmp_path / "d.root", with_pileup(), **{"Weight.Weight": [[0.5, 9.0], [1e-7], [2.0]]})
+    said = "no branch Event.Weight, so each event has the weight 1; Weight.Weight is not used"
+    assert read_told(path)[1][1] == said
     path = write(tmp_path / "d.root", with_pileup(), **{"Event.Weight": [[0.5], EMPTY, [2.0]]})
     with pytest.raises(InputError, match=r"no Event.Weight in event 1; expected one in each"):
         read_told(path)
@@ -157,16 +161,18 @@ def test_sorted_vertices_are_refused(tmp_path):
 
 
 def test_towers_of_another_card_are_said(tmp_path):
-    rng, n = np.random.default_rng(0), 5000
-    steps = {5: rng.integers(0, 72, n), 10: 2 * rng.integers(0, 36, n)}
+    rng, n = np.random.default_rng(0), 20_000
     eta = 0.08725 * (rng.integers(-28, 28, n) + 0.5)
-    for degrees, row in steps.items():
-        columns = with_pileup(1) | {"Tower.Eta": [eta], "Tower.Phi": [-np.pi + np.deg2rad(5 * row + 2.5)]}
+    said = {
+        10: ["no tower in 36 of 72 rows and 0 of 58 columns of the grid (5 degrees x 0.08725): these are other towers"],
+        4: ["18 of 72 rows of 5 degrees have far more or fewer towers than most: these are other towers"],
+        3: ["24 of 72 rows of 5 degrees have far more or fewer towers than most: these are other towers"],
+    }
+    for degrees in (5, 10, 4, 3, 2.5):
+        phi = -np.pi + np.deg2rad(degrees) * (rng.integers(0, round(360 / degrees), n) + 0.5)
+        columns = with_pileup(1) | {"Tower.Eta": [eta], "Tower.Phi": [phi]}
         path = write(tmp_path / f"{degrees}.root", columns | {"Tower.Eem": [np.ones(n)], "Tower.Ehad": [np.ones(n)]})
-        lines = read_told(path)[1][1:]
-        assert [line.split(" of the grid")[0] for line in lines] == (
-            [] if degrees == 5 else ["no tower in 36 of 72 rows and 0 of 58 columns"]
-        )
+        assert read_told(path)[1][1:] == said.get(degrees, [])
 
 
 def test_an_rntuple_is_named(tmp_path):

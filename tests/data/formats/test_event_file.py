@@ -123,8 +123,11 @@ def test_energies_that_float16_does_not_hold_are_said(tmp_path, caplog):
     events = make_events(2)
     images = events.images.copy()
     images[1, 2, 3, 1] = 7e4
+    # Tower words 2050, 2051 and 2047, the second of which becomes 2050.
+    images[0, 3, 4] = 1025.0, 1025.6, 1023.7
     write_events(tmp_path / "e.h5", replace(events, images=images))
     assert "1 energies above 65504 GeV are stored as 65504 GeV" in caplog.text
+    assert "2 energies above 1024 GeV are stored as lower tower words than their own" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,13 @@ def test_bad_content_is_named(tmp_path, changes, words):
         read_public(write(tmp_path / "bad.npz", **changes))
 
 
+def test_tracks_that_were_not_counted_are_said(tmp_path):
+    told = []
+    path = write(tmp_path / "h200.npz", n_tracks=np.array([17, 0, 0, 1]))
+    assert sum(len(part) for part in event_slices(path, 3, tell=told.append)) == 4
+    assert told == [f"{path}: 2 of 4 events have n_tracks = 0, but active pixels of tracks"]
+
+
 def test_a_number_whose_absolute_value_overflows_is_refused(tmp_path):
     content = {"images": np.ones((2, 72, 58, 3), np.float32), "labels": np.zeros(2, int), "masses": np.zeros(2, int)}
     np.savez(tmp_path / "n.npz", n_tracks=np.array([1, -(2**63)]), **content)

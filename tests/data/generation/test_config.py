@@ -8,6 +8,7 @@ import pytest
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.generation import _chunks
 from codae_l1.data.generation.config import GenerationConfig
+from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.generation.jets import JetConfig
 
 
@@ -18,11 +19,22 @@ from codae_l1.data.generation.jets import JetConfig
         (GenerationConfig, "pileup_mean", 100_000.0, "a value up to 1,000"),
         (GenerationConfig, "pileup_mean", math.inf, ">= 0"),
         (JetConfig, "pt_min_gev", 100_000.0, "less than 7000 GeV"),
+        (GenerationConfig, "masses_gev", ("h125=20000",), "masses from 50 to below 13600, such as h125=150"),
+        (GenerationConfig, "masses_gev", ("h125=100", "h125=120"), "one mass each of signals that are made"),
+        (CrossingsConfig, "masses_gev", ("h125=100", "h125=120"), "one mass each of signals that are made"),
+        (CrossingsConfig, "masses_gev", ("h125=inf",), "masses from 50 to below 13600"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_reason(kind, key, value, words):
     with pytest.raises(InputError, match=rf"{key} = .*{words}"):
         kind(**{key: value} | ({"pt_max_gev": 200_000.0} if kind is JetConfig else {}))
+
+
+def test_a_mass_of_a_signal_that_is_not_made_is_refused():
+    for kind, processes in ((GenerationConfig, ("qcd", "h200")), (CrossingsConfig, ("w", "h200"))):
+        with pytest.raises(InputError, match=r"masses_gev = \('h125=150',\); expected one mass each .*h200\)"):
+            kind(masses_gev=("h125=150",), processes=processes)
+        assert kind(masses_gev=("h200=250",), processes=processes).masses_gev == ("h200=250",)
 
 
 def test_a_selection_that_nothing_passes_says_its_acceptance_and_stops(monkeypatch):

@@ -1,5 +1,6 @@
 """Crossings as a run judges them, and the trigger's section of the report."""
 
+import dataclasses
 import shutil
 from types import SimpleNamespace
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import write_json
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import COLUMNS, CrossingFile, write_crossings
 from codae_l1.data.formats.event_file import EventFile
+from codae_l1.data.generation.config import GenerationConfig
 from codae_l1.data.menu import MenuConfig, menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mask
 from codae_l1.data.sample import CROSSING_IMAGES
@@ -23,6 +26,7 @@ from codae_l1.scripts.run._ceiling import Ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, check_crossings, trigger_words
 from codae_l1.scripts.run.folder import RunFolder
+from codae_l1.scripts.run.run import Run
 from codae_l1.scripts.studies.trigger import trigger_section
 
 
@@ -222,6 +226,45 @@ def test_a_run_without_crossings_says_why(config, reason):
     assert reason in found["trigger_reason"]
     assert RunConfig(data=DataConfig("mine.h5"), trigger=TriggerConfig(crossings="c.h5")).why_no_crossings() is None
     assert RunConfig(data=DataConfig("generate")).why_no_crossings() is None
+    # The shipped ones are of another pile-up than these events.
+    busy = RunConfig(data=DataConfig("generate", GenerationConfig(pileup_mean=140.0)))
+    assert busy.why_no_crossings() == "events of pile-up 140 without crossings of their own (trigger.crossings)"
+    assert dataclasses.replace(busy, trigger=TriggerConfig(crossings="c.h5")).why_no_crossings() is None
+
+
+def test_the_shipped_crossings_do_not_judge_events_of_another_pileup():
+    config = RunConfig(data=DataConfig("mine.h5", background="zero_bias"))
+    words = r"data.events of pile-up 30, 140 with trigger.crossings = \"sample\", of pile-up 50; expected crossings of"
+    with pytest.raises(InputError, match=words):
+        RunCrossings.check_pileup(config, {"config": {"pileup": [30.0, 140.0]}})
+    with pytest.raises(InputError, match=r"data\.events of pile-up 140 with"):
+        RunCrossings.check_pileup(RunConfig(), {"config": {"pileup_mean": 140}})
+    RunCrossings.check_pileup(
+        dataclasses.replace(config, trigger=TriggerConfig(crossings="c.h5")), {"config": {"pileup": [140.0]}}
+    )
+    for known in ({}, {"config": {"pileup": [50.0]}}, {"config": None}, {"config": {"pileup_mean": 50.0}}):
+        RunCrossings.check_pileup(config, known)
+
+
+def test_thresholds_are_not_of_other_crossings_than_the_run_s(path, tmp_path, rows, monkeypatch):
+    """Neither of those that a distance was learned from, nor of those that evaluate measured the rates on."""
+    path = shutil.copy(path, tmp_path)
+    config = RunConfig(trigger=TriggerConfig(crossings=str(path)))
+    made = CrossingFile(path).checksum
+    stages = {"quantize": {"distance": {"crossings": made}}, "evaluate": {"trigger": {"checksum": made}}}
+    for stage, content in stages.items():
+        run = Run(tmp_path / stage, config)
+        run.path(stage).mkdir()
+        write_json(run.folder / f"{stage}.json", content)
+        run.check_own_crossings()
+    write_crossings(path, [rows(ZERO_BIAS, "test", np.arange(100))], {"energy_lsb_gev": 1.0})
+    for stage in stages:
+        run = Run(tmp_path / stage, config)
+        with pytest.raises(InputError, match=rf"c.h5 holds other crossings than stage {stage} has read \(checksum"):
+            run.working_points()
+    # A stage that read none, and one of an older release, do not tell.
+    write_json(tmp_path / "quantize" / "quantize.json", {"distance": None})
+    Run(tmp_path / "quantize", config).check_own_crossings()
 
 
 def test_other_crossings_make_the_stage_run_again(path, tmp_path):
