@@ -138,7 +138,7 @@ def undisturbed() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
     # Python takes signals in the main thread alone.
     main = threading.current_thread() is threading.main_thread()
-    taken = [number for number in numbers if main and before[number] == signal.default_int_handler]
+    taken = [number for number in numbers if main and callable(before[number])]
     for number in taken:
         signal.signal(number, lambda number, frame: asked.append(number))
     try:
@@ -146,8 +146,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
-    if asked:
-        raise KeyboardInterrupt
+    for number in asked[:1]:
+        signal.raise_signal(number)
 
 
 def end_with_parent() -> None:

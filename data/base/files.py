@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base._interrupts import interrupted_outside
 from codae_l1.data.base._locks import alone, locked
 from codae_l1.data.base._opening import (
     DAMAGED,
@@ -167,7 +168,7 @@ def new_hdf5(path: Path | str) -> Iterator[Any]:
 
     with whole_file(path) as temporary, _Target(temporary, "w+") as target:
         try:
-            with h5py.File(target, "w") as file:
+            with interrupted_outside(_CALLBACKS), h5py.File(target, "w") as file:
                 yield file
         finally:
             # Whatever HDF5 makes of it: a refused write is the cause.
@@ -248,3 +249,7 @@ class _Target(io.FileIO):
             self._pages[page][first - base : last - base] = content[first - start : last - start]
         self._end = max(self._end, stop)
         super().seek(stop)
+
+
+# What HDF5 calls; it asks for the length by seek.
+_CALLBACKS = {f.__code__ for f in (_Target.write, _Target.readinto, _Target.seek, _Target.truncate)}
