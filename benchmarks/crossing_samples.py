@@ -9,7 +9,7 @@ import numpy as np
 
 from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import read_table
 from codae_l1.data.generation._collisions import Collisions, joined, load_collisions
 from codae_l1.data.generation._crossing_chunks import _read_out
 from codae_l1.data.generation._overlay import Overlay
@@ -39,7 +39,7 @@ def read_config(folder: Path) -> CrossingsConfig:
     """How the sample of a work folder was made; what another version has beside is of no matter for its collisions."""
     if not (folder / "config.json").exists():
         raise InputError(f"no config.json in {folder}", "the work folder of a sample of crossings", "name it")
-    table = read_json(folder / "config.json")["config"]
+    table = read_table(folder / "config.json", ("config",))["config"]
     known = {field.name for field in fields(CrossingsConfig)}
     return parse(CrossingsConfig, {name: value for name, value in table.items() if name in known})
 

@@ -22,7 +22,7 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import CLASSES, EventImages
 from codae_l1.data.formats import event_slices, format_of, slices
 from codae_l1.data.formats.arrays import write_arrays
-from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.formats.event_file import EventFile, Events, write_events
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, reading
@@ -85,11 +85,13 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     cli.output("--out", options.out, "file of events", options.files)
+    if options.out.suffix not in Events.suffixes:
+        raise InputError(f"--out {options.out}", f"a name that ends with {' or '.join(Events.suffixes)}", "correct it")
     formats = {known.name: known for known in map(format_of, options.files)}
     if len(formats) > 1:
         raise InputError(f"files of {', '.join(sorted(formats))}", "one format", "convert each by itself")
     [known] = formats.values()
-    how = reading.chosen(options)
+    how = reading.chosen(options, options.files)
     provenance = {"source": known.name, "files": [path.name for path in options.files]}
     # The list grows while the files are read, and the provenance is written after the last event.
     provenance |= {"reading": how["tell"]} | ({} if known.labelled else {"label": options.label})
@@ -155,7 +157,7 @@ def _validate(options: argparse.Namespace) -> None:
         cli.existing(name)
     cli.output("--out", options.out, "JSON of a validation", files)
     cli.output("--plots", options.plots, "SVG picture", files)
-    how = reading.chosen(options)
+    how = reading.chosen(options, options.a.split(","), options.b.split(","))
     samples = {side: summaries(getattr(options, side), **how) for side in ("a", "b")}
     content = {"files": {"a": options.a, "b": options.b}, "reading": list(how["tell"])}
     content |= compare(samples["a"], samples["b"], options.seed)
@@ -187,7 +189,7 @@ def _show(options: argparse.Namespace) -> None:
         raise InputError(f"--events {options.events}", "a number >= 1", "correct it")
     cli.output("--out", options.out, "folder of pictures")
     pooling = PoolingConfig(options.pool, tuple(options.inputs))
-    shown = _collect(options.files, options.process, options.events, pooling, **reading.chosen(options))
+    shown = _collect(options.files, options.process, options.events, pooling, **reading.chosen(options, options.files))
 
     from codae_l1.scripts.reports.event_figures import average_figure, display_figure
     from codae_l1.scripts.reports.figures import save_svg

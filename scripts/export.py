@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json
+from codae_l1.data.base.files import read_table
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.trigger.export_config import ExportConfig, check_namespace, check_slices, check_target
 from codae_l1.scripts.run import cli, stage
@@ -90,8 +91,9 @@ def check(arguments: Any) -> None:
     check_target(arguments.out, arguments.run)
     stored = arguments.run / "config.json"
     if stored.is_file():
-        pool = read_json(stored).get("firmware", {}).get("pool", PoolingConfig.pool)
-        check_slices(arguments.slices, PoolingConfig(pool))
+        table = read_table(stored).get("firmware", {})
+        known = {key: table[key] for key in ("pool",) if key in table} if isinstance(table, dict) else table
+        check_slices(arguments.slices, parse(PoolingConfig, known, f"{stored}: firmware"))
 
 
 def _summary(interface: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ def command() -> None:
     for file in arguments.events:
         cli.existing(str(file))
     cli.output("--out", arguments.out, "file of scores", [*arguments.events, run.config.data.events], run.folder)
-    how = reading.chosen(arguments)
+    how = reading.chosen(arguments, arguments.events)
     executors: dict[str, Any] = {}
     points, why = ((), "") if names == ("float",) else _known_points(run)
     baselines, signal, different, n = _Compact(), _Compact(), 0, 0

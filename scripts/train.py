@@ -40,7 +40,7 @@ def command() -> None:
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
     cli.import_tensorflow(stage.check_config(arguments.config, arguments.run))
-    from codae_l1.data.base.files import read_json
+    from codae_l1.data.base.files import read_table
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import EXPECTED_AUC
 
@@ -52,7 +52,7 @@ def command() -> None:
     system, seconds = train_system(run, arguments.model, seed)
     folder = _system_folder(run, arguments.model, seed)
     print(f"{arguments.model}: {system.parameters:,} parameters, {seconds:.0f} s, {folder / system.file}", flush=True)
-    record = read_json(folder / "system.json")
+    record = read_table(folder / "system.json")
     if "test" in record:
         test = record["test"]
         expected = f", expected above {EXPECTED_AUC[arguments.model]}" if arguments.model in EXPECTED_AUC else ""

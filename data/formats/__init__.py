@@ -103,8 +103,21 @@ def _told(
     if weighted and low < high:
         span = f"{low:.3g} to {high:.3g}"
         say(f"{path}: events have weights from {span}, which rates use; AUCs, means and shares count each event once")
+    if known.images and (masses := _other_masses(part.provenance)):
+        say(f"{path}: signals keep their names at other masses in GeV: {masses}")
     if known.labelled and label is not None:
         say(f"{path}: says itself what its events are, so the label {label} was not used")
+
+
+def _other_masses(provenance: Mapping[str, Any]) -> str:
+    """What generated events say of masses that are not those of the signals' names; empty where they do not.
+
+    >>> _other_masses({"config": {"masses_gev": ["h125=150"]}})
+    'h125=150'
+    """
+    config = provenance.get("config")
+    masses = config.get("masses_gev") if isinstance(config, dict) else None
+    return ", ".join(map(str, masses)) if isinstance(masses, list) else ""
 
 
 def _require_images(path: Path | str, label: str | None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, whole_file, write_json
+from codae_l1.data.base.files import read_table, whole_file, write_json
 from codae_l1.data.events import QCD, SUEP_MASSES
 from codae_l1.data.generation._collisions import Collisions, binned, joined, load_collisions, save_collisions
 from codae_l1.data.generation._parallel import STAMP, Piece
@@ -122,7 +122,8 @@ def take_pool(config: CrossingsConfig, other: Path, folder: Path) -> None:
     No collision knows the pile-up that it will be in: samples that differ in nothing else have the same pool.
     """
     theirs, ours = (
-        content | dict.fromkeys(_OVERLAID) for content in (read_json(other / STAMP)["config"], dump(config))
+        content | dict.fromkeys(_OVERLAID)
+        for content in (read_table(other / STAMP, ("config",))["config"], dump(config))
     )
     different = sorted(key for key in ours if theirs.get(key) != ours[key])
     if different:
@@ -192,7 +193,7 @@ def load_pool(
             parts[chunk.source].append(load_collisions(folder / chunk.file))
     ends = np.cumsum([0, *(sum(map(len, of)) for of in parts)])
     pools = tuple(np.arange(a, b) for a, b in itertools.pairwise(ends))
-    return joined([part for of in parts for part in of]), pools, shares_of(read_json(folder / SECTIONS))
+    return joined([part for of in parts for part in of]), pools, shares_of(read_table(folder / SECTIONS))
 
 
 def load_process(config: CrossingsConfig, split: str, process: str, folder: Path) -> Collisions:

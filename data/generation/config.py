@@ -83,6 +83,9 @@ class GenerationConfig:
         for name in (*counts[:3], "pileup_blocks", "pileup_block_size", "chunk_events"):
             self._require(name, getattr(self, name) <= _MOST[name], f"a value up to {_MOST[name]:,}")
         self._require("pileup_mean", self.pileup_mean <= 1000, "a value up to 1,000")
+        # Below that exp(-E / T) of every meson is zero in 64 bits.
+        warm = self.meson_mass_gev <= 500 * self.temperature_gev
+        self._require("temperature_gev", warm, f"at least {self.meson_mass_gev / 500:g}, a 500th of the meson's mass")
         # A' -> pi pi must be open, phi -> A' A' too; dark hadrons decay to bottom quarks.
         self._require("dark_photon_mass_gev", self.dark_photon_mass_gev >= 0.3, "a value >= 0.3")
         self._require(

@@ -15,7 +15,7 @@ import numpy as np
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_arrays, read_json
+from codae_l1.data.base.files import read_arrays, read_table
 from codae_l1.data.events import EventImages
 from codae_l1.data.formats.crossing_file import write_crossings
 from codae_l1.data.formats.event_file import write_events
@@ -64,7 +64,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
         "command": work.command,
         "config": dump(config),
         "versions": versions(),
-        "cross_sections": read_json(folder / SECTIONS),
+        "cross_sections": read_table(folder / SECTIONS),
         "energy_lsb_gev": config.energy_lsb_gev,
     }
     shown = [task for task in tasks if config.images_of(task.process, task.split) > task.first]

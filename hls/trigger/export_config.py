@@ -3,13 +3,17 @@
 It imports no network library, so that a mistake is reported at once.
 """
 
+import functools
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import replaceable
+from codae_l1.data.base import children
+from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import replaceable, scratch_folder
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.hls.target.compiler import find_compiler
 
 NAMESPACE = "codae"
 # Files that every export has: a folder without one of them is none.
@@ -25,6 +29,10 @@ _WORDS = """
 # And those that an export uses: the namespace of CMS's interface, the file name of the self-test, names at file scope.
 _OWN = "hls4mlEmulator selftest main ap_fixed ap_ufixed ap_int ap_uint"
 _RESERVED = frozenset(f"{_WORDS} {_OWN}".split())
+# Headers that the sources of an export include; some declare names of C at file scope, such as int8_t, div and time.
+_HEADERS = """
+    algorithm any atomic chrono cstddef cstdint cstdio cstdlib cxxabi.h deque dlfcn.h exception fstream iostream
+    iterator limits memory sstream stdexcept string type_traits typeinfo utility vector"""
 # Ends that an export gives its own files and modules, after its namespace.
 _ENDS = (
     *("_network", "_layers", "_pooling", "_decision", "_trigger", "_wrapper", "_pipeline", "_pool", "_cell", "_axis"),
@@ -65,6 +73,22 @@ def check_namespace(namespace: str) -> None:
         raise InputError(f"namespace {namespace!r}, which ends like a file of {end!r}", "another end", "choose another")
     if len(namespace) > _LONGEST:
         raise InputError(f"a namespace of {len(namespace)} letters", f"at most {_LONGEST}", "choose a shorter one")
+    if namespace != NAMESPACE and not _compiles(namespace) and _compiles(NAMESPACE):
+        raise InputError(f"namespace {namespace!r}, a name of the C or C++ library", "another name", "choose another")
+
+
+@functools.cache
+def _compiles(namespace: str) -> bool:
+    """Whether the compiler takes a namespace beside the library's names; True where there is no compiler to ask."""
+    includes = "".join(f"#include <{header}>\n" for header in _HEADERS.split())
+    with scratch_folder() as folder:
+        (folder / "name.cpp").write_text(f"{includes}namespace {namespace} {{}}\n")
+        try:
+            command = [find_compiler(), "-std=c++17", "-fsyntax-only", "name.cpp"]
+            output = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+            return children.run(command, 60.0, cwd=folder, **output).returncode == 0
+        except (ToolError, OSError, subprocess.TimeoutExpired):
+            return True
 
 
 def check_slices(slices: int, pooling: PoolingConfig) -> None:

@@ -180,6 +180,10 @@ def parse_csynth(text: str, source: Source, has_uram: bool = True) -> CSynthesis
         return number(where) if stated or key not in _LATENCIES + _INTERVALS else None
 
     report = {key: latency(key, where) for key, where in _CSYNTH.items()}
+    for low, high in (_LATENCIES, _INTERVALS):
+        least, most = report[low], report[high]
+        if least is not None and most is not None and least > most:
+            source.lacks(f"{low} up to {high} ({least}, {most})", "the lower figure first", text)
     for bound, interval in zip(_LATENCIES, _INTERVALS, strict=True):
         # Vitis HLS 2024.2 writes 0 for the interval of a latency that it cannot state; no interval is that short.
         if report[bound] is None and report[interval] == 0:

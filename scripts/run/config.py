@@ -196,7 +196,7 @@ def load_config(path: Path | str) -> RunConfig:
     """
     path = Path(path)
     packaged = _CONFIGS / f"{path}.toml"
-    if path.parent == Path() and not path.suffix and not path.exists() and packaged.is_file():
+    if path.parent == Path() and not path.suffix and not path.is_file() and packaged.is_file():
         path = packaged
     try:
         return parse(RunConfig, _read_stored(path) if path.suffix == ".json" else read_toml(path))

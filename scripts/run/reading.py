@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from codae_l1.data.formats import FORMATS
@@ -31,11 +33,20 @@ class _Told(list[str]):
         self.append(line)
 
 
-def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
-    """label, options of the formats and tell (a _Told), as codae_l1.data.formats takes them."""
+def chosen(arguments: argparse.Namespace, *groups: Sequence[Path | str]) -> dict[str, Any]:
+    """label, options of the formats and tell (a _Told), as codae_l1.data.formats takes them.
+
+    groups: files that are read together; one that is named twice is told.
+    """
+    told = _Told()
+    for files in groups:
+        places = [Path(file).resolve() for file in files]
+        for place in dict.fromkeys(places):
+            if (times := places.count(place)) > 1:
+                told(f"{files[places.index(place)]}: named {times} times, so each of its events counts {times} times")
     given = vars(arguments)
     options = {}
     for known in FORMATS:
         names = [field.name for field in dataclasses.fields(known.Options)]
         options[known.name] = known.Options(**{name: given[name] for name in names if name in given})
-    return {"label": arguments.label, "options": options, "tell": _Told()}
+    return {"label": arguments.label, "options": options, "tell": told}

@@ -106,6 +106,10 @@ class Run(RunFolder):
 
     def _zero_bias_points(self, points: tuple[str, ...]) -> tuple[WorkingPoint, ...]:
         judged, khz = self._crossings, self.config.trigger.crossing_khz
+        if len({parse_point(name, khz)[1:] for name in points}) < len(points):
+            raise InputError(
+                f"working points {', '.join(points)}, two of which are one", "different ones", "remove one"
+            )
         if not isinstance(judged, _Judged):
             raise InputError(
                 f"working points {', '.join(points)} of a run without crossings ({judged})",

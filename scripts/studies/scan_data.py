@@ -18,7 +18,7 @@ import numpy as np
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_array, read_arrays, read_json, whole_file
+from codae_l1.data.base.files import read_array, read_arrays, read_table, whole_file
 from codae_l1.data.base.keep import digest, keep
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import BACKGROUNDS
@@ -82,7 +82,7 @@ class ScanData:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        self.signs: dict[str, int] = read_json(self.folder / "data.json")["signs"]
+        self.signs: dict[str, int] = read_table(self.folder / "data.json", ("signs",), _REMEDY)["signs"]
         self.validation = self._arrays("validation.npz")
 
     def counts(self, split: str, pooling: PoolingConfig) -> np.ndarray:

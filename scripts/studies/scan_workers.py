@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codae_l1.data.base import children
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_table, write_json
 from codae_l1.data.base.keep import digest, without_speed
 from codae_l1.data.base.progress import Progress
 from codae_l1.scripts.run.folder import versions
@@ -76,7 +76,7 @@ def evaluator(run: "Run", data: Path, client: Any, progress: Progress) -> Evalua
             write_json(futures[future], {"request": new[futures[future]], **future.result()})
             done += 1
             progress(min(done, total), total, f"{done} trained here")
-        return [{**read_json(file), "key": file.stem} for file in files]
+        return [{**read_table(file, ("state", "lut"), "remove it and scan again"), "key": file.stem} for file in files]
 
     return evaluate
 

@@ -22,6 +22,7 @@ from codae_l1.data.formats.adc2021 import ROW_CLASS
 from codae_l1.data.formats.arrays import _array_slices, write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import PoolingConfig, input_counts
+from codae_l1.data.sample import CROSSING_IMAGES
 from codae_l1.models.evaluation.roc import auc
 from codae_l1.scripts import events as events_command
 from codae_l1.scripts.run import cli
@@ -110,6 +111,33 @@ def test_validate_refuses_a_name_that_is_none_before_it_reads(command, tmp_path,
     (tmp_path / "here.h5").touch()
     with pytest.raises(InputError, match=r"(an empty path|none.h5) does not exist; expected a file or folder"):
         command("validate", a, "here.h5")
+
+
+def test_files_named_twice_are_said_and_names_that_no_reader_takes_are_refused(command, tmp_path, monkeypatch):
+    """Events that count twice make errors too small; what is HDF5 is known by its suffix."""
+    monkeypatch.chdir(tmp_path)
+    write_events("here.h5", make_events({"qcd": 20}))
+    for words in (
+        ("convert", "here.h5", "./here.h5", "--out", "out.h5"),
+        ("validate", "here.h5", f"here.h5,{tmp_path}/here.h5"),
+        ("show", "here.h5", "here.h5", "--out", "out"),
+    ):
+        assert "here.h5: named 2 times, so each of its events counts 2 times" in command(*words)
+    with EventFile("out.h5") as file:
+        assert len(file) == 40
+        assert file.provenance["reading"] == ["here.h5: named 2 times, so each of its events counts 2 times"]
+    assert "named" not in command("validate", "here.h5", "here.h5")
+    with pytest.raises(InputError, match=r"--out out.npz; expected a name that ends with .h5 or .hdf5; correct it"):
+        command("convert", "here.h5", "--out", "out.npz")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_masses_that_are_not_those_of_the_names_are_said(command, tmp_path):
+    made = {"config": {"masses_gev": ["h125=150", "svj2100=1500"]}}
+    write_events(tmp_path / "a.h5", replace(make_events({"h125": 3}), provenance=made))
+    said = command("convert", tmp_path / "a.h5", "--out", tmp_path / "b.h5")
+    assert "a.h5: signals keep their names at other masses in GeV: h125=150, svj2100=1500" in said
+    assert "other masses" not in command("convert", CROSSING_IMAGES, "--out", tmp_path / "c.h5")
 
 
 def test_show_draws_displays_and_averages(command, tmp_path):

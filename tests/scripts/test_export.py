@@ -25,6 +25,8 @@ POINT |= {"total_khz": 2.4, "passing_share": 0.0407}
         (["--rates", "1", "--points", "1e-3"], "error: --points and --rates; expected one of them"),
         (["--namespace", "a-b"], "error: namespace 'a-b'; expected a C++ name"),
         (["--namespace", "class"], "error: namespace 'class'; expected a C++ name"),
+        (["--namespace", "int8_t"], "error: namespace 'int8_t', a name of the C or C++ library; expected another name"),
+        (["--namespace", "div"], "error: namespace 'div', a name of the C or C++ library; expected another name"),
         (["--slices", "5"], "error: slices = 5; expected a divisor of the 18 rows of cells; take one of 1, 2, 3"),
     ],
 )
@@ -33,6 +35,21 @@ def test_what_cannot_be_exported_is_said_before_anything_is_loaded(monkeypatch, 
     (tmp_path / "run" / "config.json").write_text('{"firmware": {"pool": 4}}')
     assert refused(monkeypatch, capsys, tmp_path, tmp_path / "out", *arguments).startswith(says)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("[]", "without a table; expected a JSON table"),
+        ('{"firmware": 3}', "config.json: firmware is 3; expected a table"),
+        ('{"firmware": {"pool": "x"}}', "config.json: firmware.pool = 'x' (str); expected int"),
+        ('{"firmware": {"pool": null}}', "config.json: firmware.pool = None (NoneType); expected int"),
+    ],
+)
+def test_a_config_that_is_none_is_named(monkeypatch, capsys, tmp_path, config, says):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(config)
+    assert says in refused(monkeypatch, capsys, tmp_path, tmp_path / "out")
 
 
 def refused(monkeypatch, capsys, folder, out, *arguments):

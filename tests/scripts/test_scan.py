@@ -184,6 +184,13 @@ def test_the_stored_counts_are_those_of_the_events(events, tmp_path):
     assert data.validation["active_pixels"].tolist() == track_mask(images).sum(axis=(1, 2, 3)).tolist()
 
 
+@pytest.mark.parametrize(("text", "missing"), [("[]", "a table"), ('{"x": 1}', "signs")])
+def test_a_record_of_what_was_prepared_that_is_none_is_named(tmp_path, text, missing):
+    (tmp_path / "data.json").write_text(text)
+    with pytest.raises(InputError, match=rf"data.json without {missing}; .*remove the folder and scan again"):
+        ScanData(tmp_path)
+
+
 def test_a_space_of_designs_that_never_fit_ends(tmp_path, monkeypatch):
     from codae_l1.scripts.run.folder import RunFolder
 

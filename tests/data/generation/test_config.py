@@ -19,6 +19,8 @@ from codae_l1.data.generation.jets import JetConfig
         (GenerationConfig, "pileup_mean", 100_000.0, "a value up to 1,000"),
         (GenerationConfig, "pileup_mean", math.inf, ">= 0"),
         (JetConfig, "pt_min_gev", 100_000.0, "less than 7000 GeV"),
+        (GenerationConfig, "temperature_gev", 0.001, "at least 0.004, a 500th of the meson's mass"),
+        (CrossingsConfig, "temperature_gev", 0.0, "a value > 0"),
         (GenerationConfig, "masses_gev", ("h125=20000",), "masses from 50 to below 13600, such as h125=150"),
         (GenerationConfig, "masses_gev", ("h125=100", "h125=120"), "one mass each of signals that are made"),
         (CrossingsConfig, "masses_gev", ("h125=100", "h125=120"), "one mass each of signals that are made"),

@@ -51,6 +51,13 @@ def test_csynth_has_hls4mls_keys_as_numbers():
     }
 
 
+@pytest.mark.parametrize(("low", "high"), [("Best-caseLatency", "Worst-caseLatency"), ("Interval-min", "Interval-max")])
+def test_bounds_the_wrong_way_round_are_refused(low, high):
+    text = TEXTS["csynth.xml"].replace(f"<{low}>", f"<{low}>9")
+    with pytest.raises(ToolError, match=r"has no \w+ up to \w+ \(91?1, 1[2]?\); expected the lower figure first"):
+        parse_csynth(text, SOURCE)
+
+
 def test_vivado_hls_calls_a_dsp_by_its_block():
     text = TEXTS["csynth.xml"].replace("<DSP>", "<DSP48E>").replace("</DSP>", "</DSP48E>")
     assert parse_csynth(text, SOURCE) == parse_csynth(TEXTS["csynth.xml"], SOURCE)

@@ -34,6 +34,12 @@ def number_keys(config, where=()):
             yield (*where, name)
 
 
+def test_a_packaged_config_is_found_beside_a_folder_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert load_config("demo") == load_config(CONFIGS / "demo.toml")
+
+
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**400), 2**63])
 def test_numbers_are_finite_in_every_key(value):
     keys = list(number_keys(RunConfig()))

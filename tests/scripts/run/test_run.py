@@ -162,6 +162,12 @@ def test_crossings_that_do_not_fit_the_network_are_no_reason_to_stop(folder, tmp
         run.working_points()
 
 
+@pytest.mark.parametrize("points", [("1e-3", "0.001"), ("500 kHz", "500.0 kHz"), ("1e-2", "5 kHz pure", "5 kHz pure")])
+def test_a_point_that_is_named_twice_is_refused(folder, points):
+    with pytest.raises(InputError, match=rf"working points {', '.join(points)}, two of them one; expected different"):
+        codae_l1.open_run(folder).working_points(points=points)
+
+
 def test_points_of_both_kinds_can_be_asked_for_together(folder):
     points = codae_l1.open_run(folder).working_points(fprs=(0.1,), points=("1e-2", "500 kHz"))
     assert [point.name for point in points] == ["1e-2", "500 kHz", "fpr_0.1"]
