@@ -96,7 +96,9 @@ class Known:
                     continue
                 kept = [f"{100 * e['value']:.1f} ± {100 * e['error']:.1f}" for e in row["efficiency"].values()]
                 beyond = row["efficiency"]["h125"]["beyond_menu"]
-                yield f"| {point} | {score} | {row['rate_khz']:.1f} | {' | '.join(kept)} | {100 * beyond:.1f} |"
+                # Of a pure rate that is carried, the whole one need not be.
+                rate = "-" if row["rate_khz"] is None else f"{row['rate_khz']:.1f}"
+                yield f"| {point} | {score} | {rate} | {' | '.join(kept)} | {100 * beyond:.1f} |"
 
 
 def _trigger(config: RunConfig, file: Path | None) -> TriggerConfig:
