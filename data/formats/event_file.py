@@ -62,13 +62,13 @@ _PIXELS = N_PHI * N_ETA
 _NOT_ITS_CHECKSUM = "its content does not have its checksum"
 
 
-def write_events(path: Path | str, events: EventImages | Iterable[EventImages]) -> None:
+def write_events(path: Path | str, events: EventImages | Iterable[EventImages], say: Tell = _LOG.warning) -> None:
     """Write events, or parts of events one after another, whole or not at all; no more than a slice is in memory.
 
-    The provenance is the first part's. Raises InputError where the disk is full.
+    The provenance is the first part's. say: of energies that get another tower word. InputError: the disk is full.
     """
     with new_hdf5(path) as file:
-        _fill(file, [events] if isinstance(events, EventImages) else events)
+        _fill(file, [events] if isinstance(events, EventImages) else events, say)
 
 
 class Events(Format):
@@ -305,7 +305,7 @@ def _datasets() -> list[str]:
     return list(_TYPES)
 
 
-def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
+def _fill(file: h5py.File, parts: Iterable[EventImages], say: Tell) -> None:
     for name, dtype in _TYPES.items():
         if name.endswith(("/gap", "/energy")):
             options: dict[str, Any] = {"chunks": (_BLOCK,)}
@@ -329,7 +329,7 @@ def _fill(file: h5py.File, parts: Iterable[EventImages]) -> None:
     if unread:
         _LOG.warning(f"{unread:,} events with a weight that is not finite or n_tracks < 0, which no reader takes")
     if coarse:
-        _LOG.warning(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
+        say(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
     if beyond:
         _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
     file.attrs.update(
