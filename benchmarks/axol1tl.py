@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 from cicada_firmware import TIMEOUT_S, model_executors
-from distances import POINTS, Known, Layers, learned, of_rows, outputs, vae_layers, window_rows, windows
+from distances import POINTS, Known, Layers, check, learned, of_rows, outputs, vae_layers, window_rows, windows
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType, exact_words
 from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits
 from codae_l1.quantization._fitting import Schedule, fit
@@ -236,6 +237,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("axol1tl"), help="folder of what is built, a new one")
     options = parser.parse_args()
     config = load_config("demo")
+    check(options, config)
+    if unknown := [form for form in options.forms if form not in FORMS]:
+        raise InputError(f"form {unknown[0]}", f"some of {', '.join(FORMS)}", "correct the forms")
     cli.import_tensorflow(config.training.deterministic)
     train, _ = RunCrossings.background(config, "train")
     firmware, scores, differ = learned(config, 1).firmware, ["rtl", "block_power", "bdt"], 0

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.config import parse
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import CrossingFile
@@ -347,6 +349,16 @@ def mapped_records(network: Any, word: WordType, config: RunConfig) -> str:
     return f"{found['LUT']:,} LUT, {found['FF']:,} FF, {found['DSP']} DSP, {report['latency_ns']:g} ns"
 
 
+def check(options: argparse.Namespace, config: RunConfig) -> None:
+    """Raise InputError where seeds, points, crossings or the output are none, before anything is learned."""
+    for seed in options.seeds:
+        parse(RunConfig, {"seed": seed})
+    dataclasses.replace(config.trigger, points=tuple(options.points))
+    CrossingFile(getattr(options, "crossings", None) or config.trigger.path)
+    if (out := getattr(options, "out", None)) and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise InputError(f"--out {out} is there", "a new or empty folder", "name another")
+
+
 def main() -> None:
     """Learn, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -358,6 +370,7 @@ def main() -> None:
     parser.add_argument("--points", nargs="+", default=list(POINTS), help="shares of crossings, or rates in kHz")
     options = parser.parse_args()
     configs = {name: load_config(name) for name in options.configs}
+    check(options, next(iter(configs.values())))
     cli.import_tensorflow(any(config.training.deterministic for config in configs.values()))
     for name, config in configs.items():
         _judge(config, name, options)
@@ -384,4 +397,4 @@ def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

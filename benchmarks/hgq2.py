@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from axol1tl import prove
-from distances import Known, learned, mapped, mapped_records
+from distances import Known, check, learned, mapped, mapped_records
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import scratch_folder
@@ -173,6 +173,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("hgq2"), help="folder of what is built, a new one")
     options = parser.parse_args()
     config = load_config(options.config)
+    check(options, config)
+    cli.existing(str(options.python))
+    if not all(0 < beta < float("inf") for beta in options.betas) or options.steps < 1:
+        raise InputError(f"--betas {options.betas}, --steps {options.steps}", "numbers above zero", "correct them")
     cli.import_tensorflow(config.training.deterministic)
     first = learned(with_bits(config, options.start_bits), options.seeds[0]).firmware
     for line in parts(first, config):

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distances import POINTS, Known, learned
+from distances import POINTS, Known, check, learned
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import scratch_folder
@@ -210,9 +210,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("trees-firmware"), help="folder of what is built, a new one")
     options = parser.parse_args()
     config = load_config("demo")
+    check(options, config)
+    if min(*options.trees, options.depth) < 1:
+        raise InputError(f"--trees {options.trees}, --depth {options.depth}", "numbers >= 1", "correct them")
     cli.import_tensorflow(config.training.deterministic)
     folder, file = options.out.resolve(), CrossingFile(CROSSINGS)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stages = make_sums(folder / "sums", config.hls)
     known = Known(config, learned(config, 1).firmware)
     judged, differ = [], 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, sha256, whole_folder, write_json
+from codae_l1.data.base.files import read_table, sha256, whole_folder, write_json
 from codae_l1.scripts.run import cli, stage
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _make_run(out: Path, config: "RunConfig", files: tuple[Path, ...], told: dic
     from codae_l1.scripts.run.run import Run
 
     kept = out / "weights" / _SOURCE
-    if kept.is_file() and read_json(kept).get("files") != told["files"]:
+    if kept.is_file() and read_table(kept, remedy="name another --out").get("files") != told["files"]:
         raise InputError(f"{kept.parent} holds other weights", "a new run, or the same files", "name another --out")
     if not kept.is_file():
         with whole_folder(out / "weights", ours=(_SOURCE,)) as temporary:

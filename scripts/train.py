@@ -91,7 +91,7 @@ def work(run: "Run") -> dict[str, Any]:
 
 def _imported(run: "Run") -> dict[str, Any]:
     """The full model from the files of weights/, which scripts/import_weights.py has put there; nothing is trained."""
-    from codae_l1.data.base.files import read_json, sha256
+    from codae_l1.data.base.files import read_table, sha256
     from codae_l1.data.pooling import track_mask
     from codae_l1.models.codae.model import save_codae
     from codae_l1.models.codae.published import read_published
@@ -103,7 +103,8 @@ def _imported(run: "Run") -> dict[str, Any]:
         raise InputError(
             f"{run.folder}/weights without source.json", "what import_weights.py wrote", "import them again"
         )
-    told, files = read_json(source), [path for path in run.imported if path != source]
+    told = read_table(source, ("kind", "files", "verified"), "import them again")
+    files = [path for path in run.imported if path != source]
     if {file.name: sha256(file) for file in files} != told["files"]:
         raise InputError(
             f"{source.parent} with other files than were imported",

@@ -14,9 +14,25 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.quantization.f_m.config import FirmwareConfig, output_word
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
+from codae_l1.scripts.run.config import RunConfig
 
 _FOLDER = Path(__file__).parents[1] / "benchmarks"
 _FILE = _FOLDER / "bench_executors.py"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"seeds": [-1]}, "seed = -1; expected a number >= 0"),
+        ({"seeds": [2**31]}, "seed = 2147483648; expected at most 2,147,483,647"),
+        ({"points": ["1e-3", "nan"]}, "working point 'nan'; expected a share of crossings"),
+        ({"crossings": "none.h5"}, "none.h5 does not exist; expected crossings of codae-l1"),
+        ({"out": _FOLDER}, "benchmarks is there; expected a new or empty folder; name another"),
+    ],
+)
+def test_options_that_are_none_are_refused_before_anything_is_learned(hgq2, given, words):
+    with pytest.raises(InputError, match=words):
+        hgq2.check(SimpleNamespace(**{"seeds": [1], "points": ["1e-3", "10 kHz"]} | given), RunConfig())
 
 
 @pytest.mark.parametrize(

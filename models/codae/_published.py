@@ -89,7 +89,7 @@ def read_published(kind: Kind, files: Sequence[Path], config: CoDAEConfig, seed:
     config: sizes, with a `categorical` table for a CoDVAE. Raises InputError for a wrong, missing or surplus file, a
     part of the other kind of model, and every weight that has no place or is not there.
     """
-    if (config.categorical is None) != (kind == "codae"):
+    if kind not in _PUBLISHED or (config.categorical is None) != (kind == "codae"):
         raise InputError(
             f"model.categorical = {config.categorical} for --kind {kind}",
             "none for a CoDAE, a table for a CoDVAE",

@@ -162,7 +162,7 @@ class RunCrossings:
             "file": "sample" if file.path == CROSSINGS else str(file.path),
             "checksum": file.checksum,
             "vertex_lost": lost,
-            "masses_gev": file.provenance.get("config", {}).get("masses_gev", []),
+            "masses_gev": (file.provenance.get("config") or {}).get("masses_gev", []),
             "process_khz": {name: _process_khz(file, name, self.crossing_khz) for name in self.others},
         }
 

@@ -87,6 +87,10 @@ def test_a_stage_that_is_done_again_imports_and_does_not_train(command, given, t
     assert not Run(tmp_path / "run").is_done("train")
     with pytest.raises(InputError, match="weights with other files than were imported; expected those whose sums"):
         run.do("train", train.work)
+    for text in ("[]", '{"kind": "codae"}'):
+        (tmp_path / "run" / "weights" / "source.json").write_text(text)
+        with pytest.raises(InputError, match=r"source.json without (a table|files, verified); .*import them again"):
+            run.do("train", train.work)
     (tmp_path / "run" / "weights" / "source.json").unlink()
     with pytest.raises(InputError, match="weights without source"):
         run.do("train", train.work)
