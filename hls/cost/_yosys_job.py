@@ -58,6 +58,8 @@ def xcup(top: str, out: str, run: Callable[[str], int]) -> None:
     run(f"hierarchy -check -top {top}")
     run(f"{synthesize} prepare:map_memory")
     run("flatten; opt_expr; opt_clean; opt; opt_clean")
+    # ABC's proof of its own result would only go to the log.
+    run("scratchpad -set abc9.verify 0")
     if run("select -count t:$mem* r:WR_PORTS>0 %i"):
         run("read_verilog -lib +/xilinx/cells_xtra.v")
         run(f"{synthesize} map_memory:map_ffram")

@@ -1,6 +1,8 @@
 """A network's records -> da4ml's symbolic values, layer by layer (each kind's `trace`, hls/layers/)."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,3 +30,36 @@ def trace_layers(network: Network, inputs: Any, progress: Progress | None = None
         if progress is not None:
             progress(index + 1, len(network.layers), f"traced {layer.name}, depth {np.max(value.latency):g}")
     return traces
+
+
+@contextmanager
+def solved_once() -> Iterator[None]:
+    """A block in which da4ml solves no product of a vector and a matrix twice, as windows of equal weights ask it to.
+
+    So does its search for the best depth. Where da4ml is compiled, its calls are compiled in, and nothing is kept.
+    """
+    from da4ml.cmvm import api
+
+    # The outer of the two ends with the best of its depths once more, the inner is asked for at several depths.
+    solvers = {name: getattr(api, name, None) for name in ("jit_solve", "_solve")}
+    plain = {name: _once(solver) for name, solver in solvers.items() if inspect.isfunction(solver)}
+    try:
+        for name, solver in plain.items():
+            setattr(api, name, solver)
+        yield
+    finally:
+        for name in plain:
+            setattr(api, name, solvers[name])
+
+
+def _once(solver: Callable[..., Any]) -> Callable[..., Any]:
+    """`solver` of a matrix and options, called once for each of these."""
+    solved: dict[tuple[Any, ...], Any] = {}
+
+    def call(kernel: np.ndarray, **options: Any) -> Any:
+        key = kernel.shape, kernel.tobytes(), repr(options)
+        if key not in solved:
+            solved[key] = solver(kernel, **options)
+        return solved[key]
+
+    return call

@@ -31,7 +31,7 @@ from codae_l1.hls.layers import Weighted
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.network.records import Network
 from codae_l1.hls.rtl._source import write_source
-from codae_l1.hls.rtl._tracer import symbolic_input, trace_layers
+from codae_l1.hls.rtl._tracer import solved_once, symbolic_input, trace_layers
 from codae_l1.hls.rtl.probes import ProbedSimulation, find_wires
 from codae_l1.hls.rtl.verilator import SIMULATION_LIBRARY, SimulationLibrary, compile_simulation
 from codae_l1.hls.target.config import HlsConfig
@@ -246,7 +246,8 @@ def trace_here(network: Network, config: HlsConfig, solver: dict[str, Any] | Non
 
     hardware = HWConfig(_ADDER_SIZE, _CARRY_SIZE, config.latency_cutoff)
     inputs = symbolic_input(network.input_shape, network.input_word, hardware, solver or _SOLVER)
-    traces = trace_layers(network, inputs)
+    with solved_once():
+        traces = trace_layers(network, inputs)
     flat = inputs.ravel()._vars
     every = np.concatenate([value.ravel()._vars for value in traces.values()])
     output = list(traces.values())[-1].ravel()._vars

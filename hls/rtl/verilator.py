@@ -35,7 +35,7 @@ _VERILATOR_FLAGS = (
 )
 _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
 # Code that is compiled in one piece [bytes]: less than this takes longer to read Verilator's headers than to compile.
-_UNIT_BYTES = 1 << 18
+_UNIT_BYTES = 1 << 20
 # Optimisation: of what runs each clock; of what runs once, Verilator's runtime included.
 _EACH_CLOCK, _ONCE = "-O1", "-O0"
 # Appended to da4ml's binder, which gives one word per event: the output after each rising edge, nothing skipped.
@@ -129,7 +129,7 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         return target
 
     with children.threads(config.jobs) as pool:
-        objects = list(pool.map(compile_one, _units(build)))
+        objects = list(pool.map(compile_one, _units(build, root / "include")))
     library = f"../{SIMULATION_LIBRARY}"
     call_logged(
         [compiler, "-shared", "-fopenmp", "-pthread", "-o", library, *objects], simulation, log, config, "Linker"
@@ -137,13 +137,14 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     shutil.rmtree(build)
 
 
-def _units(build: Path) -> list[tuple[Path, str]]:
+def _units(build: Path, include: Path) -> list[tuple[Path, str]]:
     """Write the sources in `build`, and Verilator's runtime, into few files to compile: (file, optimisation), each."""
+    runtime = [include / "verilated.cpp", include / "verilated_threads.cpp"]
     slow = sorted(build.glob("*__Slow.cpp"))
     fast = sorted({*build.glob("*.cpp"), build / "binder.cc"} - {*slow})
+    units: list[tuple[list[str], str]] = []
     # The runtime takes longest.
-    units: list[tuple[list[str], str]] = [(["verilated.cpp", "verilated_threads.cpp"], _ONCE)]
-    for sources, level in ((fast, _EACH_CLOCK), (slow, _ONCE)):
+    for sources, level in (([*runtime, *slow], _ONCE), (fast, _EACH_CLOCK)):
         room = 0
         for source in sources:
             if room <= 0:

@@ -284,6 +284,16 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys):
         cli.run(lambda: (_ for _ in ()).throw(OSError("ours")))
 
 
+def test_keras_is_imported_without_what_nobody_uses_and_that_can_be_imported_later():
+    names = ("sklearn", "matplotlib", "pandas")
+    code = (
+        "import matplotlib, sys; from codae_l1.scripts.run.cli import import_tensorflow; import_tensorflow();"
+        f"print([name in sys.modules for name in {names}]); import sklearn.svm; print(matplotlib is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["[False, True, False]", "True"], done.stderr
+
+
 def test_keras_does_not_read_the_settings_of_the_user(tmp_path):
     """Neither those that it cannot take, nor those that it cannot read."""
     (tmp_path / "keras.json").write_text('{"floatx": "bfloat16", "backend": "jax", "epsilon": 1e-3}')
