@@ -1,6 +1,7 @@
 """A network's records -> da4ml's symbolic values, layer by layer (each kind's `trace`, hls/layers/)."""
 
 import inspect
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,7 +58,8 @@ def _once(solver: Callable[..., Any]) -> Callable[..., Any]:
     solved: dict[tuple[Any, ...], Any] = {}
 
     def call(kernel: np.ndarray, **options: Any) -> Any:
-        key = kernel.shape, kernel.tobytes(), repr(options)
+        # Not repr, which leaves out what is in the middle of a long array.
+        key = kernel.shape, kernel.tobytes(), pickle.dumps(options)
         if key not in solved:
             solved[key] = solver(kernel, **options)
         return solved[key]

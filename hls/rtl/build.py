@@ -43,7 +43,8 @@ _ADDER_SIZE, _CARRY_SIZE = 1, -1
 # Units of latency that sharing terms may add to the shortest adder tree.
 _SOLVER = {"hard_dc": 2}
 _AGAIN = "run the synthesize stage again"
-# Largest kernel that is optimised in plain Python; beyond it compiling da4ml's optimiser with Numba pays.
+# Weights of a kernel, zeros left out, that are optimised in plain Python; beyond it compiling da4ml's optimiser with
+# Numba pays.
 _PLAIN_WEIGHTS = 500
 
 
@@ -208,13 +209,18 @@ def trace(network: Network, config: HlsConfig, compiled: bool = False) -> tuple[
     was imported the other way (hls4ml does it), the trace runs in a process of its own. compiled: here, as
     da4ml was imported, else compiled however small the network: for whoever traces many.
     """
-    largest = max((layer.kernel.size for layer in network.layers if isinstance(layer, Weighted)), default=0)
-    plain = largest <= _PLAIN_WEIGHTS and not compiled
+    plain = _is_small(network) and not compiled
     core = sys.modules.get("da4ml.cmvm.core")
     if core is None or compiled or hasattr(core.cmvm, "py_func") != plain:
         with _without_compiler() if plain else nullcontext():
             return trace_here(network, config)
     return _trace_apart(network, config, plain)
+
+
+def _is_small(network: Network) -> bool:
+    """Whether plain Python optimises the kernels faster than Numba compiles what would."""
+    kernels = [layer.kernel for layer in network.layers if isinstance(layer, Weighted)]
+    return all(np.count_nonzero(kernel) <= _PLAIN_WEIGHTS for kernel in kernels)
 
 
 def _trace_apart(network: Network, config: HlsConfig, plain: bool) -> tuple[Any, Any]:

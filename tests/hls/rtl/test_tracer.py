@@ -7,10 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 
 from codae_l1.hls.network.records import read_network
+from codae_l1.hls.rtl import build
 from codae_l1.hls.rtl._tracer import solved_once
 from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig, input_word
 from codae_l1.quantization.f_m.network import build_qkeras
@@ -71,3 +73,29 @@ def test_what_differs_in_a_weight_or_an_option_is_solved_again(monkeypatch):
         assert api._solve(kernel, method="wmc", latencies=[0.0, 1.0]) == 4
         assert api._solve(kernel, method="wmc-dc", latencies=[0.0, 0.0]) == 5
     assert api._solve is solver
+
+
+def test_a_long_option_that_differs_in_its_middle_is_solved_again(monkeypatch):
+    from da4ml.cmvm import api
+
+    asked = []
+    monkeypatch.setattr(api, "_solve", lambda kernel, **options: asked.append(options) or len(asked))
+    kernel, latencies = np.ones((2000, 1), np.float32), np.zeros(2000)
+    with solved_once():
+        assert api._solve(kernel, latencies=latencies) == 1
+        assert api._solve(kernel, latencies=latencies.copy()) == 1
+        later = latencies.copy()
+        later[1000] = 1
+        assert api._solve(kernel, latencies=later) == 2
+
+
+def test_weights_that_are_zero_do_not_make_a_network_large():
+    config = FirmwareConfig.PRESETS["distilled"]
+    model, rng = build_qkeras(replace(config, dense=(8,)), 1), np.random.default_rng(1)
+    model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
+    network = read_network(model, input_word(config))
+    [large] = [layer for layer in network.layers if getattr(layer, "name", "") == "dense1"]
+    assert np.count_nonzero(large.kernel) > 500
+    assert not build._is_small(network)
+    large.kernel[8:] = 0
+    assert build._is_small(network)
