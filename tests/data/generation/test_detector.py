@@ -280,7 +280,7 @@ def test_masses_reach_pythia_and_the_shower():
         ("invisible_fraction", 1.5, "generation.invisible_fraction = 1.5; expected a share from 0 to 1"),
         ("efficiency_scale", 3.0, "generation.efficiency_scale = 3.0; expected a factor from 0 to 2"),
         ("hcal_scale", 0.0, "generation.hcal_scale = 0.0; expected a value > 0"),
-        ("masses_gev", ("h125",), r"generation.masses_gev = .*'h125'.*; expected names of signals with a mass"),
+        ("masses_gev", ("h125",), r"generation.masses_gev = .*'h125'.*; expected names of signals with masses"),
         ("meson_mass_gev", 1.0, "generation.meson_mass_gev = 1.0; expected 2.1 dark photons' mass"),
         ("meson_mass_gev", 51.0, "generation.meson_mass_gev = 51.0; expected at most 0.4 of the lightest scalar's"),
         ("pileup_mean", float("inf"), "generation.pileup_mean = inf; expected a value >= 0"),

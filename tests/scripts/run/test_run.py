@@ -164,7 +164,8 @@ def test_crossings_that_do_not_fit_the_network_are_no_reason_to_stop(folder, tmp
 
 @pytest.mark.parametrize("points", [("1e-3", "0.001"), ("500 kHz", "500.0 kHz"), ("1e-2", "5 kHz pure", "5 kHz pure")])
 def test_a_point_that_is_named_twice_is_refused(folder, points):
-    with pytest.raises(InputError, match=rf"working points {', '.join(points)}, two of them one; expected different"):
+    expected = f"working points {', '.join(points)}, two of which are one; expected different"
+    with pytest.raises(InputError, match=expected):
         codae_l1.open_run(folder).working_points(points=points)
 
 
