@@ -146,8 +146,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
-    for number in asked[:1]:
-        signal.raise_signal(number)
+    if asked:
+        signal.raise_signal(asked[0])
 
 
 def end_with_parent() -> None:
