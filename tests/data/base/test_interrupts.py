@@ -10,6 +10,14 @@ from codae_l1.data.base import files
 from codae_l1.data.base.children import undisturbed
 
 
+@pytest.fixture(autouse=True)
+def interrupts_are_taken():
+    """Ctrl-C as in a terminal; what a shell starts in its background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_at(function):
     """Have the next call of a function begin with Ctrl-C."""
 
