@@ -22,7 +22,7 @@ from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import CLASSES, EventImages
 from codae_l1.data.formats import event_slices, format_of, slices
 from codae_l1.data.formats.arrays import write_arrays
-from codae_l1.data.formats.event_file import EventFile, Events, write_events
+from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli, reading
@@ -85,8 +85,6 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     cli.output("--out", options.out, "file of events", options.files)
-    if options.out.suffix not in Events.suffixes:
-        raise InputError(f"--out {options.out}", f"a name that ends with {' or '.join(Events.suffixes)}", "correct it")
     formats = {known.name: known for known in map(format_of, options.files)}
     if len(formats) > 1:
         raise InputError(f"files of {', '.join(sorted(formats))}", "one format", "convert each by itself")

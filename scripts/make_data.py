@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_toml
-from codae_l1.data.formats.event_file import Events
 from codae_l1.data.generation.config import GenerationConfig, Work
 from codae_l1.data.generation.crossings import generate_crossings
 from codae_l1.data.generation.crossings_config import CrossingsConfig
@@ -104,8 +103,6 @@ def command() -> None:
     if options.workers is not None and options.scheduler is not None:
         raise InputError("--workers with --scheduler", "one of them", "the scheduler has workers of its own")
     cli.output("--out", options.out, made, [options.config] if options.config else [])
-    if options.out.suffix not in Events.suffixes:
-        raise InputError(f"--out {options.out}", f"a name that ends with {' or '.join(Events.suffixes)}", "correct it")
     config = _configuration(options.config, _flags(options, kind), kind)
     if isinstance(config, CrossingsConfig) and (config.n_images or config.all_images):
         cli.output("--out", config.images_file(options.out), "file of events")
@@ -132,7 +129,7 @@ def _typed(words: list[str]) -> str:
 
 def _layout() -> str:
     """The layout asked for, which decides what the other flags are."""
-    first = argparse.ArgumentParser(add_help=False)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_layout(first)
     return first.parse_known_args()[0].layout
 

@@ -40,9 +40,9 @@ def _command() -> None:
     run.require("convert")
     folder = run.path("rates", arguments.name)
     study = Study(folder, configs, RunWords.of(run.folder, run.path("quantize", "f_m.npz"), arguments.trust))
-    study.check()
     # The workers need it after hours of generation; what keeps it from being loaded should be seen now.
     study.words.executor()
+    study.check()
     for mu, config in configs.items():
         predicted = predicted_reach(config, run.config.trigger.crossing_khz)
         print(f"pile-up {mu:g}, {arguments.crossings:,} crossings: {reach_text(predicted)}", flush=True)

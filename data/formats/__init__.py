@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import opened_hdf5
 from codae_l1.data.events import EventImages, check_signals, concatenate
 from codae_l1.data.formats._codae_raw import CodaeRaw
 from codae_l1.data.formats._delphes import Delphes, DelphesOptions
@@ -22,6 +23,7 @@ from codae_l1.data.formats._hdf5 import require_finite
 from codae_l1.data.formats._public import Public
 from codae_l1.data.formats._top_tagging import TopTagging
 from codae_l1.data.formats.adc2021 import Adc2021
+from codae_l1.data.formats.crossing_file import FORMAT as CROSSINGS
 from codae_l1.data.formats.event_file import Events
 
 __all__ = [
@@ -49,11 +51,15 @@ def format_of(path: Path | str) -> Format:
     for known in possible:
         if known.recognises(path):
             return known
-    raise InputError(
-        f"{path} is HDF5 of another kind",
-        ", or ".join(known.kind for known in possible),
-        "convert it to one of these; scripts/make_data.py generates events",
-    )
+    expected = ", or ".join(known.kind for known in possible)
+    with opened_hdf5(path, expected) as file:
+        ours = str(file.attrs.get("format", ""))
+    if ours == CROSSINGS:
+        remedy = "name it in trigger.crossings, or make its images with scripts/make_data.py --all-images"
+        raise InputError(f"{path} holds crossings, which are measured and without images", expected, remedy)
+    of = f"another kind, {ours!r}" if ours else "another kind"
+    remedy = "convert it to one of these; scripts/make_data.py generates events"
+    raise InputError(f"{path} is HDF5 of {of}", expected, remedy)
 
 
 def slices(

@@ -26,13 +26,15 @@ from codae_l1.data.generation._crossing_chunks import (
     crossing_tasks,
     make_crossings,
 )
-from codae_l1.data.generation._parallel import Piece, make_all, prepare, versions
+from codae_l1.data.generation._parallel import Piece, make_all, prepare, require_pythia, versions
 from codae_l1.data.generation._pool import SECTIONS, pool_pieces, take_pool
 from codae_l1.data.generation.config import DEFAULT, Work
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.data.splits import CYCLE, SPLITS, blocks_of
+
+__all__ = ["generate_crossings", "make_chunks", "read_chunk", "require_pythia"]
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,9 @@ def output(
     if (stack := _HELD.get()) is not None and path.parent.is_dir():
         with writing(path):
             stack.enter_context(partial(path))
+    endings = next((ends for start, ends in _ENDINGS.items() if kind.startswith(start)), None)
+    if endings and path.suffix not in endings:
+        raise InputError(f"{option} {path}", f"a name that ends with {' or '.join(endings)}", "correct it")
 
 
 @contextlib.contextmanager
@@ -148,6 +151,13 @@ def _starts_with(path: Path, words: bytes, within: int) -> bool:
         return words in handle.read(within)
 
 
+# How the names of files end, by the start of their kind: under another name they would pass for another format.
+_ENDINGS = {
+    **dict.fromkeys(("file of", "generated sample"), (".h5", ".hdf5")),
+    "JSON of": (".json",),
+    "SVG picture": (".svg",),
+    "page": (".md",),
+}
 # What commands write -> whether a file or folder is one.
 KINDS: dict[str, Callable[[Path], bool]] = {
     "file of scores": _hdf5(lambda file: {"signal", "file"} <= set(file) and "format" not in file.attrs),

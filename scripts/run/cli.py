@@ -50,7 +50,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, and which refuses an empty word: as a path it would be this folder."""
+    """A parser whose complaint is one line, and which takes options by their whole names.
+
+    It refuses an empty word: as a path it would be this folder.
+    """
+
+    def __init__(self, **how: Any):
+        # An abbreviation that names one option today names another, or two, once there are more.
+        super().__init__(**how, allow_abbrev=False)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """What argparse makes of the words; one that is empty, such as an unset variable in quotes, ends it."""

@@ -155,7 +155,9 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise InputError(f"seed = {self.seed}", "a number >= 0", "correct it")
-        unused = [n for n in ("given_energies", "input_margin", "sparsity") if getattr(self.distill, n)]
+        plain = DistillConfig()
+        which = ("scores", "given_energies", "input_margin", "sparsity")
+        unused = [name for name in which if getattr(self.distill, name) != getattr(plain, name)]
         if self.firmware.distance and unused:
             raise InputError(
                 f"distill.{unused[0]} = {getattr(self.distill, unused[0])} with firmware.distance",

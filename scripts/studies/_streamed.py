@@ -10,7 +10,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import SIGNALS, ZERO_BIAS
 from codae_l1.data.generation.config import Work
-from codae_l1.data.generation.crossings import make_chunks
+from codae_l1.data.generation.crossings import make_chunks, require_pythia
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.models.evaluation.crossing_rates import pileup_points
 from codae_l1.scripts.run.config import TriggerConfig
@@ -55,7 +55,8 @@ class Study:
         return self.folder / f"pileup-{mu:g}"
 
     def check(self) -> None:
-        """InputError where the study's folder holds crossings of another config or network."""
+        """InputError where the study's folder holds crossings of another config or network, or Pythia is missing."""
+        require_pythia()
         for mu, config in self.configs.items():
             path = self.sample_folder(mu) / _STUDY
             if not path.exists():

@@ -1,5 +1,6 @@
 """The command rates on a pool of invented collisions: resumed, with more workers, against pile-up, and refused."""
 
+import importlib.metadata
 import importlib.util
 import shutil
 import sys
@@ -228,6 +229,21 @@ def test_keys_that_a_study_does_not_have_are_refused(tmp_path, monkeypatch, caps
 def test_a_file_whose_generation_is_no_table_is_refused(tmp_path, monkeypatch, capsys, text):
     (tmp_path / "pool.toml").write_text(text)
     assert "generation is no table; expected the table [generation]" in refused(monkeypatch, capsys, tmp_path)
+
+
+def test_without_pythia_nothing_is_written(run, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("rates", "rates.json", "report.json"))
+    found = importlib.metadata.version
+
+    def version(package):
+        if package == "pythia8mc":
+            raise importlib.metadata.PackageNotFoundError
+        return found(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert "error: pythia8mc is not installed" in refused(monkeypatch, capsys, other, *OPTIONS)
+    assert not (other / "rates").exists()
 
 
 def test_a_run_whose_emulator_is_not_its_own_is_refused_before_anything_is_generated(

@@ -281,7 +281,7 @@ def test_no_scheduler_and_no_jobs_are_one_line(monkeypatch, capsys):
 
 
 def test_configs_survive_being_written_as_toml():
-    config = RunConfig(distill=DistillConfig(scores={"mse": 1.0, "bce": -0.5}))
+    config = RunConfig(firmware=FirmwareConfig(), distill=DistillConfig(scores={"mse": 1.0, "bce": -0.5}))
     assert parse(RunConfig, tomllib.loads(scan_report._to_toml(dump(config)))) == config
 
 

@@ -20,7 +20,7 @@ COLUMNS = {
     "Track.EtaOuter": [[0.01, 0.01, -2.52, 0.01], [2.49]],
     "Track.PhiOuter": [[0.01, 0.02, 0.0, 0.01], [-3.14]],
     "Track.DZ": [[5.0, 5.09, 5.0, 5.11], [-3.0]],
-    "Vertex.Z": [[5.0, 90.0], EMPTY],
+    "Vertex.Z": [[5.0, 90.0, -20.0], EMPTY],
     "Tower.Eta": [[0.04, -2.5, 2.6], EMPTY],
     "Tower.Phi": [[3.1, 0.04, 0.0], EMPTY],
     "Tower.Eem": [[6.0, 5.0, 1.0], EMPTY],
@@ -158,6 +158,34 @@ def test_sorted_vertices_are_refused(tmp_path):
             InputError, match=r"Vertex.Z is in order of z in [13] events; expected the vertex of the hard"
         ):
             read_told(path)
+
+
+def few_vertices(n, order):
+    """Branches of n events with three vertices each, whose z `order` arranges, and a track at each."""
+    rng, rows = np.random.default_rng(3), {name: [] for name in COLUMNS}
+    for i in range(n):
+        z = order(i, rng.permutation(200)[:3] - 100.0)
+        for name, values in zip(rows, (np.ones(3), np.zeros(3), np.zeros(3), z, z, *[EMPTY] * 4), strict=True):
+            rows[name].append(values)
+    return rows
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_few_vertices_in_order_in_all_events_are_refused(tmp_path, way):
+    def ordered(i, z):
+        return way * np.sort(way * z)
+
+    # Ten events are so by chance in one of 6 10^7 files.
+    assert read_told(write(tmp_path / "ten.root", few_vertices(10, ordered)))[0] == [1] * 10
+    path = write(tmp_path / "eleven.root", few_vertices(11, ordered))
+    with pytest.raises(InputError, match=r"Vertex.Z is in order of z in 11 events; expected the vertex of the hard"):
+        read_told(path)
+    # All events so far count, in whichever slice they come.
+    with pytest.raises(InputError, match=r"in order of z in 3 events"):
+        list(event_slices(path, 4, "qcd", tell=print))
+    # One of the first events that is not is enough.
+    mixed = few_vertices(40, lambda i, z: np.sort(z)[[1, 0, 2]] if i == 9 else ordered(i, z))
+    assert read_told(write(tmp_path / "mixed.root", mixed))[0] == [1] * 40
 
 
 def test_towers_of_another_card_are_said(tmp_path):

@@ -118,6 +118,12 @@ def test_an_empty_word_is_not_the_current_folder(command, words, after):
     assert (code, error) == (2, f"error: an empty argument{after}; see command --help\n")
 
 
+@pytest.mark.parametrize("words", [("--event", "a.h5"), ("--ou=b.h5",)])
+def test_options_are_given_by_their_whole_names(command, words):
+    code, error = command(score.command, "--run", "run", "--events", "a.h5", "--out", "b.h5", *words)
+    assert (code, error) == (2, f"error: unrecognized arguments: {' '.join(words)}; see command --help\n")
+
+
 def test_config_without_permission_is_one_line(command, tmp_path, monkeypatch):
     def refused(*arguments, **kwargs):
         raise PermissionError(13, "Permission denied")

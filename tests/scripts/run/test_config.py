@@ -261,7 +261,9 @@ def test_a_config_is_read_without_keras(tmp_path, words):
         assert "unknown key training.epoch; expected one of epochs" in result.stderr
 
 
-@pytest.mark.parametrize("key", ["given_energies = true", "input_margin = 2.0", "sparsity = 0.5"])
+@pytest.mark.parametrize(
+    "key", ["given_energies = true", "input_margin = 2.0", "sparsity = 0.5", "scores = { mse = 1.0 }"]
+)
 def test_what_has_no_effect_on_a_distance_is_refused(tmp_path, key):
     (tmp_path / "mine.toml").write_text(f"[distill]\n{key}\n")
     with pytest.raises(

@@ -84,6 +84,7 @@ RUN = " holds other files (config.json, numerics.json, quantize); expected a new
 NOWHERE = "a link that leads nowhere (to gone.h5); expected a place that can be written; name another"
 BROKEN, UNDER_BROKEN = f" is {NOWHERE}", f" lies below broken.h5, which is {NOWHERE}"
 UNDER_FILE = " lies below notes.txt, which is no folder; expected a place that can be written; name another"
+ENDS = "; expected a name that ends with {}; correct it"
 CASES = [
     (*SCORE, "broken.h5", BROKEN),
     (*SCORE, "broken.h5/new.h5", UNDER_BROKEN),
@@ -108,6 +109,14 @@ CASES = [
     (import_weights, "mine/f_m.npz", "--kind", "codae", "--out", "broken.h5", BROKEN),
     (run_chain, "--seeds", "1", "2", "--config", "demo", "--out", "notes.txt/new", UNDER_FILE),
     (calibrate_cost, "--out", "broken.h5", BROKEN),
+    (*SCORE, "new.txt", ENDS.format(".h5 or .hdf5")),
+    (*CONVERT, "new.npz", ENDS.format(".h5 or .hdf5")),
+    (make_data, "--layout", "crossings", "--out", "new", ENDS.format(".h5 or .hdf5")),
+    (make_data, "--layout", "top-tagging", "--out", "new.root", ENDS.format(".h5 or .hdf5")),
+    (*VALIDATE, "--out", "new.txt", ENDS.format(".json")),
+    (*VALIDATE, "--plots", "new.png", ENDS.format(".svg")),
+    (compare, "--run", "run", "--page", "new.html", ENDS.format(".md")),
+    (calibrate_cost, "--out", "new.toml", ENDS.format(".json")),
     (*SCORE, "ev.h5", READ),
     (*SCORE, "more.h5", READ),
     (*SCORE, "linked.h5", READ),
