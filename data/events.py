@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.words import REAL, WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 
 QCD = "qcd"
@@ -116,7 +117,8 @@ def concatenate(parts: Sequence[EventImages]) -> EventImages:
 
 
 def check_images(images: np.ndarray, where: str = "images") -> None:
-    """Raise InputError unless images are (N, 72, 58, 3), finite and not negative."""
+    """Raise InputError unless images are (N, 72, 58, 3) real numbers, without a mask, finite and not negative."""
+    images = WordType.array(images, where, REAL)
     if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
         raise InputError(
             f"{where} of shape {images.shape}",

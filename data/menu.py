@@ -19,8 +19,7 @@ import numpy as np
 
 from codae_l1.data import _menu_sums as sums
 from codae_l1.data._menu_thresholds import Menu, MenuConfig, solve_menu
-from codae_l1.data.base.errors import InputError
-from codae_l1.data.calorimeter import IMAGE_SHAPE
+from codae_l1.data.events import check_images
 from codae_l1.data.pooling import TOWER_LSB_GEV
 
 __all__ = ["QUANTITIES", "Menu", "MenuConfig", "menu_words", "solve_menu"]
@@ -40,13 +39,12 @@ def menu_words(images: np.ndarray, met_tower_word: int = 1) -> dict[str, np.ndar
     met_tower_word: towers below this word are left out of MET, which is otherwise not corrected for pile-up; CMS raises
     it with pile-up.
 
-    >>> image = np.zeros((1, *IMAGE_SHAPE))
+    >>> image = np.zeros((1, 72, 58, 3))
     >>> image[0, 10, 20, 1:] = 30.2, 20.0
     >>> {name: words.tolist() for name, words in menu_words(image).items()}
     {'HT': [100], 'MHT': [100], 'MET': [100], 'jet1': [100], 'jet2': [0], 'track_HT': [0]}
     """
-    if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
-        raise InputError(f"images of shape {images.shape}", "(N, 72, 58, 3) in GeV", "give the three channels")
+    check_images(images)
     words = {name: np.zeros(len(images), np.int64) for name in QUANTITIES}
     for first in range(0, len(images), _BATCH):
         part = slice(first, first + _BATCH)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.words import WordType
+from codae_l1.data.base.words import REAL, WordType
 from codae_l1.data.calorimeter import N_CHANNELS, N_ETA, N_PHI
 
 # Input -> channel of the image that it is made of.
@@ -103,7 +103,7 @@ class PoolingConfig:
             expected = f"(N, {N_PHI}, {N_ETA}, {N_CHANNELS}) for {', '.join(self.inputs)}"
             raise InputError(f"images of shape {given.shape}", expected, "give the energies of the grid")
         with np.errstate(over="ignore"):
-            pixels = given.astype(np.float32, copy=False)
+            pixels = _TOWER_WORD.array(given, "images", REAL).astype(np.float32, copy=False)
         # The minimum of an array with NaN is NaN, and no comparison with NaN holds.
         if pixels.size and not (pixels.min() >= 0 and pixels.max() < np.inf):
             event = start + int(np.argmax(~(np.isfinite(pixels) & (pixels >= 0)).all(axis=(1, 2, 3))))
@@ -117,7 +117,7 @@ class PoolingConfig:
 
 def track_mask(images: np.ndarray) -> np.ndarray:
     """Input of the models: (N, 72, 58, 3) GeV -> (N, 72, 58, 1) uint8, 1 where the track channel is above zero."""
-    return (images[..., :1] > 0).astype(np.uint8)
+    return (_TOWER_WORD.array(images, "images", REAL)[..., :1] > 0).astype(np.uint8)
 
 
 def tower_words(images: np.ndarray, config: PoolingConfig = PoolingConfig()) -> np.ndarray:

@@ -39,7 +39,6 @@ def work(run: "Run") -> dict[str, Any]:
     from codae_l1.quantization.in_situ import train_in_situ
 
     config = run.config
-    config.firmware.check_windows()
     codae = load_codae(run.path("train", "codae.keras"))
     masks = {split: read_each(run, split, track_mask)[0] for split in ("train", "calibration")}
     training = functools.partial(Training, config.distill, config.in_situ, config.seed)

@@ -62,8 +62,7 @@ def chain(run: "Run") -> None:
     from codae_l1.hls.target.size import check_size
     from codae_l1.scripts.run.stages import CHAIN, STAGES
 
-    # A network that leaves cells out, or cannot fit, is refused before anything is trained.
-    run.config.firmware.check_windows()
+    # A network that cannot fit is refused before anything is trained.
     check_size(run.config.firmware, run.config.hls)
     # A finished run may be read-only.
     with nullcontext() if run.is_done(CHAIN[-1]) else run.alone():

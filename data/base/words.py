@@ -14,6 +14,9 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError, ToolError
 
+# NumPy's letters of the kinds of real numbers, truth values included.
+REAL = "buif"
+
 # TRN: towards minus infinity. RND: half up. RND_CONV: half to even (QKeras, and hls4ml's reading of it).
 Rounding = Literal["TRN", "RND", "RND_CONV"]
 # SAT: clip to the range. WRAP: drop the high bits.
@@ -56,16 +59,22 @@ class WordType:
         return -(1 << (self.width - 1)) * self.keep_negative, (1 << (self.width - self.keep_negative)) - 1
 
     @staticmethod
-    def array(values: Any, what: str) -> np.ndarray:
-        """The values as an array; InputError for a masked one, whose mask NumPy would drop. what: in the message."""
+    def array(values: Any, what: str, kinds: str = "") -> np.ndarray:
+        """The values as an array; InputError for a masked one, whose mask NumPy would drop, and for numbers of others.
+
+        what: in the message. kinds: NumPy's letters of the kinds of numbers that are taken; empty: any.
+        """
         if isinstance(values, np.ma.MaskedArray):
             raise InputError(
                 f"{what} in a masked array, whose mask would be ignored", "an array", "fill it: .filled(0)"
             )
         try:
-            return np.asarray(values)
+            given = np.asarray(values)
         except (ValueError, TypeError) as error:
             raise InputError(f"{what} in a {type(values).__name__} ({error})", "an array", "make it one") from error
+        if kinds and given.dtype.kind not in kinds:
+            raise InputError(f"{what} of type {given.dtype}", "real numbers", "convert them")
+        return given
 
     def check(self, words: np.ndarray, shape: Sequence[int], what: str, highest: int = 2**63 - 1) -> np.ndarray:
         """What an executor is given as words (N, *shape) or (N, values) -> (N, *shape) int64, values unchanged.

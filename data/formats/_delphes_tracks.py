@@ -21,6 +21,8 @@ KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
 # Logarithm of how improbable it is that vertices are in order of z by chance, k! to one for k in an event: 18.4 is one
 # in 10^8. Twelve vertices of one event exceed it, and three in each of eleven events.
 _NO_CHANCE = 18.4
+# Share of events that are not in order in a file that orders its vertices, by rounding or by another step after it.
+_NOT_ORDERED = 0.05
 
 
 class PileUp:
@@ -45,7 +47,7 @@ class PileUp:
         complete = self._vertex_z in names and bool(self._origins)
         self.cuts = complete and not options.keep_pileup
         self._read = self._dropped = self._events = self._without = 0
-        # Upwards and downwards: the logarithm as above of all events so far; no more where one is not in this order.
+        # Upwards and downwards: the logarithm as above of all events so far.
         self._ordered = {1: 0.0, -1: 0.0}
 
     def kept(self, columns: Any) -> np.ndarray | None:
@@ -99,16 +101,20 @@ class PileUp:
         """Raise InputError where vertices are in order of z, in one event or in all so far: the first is then any."""
         inside = np.diff(event) == 0
         after, step = event[1:][inside], np.diff(z)[inside]
-        steps = np.bincount(after, minlength=n)
-        # ln k! for the k vertices of an event.
-        no_chance = np.concatenate([[0.0], np.cumsum(np.log(np.arange(2, steps.max(initial=0) + 2)))])[steps]
-        found = np.zeros(n, bool)
-        for way, ordered in self._ordered.items():
-            sorted_ = np.bincount(after[way * step > 0], minlength=n) == steps
-            found |= sorted_ & (no_chance > _NO_CHANCE)
-            self._ordered[way] = ordered + no_chance.sum() if sorted_.all() else -np.inf
-            if self._ordered[way] > _NO_CHANCE:
-                found |= steps > 0
+        # Equal z, as rounding makes them, tell nothing: k is the number of different ones.
+        k = np.bincount(after[step != 0], minlength=n) + 1
+        no_chance = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k.max(initial=1) + 1)))])[k]
+        found, several = np.zeros(n, bool), k > 1
+        for way, before in self._ordered.items():
+            ordered = (np.bincount(after[way * step < 0], minlength=n) == 0) & several
+            found |= ordered & (no_chance > _NO_CHANCE)
+            # The likelihood of a file that orders all but a few against that of one that orders none.
+            few = np.log(_NOT_ORDERED) - np.log1p(-np.exp(-no_chance[several]))
+            gains = np.where(ordered[several], no_chance[several] + np.log1p(-_NOT_ORDERED), few)
+            told = before + np.cumsum(np.concatenate([[0.0], gains]))
+            self._ordered[way] = told[-1]
+            if told.max() > _NO_CHANCE:
+                found |= ordered
         if found.any():
             raise InputError(
                 f"{self._path}: {self._vertex_z} is in order of z in {found.sum()} events",

@@ -55,7 +55,9 @@ def require_source(path: str, name: str, source: str) -> Path:
 
 
 def _require_sources(dataset: h5py.Dataset, path: str, name: str) -> None:
-    mapped = 0
+    # The union of what the sources give: two that overlap would hide by their sum what none gives.
+    given = h5py.h5s.create_simple(dataset.shape)
+    given.select_none()
     for source in dataset.virtual_sources():
         # HDF5 numbers the files and datasets of an endless series by %b.
         file_name, inside = (word.replace("%b", "0") for word in (source.file_name, source.dset_name))
@@ -65,20 +67,40 @@ def _require_sources(dataset: h5py.Dataset, path: str, name: str) -> None:
             if not isinstance(inner, h5py.Dataset):
                 raise InputError(f"{path}: {name} needs {inside} of {file}, which lacks it", _WHOLE, _COPY)
             require_stored(inner, inside)
-            mapped += _mapped(source, inner, path, name, file)
-    if mapped < dataset.size:
+            _require_fit(source, inner, path, name, file)
+        _add(given, source.vspace)
+    n = given.get_select_npoints()
+    if n < dataset.size:
         raise InputError(
-            f"{path}: {name} is put together from parts of {mapped} of its {dataset.size} numbers", _WHOLE, _COPY
+            f"{path}: {name} is put together from parts of {n} of its {dataset.size} numbers", _WHOLE, _COPY
         )
 
 
-def _mapped(source: Any, inner: h5py.Dataset, path: str, name: str, file: str) -> int | float:
-    """Numbers that a source gives; infinite where its length is not limited: the virtual dataset is then as long."""
+def _add(given: h5py.h5s.SpaceID, source: h5py.h5s.SpaceID) -> None:
+    """Add a source's selection to one of the virtual dataset; what has no end gives as much as the dataset holds."""
+    if source.get_select_type() != h5py.h5s.SEL_HYPERSLABS:
+        given.select_all()
+    elif source.is_regular_hyperslab():
+        start, stride, count, block = (list(words) for words in source.get_regular_hyperslab())
+        for axis, size in enumerate(given.shape):
+            left = size - start[axis]
+            if count[axis] == h5py.h5s.UNLIMITED:
+                count[axis] = -(-left // stride[axis])
+            block[axis] = min(block[axis], left)
+        given.select_hyperslab(*map(tuple, (start, count, stride, block)), op=h5py.h5s.SELECT_OR)
+    else:
+        for first, last in source.get_select_hyper_blocklist():
+            size = tuple(int(n) for n in last - first + 1)
+            given.select_hyperslab(tuple(first), (1,) * len(size), None, size, op=h5py.h5s.SELECT_OR)
+
+
+def _require_fit(source: Any, inner: h5py.Dataset, path: str, name: str, file: str) -> None:
+    """Raise InputError where a source holds less than is selected of it."""
     try:
         n = source.vspace.get_select_npoints()
     except RuntimeError:
-        # What h5py makes of a selection without end.
-        return math.inf
+        # What h5py makes of a selection without end: the virtual dataset is as long as the source.
+        return
     # A source that is taken as a whole has no shape of its own in the record.
     shape = source.src_space.shape
     fits = inner.size == n if shape == () else all(a >= b for a, b in zip(inner.shape, _needed(source), strict=True))
@@ -86,7 +108,6 @@ def _mapped(source: Any, inner: h5py.Dataset, path: str, name: str, file: str) -
         raise InputError(
             f"{path}: {name} needs {n} numbers of {source.dset_name} in {file}, of shape {inner.shape}", _WHOLE, _COPY
         )
-    return n
 
 
 def _needed(source: Any) -> tuple[int, ...]:

@@ -155,6 +155,7 @@ class RunConfig:
     def __post_init__(self):
         if self.seed < 0:
             raise InputError(f"seed = {self.seed}", "a number >= 0", "correct it")
+        self.firmware.check_windows()
         plain = DistillConfig()
         which = ("scores", "given_energies", "input_margin", "sparsity")
         unused = [name for name in which if getattr(self.distill, name) != getattr(plain, name)]

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 
 from codae_l1.data.augmentation import flip_and_roll
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.pooling import PoolingConfig, active_counts_float, input_counts
+from codae_l1.data.events import QCD, unweighted
+from codae_l1.data.menu import menu_words
+from codae_l1.data.pooling import PoolingConfig, active_counts_float, input_counts, tower_words, track_mask
 from codae_l1.data.splits import SPLITS, blocks_of, split_of
+
+# Names of six events.
+QCD_6 = np.full(6, QCD)
 
 
 def images(share: float, seed: int, n: int = 6) -> np.ndarray:
@@ -82,6 +87,24 @@ def test_other_channels_do_not_count():
 def test_what_is_no_array_is_no_image(value):
     with pytest.raises(InputError, match=r"images (of shape|in a list)"):
         input_counts(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a + 1j, "images of type complex64; expected real numbers; convert them"),
+        (lambda a: a.astype(str), "images of type <U32; expected real numbers"),
+        (lambda a: a.astype("m8[s]"), r"images of type timedelta64\[s\]; expected real numbers"),
+        (lambda a: a.astype(object), "images of type object; expected real numbers"),
+        (lambda a: np.ma.masked_equal(a, 0), "images in a masked array, whose mask would be ignored"),
+    ],
+)
+@pytest.mark.parametrize(
+    "read", [input_counts, tower_words, track_mask, menu_words, lambda a: unweighted(a, QCD_6, np.ones(6), {})]
+)
+def test_images_without_real_numbers_are_refused(change, words, read):
+    with pytest.raises(InputError, match=words):
+        read(change(images(0.2, 1)))
 
 
 def test_images_as_a_list_are_images():

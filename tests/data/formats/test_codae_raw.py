@@ -158,6 +158,38 @@ def test_a_virtual_file_that_leaves_events_out(tmp_path):
         next(event_slices(path, label="qcd"))
 
 
+@pytest.mark.parametrize(
+    ("rows", "given"),
+    [
+        ([np.s_[:5], np.s_[5:10], np.s_[10:15]], 15),
+        # Three times five of fifteen events, but the last five are nobody's, or every third of them.
+        ([np.s_[:5], np.s_[5:10], np.s_[5:10]], 10),
+        ([np.s_[:5], np.s_[3:8], np.s_[10:15]], 13),
+        ([np.s_[0::3], np.s_[1::3], np.s_[2::3]], 15),
+        ([np.s_[0::3], np.s_[1::3], np.s_[1::3]], 10),
+    ],
+)
+def test_sources_that_overlap_hide_no_event_that_is_left_out(tmp_path, rows, given):
+    write(tmp_path / "0.h5")
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        for name in IMAGES:
+            layout = h5py.VirtualLayout((15, 286, 360), np.float32)
+            for which in rows:
+                layout[which] = h5py.VirtualSource("0.h5", name, (5, 286, 360))
+            file.create_virtual_dataset(name, layout)
+        file[N_TRACKS] = np.full(15, 7)
+    if given == 15:
+        whole = read_events(tmp_path / "0.h5", "qcd").images
+        found, order = read_events(tmp_path / "all.h5", "qcd").images, np.empty((15, *whole.shape[1:]), whole.dtype)
+        for which in rows:
+            order[which] = whole
+        assert np.array_equal(found, order)
+        return
+    numbers = given * 286 * 360
+    with pytest.raises(InputError, match=f"is put together from parts of {numbers} of its {15 * 286 * 360} numbers"):
+        next(event_slices(tmp_path / "all.h5", label="qcd"))
+
+
 def external(path, size):
     """The first channel of 5 events in a file of its own, of which `size` bytes are there."""
     write(path, ImageTrk_PUcorr=None)

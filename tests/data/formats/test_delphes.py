@@ -183,9 +183,23 @@ def test_few_vertices_in_order_in_all_events_are_refused(tmp_path, way):
     # All events so far count, in whichever slice they come.
     with pytest.raises(InputError, match=r"in order of z in 3 events"):
         list(event_slices(path, 4, "qcd", tell=print))
-    # One of the first events that is not is enough.
-    mixed = few_vertices(40, lambda i, z: np.sort(z)[[1, 0, 2]] if i == 9 else ordered(i, z))
-    assert read_told(write(tmp_path / "mixed.root", mixed))[0] == [1] * 40
+    # Vertices that are equal tell nothing; one event that is not in order hides none of the others.
+    tied = few_vertices(40, lambda i, z: ordered(i, z)[[0, 0, 2]])
+    with pytest.raises(InputError, match=r"in order of z in 40 events"):
+        read_told(write(tmp_path / "tied.root", tied))
+    alike = few_vertices(40, lambda i, z: z[[0, 0, 0]])
+    assert read_told(write(tmp_path / "alike.root", alike))[0] == [3] * 40
+    mixed = few_vertices(40, lambda i, z: ordered(i, z)[[1, 0, 2]] if i == 9 else ordered(i, z))
+    with pytest.raises(InputError, match=r"in order of z in 39 events"):
+        read_told(write(tmp_path / "mixed.root", mixed))
+    assert read_told(write(tmp_path / "none.root", few_vertices(2000, lambda i, z: z)))[0] == [1] * 2000
+
+
+def test_many_vertices_in_order_but_for_equal_ones_are_refused(tmp_path):
+    z = [np.sort(v) for v in with_pileup()["Vertex.Z"]]
+    z[0][5] = z[0][4]
+    with pytest.raises(InputError, match=r"Vertex.Z is in order of z in 3 events"):
+        read_told(write(tmp_path / "tied.root", with_pileup(), **{"Vertex.Z": z}))
 
 
 def test_towers_of_another_card_are_said(tmp_path):

@@ -96,6 +96,8 @@ WRONG = {
     "infinite": (lambda a: a.astype(np.float64) * 1e300, "images with negative or non-finite energies, first in event"),
     "negative": (lambda a: -a, "images with negative or non-finite energies, first in event 0"),
     "masked": (lambda a: np.ma.masked_equal(a, 0), "images in a masked array, whose mask would be ignored"),
+    "complex": (lambda a: a + 1j, "images of type complex64; expected real numbers; convert them"),
+    "text": (lambda a: a.astype(str), "images of type <U32; expected real numbers"),
     "one channel": (lambda a: a[..., :1], r"images of shape \(40, 72, 58, 1\); expected \(N, 72, 58, 3\)"),
 }
 
