@@ -262,4 +262,4 @@ def student_rows(rows: Mapping[str, dict[str, Any]]) -> str:
             f"{row['synthesis']['latency_how'].split(' on ')[0]}."
         )
     table = markdown_table(titles, lines, numbers_from=2)
-    return "\n".join((table, "", "AUC and what the words lose in %, on the same events.", "", *notes, ""))
+    return "\n".join((table, "", "AUC in %, what the words lose in points, on the same events.", "", *notes, ""))

@@ -203,7 +203,7 @@ def table(content: dict[str, Any]) -> str:
             cells.append(f"{100 * auc['quantized']:.1f} ({-100 * auc['difference']:+.1f} ± {100 * auc['error']:.1f})")
         lines.append([score, f"{entry['rank_correlation']:.3f}", *cells])
     text = ["| " + " | ".join(line) + " |" for line in lines]
-    text += ["", "AUC in % with QKeras encoders; in brackets what swaps and words changed, paired bootstrap error."]
+    text += ["", "AUC in % with QKeras encoders; in brackets what swaps and words changed [points], paired."]
     for part, sizes in content["forecast"].items():
         for io, size in sizes.items():
             at_once = f"{size['multiplications']:,} multiplications at once, largest array {size['largest_array']:,}"

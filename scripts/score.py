@@ -203,7 +203,7 @@ def _print_auc(path: Path, names: Sequence[str], baselines: dict[str, np.ndarray
     print("AUC of all events read, any that the run learned from included; stage evaluate takes test events alone")
     columns = (*names, *baselines)
     loss = {"float", "rtl"} <= set(names)
-    print("AUC in %  " + "".join(f"{name:>15}" for name in columns) + ("    float - rtl" if loss else ""))
+    print("AUC in %  " + "".join(f"{name:>15}" for name in columns) + ("    float - rtl [points]" if loss else ""))
     for process in found:
         errors = (auc_with_error(*scores(name, process)) for name in columns)
         row = "".join(f"{100 * value:8.1f} +- {100 * error:3.1f}" for value, error in errors)

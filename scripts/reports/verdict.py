@@ -18,10 +18,10 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
     gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
     baseline = (
-        f"Its AUC differs from that of counting active pixels by {100 * min(gain):+.1f} to {100 * max(gain):+.1f} %, "
-        "and from that of the block power, which needs no learning, by "
-        f"{100 * min(power):+.1f} to {100 * max(power):+.1f} %. The number of tracks, which the image does not hold, "
-        f"is a better score for {', '.join(map(_title, better)) or 'no signal'}."
+        f"From signal to signal, its AUC differs by {100 * min(gain):+.1f} to {100 * max(gain):+.1f} points (of 100) "
+        f"from that of counting active pixels, and by {100 * min(power):+.1f} to {100 * max(power):+.1f} points from "
+        "that of the block power, which needs no learning. The number of tracks, which the image does not hold, is a "
+        f"better score for {', '.join(map(_title, better)) or 'no signal'}."
     )
     return {
         "fits": not missed,
@@ -95,17 +95,24 @@ def _trigger_sentence(report: dict[str, Any]) -> str:
     row, of = carried[point], trigger["points"][point]
     signal = next(iter(row["efficiency"]))
     own, menu = row["efficiency"][signal], of["menu"]["efficiency"][signal]
-    others = [f"menu: {_percent(menu, 'value')} %, at {_khz(of['menu'], 'rate_khz', 'error_khz')}"]
-    for score, words in (("block_power", "block power"), ("bdt", "trees that are shown the signals")):
-        if of.get(score, {}).get("efficiency"):
-            others.append(f"{words}: {_percent(of[score]['efficiency'][signal], 'beyond_menu')} %")
     text = (
-        f"At {point}{'' if 'kHz' in point else ' of zero-bias crossings'} "
-        f"({_khz(row, 'rate_khz', 'error_khz')}, {_khz(row, 'pure_khz', 'pure_error_khz')} of them pure) this firmware "
-        f"keeps {_percent(own, 'beyond_menu')} % of {_title(signal)} that no other path takes ({'; '.join(others)})."
+        f"With its threshold at {_point(point)}, this firmware alone fires at {_khz(row, 'rate_khz', 'error_khz')} in "
+        f"total. Its pure rate, of crossings that no path (seed) of the Level-1 menu takes, is "
+        f"{_khz(row, 'pure_khz', 'pure_error_khz')}. It keeps {_percent(own, 'value')} % of {_title(signal)} in all, "
+        f"and {_percent(own, 'beyond_menu')} % that the menu does not take. The menu alone keeps "
+        f"{_percent(menu, 'value')} %, at a total rate of {_khz(of['menu'], 'rate_khz', 'error_khz')}."
     )
+    others = {"block_power": "the block power keeps", "bdt": "boosted trees that are shown the signals keep"}
+    kept = [
+        f"{words} {_percent(of[score]['efficiency'][signal], 'beyond_menu')} %"
+        for score, words in others.items()
+        if of.get(score, {}).get("efficiency")
+    ]
+    if kept:
+        text += f" Beyond the menu and at the same rate, {' and '.join(kept)}."
     if SPOKEN_POINT in rows and point != SPOKEN_POINT:
-        text += f" The sample does not carry {SPOKEN_POINT}: {rows[SPOKEN_POINT]['reason']}."
+        refused = rows[SPOKEN_POINT]["reason"]
+        text += f" No threshold for {_point(SPOKEN_POINT)} can be determined on these crossings: {refused}."
     return text
 
 
@@ -120,6 +127,17 @@ def _percent(of: dict[str, float], key: str) -> str:
 
 def _khz(row: dict[str, Any], key: str, error: str) -> str:
     return "a rate that is not carried" if row[key] is None else f"{row[key]:.3g} ± {row[error]:.2g} kHz"
+
+
+def _point(name: str) -> str:
+    """A point's name in words.
+
+    >>> _point("1e-3"), _point("20 kHz"), _point("1 kHz pure")
+    ('a total rate of 1e-3 of zero bias', 'a total rate of 20 kHz', 'a pure rate of 1 kHz')
+    """
+    if name.endswith(" pure"):
+        return f"a pure rate of {name.removesuffix(' pure')}"
+    return f"a total rate of {name}{'' if 'kHz' in name else ' of zero bias'}"
 
 
 def _cycles(interval: int) -> str:
@@ -145,6 +163,6 @@ def _sentence(report: dict[str, Any]) -> str:
     return (
         f"The trigger network costs {resources['LUT']:,} LUT ({share:.1f} % of {report['part']}), "
         f"{resources['DSP']} DSP and {resources['BRAM_18K']} BRAM. It answers after {report['latency_ns']:g} ns and "
-        f"takes a new event every {_cycles(report['interval_cycles'])}. Its words are {equal} in QKeras, HLS emulation "
-        f"and RTL. Going from float to firmware costs at most {loss:.2f} % AUC."
+        f"takes a new event every {_cycles(report['interval_cycles'])}. Its output words are {equal} in QKeras, HLS "
+        f"emulation and RTL. Going from float to firmware costs at most {loss:.2f} points of AUC (of 100)."
     )

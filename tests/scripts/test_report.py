@@ -71,11 +71,11 @@ def test_all_limits_held():
     assert result["headline"] == "Fits the Level-1 budget."
     assert "costs 1,000 LUT (0.1 % of xcvu13p" in result["sentence"]
     assert "words are equal" in result["sentence"]
-    assert "at most 0.20 % AUC" in result["sentence"]
+    assert "at most 0.20 points of AUC (of 100)" in result["sentence"]
     assert (
-        "+3.0 to +3.0 %, and from that of the block power, which needs no learning, by -0.5 to -0.5 %"
-        in result["baseline"]
-    )
+        "differs by +3.0 to +3.0 points (of 100) from that of counting active pixels, and by -0.5 to -0.5 points from "
+        "that of the block power"
+    ) in result["baseline"]
     assert "better score for SUEP 125 GeV" in result["baseline"]
     how = {check["name"]: check["how"] for check in result["checks"]}
     assert "da4ml's cost estimates 900 to 1,300: they agree" in how["LUT"]
@@ -143,18 +143,25 @@ TRIGGER = {
 }
 
 
-def test_the_first_page_says_what_no_other_path_takes_at_the_lowest_rate_that_is_carried():
+def test_the_first_page_says_total_and_pure_rate_at_the_lowest_rate_that_is_carried():
     assert changed("trigger", TRIGGER)["trigger"] == (
-        "At 1e-3 of zero-bias crossings (28.5 ± 5 kHz, 27 ± 4 kHz of them pure) this firmware keeps 10.0 ± 3.0 % of "
-        "SUEP 125 GeV that no other path takes (menu: 12.0 ± 2.0 %, at 99.3 ± 5 kHz; block power: 9.0 ± 3.0 %; trees "
-        "that are shown the signals: 40.0 ± 3.0 %). The sample does not carry 1 kHz pure: no crossing fires."
+        "With its threshold at a total rate of 1e-3 of zero bias, this firmware alone fires at 28.5 ± 5 kHz in total. "
+        "Its pure rate, of crossings that no path (seed) of the Level-1 menu takes, is 27 ± 4 kHz. It keeps 15.0 ± "
+        "2.0 % of SUEP 125 GeV in all, and 10.0 ± 3.0 % that the menu does not take. The menu alone keeps 12.0 ± "
+        "2.0 %, at a total rate of 99.3 ± 5 kHz. Beyond the menu and at the same rate, the block power "
+        "keeps 9.0 ± 3.0 % and boosted trees that are shown the signals keep 40.0 ± 3.0 %. No threshold for a pure "
+        "rate of 1 kHz can be determined on these crossings: no crossing fires."
     )
 
 
 def test_one_khz_pure_is_what_it_speaks_of_where_it_is_carried():
     trigger = copy.deepcopy(TRIGGER)
     trigger["points"]["1 kHz pure"]["rtl"] = row(0.05, 0.04, 1.2, 0.98)
-    assert changed("trigger", trigger)["trigger"].startswith("At 1 kHz pure (1.2 ± 5 kHz, 0.98 ± 4 kHz of them pure)")
+    said = changed("trigger", trigger)["trigger"]
+    assert said.startswith("With its threshold at a pure rate of 1 kHz, this firmware alone fires at 1.2 ± 5 kHz")
+    assert "takes, is 0.98 ± 4 kHz." in said
+    # No other score is carried there, and nothing is refused.
+    assert said.endswith("The menu alone keeps 12.0 ± 2.0 %, at a total rate of 99.3 ± 5 kHz.")
 
 
 def test_no_rates_have_a_reason():
@@ -177,7 +184,7 @@ def test_the_table_of_points_scores_and_signals():
     assert "<tr><td>1e-3: block_power</td><td>28.5 <small>&plusmn; 5</small></td>" in shown
     assert "<td>15.0 <small>&plusmn; 2.0</small> (10.0)</td>" in shown
     assert '<td class="left soft" colspan="3">not carried: no crossing fires</td>' in shown
-    assert "HT &ge; 216 (43 kHz), words of 0.5 GeV, 99.3 kHz together" in shown
+    assert "HT &ge; 216 (43 kHz), thresholds in steps of 0.5 GeV, 99.3 kHz together" in shown
     assert "rtl 13 kHz, bdt none" in shown
     assert "12.5 % of SUEP 125 GeV" in shown
     without = section.render(report={"trigger": None, "trigger_reason": "no file"}, titles=titles, figures=figures)
