@@ -15,7 +15,7 @@ from PIL import Image
 
 DOCS = Path(__file__).parents[1]
 # Size of the picture [pixels]: the verdict and the table of requirements.
-SIZE = (1200, 690)
+SIZE = (1200, 850)
 COLOURS = 64
 
 
