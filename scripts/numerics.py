@@ -57,7 +57,7 @@ def _profile(run: "Run", arguments: argparse.Namespace) -> None:
     from codae_l1.scripts.reports.figures import numerics_figure, save_svg
     from codae_l1.scripts.run.folder import stamp
 
-    how = reading.chosen(arguments)
+    how = reading.chosen(arguments, arguments.events or ())
     counts, signal = _read_events(run, arguments.events, out, **how)
     found = numerics(run, counts, signal)
     for events, models in found["profiles"].items():

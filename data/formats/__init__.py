@@ -7,7 +7,7 @@ there is nothing to score or to compare.
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,16 @@ def _told(
         say(f"{path}: signals keep their names at other masses in GeV: {masses}")
     if known.labelled and label is not None:
         say(f"{path}: says itself what its events are, so the label {label} was not used")
+    if unused := _set_for_others(known, options or {}):
+        say(f"{path}: is of the format {known.name}, so {', '.join(unused)} had no effect on it")
+
+
+def _set_for_others(known: Format, options: Mapping[str, Any]) -> list[str]:
+    """What is set for other formats, as commands name it."""
+    names = []
+    for other in (options[form.name] for form in FORMATS if form.name in options and form is not known):
+        names += [f.name for f in fields(other) if getattr(other, f.name) != f.default]
+    return [f"--{name.replace('_', '-')}" for name in names]
 
 
 def _other_masses(provenance: Mapping[str, Any]) -> str:

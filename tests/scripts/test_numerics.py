@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.sample import SAMPLE
@@ -113,3 +114,18 @@ def test_a_run_without_models_says_what_to_do(tmp_path, events, monkeypatch, cap
     with pytest.raises(SystemExit, match="2"):
         cli.run(numerics.command)
     assert "stage quantize of" in capsys.readouterr().err
+
+
+def test_events_named_twice_are_said(run, events, tmp_path, monkeypatch):
+    read = []
+
+    def stop(run, files, out, tell, **how):
+        read.extend(tell)
+        raise InputError("read", "nothing more", "stop")
+
+    monkeypatch.setattr(numerics, "_read_events", stop)
+    words = ["numerics.py", "--run", str(run), "--events", str(events), str(events), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(InputError, match="read"):
+        numerics.command()
+    assert read == [f"{events}: named 2 times, so each of its events counts 2 times"]
