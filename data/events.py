@@ -73,21 +73,27 @@ class EventImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def check_tracks(self, where: str = "images") -> None:
-        """Raise InputError where an event has tracks, but no active pixel of tracks, or less than no tracks.
+    @property
+    def contradictory(self) -> np.ndarray:
+        """Which events (N,) have tracks, but no active pixel of tracks, or less than no tracks."""
+        return (self.n_tracks < 0) | ((self.n_tracks > 0) & ~np.any(self.images[..., 0], axis=(1, 2)))
+
+    def checked(self, where: str = "images", start: int = 0) -> "EventImages":
+        """The events themselves; InputError where some are contradictory. start: number of the first one.
 
         Where a part of a file was lost, its images are empty: only this tells them from empty events.
         """
-        seen = np.any(self.images[..., 0], axis=(1, 2))
-        wrong = (self.n_tracks < 0) | ((self.n_tracks > 0) & ~seen)
+        wrong = self.contradictory
         if wrong.any():
             first = int(np.argmax(wrong))
+            seen = "an" if self.images[first, ..., 0].any() else "no"
             raise InputError(
-                f"{where} in {wrong.sum()} of {len(wrong)} events contradict n_tracks: event {first} has n_tracks = "
-                f"{self.n_tracks[first]} and {'an' if seen[first] else 'no'} active pixel of tracks",
+                f"{where} in {wrong.sum()} of {len(wrong)} events contradict n_tracks: event {start + first} has "
+                f"n_tracks = {self.n_tracks[first]} and {seen} active pixel of tracks",
                 "an active pixel where there are tracks, and n_tracks >= 0",
                 "copy or make the file again; part of it may be missing",
             )
+        return self
 
     def select(self, which: np.ndarray) -> "EventImages":
         """The events at an index array or mask, in its order."""

@@ -68,7 +68,7 @@ def fit_in_situ(
     variables = [v for part in parts for v in getattr(whole, part).trainable_variables]
     optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(mask: Any, seed: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])

@@ -129,7 +129,7 @@ def _typed(words: list[str]) -> str:
 
 def _layout() -> str:
     """The layout asked for, which decides what the other flags are."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = cli.parser(None, add_help=False)
     _add_layout(first)
     return first.parse_known_args()[0].layout
 

@@ -204,7 +204,10 @@ def _objects(path: Path, most: int) -> np.ndarray:
             break
     if not parts:
         raise InputError(f"{path} without events", KIND, "name another file")
-    return np.concatenate(parts)
+    objects = np.concatenate(parts)
+    if empty := int(np.sum(~objects.any(axis=(1, 2)))):
+        print(f"{path}: {empty:,} of {len(objects):,} events are empty, without objects", flush=True)
+    return objects
 
 
 def _require(what: str, number: int, least: int) -> None:

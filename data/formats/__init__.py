@@ -90,20 +90,24 @@ def _told(
         check_signals(np.array([label]))
     for part in known.slices(path, chosen, size, known.checked_label(path, label), lambda line: say(f"{path}: {line}")):
         if known.images:
-            if not known.checksummed:
-                part.check_tracks(f"{path}: images")
+            part.checked(f"{path}: images", n)
             require_finite(part.weight, f"{path}: weight", n)
             require_finite(part.n_tracks, f"{path}: n_tracks", n, 0)
             without = part.images[part.n_tracks == 0]
             empty += int(np.sum(~without.any(axis=(1, 2, 3))))
             uncounted += int(np.sum(without[..., 0].any(axis=(1, 2))))
             low, high = part.weight.min(initial=low), part.weight.max(initial=high)
+        else:
+            # An event's or jet's objects: the columns of most axes.
+            content = max(part.values(), key=np.ndim)
+            empty += int(np.sum(~content.reshape(len(content), -1).any(axis=1)))
         n += len(part) if known.images else len(next(iter(part.values())))
         yield part
     if not n:
         raise InputError(f"no events in {path}", "at least one event", "choose another file")
     if empty:
-        say(f"{path}: {empty:,} of {n:,} events are empty, without a track or a tower")
+        of = "a track or a tower" if known.images else "objects"
+        say(f"{path}: {empty:,} of {n:,} events are empty, without {of}")
     if uncounted:
         say(f"{path}: {uncounted:,} of {n:,} events have n_tracks = 0, but active pixels of tracks")
     if weighted and low < high:

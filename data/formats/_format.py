@@ -21,8 +21,7 @@ class Format:
 
     name: as commands print it. kind: what its files hold, for messages. suffixes: of its files. images: whether a slice
     is EventImages, or else a mapping of name -> array (n, ...). labelled: whether the files say what their events are;
-    where they do not, `slices` gets a label. checksummed: whether the files carry a sum of their content; images of
-    others are compared with the number of tracks. Options: a frozen dataclass of what can be set for this format alone,
+    where they do not, `slices` gets a label. Options: a frozen dataclass of what can be set for this format alone,
     each field with a default and, in its metadata, a `help`; commands that read events have an option for each field.
     """
 
@@ -31,7 +30,6 @@ class Format:
     suffixes: ClassVar[tuple[str, ...]]
     images: ClassVar[bool] = True
     labelled: ClassVar[bool] = True
-    checksummed: ClassVar[bool] = False
     Options: ClassVar[type] = NoOptions
 
     def recognises(self, path: Path) -> bool:

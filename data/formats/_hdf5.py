@@ -55,7 +55,7 @@ def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:
     """The dataset of that name, its content all there and its compression readable."""
     path, link = file.filename, file.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
-        require_source(path, name, link.filename)
+        require_source(path, name, link.filename, "HDF5_EXT_PREFIX")
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path} without the dataset {name}", kind, "correct the file or choose another format")

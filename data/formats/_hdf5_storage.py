@@ -5,6 +5,7 @@ may lie in external files; and blocks of a dataset may never have been written.
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ def require_stored(dataset: h5py.Dataset, name: str) -> None:
         _require_sources(dataset, path, name)
         return
     for file, offset, size in dataset.external or ():
-        source = require_source(path, name, file)
+        source = require_source(path, name, file, "HDF5_EXTFILE_PREFIX")
+        if not (Path(file).is_file() and source.samefile(file)):
+            # HDF5 looks for raw data from the working directory alone, where another file may have the name.
+            where = f"{name} is in {file}, which is not that of the working directory, where HDF5 looks for it"
+            raise InputError(f"{path}: {where}", "raw data that is found", f"change to {source.parent}")
         # HDF5 takes what lies beyond the end of the file for zeros; all sizes but the last are given.
         needed = offset + (dataset.nbytes if size == h5py.h5s.UNLIMITED else size)
         if source.stat().st_size < needed:
@@ -46,8 +51,17 @@ def require_stored(dataset: h5py.Dataset, name: str) -> None:
         raise InputError(f"{path}: {missing} of {n} blocks of {name} were never written", _WHOLE, _COPY)
 
 
-def require_source(path: str, name: str, source: str) -> Path:
-    """The file that a dataset of the file `path` refers to, where HDF5 looks for it; InputError where it is not."""
+def require_source(path: str, name: str, source: str, variable: str) -> Path:
+    """The file that a dataset of the file `path` refers to, where HDF5 looks for it; InputError where it is not.
+
+    variable: that of the environment which sends HDF5 to another folder.
+    """
+    if os.environ.get(variable):
+        raise InputError(
+            f"{path}: {name} is put together from {source}, and {variable} = {os.environ[variable]} looks elsewhere",
+            "files where those that refer to them say",
+            f"unset {variable}",
+        )
     found = next((p for p in (Path(path).parent / source, Path(source)) if p.is_file()), None)
     if found is None:
         raise InputError(f"{path}: {name} is put together from {source}, which is not there", _WHOLE, _COPY)
@@ -61,7 +75,7 @@ def _require_sources(dataset: h5py.Dataset, path: str, name: str) -> None:
     for source in dataset.virtual_sources():
         # HDF5 numbers the files and datasets of an endless series by %b.
         file_name, inside = (word.replace("%b", "0") for word in (source.file_name, source.dset_name))
-        file = path if file_name == "." else str(require_source(path, name, file_name))
+        file = path if file_name == "." else str(require_source(path, name, file_name, "HDF5_VDS_PREFIX"))
         with opened_hdf5(file, f"a part of {name} of {path}", says="is damaged") as opened:
             inner = opened.get(inside)
             if not isinstance(inner, h5py.Dataset):

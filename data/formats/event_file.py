@@ -77,7 +77,6 @@ class Events(Format):
     name = "codae-l1"
     kind = "events of codae-l1"
     suffixes = SUFFIXES
-    checksummed = True
 
     def recognises(self, path: Path) -> bool:
         """Whether the attribute `format` says so."""
@@ -277,7 +276,7 @@ class EventFile:
         columns = (stored[name].astype("U16" if name == "signal" else stored[name].dtype) for name in COLUMNS)
         # A look at the entries has shown that the energies are good; else the check names what is wrong.
         make: Any = EventImages.of_good_energies if good else EventImages
-        return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance)
+        return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance).checked(f"{self.path}: images", start)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
         dataset = self._file[name]
@@ -325,9 +324,9 @@ def _fill(file: h5py.File, parts: Iterable[EventImages], say: Tell) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
-        unread += int((~np.isfinite(events.weight) | (events.n_tracks < 0)).sum())
+        unread += int((~np.isfinite(events.weight) | events.contradictory).sum())
     if unread:
-        _LOG.warning(f"{unread:,} events with a weight that is not finite or n_tracks < 0, which no reader takes")
+        _LOG.warning(f"{unread:,} events with a weight that is not finite or wrong n_tracks, which no reader takes")
     if coarse:
         say(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
     if beyond:

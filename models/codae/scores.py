@@ -125,7 +125,7 @@ def _compiled(model: "CoDAE", parts: tuple[Any, ...], batch_size: int) -> Any:
 
     from codae_l1.models.codae import losses
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run(mask: Any) -> dict[str, Any]:
         mask = tf.cast(mask, tf.float32)
         z_m = model.f_m(mask)

@@ -44,7 +44,7 @@ class DenseAutoencoder:
         values = [v.value for v in variables]
         optimizer.build(variables)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def step(batch: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)

@@ -221,7 +221,7 @@ def _create_steps(model: _Trainable, optimizer: Any, config: TrainingConfig) -> 
     variables = model.trainable_variables
     values = [v.value for v in variables]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(*batch: Any) -> dict[str, Any]:
         *arrays, weight = batch
         draw = tf.cast(optimizer.iterations.value, tf.int32)
@@ -233,7 +233,7 @@ def _create_steps(model: _Trainable, optimizer: Any, config: TrainingConfig) -> 
         optimizer.apply(gradients, variables)
         return _sums(terms, weight)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def evaluate(*batch: Any) -> dict[str, Any]:
         *arrays, weight = batch
         return _sums(model.objective(*arrays), weight)

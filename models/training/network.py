@@ -84,7 +84,7 @@ def in_slices(function: Any, events: np.ndarray, size: int = SLICE) -> Any:
     """
     import tensorflow as tf
 
-    run = tf.function(function)
+    run = tf.function(function, autograph=False)
     parts = []
     for start in range(0, max(len(events), 1), size):
         part = events[start : start + size]

@@ -73,9 +73,12 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser whose help is a module's docstring, examples included, and the options' defaults."""
-    return _Parser(description=inspect.cleandoc(description or ""), formatter_class=_Help)
+def parser(description: str | None, **how: Any) -> argparse.ArgumentParser:
+    """An argument parser whose help is a module's docstring, examples included, and the options' defaults.
+
+    how: further arguments of argparse.ArgumentParser.
+    """
+    return _Parser(description=inspect.cleandoc(description or ""), formatter_class=_Help, **how)
 
 
 def run(command: Callable[[], None]) -> None:

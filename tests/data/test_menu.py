@@ -206,5 +206,6 @@ def test_other_shapes_are_refused():
     with pytest.raises(InputError) as error:
         menu_words(np.zeros((2, 72, 58, 1)))
     assert str(error.value) == (
-        "images of shape (2, 72, 58, 1); expected (N, 72, 58, 3) in GeV; give the three channels"
+        "images of shape (2, 72, 58, 1); expected (N, 72, 58, 3), axes (event, phi, eta, channel); "
+        "pool or transpose the images to the calorimeter grid"
     )

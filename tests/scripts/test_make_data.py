@@ -1,6 +1,7 @@
 """Stage make_data: what later stages would refuse of the events is refused before anything is trained."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from codae_l1.data.events import QCD
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.sample import SAMPLE
 from codae_l1.scripts import make_data
+from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import DataConfig, RunConfig
 from codae_l1.scripts.run.events import splits
 from codae_l1.scripts.run.folder import RunFolder
@@ -43,3 +45,20 @@ def test_help_says_what_each_option_of_a_layout_is(layout):
     said = make_data._described(kind)
     assert set(said) == {field.name for field in dataclasses.fields(kind)}
     assert all(said.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--layout", "foo"), "invalid choice: 'foo' (choose from"),
+        (("--layout=foo",), "invalid choice: 'foo' (choose from"),
+        (("--layout",), "expected one argument; see"),
+    ],
+)
+def test_a_layout_that_is_none_is_one_line(monkeypatch, capsys, words, says):
+    monkeypatch.setattr(sys, "argv", ["make_data.py", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(make_data.command)
+    error = capsys.readouterr().err
+    assert (stop.value.code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"error: argument --layout: {says}")

@@ -8,6 +8,7 @@ import pytest
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats import slices
 from codae_l1.data.formats.adc2021 import ROW_CLASS, _object_slices
 
 
@@ -42,6 +43,15 @@ def test_objects_in_slices(tmp_path):
     assert [len(part) for part in parts] == [12, 12, 6]
     assert np.array_equal(np.concatenate(parts), objects)
     assert parts[0].dtype == np.float64
+
+
+def test_events_without_objects_are_said(tmp_path):
+    objects = make_objects()
+    objects[3:12] = 0
+    empty, told = int((~objects.any(axis=(1, 2))).sum()), []
+    list(slices(write(tmp_path / "adc.h5", objects), label="qcd", tell=told.append))
+    assert empty >= 9
+    assert told == [f"{tmp_path / 'adc.h5'}: {empty} of 30 events are empty, without objects"]
 
 
 @pytest.mark.parametrize("names", [("Pt", "Phi", "Eta", "Class"), ("Pt", "Eta", "Phi")])

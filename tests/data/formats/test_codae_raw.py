@@ -190,12 +190,12 @@ def test_sources_that_overlap_hide_no_event_that_is_left_out(tmp_path, rows, giv
         next(event_slices(tmp_path / "all.h5", label="qcd"))
 
 
-def external(path, size):
+def external(path, size, name=None):
     """The first channel of 5 events in a file of its own, of which `size` bytes are there."""
     write(path, ImageTrk_PUcorr=None)
     raw = path.parent / "raw.bin"
     with h5py.File(path, "r+") as file:
-        file.create_dataset(IMAGES[0], (5, 286, 360), "f4", external=[(raw, 0, 5 * 286 * 360 * 4)])[:] = 1
+        file.create_dataset(IMAGES[0], (5, 286, 360), "f4", external=[(name or raw, 0, 5 * 286 * 360 * 4)])[:] = 1
     with raw.open("r+b") as handle:
         handle.truncate(size)
     return path
@@ -226,12 +226,37 @@ def test_what_was_never_written_is_no_empty_event(tmp_path, damage, words):
         read_events(path, "qcd")
 
 
-def test_raw_data_in_a_file_of_its_own(tmp_path):
+def test_variables_that_send_hdf5_elsewhere_are_refused(tmp_path, monkeypatch):
+    write(tmp_path / "0.h5")
+    virtual = joined(tmp_path / "all.h5", "0.h5", **{N_TRACKS: np.full(5, 7)})
+    linked = write(tmp_path / "linked.h5", **dict.fromkeys(IMAGES[:1]))
+    with h5py.File(linked, "r+") as file:
+        file[IMAGES[0]] = h5py.ExternalLink("0.h5", IMAGES[0])
+    raw = external(tmp_path / "raw.h5", 5 * 286 * 360 * 4)
+    for path, name in ((virtual, "VDS"), (linked, "EXT"), (raw, "EXTFILE")):
+        assert len(read_events(path, "qcd")) == 5
+        monkeypatch.setenv(f"HDF5_{name}_PREFIX", str(tmp_path / "elsewhere"))
+        with pytest.raises(InputError, match=rf"{path.name}: .* HDF5_{name}_PREFIX = .*; unset HDF5_{name}_PREFIX"):
+            read_events(path, "qcd")
+        monkeypatch.delenv(f"HDF5_{name}_PREFIX")
+
+
+def test_raw_data_in_a_file_of_its_own(tmp_path, monkeypatch):
     whole = 5 * 286 * 360 * 4
     assert read_events(external(tmp_path / "a.h5", whole), "qcd").images[..., 0].min() == 15.0
     path = external(tmp_path / "a.h5", whole // 2)
     with pytest.raises(InputError, match=f"ImageTrk_PUcorr needs {whole} bytes of .*raw.bin, which is shorter"):
         read_events(path, "qcd")
+    # HDF5 would read another file of the name from the working directory, or zeros where it is shorter.
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "raw.bin").write_bytes(bytes(whole))
+    monkeypatch.chdir(tmp_path)
+    relative = external(tmp_path / "b.h5", whole, "raw.bin")
+    monkeypatch.chdir(tmp_path / "below")
+    with pytest.raises(InputError, match=r"b.h5: .* raw.bin, which is not that of the working directory, .*change to"):
+        read_events(relative, "qcd")
+    monkeypatch.chdir(tmp_path)
+    assert read_events(relative, "qcd").images[..., 0].min() == 15.0
     (tmp_path / "raw.bin").unlink()
     with pytest.raises(InputError, match=r"put together from .*raw.bin, which is not there"):
         read_events(path, "qcd")

@@ -8,9 +8,11 @@ import pytest
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats import FORMATS, format_of
+from codae_l1.data.events import QCD, unweighted
+from codae_l1.data.formats import FORMATS, format_of, read_events
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.crossing_file import COLUMNS, write_crossings
+from codae_l1.data.formats.event_file import EventFile, write_events
 
 
 def test_names_and_options_are_those_of_one_format():
@@ -44,5 +46,19 @@ def test_hdf5_of_another_kind_says_which(tmp_path):
         format_of(tmp_path / "arrays.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(InputError, match=r"other.h5 is HDF5 of another kind; expected events"):
-        format_of(tmp_path / "other.h5")
+    for read in (format_of, read_events):
+        with pytest.raises(InputError, match=r"other.h5 is HDF5 of another kind; expected events of codae-l1"):
+            read(tmp_path / "other.h5")
+
+
+def test_tracks_without_a_pixel_are_said_where_they_are_written_and_refused_where_they_are_read(tmp_path, caplog):
+    images = np.ones((5, 72, 58, 3), np.float32)
+    images[3, ..., 0] = 0
+    write_events(tmp_path / "e.h5", unweighted(images, np.full(5, QCD), np.full(5, 9), {}))
+    assert "1 events with a weight that is not finite or wrong n_tracks, which no reader takes" in caplog.text
+    with EventFile(tmp_path / "e.h5") as file:
+        assert len(file.read(0, 3)) == 3
+        with pytest.raises(
+            InputError, match=r"e.h5: images in 1 of 2 events contradict n_tracks: event 3 has n_tracks"
+        ):
+            file.read(2, 4)
