@@ -49,7 +49,8 @@ def map_file(arguments: Namespace) -> None:
     print(
         f"{arguments.firmware}, SHA-256 {sum_}\n"
         f"{of['LUT']:,} LUT, {of['FF']:,} FF, {of['DSP']} DSP, {of['BRAM_18K']} BRAM by {of['tool']}; "
-        f"{report['latency_cycles']} cycles = {report['latency_ns']:g} ns, II = {report['interval_cycles']}\n{found}",
+        f"{report['latency_cycles']} cycles = {report['latency_ns']:g} ns, II = {report['interval_cycles']}"
+        f"{report['beyond_reach'] and '; ' + report['beyond_reach']}\n{found}",
         flush=True,
     )
     fail_where_different([record])

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import write_json
+from codae_l1.data.base.files import sha256, write_json
 from codae_l1.data.base.progress import Progress
 from codae_l1.data.events import CLASSES, EventImages
 from codae_l1.data.formats import event_slices, format_of, slices
@@ -90,7 +90,8 @@ def _convert(options: argparse.Namespace) -> None:
         raise InputError(f"files of {', '.join(sorted(formats))}", "one format", "convert each by itself")
     [known] = formats.values()
     how = reading.chosen(options, options.files)
-    provenance = {"source": known.name, "files": [path.name for path in options.files]}
+    sums = {path.name: sha256(path) for path in options.files}
+    provenance = {"source": known.name, "files": [path.name for path in options.files], "sha256": sums}
     # The list grows while the files are read, and the provenance is written after the last event.
     provenance |= {"reading": how["tell"]} | ({} if known.labelled else {"label": options.label})
     with cli.Progress("convert") as progress:
@@ -156,8 +157,9 @@ def _validate(options: argparse.Namespace) -> None:
     cli.output("--out", options.out, "JSON of a validation", files)
     cli.output("--plots", options.plots, "SVG picture", files)
     how = reading.chosen(options, options.a.split(","), options.b.split(","))
-    samples = {side: summaries(getattr(options, side), **how) for side in ("a", "b")}
-    content = {"files": {"a": options.a, "b": options.b}, "reading": list(how["tell"])}
+    sums: dict[str, str] = {}
+    samples = {side: summaries(getattr(options, side), sums, **how) for side in ("a", "b")}
+    content = {"files": {"a": options.a, "b": options.b}, "sha256": sums, "reading": list(how["tell"])}
     content |= compare(samples["a"], samples["b"], options.seed)
     if options.out is not None:
         write_json(options.out, content)

@@ -52,7 +52,7 @@ def _profile(run: "Run", arguments: argparse.Namespace) -> None:
     cli.import_tensorflow()
     out = arguments.out or run.path("numerics")
 
-    from codae_l1.data.base.files import write_json
+    from codae_l1.data.base.files import sha256, write_json
     from codae_l1.hls.network.profile import table
     from codae_l1.scripts.reports.figures import numerics_figure, save_svg
     from codae_l1.scripts.run.folder import stamp
@@ -65,7 +65,9 @@ def _profile(run: "Run", arguments: argparse.Namespace) -> None:
             print(f"{model} on {events}, {found['events'][events]:,} events\n{table(records)}\n")
     if arguments.events or arguments.out:
         read = {"reading": list(how["tell"])} if how["tell"] else {}
-        write_json(out / "numerics.json", {**found, **read, "stamp": stamp(run.config.seed)})
+        used = [run.path("quantize", "f_m.npz"), *(arguments.events or ())]
+        sums = {"made_from": {str(path): sha256(path) for path in used}}
+        write_json(out / "numerics.json", {**found, **read, **sums, "stamp": stamp(run.config.seed)})
     else:
         run.do("numerics", lambda run: {**found, "rows": []})
     last = list(found["profiles"])[-1]

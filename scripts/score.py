@@ -12,8 +12,8 @@ a group with
 
 Beside the groups, `signal` and `file` (N,) are strings. The order of events is kept, file after file. What was done to
 the events while they were read, such as tracks dropped as pile-up, is printed and kept in the attribute `reading`, a
-JSON list of lines. Only the executors float and qkeras need TensorFlow. Where words of executors differ, the command
-ends with status 1.
+JSON list of lines; `made_from` is a JSON table of the network's and the events' files and their SHA-256. Only the
+executors float and qkeras need TensorFlow. Where words of executors differ, the command ends with status 1.
 """
 
 import json
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import new_hdf5, opened_hdf5
+from codae_l1.data.base.files import new_hdf5, opened_hdf5, sha256
 from codae_l1.data.events import CLASSES
 from codae_l1.scripts.run import cli, reading, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
@@ -65,7 +65,8 @@ def command() -> None:
     executors: dict[str, Any] = {}
     points, why = ((), "") if names == ("float",) else _known_points(run)
     baselines, signal, different, n = _Compact(), _Compact(), 0, 0
-    with write_scores(arguments.out, how["tell"]) as out:
+    used = [run.path("quantize", "f_m.npz"), *arguments.events]
+    with write_scores(arguments.out, how["tell"], used) as out:
         for part in read_counts(arguments.events, run.config.firmware, **how):
             if not executors:
                 # The events have been seen to be some. A stage that is not done ends the command here, in one line.
@@ -265,14 +266,15 @@ class _ScoreFile:
 
 
 @contextmanager
-def write_scores(path: Path, told: Sequence[str] = ()) -> Iterator[_ScoreFile]:
+def write_scores(path: Path, told: Sequence[str] = (), used: Sequence[Path] = ()) -> Iterator[_ScoreFile]:
     """A file of scores to which the block adds events, written whole or not at all.
 
-    told: what was done to the events; what the list holds after the block.
+    told: what was done to the events; what the list holds after the block. used: files that the scores are made from.
     """
     with new_hdf5(path) as file:
         yield _ScoreFile(file)
         file.attrs["reading"] = json.dumps(list(told))
+        file.attrs["made_from"] = json.dumps({str(name): sha256(name) for name in used})
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def work(run: "Run") -> dict[str, Any]:
     resources = report["resources"]
     return {
         "summary": f"{resources['LUT']:,} LUT, {resources['FF']:,} FF, {resources['DSP']} DSP, {resources['BRAM_18K']} "
-        f"BRAM by {resources['tool']}; {report['latency_cycles']} cycles = {report['latency_ns']:g} ns",
+        f"BRAM by {resources['tool']}; {report['latency_cycles']} cycles = {report['latency_ns']:g} ns"
+        f"{report['beyond_reach'] and '; ' + report['beyond_reach']}",
         **report,
         "design": design.as_dict(),
         "clocks": clocks.as_dict(),

@@ -46,7 +46,7 @@ class PileUp:
             )
         complete = self._vertex_z in names and bool(self._origins)
         self.cuts = complete and not options.keep_pileup
-        self._read = self._dropped = self._events = self._without = 0
+        self._read = self._dropped = self._events = self._without = self._number = self._seen = self._kept = 0
         # Upwards and downwards: the logarithm as above of all events so far.
         self._ordered = {1: 0.0, -1: 0.0}
 
@@ -68,8 +68,11 @@ class PileUp:
         track_event, (_, *origins) = columns.read_all([self._pt, *self._origins])
         far = [np.abs(origin - first[track_event]) > self._options.vertex_window_mm for origin in origins]
         kept = ~np.all(far, axis=0)
+        vertexed = np.isfinite(first[track_event])
+        self._seen, self._kept = self._seen + int(vertexed.sum()), self._kept + int((kept & vertexed).sum())
         self._read, self._dropped = self._read + len(kept), self._dropped + int((~kept).sum())
         self._events, self._without = self._events + columns.n, self._without + int(np.isnan(first).sum())
+        self._number += len(z)
         return kept
 
     def line(self) -> str:
@@ -85,6 +88,14 @@ class PileUp:
         text += f" {self._options.vertex_window_mm:g} mm from the first vertex"
         if self._without:
             text += f"; {self._without:,} of {self._events:,} events have no vertex and keep all tracks"
+        with_vertex = self._events - self._without
+        # The vertex of a hard collision has more tracks than others.
+        kept, average = ((n / of if of else 0) for n, of in ((self._kept, with_vertex), (self._seen, self._number)))
+        if kept < average:
+            text += (
+                f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex: is it that of"
+            )
+            text += " the hard collision, and z in mm?"
         return text
 
     def _require_one_vertex(self, columns: Any) -> None:

@@ -200,6 +200,19 @@ def _cost_rows(design: RtlDesign) -> list[dict[str, Any]]:
     return rows
 
 
+def beyond_reach(cutoff: float, clock_period_ns: float) -> str:
+    """What to say of a clock below the shortest period that stages of a latency cutoff are expected to reach; or "".
+
+    >>> beyond_reach(5, 5.0), beyond_reach(5, 0.2)
+    ('', 'a clock of 0.2 ns is out of reach: 2.83 to 5.67 ns can be expected of its stages')
+    """
+    row = _row("clock period [ns]", round(period_ns(cutoff), 2), PERIOD_BAND, "", digits=2)
+    if clock_period_ns >= row["low"]:
+        return ""
+    expected = f"{row['low']:g} to {row['high']:g} ns can be expected of its stages"
+    return f"a clock of {clock_period_ns:g} ns is out of reach: {expected}"
+
+
 def _clock_rows(design: RtlDesign, lut: float) -> list[dict[str, Any]]:
     """Period, frequency and latency as place and route may leave them: indicative, none of them met before it."""
     period, cutoff = round(period_ns(design.latency_cutoff), 2), design.latency_cutoff

@@ -20,7 +20,7 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_json, scratch_folder, writing
 from codae_l1.data.base.logs import keep_log, tail
 from codae_l1.data.base.progress import Progress
-from codae_l1.hls.cost._estimates import estimates, period_ns
+from codae_l1.hls.cost._estimates import beyond_reach, estimates, period_ns
 from codae_l1.hls.network.executor import RtlDesign
 from codae_l1.hls.rtl.build import TOP
 from codae_l1.hls.rtl.clocks import ClockCount
@@ -78,7 +78,8 @@ def _report(
 
     Keys: resources {LUT, FF, DSP, BRAM_18K, URAM, tool, kind}, CSynthesisReport (hls4ml's keys, numbers),
     latency_cycles, latency_ns, interval_cycles, latency_tool, latency_how, interval_how (see `_timing`),
-    clock_period_ns, part, estimates [{name, value, how, ...}], cells.
+    clock_period_ns, beyond_reach (why no such design reaches the clock, or ""), part, estimates [{name, value, how,
+    ...}], cells.
     """
     tool = " ".join(creator.split()[:2])
     resources = count_resources(cells)
@@ -90,6 +91,7 @@ def _report(
         **timing,
         "latency_ns": cycles * period,
         "clock_period_ns": period,
+        "beyond_reach": beyond_reach(design.latency_cutoff, period),
         "part": config.part,
         "CSynthesisReport": {
             "TargetClockPeriod": period,

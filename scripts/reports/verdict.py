@@ -55,7 +55,11 @@ def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("latency [ns]", report["latency_ns"], BUDGET.latency_ns, timing),
         ("initiation interval [cycles]", report["interval_cycles"], BUDGET.interval_cycles, report["interval_how"]),
     )
-    return [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
+    checks = [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
+    # A latency means nothing at a clock that no such design reaches.
+    period, least = report["clock_period_ns"], clock["low"]
+    how = f"indicative: {least:g} to {clock['high']:g} ns can be expected of its stages"
+    return [*checks, _check("clock period [ns]", f"at least {least:g}", f"{period:g}", period >= least, how)]
 
 
 def _agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import sha256
 from codae_l1.data.base.spool import Spool
 from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import BACKGROUNDS, CLASSES
@@ -38,10 +39,15 @@ def _files_of(sample: str) -> list[Path]:
     return files
 
 
-def summaries(sample: str, **how: Any) -> dict[str, "_Summaries"]:
-    """Class -> summaries of its N events. how: label, options of formats and tell, as in event_slices."""
+def summaries(sample: str, sums: dict[str, str] | None = None, **how: Any) -> dict[str, "_Summaries"]:
+    """Class -> summaries of its N events.
+
+    sums: takes the SHA-256 of each file that is read. how: label, options of formats and tell, as in event_slices.
+    """
     found: dict[str, _Summaries] = {}
     for path in _files_of(sample):
+        if sums is not None:
+            sums[str(path)] = sha256(path)
         for events in event_slices(path, SLICE, **how):
             for name in np.unique(events.signal):
                 which = events.signal == name

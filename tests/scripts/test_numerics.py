@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_json, sha256, write_json
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.sample import SAMPLE
 from codae_l1.quantization.f_m.config import FirmwareConfig
@@ -51,8 +51,9 @@ def found(run, events):
     return read_json(run / "numerics" / "numerics.json")
 
 
-def test_both_models_are_profiled_on_qcd_and_on_all_events(found, run):
+def test_both_models_are_profiled_on_qcd_and_on_all_events(found, run, events):
     assert found["events"] == {"qcd": 12, "all": 24}
+    assert found["made_from"] == {str(path): sha256(path) for path in (run / "quantize" / "f_m.npz", events)}
     names = ["counts", "conv1", "conv1_relu", "flatten", "output", "output_word"]
     for models in found["profiles"].values():
         assert set(models) == {"qkeras", "float"}

@@ -89,6 +89,7 @@ def test_all_limits_held():
         (("resources", "DSP", 1), "DSP"),
         (("resources", "BRAM_18K", 1), "BRAM_18K"),
         (("latency_ns", 50.1), "latency [ns]"),
+        (("clock_period_ns", 2.7), "clock period [ns]"),
         (("interval_cycles", 2), "initiation interval [cycles]"),
         (("mismatches", "qkeras-rtl", "different", 1), "mismatches between executors"),
         (("auc", "h125", "rtl", "value", 0.799), "signals with RTL AUC >= active pixels - 0.01"),

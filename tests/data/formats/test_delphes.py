@@ -160,6 +160,19 @@ def test_sorted_vertices_are_refused(tmp_path):
             read_told(path)
 
 
+def test_a_first_vertex_of_fewer_tracks_than_others_is_said(tmp_path):
+    columns = with_pileup()
+    z = columns["Vertex.Z"]
+    said = "900 of 1,080 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"
+    assert read_told(write(tmp_path / "right.root", columns))[1] == [said]
+    # 360 tracks of 21 vertices in each of 3 events; in cm, 20 of other vertices are near what is then the first one.
+    for name, wrong in (("cm", [v / 10 for v in z]), ("last", [np.roll(v, -1) for v in z])):
+        n_tracks, told = read_told(write(tmp_path / f"{name}.root", columns, **{"Vertex.Z": wrong}))
+        expected = f"The first has {sum(n_tracks) / 3:.1f} tracks, fewer than the 17.1 of an average vertex"
+        assert told[0].endswith(f"vertex. {expected}: is it that of the hard collision, and z in mm?")
+        assert sum(n_tracks) / 3 < 360 / 21
+
+
 def few_vertices(n, order):
     """Branches of n events with three vertices each, whose z `order` arranges, and a track at each."""
     rng, rows = np.random.default_rng(3), {name: [] for name in COLUMNS}

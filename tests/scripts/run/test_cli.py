@@ -1,6 +1,7 @@
 """Commands: a user's mistake is one line that says what to do, and exit code 2; nothing is lost."""
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import read_json, write_json
+from codae_l1.data.base.files import read_json, sha256, write_json
 from codae_l1.scripts import run_chain, score
 from codae_l1.scripts.run import cli, stage
 from codae_l1.scripts.run.config import RunConfig, load_config
@@ -240,11 +241,14 @@ def test_a_stage_that_fails_is_not_done(run):
 def test_scores_file_form(tmp_path):
     values, words = np.array([0.5, -1.0]), np.array([2, -4])
     scored = {"float": (values, None), "rtl": (values, words)}
-    with score.write_scores(tmp_path / "s.h5") as out:
+    (tmp_path / "a").write_text("events")
+    with score.write_scores(tmp_path / "s.h5", ["a line"], [tmp_path / "a"]) as out:
         out.add({name: (v[:1], None if w is None else w[:1]) for name, (v, w) in scored.items()}, *_named("qcd"))
         out.add({name: (v[1:], None if w is None else w[1:]) for name, (v, w) in scored.items()}, *_named("h125"))
     with h5py.File(tmp_path / "s.h5") as file:
         assert set(file) == {"float", "rtl", "signal", "file"}
+        assert json.loads(file.attrs["reading"]) == ["a line"]
+        assert json.loads(file.attrs["made_from"]) == {str(tmp_path / "a"): sha256(tmp_path / "a")}
         assert file["rtl/firmware_word"].dtype == np.int64
         assert file["rtl/firmware_word"][:].tolist() == [2, -4]
         assert file["float/firmware_score"].dtype == np.float64
