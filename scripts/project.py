@@ -89,7 +89,7 @@ def _parse() -> Namespace:
 def _combinations(arguments: Namespace) -> Combinations:
     """What --all is asked for; the reuse factor is that of the strategy resource."""
     words = arguments.reuse or [str(Combinations.reuse)]
-    reuse = reuse_factors(words).get("reuse_factor", 0)
+    reuse = reuse_factors(words[:1]).get("reuse_factor", 0)
     if len(words) > 1 or reuse < 1:
         raise InputError(f"--reuse {' '.join(words)}", "a whole number >= 1, of all layers", "correct it")
     return Combinations(arguments.backends, arguments.io or IoType.__args__, arguments.strategies, reuse)

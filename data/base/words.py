@@ -21,6 +21,8 @@ REAL = "buif"
 Rounding = Literal["TRN", "RND", "RND_CONV"]
 # SAT: clip to the range. WRAP: drop the high bits.
 Overflow = Literal["SAT", "WRAP"]
+# Bits of the integers that float64 holds, each of them.
+_EXACT = 53
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,11 @@ events with the run's own configuration
     def to_words(self, values: np.ndarray) -> np.ndarray:
         """Values of any shape -> int64 words, rounded and kept in range by the rules of the type.
 
-        Raises InputError where a value is NaN, or infinite and not saturated: no word stands for it.
+        Raises InputError where a value is NaN, or infinite and not saturated, or its word has more than 64 bits: no
+        word stands for it.
         """
-        scaled = np.asarray(values, np.float64) * 2.0**self.fraction
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(values, np.float64) * 2.0**self.fraction
         none = np.isnan(scaled) if self.overflow == "SAT" else ~np.isfinite(scaled)
         if none.any():
             raise InputError(
@@ -113,15 +117,37 @@ events with the run's own configuration
         if self.rounding == "TRN":
             rounded = np.floor(scaled)
         elif self.rounding == "RND":
-            rounded = np.floor(scaled + 0.5)
+            # Not the floor of scaled + 0.5, a sum that is rounded itself.
+            rounded = np.floor(scaled)
+            with np.errstate(invalid="ignore"):
+                rounded = rounded + (scaled - rounded >= 0.5)
         else:
             rounded = np.rint(scaled)
         low, high = self.bounds
+        if self.width > _EXACT:
+            return self._wide(rounded)
         if self.overflow == "SAT":
             return np.clip(rounded, low, high).astype(np.int64)
         # Of a value beyond 64 bits the part that wraps away is taken first.
         rest = np.where(np.abs(rounded) < 2.0**62, rounded, np.fmod(rounded, 2.0**self.width))
         return ((rest.astype(np.int64) - low) & ((1 << self.width) - 1)) + low
+
+    def _wide(self, rounded: np.ndarray) -> np.ndarray:
+        """Whole float64 numbers -> words in range, in Python's integers: float64 does not hold the bounds.
+
+        >>> WordType(True, 62, 0, "RND", "SAT").to_words(np.array([1e30])).tolist() == [2**62 - 1]
+        True
+        """
+        low, high = self.bounds
+        values = [int(value) for value in np.nan_to_num(rounded).ravel()]
+        if self.overflow == "SAT":
+            words = [min(max(value, low), high) for value in values]
+        else:
+            words = [(value - low) % (1 << self.width) + low for value in values]
+        if words and not -(2**63) <= min(words) <= max(words) < 2**63:
+            found = max(words, key=abs)
+            raise InputError(f"the word {found} of {self}", "words of at most 64 bits", "take fewer bits")
+        return np.array(words, np.int64).reshape(rounded.shape)
 
     def from_words(self, words: np.ndarray) -> np.ndarray:
         """Integer words -> float64 values."""
@@ -141,13 +167,13 @@ def exact_words(values: np.ndarray, word: WordType, executor: str) -> np.ndarray
 
     Nothing is rounded and nothing is clipped: a comparison with == is only as good as its input, and
     `WordType.to_words` would hide a value that is off by 0.4 LSB. Raises ToolError, which names the executor, if a
-    value lies between two words or is not finite.
+    value lies between two words, is not finite or is beyond words of 64 bits.
 
     >>> exact_words(np.array([0.5, -1.0, 9.5]), WordType(True, 2, 1), "hls").tolist()
     [1, -2, 19]
     """
     scaled = np.asarray(values, np.float64) / word.lsb
-    off = ~np.isfinite(scaled) | (scaled != np.rint(scaled))
+    off = ~(np.abs(scaled) < 2.0**63) | (scaled != np.rint(scaled))
     if off.any():
         first = float(np.asarray(values, np.float64)[off].flat[0])
         raise ToolError(

@@ -7,8 +7,12 @@ version 1 have no sum of the header; of those that ship with the project the pro
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import parse_table, reading
@@ -26,9 +30,43 @@ _SHIPPED = {
 
 def new_header(kind: str, version: int, provenance: dict[str, Any], checksum: str) -> dict[str, Any]:
     """Attributes of a new file: format, version, provenance, the checksum of its content, and the sum of these four."""
-    text = json.dumps(provenance, allow_nan=False)
+    text = provenance_text(provenance)
     header = {"format": kind, "version": version, "provenance": text, "checksum": checksum}
     return {**header, "header_checksum": _sum(header)}
+
+
+def provenance_text(provenance: Mapping[str, Any]) -> str:
+    """The provenance as JSON, NumPy's numbers as Python's; InputError names the key of what JSON does not hold.
+
+    >>> provenance_text({"seed": np.int64(3), "lumi": [np.float32(0.5)]})
+    '{"seed": 3, "lumi": [0.5]}'
+    """
+    return json.dumps(_plain(provenance, "provenance"))
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping) and all(isinstance(key, str | int) for key in value):
+        return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+    # No integer beyond float64, of which Python might not print the digits.
+    if isinstance(value, str | None) or (isinstance(value, int | float) and _is_finite(value)):
+        return value
+    said = f" = {value}" if isinstance(value, float) else ""
+    raise InputError(
+        f"{where}{said} of type {type(value).__name__}",
+        "what JSON holds: texts, finite numbers, lists, and tables",
+        "convert it, or leave it out of the provenance",
+    )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _sum(header: Any) -> str:

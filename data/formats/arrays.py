@@ -4,7 +4,6 @@ Event images have a form of their own (codae_l1.data.formats.event_file). Fletch
 `provenance` says as JSON where the rows come from.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats._hdf5 import bounds, find, new_hdf5, open_hdf5, read
+from codae_l1.data.formats._header import provenance_text
 
 FORMAT = "codae-l1 arrays"
 KIND = "arrays of codae-l1 (scripts/events.py convert)"
@@ -39,7 +39,7 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
             n += rows.pop()
         if not n:
             raise InputError(f"no rows for {path}", "at least one", "choose another file")
-        file.attrs.update({"format": FORMAT, "provenance": json.dumps(dict(provenance), allow_nan=False)})
+        file.attrs.update({"format": FORMAT, "provenance": provenance_text(provenance)})
     return n
 
 

@@ -4,7 +4,6 @@ Top tagging (Zenodo 2603255): what pandas writes with format="table", read back 
 its attributes are pickled words, as PyTables keeps them. ADC2021 (arXiv:2107.02157): `Particles` (N, 19, 4).
 """
 
-import json
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.formats._hdf5 import new_hdf5
+from codae_l1.data.formats._header import provenance_text
 
 # Constituents of a jet in the table.
 CONSTITUENTS = 200
@@ -35,7 +35,7 @@ def write_jets(
     """Write jets, part by part: constituents (n, 200, 4) E, px, py, pz [GeV], truth (n, 4) likewise, is_top (n,)."""
     with new_hdf5(path) as file:
         _write_texts(file, CLASS="GROUP", PYTABLES_FORMAT_VERSION="2.1", TITLE="", VERSION="1.0")
-        file.attrs["provenance"] = json.dumps(provenance)
+        file.attrs["provenance"] = provenance_text(provenance)
         group = file.create_group("table")
         table = group.create_dataset(
             "table", (0,), _ROW, maxshape=(None,), chunks=(_BLOCK,), compression="gzip", shuffle=True
@@ -54,7 +54,7 @@ def write_jets(
 def write_objects(path: Path | str, parts: Iterable[np.ndarray], provenance: dict[str, Any]) -> None:
     """Write events part by part: (n, 19, 4) pT [GeV], eta, phi, class."""
     with new_hdf5(path) as file:
-        file.attrs["provenance"] = json.dumps(provenance)
+        file.attrs["provenance"] = provenance_text(provenance)
         particles = file.create_dataset(
             "Particles",
             (0, 19, 4),

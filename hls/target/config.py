@@ -1,5 +1,6 @@
 """The hardware options of a run: backend, part, clock, pipelining, and the limits on external tools."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -59,6 +60,8 @@ class HlsConfig:
                 raise InputError(f"hls.part = {self.part!r} for backend {self.backend}", expected, "correct it")
         else:
             find_part(self.part)
+        if not re.fullmatch(r"[\w.+-]+", self.part, re.ASCII):
+            raise InputError(f"hls.part = {self.part!r}", "letters, digits, hyphens and points", "correct it")
         positive = ("clock_period_ns", "latency_cutoff", "jobs", "tool_timeout_s", "reuse_factor")
         numbers = {name: getattr(self, name) for name in positive}
         numbers |= {f"layer_reuse.{name}": value for name, value in self.layer_reuse.items()}

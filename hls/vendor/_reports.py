@@ -7,6 +7,7 @@ does not find; here DSP and DSP48E are each where hls4ml has them and BRAM_18K a
 Vivado's reports: `codae_l1.hls.vendor._vivado_reports`.
 """
 
+import itertools
 import math
 import re
 import xml.etree.ElementTree
@@ -18,10 +19,13 @@ from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import parse_json
 
 Number = float | int
-# A number as the reports write it, thousands separated or not: any, one that is not negative, a whole one of these.
-NUMBER = re.compile(r"-?\d[\d,]{0,14}(\.\d{1,15})?", re.ASCII)
-POSITIVE = re.compile(NUMBER.pattern.removeprefix("-?"), re.ASCII)
-WHOLE = re.compile(r"\d[\d,]{0,14}", re.ASCII)
+# What the reports write: a count, its mean or half (of thousands, separated or not), a time in ns. A comma alone in a
+# time could be the decimal one.
+_THOUSANDS = r"[1-9]\d{0,2}(,\d{3}){1,4}"
+WHOLE = re.compile(rf"\d{{1,15}}|{_THOUSANDS}", re.ASCII)
+POSITIVE = re.compile(rf"({WHOLE.pattern})(\.\d{{1,15}})?", re.ASCII)
+TIME = re.compile(rf"\d{{1,15}}(\.\d{{1,15}})?|{_THOUSANDS}\.\d{{1,15}}", re.ASCII)
+SLACK = re.compile(f"-?({TIME.pattern})", re.ASCII)
 # hls4ml's key -> where the csynth report has it, below the profile.
 _CSYNTH = {
     "TargetClockPeriod": "UserAssignments/TargetClockPeriod",
@@ -171,7 +175,7 @@ def parse_csynth(text: str, source: Source, has_uram: bool = True) -> CSynthesis
     def number(where: str) -> Number:
         found = (root.findtext(where) or "").strip()
         # All but clock periods are counts.
-        if not (POSITIVE if where.endswith("ClockPeriod") else WHOLE).fullmatch(found):
+        if not (TIME if where.endswith("ClockPeriod") else WHOLE).fullmatch(found):
             source.lacks(f"number {where}", f"a number, not {found[:40]!r}")
         return to_number(found)
 
@@ -234,13 +238,18 @@ def parse_cosim(text: str, source: Source) -> Cosim:
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if not cells or cells[0] not in ("Verilog", "VHDL") or cells[1:2] == ["NA"]:
             continue
-        if len(cells) < 8 or not all(cell == "NA" or POSITIVE.fullmatch(cell) for cell in cells[2:8]):
+        forms = (WHOLE, POSITIVE, WHOLE) * 2
+        good = (cell == "NA" or form.fullmatch(cell) for cell, form in zip(cells[2:8], forms, strict=False))
+        if len(cells) < 8 or not cells[1] or not all(good):
             source.lacks(f"whole row {cells[0]}", "status, latency and interval: min, avg, max", text)
         numbers = [None if cell == "NA" else to_number(cell) for cell in cells[2:8]]
         if None in numbers[:3] and set(numbers) != {None}:
             source.lacks("latency", f"numbers in the row {cells[0]}, which ended with {cells[1]}", text)
-        latency, interval = (None if None in three else tuple(three) for three in (numbers[:3], numbers[3:]))
-        return Cosim(cells[0], cells[1], cast(Any, latency), cast(Any, interval))
+        latency, interval = (cast(Any, None if None in t else tuple(t)) for t in (numbers[:3], numbers[3:]))
+        for three in (latency, interval):
+            if three and not three[0] <= three[1] <= three[2]:
+                source.lacks(f"min, avg and max in order {three}", "the lowest figure first", text)
+        return Cosim(cells[0], cells[1], latency, interval)
     source.lacks("row of a simulated RTL", "a row Verilog or VHDL whose status is not NA", text)
 
 
@@ -290,14 +299,20 @@ def parse_nextpnr(text: str, source: Source) -> Placed:
     """
     try:
         content = parse_json(text, source.path)
-        sites = {name: (int(row["used"]), int(row["available"])) for name, row in content["utilization"].items()}
-        clocks = [(float(row["achieved"]), float(row["constraint"])) for row in content["fmax"].values()]
+        sites = {name: (row["used"], row["available"]) for name, row in content["utilization"].items()}
+        clocks = [(row["achieved"], row["constraint"]) for row in content["fmax"].values()]
+        for used, available in sites.values():
+            if not (type(used) is type(available) is int and 0 <= used <= available):
+                raise ValueError(f"{used!r} used of {available!r}")
+        for clock in itertools.chain(*clocks):
+            if type(clock) not in (int, float) or clock <= 0:
+                raise ValueError(f"{clock!r} MHz")
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         source.lacks(f"utilization and fmax ({error})", "nextpnr's JSON report", text)
     if not clocks:
         source.lacks("clock", "a design with registers")
     used, available = ({name: row[i] for name, row in sites.items()} for i in (0, 1))
-    return Placed(used, available, *min(clocks))
+    return Placed(used, available, *map(float, min(clocks)))
 
 
 def _xml(text: str, source: Source) -> Any:

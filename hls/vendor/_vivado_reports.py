@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codae_l1.hls.vendor._reports import NUMBER, POSITIVE, WHOLE, Number, Source, Subject, to_number
+from codae_l1.hls.vendor._reports import POSITIVE, SLACK, WHOLE, Number, Source, Subject, to_number
 
 # Figure -> rows of Vivado's utilisation report: UltraScale+, 7-series, Versal. Of a placed Versal design, only the
 # table of the distribution may have the registers, under UltraScale+'s name.
@@ -120,7 +120,10 @@ def parse_timing(text: str, source: Source) -> Timing:
         no_clock = "There are no user specified timing constraints" in table
         why = "no clock constrains the design" if no_clock else "no path is constrained"
         source.lacks(f"slack: {why}", "a clock that reaches the design's registers", text)
-    stated = {name: cell for name, cell in zip(_TIMING, cells, strict=False) if cell == "NA" or NUMBER.fullmatch(cell)}
+    stated = {}
+    for name, cell in zip(_TIMING, cells, strict=False):
+        if cell == "NA" or (WHOLE if name.endswith("Endpoints") else SLACK).fullmatch(cell):
+            stated[name] = cell
     slack = {name: None if cell == "NA" else float(to_number(cell)) for name, cell in stated.items()}
     for name in _TIMING:
         if name not in slack or (name in ("WNS", "TNS") and slack[name] is None):

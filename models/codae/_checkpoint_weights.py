@@ -22,7 +22,7 @@ _PARTS: dict[str, Part] = {
 }
 _ROLES = {"kernel": "kernel", "bias": "bias", "gamma": "scale", "beta": "shift"}
 _END = "/.ATTRIBUTES/VARIABLE_VALUE"
-_WEIGHTS = re.compile(rf"(\w+)/layer_with_weights-(\d+)/(?:(conv|norm|expand)/)?(\w+){re.escape(_END)}")
+_WEIGHTS = re.compile(rf"(\w+)/layer_with_weights-(\d{{1,4}})/(?:(conv|norm|expand)/)?(\w+){re.escape(_END)}")
 # What a checkpoint holds beside the weights: of training, and of the prior, whose temperatures no file holds.
 _BESIDE = re.compile(
     r"optimizer/|trackers/|_CHECKPOINTABLE_OBJECT_GRAPH$|save_counter/|.*/\.OPTIMIZER_SLOT/|"

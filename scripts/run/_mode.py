@@ -11,6 +11,7 @@ The settings are read when TensorFlow is loaded, so that a process has one mode,
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def _computing() -> dict[str, Any]:
         mode = "deterministic" if all(_sums_as_everywhere) else "deterministic on processors like this one"
         return {"mode": mode, "used": "AVX, in oneDNN SSE4.1", "threads": 1}
     threads, capped = os.environ.get("TF_NUM_INTRAOP_THREADS", ""), os.environ.get("ONEDNN_MAX_CPU_ISA")
-    own = int(threads) if threads.isdigit() and int(threads) else len(os.sched_getaffinity(0))
+    # TensorFlow takes all cores where it cannot read the number, or it is 0.
+    own = int(threads) if re.fullmatch("0*[1-9][0-9]{0,8}", threads) else len(os.sched_getaffinity(0))
     return {"mode": "free", "used": f"AVX, in oneDNN {f'up to {capped}' if capped else 'all'}", "threads": own}
 
 

@@ -1,12 +1,14 @@
 """HLS and RTL projects of a run's firmware: what is asked for, the project, and whether its words are QKeras's."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError, ToolError
 from codae_l1.data.base.files import read_array
 from codae_l1.data.base.progress import Progress
@@ -89,7 +91,8 @@ def configuration(choice: Choice, base: HlsConfig) -> tuple[HlsConfig, str]:
     if choice.part or backend != base.backend:
         same_vendor = (backend in OTHER_PARTS) == (base.backend in OTHER_PARTS) and backend not in OTHER_PARTS
         given["part"] = choice.part or (base.part if same_vendor else OTHER_PARTS.get(backend, type(base)().part))
-    return replace(base, **given), language
+    # As from a config, whose limits hold here as well.
+    return parse(HlsConfig, given, "hls", base), language
 
 
 def reuse_factors(words: Sequence[str]) -> dict[str, Any]:
@@ -98,16 +101,18 @@ def reuse_factors(words: Sequence[str]) -> dict[str, Any]:
     >>> reuse_factors(["conv1=9"])
     {'layer_reuse': {'conv1': 9}}
     """
-    found: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
     for word in words:
         layer, equals, number = word.rpartition("=")
-        if not number.isdigit() or (equals and not layer):
+        # Ten digits hold what HlsConfig takes; it names what is too large.
+        if not re.fullmatch("[0-9]{1,10}", number) or (equals and not layer):
             raise InputError(f"--reuse {word}", "a whole number, or LAYER=number", "correct it")
-        if layer:
-            found.setdefault("layer_reuse", {})[layer] = int(number)
-        else:
-            found["reuse_factor"] = int(number)
-    return found
+        if layer in numbers:
+            of = f"for {layer}" if layer else "for all layers"
+            raise InputError(f"--reuse {numbers[layer]} and {number} {of}", "one number", "leave one out")
+        numbers[layer] = int(number)
+    found: dict[str, Any] = {"reuse_factor": numbers.pop("")} if "" in numbers else {}
+    return found | ({"layer_reuse": numbers} if numbers else {})
 
 
 def firmware_and_inputs(run: Run, n_events: int) -> tuple[FirmwareModel, np.ndarray]:

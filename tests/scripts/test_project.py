@@ -188,11 +188,49 @@ def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["fast"], r"--reuse fast; expected a whole number, or LAYER=number"), (["=3"], r"--reuse =3; expected a whole")],
+    [
+        (["fast"], r"--reuse fast; expected a whole number, or LAYER=number"),
+        (["=3"], r"--reuse =3; expected a whole"),
+        # Digits that are none to int(), and more of them than Python reads.
+        (["²"], r"--reuse ²; expected a whole number"),
+        (["conv1=²"], r"--reuse conv1=²; expected a whole number"),
+        (["٣"], r"--reuse ٣; expected a whole number"),
+        (["9" * 5000], r"--reuse 999.* expected a whole number"),
+        # The last would win.
+        (["3", "4"], r"--reuse 3 and 4 for all layers; expected one number"),
+        (["conv1=3", "2", "conv1=3"], r"--reuse 3 and 3 for conv1; expected one number"),
+    ],
 )
 def test_a_reuse_factor_that_is_none_is_refused(words, message):
     with pytest.raises(InputError, match=message):
         projects.reuse_factors(words)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"parallel_pixels": 10**10}, r"hls.parallel_pixels = 10000000000; expected at most 1,000,000"),
+        ({"parallel_pixels": -1}, r"hls.parallel_pixels = -1; expected a number of pixels"),
+        ({"clock": float("nan")}, r"hls.clock_period_ns = nan; expected a finite number"),
+        ({"reuse": ("2000000000",)}, r"hls.reuse_factor = 2000000000; expected a number above zero, at most 10\^9"),
+        ({"reuse": ("conv1=0",)}, r"hls.layer_reuse.conv1 = 0; expected a number above zero"),
+        ({"part": "xcvu13p-flga2577-2-e "}, r"hls.part = 'xcvu13p-flga2577-2-e '; expected letters, digits"),
+        ({"part": "xcvu13p;exit"}, r"hls.part = 'xcvu13p;exit'; expected letters, digits"),
+        ({"backend": "oneAPI", "part": "Agilex7\n"}, r"hls.part = 'Agilex7.n'; expected letters, digits"),
+    ],
+)
+def test_what_a_config_refuses_is_refused_of_a_project(asked, message):
+    with pytest.raises(InputError, match=message):
+        projects.configuration(projects.Choice(**asked), HlsConfig())
+
+
+def test_what_is_not_asked_for_stays_the_runs():
+    base = HlsConfig(reuse_factor=2, layer_reuse={"conv1": 3}, clock_period_ns=4.0)
+    asked = projects.Choice(reuse=("output=5", "7", "conv1=9"), parallel_pixels=10**6)
+    config, _ = projects.configuration(asked, base)
+    assert (config.reuse_factor, config.layer_reuse) == (7, {"output": 5, "conv1": 9})
+    assert (config.parallel_pixels, config.clock_period_ns) == (10**6, 4.0)
+    assert projects.configuration(projects.Choice(), base)[0] == base
 
 
 def test_the_part_follows_the_vendor():

@@ -9,7 +9,9 @@ import pytest
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import unweighted
+from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.formats.tables import write_jets, write_objects
 from codae_l1.data.sample import SAMPLE
 
 
@@ -26,6 +28,40 @@ def test_a_cross_section_that_was_edited_is_refused(stored):
         file.attrs["provenance"] = json.dumps({"cross_section_pb": {"qcd": 1e10}})
     with pytest.raises(InputError, match=r"the provenance of .* was changed after it was written"):
         EventFile(stored)
+
+
+def one_event():
+    return np.zeros((1, 72, 58, 3), np.float32), np.full(1, "qcd"), np.zeros(1)
+
+
+def test_numbers_of_numpy_are_stored_as_pythons(tmp_path):
+    given = {"a": np.float32(0.5), "b": {"c": [np.int64(3), np.bool_(True)], "d": np.arange(2)}, "e": (None, "f")}
+    kept = {"a": 0.5, "b": {"c": [3, True], "d": [0, 1]}, "e": [None, "f"]}
+    write_events(tmp_path / "events.h5", unweighted(*one_event(), given))
+    with EventFile(tmp_path / "events.h5") as file:
+        assert file.provenance == kept
+    for name, write in (("arrays.h5", write_arrays), ("jets.h5", write_jets), ("objects.h5", write_objects)):
+        write(tmp_path / name, [{"x": np.zeros(1)}] if write is write_arrays else [], given)
+        with h5py.File(tmp_path / name) as file:
+            assert json.loads(file.attrs["provenance"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("provenance", "words"),
+    [
+        ({"a": {"b": float("nan")}}, r"provenance.a.b = nan of type float; expected what JSON holds"),
+        ({"a": [1.0, np.float32("inf")]}, r"provenance.a\[1\] = inf of type float"),
+        ({"a": {1, 2}}, r"provenance.a of type set"),
+        ({"a": b"x"}, r"provenance.a of type bytes"),
+        ({"a": np.complex64(1)}, r"provenance.a of type complex"),
+        ({"a": 10**5000}, r"provenance.a of type int"),
+        ({"a": {(1, 2): 3}}, r"provenance.a of type dict"),
+    ],
+)
+def test_what_json_does_not_hold_is_named_by_its_key(tmp_path, provenance, words):
+    with pytest.raises(InputError, match=words):
+        write_events(tmp_path / "events.h5", unweighted(*one_event(), provenance))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_provenance_of_the_shipped_events_is_known(tmp_path):

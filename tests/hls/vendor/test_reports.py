@@ -239,6 +239,16 @@ def test_a_summary_without_a_path_says_why(sentence, why):
         parse_timing(text, SOURCE)
 
 
+def test_thousands_are_read_where_they_are_right():
+    csynth = TEXTS["csynth.xml"].replace("45321", "12,345").replace("3.633", "1,234.5")
+    report = parse_csynth(csynth, SOURCE).report
+    assert (report["LUT"], report["EstimatedClockPeriod"]) == (12_345, 1234.5)
+    cosim = TEXTS["cosim_whole.rpt"].replace("   12|", "1,234|")
+    assert parse_cosim(cosim, SOURCE).latency == (11, 11, 1_234)
+    timing = TEXTS["timing.rpt"].replace("-3.100", "-1,003.100")
+    assert parse_timing(timing, SOURCE).slack["TNS"] == -1003.1
+
+
 def test_the_exported_core_has_its_catalogue_name():
     assert parse_component(TEXTS["component.xml"], SOURCE) == IpCore("xilinx.com", "hls", "codae", "1.0")
 
@@ -315,6 +325,35 @@ def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
             (parse_csynth, TEXTS["csynth.xml"].replace("45321", found), f"has no number .*/LUT; .* not '{found[:40]}'")
             for found in ("-1", "12.5", "9" * 5000)
         ),
+        # A decimal comma is none of thousands, and a time has a point behind those.
+        *(
+            (parse_csynth, TEXTS["csynth.xml"].replace("3.633", found), f"has no number .*/EstimatedC.*not '{found}'")
+            for found in ("4,321", "3,6", "1,23.5", "-3.633")
+        ),
+        *(
+            (parse_csynth, TEXTS["csynth.xml"].replace("45321", found), f"has no number .*/LUT; .* not '{found}'")
+            for found in ("9,40", "0,940", ",940", "1,2345", "12,345,67", "9,")
+        ),
+        (
+            parse_utilization,
+            TEXTS["utilization.rpt"].replace("|    4 |", "| 9,40 |"),
+            "has no DSP48E; expected row DSPs",
+        ),
+        (parse_timing, TEXTS["timing.rpt"].replace("-0.612", "-0,612"), "has no WNS; expected a number under WNS"),
+        (parse_timing, TEXTS["timing.rpt"].replace("-0.612", "-1,612"), "has no WNS; expected a number under WNS"),
+        (
+            parse_cosim,
+            TEXTS["cosim_whole.rpt"].replace("   12|", "    9|"),
+            r"has no min, avg and max in order \(11, 1",
+        ),
+        (
+            parse_cosim,
+            TEXTS["cosim_whole.rpt"].replace("    1|", "    7|", 1),
+            r"has no min, avg and max in .* \(7, 1, 1\)",
+        ),
+        (parse_cosim, TEXTS["cosim_whole.rpt"].replace("   12|", " 12.5|"), "has no whole row Verilog"),
+        (parse_cosim, TEXTS["cosim_whole.rpt"].replace("   12|", " 1,25|"), "has no whole row Verilog"),
+        (parse_cosim, TEXTS["cosim_whole.rpt"].replace("Pass|", "    |"), "has no whole row Verilog; expected status"),
         (parse_cosim, TEXTS["cosim_whole.rpt"].replace("   12|", "  -12|"), "has no whole row Verilog"),
         (parse_transactions, f"{HEAD}transaction 0: {'9' * 5000} 0\n", "has no whole line an event"),
         (parse_csim, f"CSim done with {'9' * 5000} errors.\n", "has no outcome"),
@@ -332,6 +371,16 @@ def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
         (parse_component, "<html/>", "has no vendor; expected an IP-XACT component"),
         (parse_nextpnr, "{", "has no utilization and fmax .*; expected nextpnr's JSON report"),
         (parse_nextpnr, NEXTPNR.replace("achieved", "reached"), r"has no utilization and fmax \('achieved'\)"),
+        *(
+            (parse_nextpnr, NEXTPNR.replace("21833", used), rf"has no utilization and fmax \({said} used of 83640\)")
+            for used, said in (("-3", "-3"), ("3.9", "3.9"), ("true", "True"), ("83641", "83641"), ('"16"', "'16'"))
+        ),
+        (parse_nextpnr, NEXTPNR.replace("83640", "-1"), r"has no utilization and fmax \(21833 used of -1\)"),
+        *(
+            (parse_nextpnr, NEXTPNR.replace("71.5", mhz), rf"has no utilization and fmax \({said} MHz\)")
+            for mhz, said in (("-80", "-80"), ("0", "0"), ("true", "True"), ("null", "None"), ('"80"', "'80'"))
+        ),
+        (parse_nextpnr, NEXTPNR.replace("200.0", "-200.0"), r"has no utilization and fmax \(-200.0 MHz\)"),
         (parse_nextpnr, '{"fmax": {}, "utilization": {}}', "has no clock; expected a design with registers"),
     ],
 )

@@ -109,6 +109,13 @@ def test_tensorflow_that_is_loaded_otherwise_is_refused(monkeypatch):
     assert told["text"].endswith("free mode of TensorFlow (AVX, in oneDNN up to SSE41; 8 threads)")
 
 
+@pytest.mark.parametrize(("variable", "threads"), [("8", 8), ("²", 3), ("9" * 5000, 3), ("0", 3), ("-2", 3), ("", 3)])
+def test_threads_that_are_no_number_are_all_cores(variable, threads, monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", variable)
+    monkeypatch.setattr(_mode.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    assert _mode._computing()["threads"] == threads
+
+
 def test_the_stamp_says_processor_threads_and_mode(monkeypatch):
     monkeypatch.setattr(_mode, "_cpuinfo", {"model name": "Some CPU", "flags": "fpu sse4_1 avx avx2 fma"}.get)
     cli.import_tensorflow(deterministic=True)
