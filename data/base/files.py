@@ -76,6 +76,20 @@ def writing(path: Path | str, left: str = "", passing: tuple[type[OSError], ...]
 
 
 @contextmanager
+def _folders(path: Path) -> Iterator[None]:
+    """The folder and those above it, made where they are not there; a block that fails leaves none of these."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Give a temporary path beside the target; rename it to `path` if the block succeeds, else remove it.
 
@@ -84,7 +98,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path, _NOTHING_LEFT, passing=(FileNotFoundError,)), contextlib.ExitStack() as stack:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_folders(path.parent))
         # In a folder of its own, which can be locked: HDF5 locks the file itself. The suffix stays, since Keras and
         # NumPy choose the format by it.
         with writing(path, _NOTHING_LEFT):
@@ -107,7 +121,7 @@ def whole_folder(path: Path | str, ours: tuple[str, ...] = ()) -> Iterator[Path]
     """
     with writing(path, _NOTHING_LEFT), contextlib.ExitStack() as stack:
         path = replaceable(path, ours)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_folders(path.parent))
         temporary = stack.enter_context(partial(path))
         temporary.chmod(0o755)
         yield temporary

@@ -146,3 +146,12 @@ def test_leftovers_are_removed_unless_somebody_writes_them_or_they_are_of_anothe
         assert sorted(folder.parent.iterdir()) == sorted([folder, first, *others])
     assert texts(folder) == {}
     assert sorted(folder.parent.iterdir()) == sorted([folder, *others])
+
+
+@pytest.mark.parametrize("write", [whole_file, whole_folder])
+def test_a_block_that_fails_leaves_none_of_the_folders_that_it_made(tmp_path, write):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyError), write(tmp_path / "there" / "new" / "below" / "out"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    assert list((tmp_path / "there").iterdir()) == []
