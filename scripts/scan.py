@@ -26,6 +26,7 @@ import dataclasses
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import ZERO_BIAS
 from codae_l1.hls.target.size import LARGEST_ARRAY, predict_size
 from codae_l1.quantization.search import design, front, suggest
 from codae_l1.scripts.run import cli, stage
@@ -57,18 +58,8 @@ def command() -> None:
     run = stage.open_run(arguments.run, arguments.config, arguments.update)
     cli.import_tensorflow(run.config.training.deterministic)
     crossings = run.config.scan.space.on_crossings
-    if crossings and arguments.variants:
-        raise InputError(
-            f"--variants {arguments.variants} with scan.space.training = zero_bias",
-            "designs that learn from the full model",
-            "leave --variants out, or change scan.space.training",
-        )
-    if crossings and run.config.trigger.crossings == "none":
-        raise InputError(
-            'trigger.crossings = "none" with scan.space.training = zero_bias',
-            "crossings that a distance learns from",
-            'say "sample" or name a file',
-        )
+    if crossings:
+        _check_crossings(run, arguments.variants)
     for name in () if crossings else ("make_data", "train"):
         work = __import__(f"codae_l1.scripts.{name}", fromlist=["work"]).work
         stage.do(run, name, work)
@@ -85,6 +76,33 @@ def command() -> None:
             trials = _search(run, evaluate)
             text = write_report(run, data, trials, _finish(run, trials, evaluate))
     print(text)
+
+
+def _check_crossings(run: Run, variants: str | None) -> None:
+    """InputError unless a search on zero-bias crossings has what it learns from, and what it judges a design by."""
+    from codae_l1.data.formats.crossing_file import CrossingFile
+
+    trigger = run.config.trigger
+    if variants:
+        raise InputError(
+            f"--variants {variants} with scan.space.training = zero_bias",
+            "designs that learn from the full model",
+            "leave --variants out, or change scan.space.training",
+        )
+    if trigger.crossings == "none":
+        raise InputError(
+            'trigger.crossings = "none" with scan.space.training = zero_bias',
+            "crossings that a distance learns from",
+            'say "sample" or name a file',
+        )
+    file = CrossingFile(trigger.path)
+    missing = [name for name in (ZERO_BIAS, *run.config.scan.signals) if not len(file.where(name, "validation"))]
+    if missing:
+        raise InputError(
+            f"{file.path} without {', '.join(missing)} in the validation split",
+            "zero bias and each of scan.signals, to choose a design by",
+            "make crossings with them (scripts/make_data.py --layout crossings), or change scan.signals",
+        )
 
 
 def _search(run: Run, evaluate: Evaluate) -> list[dict[str, Any]]:

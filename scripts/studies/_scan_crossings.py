@@ -85,7 +85,6 @@ def _judge(student: Any, trigger: Any, request: dict[str, Any]) -> dict[str, Any
             score = student.float_model.predict_scores(crossings.counts(crossings.cells(process, "validation")))
             words = np.rint(np.minimum(score, _LARGEST) * _STEPS).astype(np.int64)
             read[process] = dataclasses.replace(sample, words={**sample.words, "float": words})
-    _require(read, request["signals"], crossings.file.path)
     zero_bias = read.pop(ZERO_BIAS)
     menu = solve_menu(zero_bias.words, zero_bias.weight, trigger.menu, trigger.crossing_khz)
     signals = {name: [sample] for name, sample in read.items()}
@@ -115,17 +114,3 @@ def _row(row: dict[str, Any], signals: list[str]) -> dict[str, Any]:
         "merit_mean": float(np.mean([merit[name]["value"] for name in signals])),
         "pure_khz": row["pure_khz"],
     }
-
-
-def _require(read: dict[str, Any], signals: list[str], path: Any) -> None:
-    """InputError unless the validation split holds zero bias and the signals that a design is judged by."""
-    from codae_l1.data.base.errors import InputError
-    from codae_l1.data.events import ZERO_BIAS
-
-    missing = [name for name in (ZERO_BIAS, *signals) if name not in read]
-    if missing:
-        raise InputError(
-            f"{path} without {', '.join(missing)} in the validation split",
-            "zero bias and each of scan.signals, to choose a design by",
-            "make crossings with them (scripts/make_data.py --layout crossings), or change scan.signals",
-        )

@@ -20,16 +20,16 @@ CONFIG = FirmwareConfig(
 )
 
 
-def random_firmware() -> FirmwareModel:
+def random_firmware(config: FirmwareConfig = CONFIG) -> FirmwareModel:
     """The firmware of the run, untrained, its weights so large that words overflow."""
-    rng, model = np.random.default_rng(4), build_qkeras(CONFIG, seed=4)
+    rng, model = np.random.default_rng(4), build_qkeras(config, seed=4)
     model.set_weights([rng.normal(0, 0.4, w.shape) for w in model.get_weights()])
-    return FirmwareModel.rounded(model, CONFIG, sign=-1)
+    return FirmwareModel.rounded(model, config, sign=-1)
 
 
-def make_scoring_run(folder, whole: bool = False):
+def make_scoring_run(folder, whole: bool = False, config: FirmwareConfig = CONFIG):
     """Write the run folder and give it; whole: with hls4ml's emulation and the simulated RTL, which are compiled."""
-    firmware = random_firmware()
+    firmware = random_firmware(config)
     network, word = firmware_network(firmware)
     with EventFile(SAMPLE) as file:
         checksum = file.checksum
@@ -39,7 +39,7 @@ def make_scoring_run(folder, whole: bool = False):
         return {"summary": "made"}
 
     def convert(run):
-        build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), CONFIG.pooling)
+        build_emulator(network, word, HlsConfig(), run.path("convert", "emulator"), config.pooling)
         if whole:
             from codae_l1.hls.hls4ml.project import convert as write_hls
 
@@ -50,7 +50,7 @@ def make_scoring_run(folder, whole: bool = False):
         build_rtl(network, word, HlsConfig(), run.path("synthesize", "rtl"), simulate=whole)
         return {"summary": "made"}
 
-    run = RunFolder(folder, RunConfig(firmware=CONFIG))
+    run = RunFolder(folder, RunConfig(firmware=config))
     run.do("make_data", lambda run: {"events": {"checksum": checksum}})
     run.do("train", lambda run: {"summary": "made"})
     for stage, work in {"quantize": quantize, "convert": convert, "synthesize": synthesize}.items():

@@ -144,10 +144,12 @@ def check_trial(trial, run, path):
     assert set(trial["baselines"]) == {"active_pixels", "block_power", "menu"}
 
 
-def test_signals_that_validation_does_not_hold_are_refused(path, scheduler, tmp_path, monkeypatch):
+def test_signals_that_validation_does_not_hold_are_refused(path, tmp_path, monkeypatch):
+    """Before anything is trained: no worker is asked for."""
     (tmp_path / "scan.toml").write_text(CONFIG.format(path=path, signal="h400"))
     with pytest.raises(InputError, match="without h400 in the validation split"):
-        command(monkeypatch, "--config", tmp_path / "scan.toml", "--run", tmp_path / "r", "--scheduler", scheduler)
+        command(monkeypatch, "--config", tmp_path / "scan.toml", "--run", tmp_path / "r", "--scheduler", "tcp://none:1")
+    assert not (tmp_path / "r" / "scan").exists()
 
 
 def test_a_search_without_crossings_is_refused(tmp_path, monkeypatch):

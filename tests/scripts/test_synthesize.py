@@ -6,14 +6,25 @@ import shutil
 
 import numpy as np
 import pytest
+from scoring_run import make_scoring_run
 
 from codae_l1.data.base.files import read_json
 from codae_l1.hls.cost import synthesis
 from codae_l1.hls.rtl import build, verilator
+from codae_l1.quantization.f_m.config import ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.folder import RunFolder
 from codae_l1.scripts.run.run import Run
 from codae_l1.scripts.synthesize import work
 
+SMALL = FirmwareConfig(
+    pool=12,
+    conv=(ConvConfig(1, (3, 5), (3, 5)),),
+    precision={
+        "conv1": LayerPrecision(weight_bits=3, output_bits=3),
+        "output": LayerPrecision(weight_bits=3, output_bits=6, output_integer=4),
+    },
+)
 PARTS = {
     "trace": (build, "build_rtl"),
     "simulation": (verilator, "compile_simulation"),
@@ -33,6 +44,12 @@ def fresh(scoring_run, folder):
     shutil.rmtree(folder / "synthesize")
     (folder / "synthesize.json").unlink()
     return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def scoring_run(tmp_path_factory):
+    """A run of one filter and few bits, which Yosys maps in a second."""
+    return make_scoring_run(tmp_path_factory.mktemp("small") / "run", config=SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,16 @@ from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.in_situ import train_in_situ
 
-CONFIG = InSituConfig(epochs=1, events=64, batch_size=16, learning_rate=0.01)
+CONFIG = InSituConfig(epochs=1, events=32, batch_size=8, learning_rate=0.01, warm_up_copies=1)
 BATCH_NORM = dataclasses.replace(TINY, swaps=SwapConfig(norm="batch"))
 CASES = {
-    "f_m": (BATCH_NORM, EncoderConfig(encoders=("f_m",), slope=0.25, pooling="2x2", warm_up_steps=60)),
+    "f_m": (BATCH_NORM, EncoderConfig(encoders=("f_m",), slope=0.25, pooling="2x2", warm_up_steps=20)),
     "f_r": (BATCH_NORM, EncoderConfig(encoders=("f_r",), warm_up_steps=0)),
-    "both of a CoDVAE": (TINY_CODVAE, EncoderConfig(warm_up_steps=30)),
+    "both of a CoDVAE": (TINY_CODVAE, EncoderConfig(warm_up_steps=10)),
 }
 
 
-MASKS = (np.random.default_rng(1).random((96, 72, 58, 1)) < 0.02).astype(np.uint8)
+MASKS = (np.random.default_rng(1).random((48, 72, 58, 1)) < 0.02).astype(np.uint8)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def run(name: str, masks: np.ndarray, **changes):
     model = create_model(config, seed=3)
     before = [w.copy() for w in model.get_weights()]
     options = dataclasses.replace(CONFIG, **changes)
-    trained = train_encoders(model, masks[:64], masks[64:], encoders, Training(in_situ=options, seed=5))
+    trained = train_encoders(model, masks[:32], masks[32:], encoders, Training(in_situ=options, seed=5))
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     return model, trained
 
@@ -92,8 +92,8 @@ def test_saved_encoders_give_the_scores_again(case, masks, tmp_path):
 
 def test_scores_are_held_against_the_float_model(case, masks):
     name, model, trained = case
-    signal = np.array(["qcd"] * 64 + ["h300"] * 32)
-    signs = orientations(codae_scores(model, masks[:64]))
+    signal = np.array(["qcd"] * 32 + ["h300"] * 16)
+    signs = orientations(codae_scores(model, masks[:32]))
     found = validate(model, trained.model, masks, signal, signs, n_bootstrap=20)
     same = validate(model, model, masks, signal, signs, n_bootstrap=20)
     assert set(found) == set(signs)
