@@ -50,11 +50,10 @@ def work(run: "Run") -> dict[str, Any]:
 
     def trace() -> None:
         from codae_l1.hls.network.records import firmware_network
-        from codae_l1.scripts.run.executors import open_firmware
 
-        cli.import_tensorflow()
+        network = firmware_network(run.path("quantize", "f_m.npz"))
         with Progress("synthesize, RTL") as progress:
-            build_rtl(*firmware_network(open_firmware(run)), config, folder, progress, simulate=False)
+            build_rtl(*network, config, folder, progress, simulate=False)
 
     def simulation() -> dict[str, Any]:
         print("synthesize: compiling the simulation", flush=True)

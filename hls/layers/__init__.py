@@ -6,7 +6,7 @@ from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.layers._cpp import Stored, c_type
-from codae_l1.hls.layers._shapes import unread
+from codae_l1.hls.layers._shapes import unread, windows_after
 from codae_l1.hls.layers.activation import Activation, Quantizer
 from codae_l1.hls.layers.add import Add
 from codae_l1.hls.layers.base import Interval, Layer, Weighted
@@ -37,6 +37,7 @@ __all__ = [
     "reader",
     "registry",
     "unread",
+    "windows_after",
 ]
 
 

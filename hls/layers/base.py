@@ -128,35 +128,49 @@ class Weighted(Layer):
         return int(np.ceil(np.log2(words.max(initial=0) + 1))) + 1
 
     @classmethod
-    def summing(cls, layer: Any, interval: Interval, kernel: np.ndarray, **fields: Any) -> Self:
-        """The record of a QKeras layer that sums inputs of an interval by a kernel (..., outputs).
+    def summing(
+        cls,
+        name: str,
+        shape: tuple[int, ...],
+        interval: Interval,
+        kernel: np.ndarray,
+        bias: np.ndarray,
+        **fields: Any,
+    ) -> Self:
+        """The record of a layer that sums inputs of an interval by a kernel (..., outputs) and adds a bias (outputs,).
 
         low = sum_i min(w_i low_in, w_i high_in) + b, and high likewise. Padding with zeros stays inside where the
         interval holds zero.
         """
+        flat = kernel.reshape(-1, kernel.shape[-1])
+        low = (np.minimum(flat * interval.low, flat * interval.high).sum(0) + bias).min()
+        high = (np.maximum(flat * interval.low, flat * interval.high).sum(0) + bias).max()
+        product = interval.step * 2.0 ** -_dyadic_fraction(kernel, f"{name}.kernel")
+        step = min(product, 2.0 ** -_dyadic_fraction(bias, f"{name}.bias")) if bias.any() else product
+        largest = (np.abs(flat).sum(0) * max(-interval.low, interval.high) + np.abs(bias)).max() / step
+        if largest >= EXACT_LSBS:
+            raise InputError(
+                f"layer {name} has sums of up to {largest:.0f} LSB",
+                f"fewer than {EXACT_LSBS}, what QKeras adds exactly in float32",
+                "take fewer bits of weights, bias or inputs",
+            )
+        return cls(name, shape, Interval(low, high, step), kernel=kernel, bias=bias, **fields)
+
+    @classmethod
+    def reading(cls, layer: Any, interval: Interval, **fields: Any) -> Self:
+        """The record of a QKeras layer that sums inputs of an interval."""
         activation = getattr(layer.activation, "__name__", layer.activation)
         if activation not in (None, "linear"):
             raise InputError(
                 f"layer {layer.name} has an activation of its own", "none", "put a QActivation behind the layer instead"
             )
+        kernel = np.asarray(layer.kernel_quantizer_internal(layer.kernel), np.float64)
         bias = np.zeros(kernel.shape[-1])
         if layer.use_bias:
             bias = np.asarray(layer.bias, np.float64)
             if layer.bias_quantizer_internal is not None:
                 bias = np.asarray(layer.bias_quantizer_internal(layer.bias), np.float64)
-        flat = kernel.reshape(-1, kernel.shape[-1])
-        low = (np.minimum(flat * interval.low, flat * interval.high).sum(0) + bias).min()
-        high = (np.maximum(flat * interval.low, flat * interval.high).sum(0) + bias).max()
-        product = interval.step * 2.0 ** -_dyadic_fraction(kernel, f"{layer.name}.kernel")
-        step = min(product, 2.0 ** -_dyadic_fraction(bias, f"{layer.name}.bias")) if bias.any() else product
-        largest = (np.abs(flat).sum(0) * max(-interval.low, interval.high) + np.abs(bias)).max() / step
-        if largest >= EXACT_LSBS:
-            raise InputError(
-                f"layer {layer.name} has sums of up to {largest:.0f} LSB",
-                f"fewer than {EXACT_LSBS}, what QKeras adds exactly in float32",
-                "take fewer bits of weights, bias or inputs",
-            )
-        return cls(layer.name, output_shape(layer), Interval(low, high, step), kernel=kernel, bias=bias, **fields)
+        return cls.summing(layer.name, output_shape(layer), interval, kernel, bias, **fields)
 
 
 def _dyadic_fraction(values: np.ndarray, name: str) -> int:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
-
 from codae_l1.data.base.errors import InputError
 from codae_l1.hls.layers import _adders, _cpp
 from codae_l1.hls.layers._cpp import Code, Stored
@@ -40,8 +38,7 @@ class Conv(Weighted):
     @classmethod
     def read(cls, layer: Any, before: Sequence[Interval]) -> Self:
         """QConv2D -> its record."""
-        kernel = np.asarray(layer.kernel_quantizer_internal(layer.kernel), np.float64)
-        return cls.summing(layer, before[0], kernel, strides=tuple(layer.strides))
+        return cls.reading(layer, before[0], strides=tuple(layer.strides))
 
     def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """(rows, columns, in) -> (rows, columns, out) of the windows inside."""

@@ -32,16 +32,21 @@ class Square(Layer):
     @classmethod
     def read(cls, layer: Any, before: Sequence[Interval]) -> Self:
         """Square -> its record; InputError where float32 would round a square."""
-        given, step = before[0], before[0].step ** 2
+        return cls.of(layer.name, output_shape(layer), before[0])
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[int, ...], given: Interval) -> Self:
+        """The record of the squares of values of an interval; InputError where float32 would round one."""
+        step = given.step**2
         edges = sorted((given.low**2, given.high**2))
         if edges[1] / step >= EXACT_LSBS:
             raise InputError(
-                f"layer {layer.name} with squares of up to {edges[1] / step:.0f} LSB",
+                f"layer {name} with squares of up to {edges[1] / step:.0f} LSB",
                 f"fewer than {EXACT_LSBS}, what QKeras squares exactly in float32",
                 "round its inputs to fewer bits",
             )
         low = 0.0 if given.low <= 0 <= given.high else edges[0]
-        return cls(layer.name, output_shape(layer), Interval(low, edges[1], step))
+        return cls(name, shape, Interval(low, edges[1], step))
 
     def shape_after(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The same shape."""

@@ -1,20 +1,33 @@
-"""A QKeras firmware model as plain records: one per layer (hls/layers/), weights as quantized.
+"""A firmware model as plain records: one per layer (hls/layers/), weights as quantized.
 
-This module and the readers of the layers are the only places in `hls/` that read Keras layers.
+They come from a QKeras model, or from the words in its f_m.npz, without Keras. This module and the readers of the
+layers are the only places in `hls/` that read Keras layers.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from math import prod
+from pathlib import Path
+from typing import Any
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
-from codae_l1.hls.layers import Interval, Layer, reader, unread
-from codae_l1.quantization.f_m.config import input_word, output_word
-
-if TYPE_CHECKING:
-    from codae_l1.quantization.f_m.network import FirmwareModel
-
+from codae_l1.hls.layers import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    Interval,
+    Layer,
+    Quantizer,
+    Square,
+    reader,
+    unread,
+    windows_after,
+)
+from codae_l1.quantization.f_m.config import FirmwareConfig, input_word, output_word
+from codae_l1.quantization.f_m.network import FirmwareModel
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,8 +49,7 @@ def read_network(model: Any, input_word: WordType) -> Network:
 
     The model's input holds values of `input_word`, any shape without the batch axis.
     """
-    low, high = input_word.bounds
-    interval = Interval(low * input_word.lsb, high * input_word.lsb, input_word.lsb)
+    interval = _interval(input_word)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
             f"a model of {len(model.inputs)} inputs and {len(model.outputs)} outputs", "one of each", "split the model"
@@ -56,23 +68,72 @@ def read_network(model: Any, input_word: WordType) -> Network:
                 )
             kind.check(layer)
             layers.append(kind.read(layer, [interval]))
-            _say_unread(layer)
+            window = getattr(layer, "pool_size", getattr(layer, "kernel_size", ()))
+            if len(window) == 2:
+                _say_unread(layer.name, layer.input.shape[1:], window, layer.strides)
             interval = layers[-1].interval
         before = layer.output
     return Network(name, input_word, shape, tuple(layers))
 
 
-def _say_unread(layer: Any) -> None:
-    """Log how many cells no window of a Keras layer reads, as in Keras: what lies in there changes no word."""
-    window = getattr(layer, "pool_size", getattr(layer, "kernel_size", ()))
-    if len(window) == 2 and (left := unread(layer.input.shape[1:], window, layer.strides)):
-        rows, columns = layer.input.shape[1:3]
-        sides = " by ".join(" x ".join(map(str, pair)) for pair in (window, layer.strides))
-        _LOG.warning(f"layer {layer.name} of {sides} never reads {left} of {rows * columns} cells")
+def _interval(word: WordType) -> Interval:
+    low, high = word.bounds
+    return Interval(low * word.lsb, high * word.lsb, word.lsb)
 
 
-def firmware_network(firmware: "FirmwareModel") -> tuple[Network, WordType]:
-    """FirmwareModel -> its records with the orientation of its score, and its output word."""
+def _say_unread(name: str, shape: tuple[int, ...], window: Sequence[int], strides: Sequence[int]) -> None:
+    """Log how many cells (rows, columns, ...) no window of a layer reads: what lies in there changes no word."""
+    if left := unread(shape, window, strides):
+        sides = " by ".join(" x ".join(map(str, pair)) for pair in (window, strides))
+        _LOG.warning(f"layer {name} of {sides} never reads {left} of {shape[0] * shape[1]} cells")
+
+
+def _stored_network(path: Path) -> tuple[Network, WordType]:
+    """`firmware_network` of a file."""
+    config, words, sign, component = FirmwareModel.stored(path)
+    given, shape, layers = input_word(config), config.input_shape, []
+    interval = _interval(given)
+    for index, name in enumerate(config.layers):
+        types = config.layer_precision(name).weight_types(name)
+        kernel, bias = (word.from_words(words[key]) for key, word in types.items())
+        if index < len(config.conv):
+            strides = tuple(config.conv[index].stride)
+            _say_unread(name, shape, kernel.shape[:2], strides)
+            inside = windows_after(shape, kernel.shape[:2], strides)
+            # Its configuration has rows and columns.
+            assert inside is not None
+            shape = (*inside, kernel.shape[-1])
+            layers.append(Conv.summing(name, shape, interval, kernel, bias, strides=strides))
+        else:
+            if len(shape) > 1:
+                shape = (prod(shape),)
+                layers.append(Flatten("flatten", shape, interval))
+            shape = kernel.shape[1:]
+            layers.append(Dense.summing(name, shape, interval, kernel, bias))
+        layers += _rounded(config, name, shape)
+        interval = layers[-1].interval
+    return Network("counts", given, config.input_shape, tuple(layers), sign, component), output_word(config)
+
+
+def _rounded(config: FirmwareConfig, name: str, shape: tuple[int, ...]) -> list[Layer]:
+    """What stands behind a layer's sums: its ReLU or its word, and the square of a distance."""
+    precision, signed = config.layer_precision(name), name in ("output", config.squared)
+    quantizer = Quantizer(not signed, precision.output_word if signed else precision.relu_word)
+    low, high = quantizer.bounds
+    interval = Interval(low, high, quantizer.word.lsb)
+    layers: list[Layer] = [Activation(config.activation(name), shape, interval, quantizer=quantizer)]
+    if name == config.squared:
+        layers.append(Square.of(f"{name}_square", shape, interval))
+    return layers
+
+
+def firmware_network(firmware: FirmwareModel | Path) -> tuple[Network, WordType]:
+    """FirmwareModel -> its records with the orientation of its score, and its output word.
+
+    Of its file the words alone give the same records, without Keras.
+    """
+    if not isinstance(firmware, FirmwareModel):
+        return _stored_network(firmware)
     network = read_network(firmware.model, input_word(firmware.config))
     oriented = replace(network, sign=firmware.sign, component=firmware.component)
     return oriented, output_word(firmware.config)

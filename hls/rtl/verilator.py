@@ -8,6 +8,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ _SPLIT = ("--output-split", "2000", "--output-split-cfuncs", "500")
 _UNIT_BYTES = 1 << 20
 # Optimisation: of what runs each clock; of what runs once, Verilator's runtime included.
 _EACH_CLOCK, _ONCE = "-O1", "-O0"
+# Of one piece alone the compiler leaves out what is not called from outside or from there: most of Verilator's runtime.
+_WHOLE = "-fwhole-program"
+_OUTSIDE = """#include <cstddef>
+#include <cstdint>
+extern "C" {
+[[gnu::externally_visible]] bool openmp_enabled();
+[[gnu::externally_visible]] void inference(int32_t *, int32_t *, size_t, size_t);
+[[gnu::externally_visible]] void clock_by_clock(int32_t *, int32_t *, size_t);
+}
+"""
 # Appended to da4ml's binder, which gives one word per event: the output after each rising edge, nothing skipped.
 _CLOCKS = """
 extern "C" void clock_by_clock(int32_t *inputs, int32_t *outputs, size_t edges) {{
@@ -117,15 +128,15 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
         [str(program), *arguments, f"../src/{top}_wrapper.v"], simulation, log, config, "Verilator", environment
     )
     binder = (simulation / f"{top}_wrapper_binder.cc").read_text()
-    (build / "binder.cc").write_text(binder + _CLOCKS.format(top=top))
+    (build / "binder.cc").write_text(_OUTSIDE + binder + _CLOCKS.format(top=top))
     # Relative paths: the library is the same wherever the folder lies.
     includes = [f"-I{path}" for path in (build.name, ".", root / "include", root / "include" / "vltstd")]
     flags = ["-std=c++17", "-fPIC", "-fopenmp", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-w", *includes]
 
-    def compile_one(unit: tuple[Path, str]) -> str:
-        source, level = unit
+    def compile_one(unit: tuple[Path, Sequence[str]]) -> str:
+        source, levels = unit
         name, target = f"{build.name}/{source.name}", f"{build.name}/{source.stem}.o"
-        call_logged([compiler, level, *flags, "-c", name, "-o", target], simulation, log, config, "The compiler")
+        call_logged([compiler, *levels, *flags, "-c", name, "-o", target], simulation, log, config, "The compiler")
         return target
 
     with children.threads(config.jobs) as pool:
@@ -137,12 +148,17 @@ def compile_simulation(folder: Path, top: str, config: HlsConfig) -> None:
     shutil.rmtree(build)
 
 
-def _units(build: Path, include: Path) -> list[tuple[Path, str]]:
+def _units(build: Path, include: Path) -> list[tuple[Path, Sequence[str]]]:
     """Write the sources in `build`, and Verilator's runtime, into few files to compile: (file, optimisation), each."""
     runtime = [include / "verilated.cpp", include / "verilated_threads.cpp"]
     slow = sorted(build.glob("*__Slow.cpp"))
     fast = sorted({*build.glob("*.cpp"), build / "binder.cc"} - {*slow})
-    units: list[tuple[list[str], str]] = []
+    if sum(source.stat().st_size for source in (*fast, *slow)) <= _UNIT_BYTES:
+        # Other compilers than GCC heed neither the pragma nor the option, and give the same words.
+        text = "".join(map(_include, (*fast, *runtime))) + '#pragma GCC optimize("O0")\n' + "".join(map(_include, slow))
+        (build / "unit.cc").write_text(text)
+        return [(build / "unit.cc", (_EACH_CLOCK, _WHOLE))]
+    units: list[tuple[list[Path], str]] = []
     # The runtime takes longest.
     for sources, level in (([*runtime, *slow], _ONCE), (fast, _EACH_CLOCK)):
         room = 0
@@ -150,13 +166,17 @@ def _units(build: Path, include: Path) -> list[tuple[Path, str]]:
             if room <= 0:
                 units.append(([], level))
                 room = _UNIT_BYTES
-            units[-1][0].append(source.name)
+            units[-1][0].append(source)
             room -= source.stat().st_size
     made = []
-    for number, (names, level) in enumerate(units):
-        made.append((build / f"unit{number}.cc", level))
-        made[-1][0].write_text("".join(f'#include "{name}"\n' for name in names))
+    for number, (sources, level) in enumerate(units):
+        made.append((build / f"unit{number}.cc", (level,)))
+        made[-1][0].write_text("".join(map(_include, sources)))
     return made
+
+
+def _include(source: Path) -> str:
+    return f'#include "{source.name}"\n'
 
 
 def run_testbench(folder: Path, top: str, config: HlsConfig, log: Path) -> str:

@@ -137,15 +137,21 @@ class FirmwareModel:
     @classmethod
     def load(cls, path: Path | str) -> "FirmwareModel":
         """Read what `save` wrote; the model gives the same words to the bit. No training data, no pickled objects."""
+        config, words, sign, component = cls.stored(path)
+        model = build_qkeras(config, seed=0)
+        set_weight_words(model, config, words)
+        return cls(model, config, sign, component)
+
+    @staticmethod
+    def stored(path: Path | str) -> tuple[FirmwareConfig, dict[str, np.ndarray], int, int]:
+        """(config, words of the weights, sign, component) of what `save` wrote; imports no Keras."""
 
         def parsed(meta: dict[str, Any]) -> FirmwareConfig:
             return FirmwareConfig.stored(meta["config"])
 
         meta, words = read_weights(path, lambda meta: weight_shapes(parsed(meta)), lambda m: parsed(m).weight_types)
         config = parsed(meta)
-        model = build_qkeras(config, seed=0)
-        set_weight_words(model, config, words)
-        return cls(model, config, *config.check_score(meta.get("sign"), meta.get("component")))
+        return config, words, *config.check_score(meta.get("sign"), meta.get("component"))
 
 
 def saturated(counts: np.ndarray, config: FirmwareConfig) -> np.ndarray:

@@ -14,6 +14,7 @@ leaves no JSON and goes on from its folder's own checkpoints. Doing a stage take
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import platform
 import shutil
@@ -337,7 +338,12 @@ def made_from(config: RunConfig, stages: tuple[str, ...]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}}
+    return {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
 def stamp(seed: int) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _PACKAGE = "codae_l1"
 # Modules of scripts/run that decide numbers: which events are in which split, what an executor gives, tables.
 _COUNTED = tuple(f"codae_l1.scripts.run.{name}" for name in ("events", "executors", "tables", "crossings", "_ceiling"))
 _TEMPLATES = (".j2", ".h", ".hpp", ".cpp", ".v", ".json")
+# Parts of a Python file that hold statements.
+_STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 # Packages whose templates lie in another folder.
 _TEMPLATE_FOLDERS = {"codae_l1.hls.trigger": "hls/cpp", "codae_l1.hls.hls4ml": "hls/cpp"}
 # What is read of an hls4ml project, which C synthesis adds to: build_opt.tcl is its own.
@@ -107,7 +109,8 @@ def code_of(module: str) -> str:
     return sum_.hexdigest()
 
 
-def _files_of(module: str) -> set[Path]:
+@functools.cache
+def _files_of(module: str) -> frozenset[Path]:
     """The source files of a module and of all that it imports of this package, with the templates beside them."""
     waiting, seen, files = [module], set(), set()
     while waiting:
@@ -121,7 +124,7 @@ def _files_of(module: str) -> set[Path]:
         templates = [*path.parent.iterdir(), *((ROOT / folder).iterdir() if folder else ())]
         files |= {file for file in templates if file.suffix in _TEMPLATES}
         waiting += [found for found in _imports(path, "work" if name == module else "") if _followed(found)]
-    return files
+    return frozenset(files)
 
 
 def _followed(name: str) -> bool:
@@ -152,7 +155,7 @@ def _imports(path: Path, function: str) -> tuple[str, ...]:
     function: imports inside functions count for this one and those that it names; all of them where it is empty.
     """
     found: list[str] = []
-    tree = ast.parse(_content(path))
+    tree, quoted = ast.parse(_content(path)), f'"{_PACKAGE}.'.encode() in _content(path)
     waiting: list[ast.AST] = [tree]
     if function in _definitions(tree):
         unused = _definitions(tree).keys() - _reached(tree, function)
@@ -169,7 +172,8 @@ def _imports(path: Path, function: str) -> tuple[str, ...]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _path(node.value) is not None:
             # python -m MODULE: a job of its own process.
             found.append(node.value)
-        waiting += ast.iter_child_nodes(node)
+        # Only where a name of this package stands in quotes is there something in expressions.
+        waiting += [child for child in ast.iter_child_nodes(node) if quoted or isinstance(child, _STATEMENTS)]
     return tuple(name for name in found if name.startswith(f"{_PACKAGE}."))
 
 
