@@ -79,10 +79,19 @@ class EventImages:
         return (self.n_tracks < 0) | ((self.n_tracks > 0) & ~np.any(self.images[..., 0], axis=(1, 2)))
 
     def checked(self, where: str = "images", start: int = 0) -> "EventImages":
-        """The events themselves; InputError where some are contradictory. start: number of the first one.
+        """The events themselves; InputError where some are contradictory, or of no block of pile-up. start: number of
+        the first one.
 
         Where a part of a file was lost, its images are empty: only this tells them from empty events.
         """
+        unknown = self.pileup_block < -1
+        if unknown.any():
+            first = int(np.argmax(unknown))
+            raise InputError(
+                f"{where} of pileup_block {self.pileup_block[first]} in event {start + first}",
+                "the number of a block, or -1 where it is not known",
+                "correct the file",
+            )
         wrong = self.contradictory
         if wrong.any():
             first = int(np.argmax(wrong))
@@ -122,8 +131,11 @@ def concatenate(parts: Sequence[EventImages]) -> EventImages:
     return EventImages.of_good_energies(*columns, parts[0].provenance)
 
 
-def check_images(images: np.ndarray, where: str = "images") -> None:
-    """Raise InputError unless images are (N, 72, 58, 3) real numbers, without a mask, finite and not negative."""
+def check_images(images: np.ndarray, where: str = "images", start: int = 0) -> None:
+    """Raise InputError unless images are (N, 72, 58, 3) real numbers, without a mask, finite and not negative.
+
+    start: number of the first event.
+    """
     images = WordType.array(images, where, REAL)
     if images.ndim != 4 or images.shape[1:] != IMAGE_SHAPE:
         raise InputError(
@@ -136,18 +148,18 @@ def check_images(images: np.ndarray, where: str = "images") -> None:
         bad = ~(np.isfinite(images) & (images >= 0)).all(axis=(1, 2, 3))
         kind = "NaN or infinite" if not np.isfinite(images).all() else "negative"
         raise InputError(
-            f"{where} with {kind} energy in {bad.sum()} of {len(images)} events, first event {np.argmax(bad)}",
+            f"{where} with {kind} energy in {bad.sum()} of {len(images)} events, first event {start + np.argmax(bad)}",
             "finite energies >= 0 GeV",
             "remove or repair those events",
         )
 
 
-def check_signals(names: np.ndarray) -> None:
-    """Raise InputError if a name is not a known process."""
+def check_signals(names: np.ndarray, where: str = "") -> None:
+    """Raise InputError if a name is not a known process. where: the file, for the message."""
     unknown = sorted(set(np.unique(names).tolist()) - {*CLASSES})
     if unknown:
         raise InputError(
-            f"unknown signal name {', '.join(map(repr, unknown))}",
+            f"{where}{': ' if where else ''}unknown signal name {', '.join(map(repr, unknown))}",
             f"one of {', '.join(CLASSES)}",
             "correct the name",
         )

@@ -197,7 +197,11 @@ _BASELINES = {
 def _objects(path: Path, most: int) -> np.ndarray:
     """The first `most` events of a file: (N, 19, 3) float64, pT [GeV], eta, phi."""
     parts, left = [], most
-    for part in Adc2021().slices(path, Adc2021.Options(), min(SLICE, most), BACKGROUND, print):
+
+    def tell(line: str) -> None:
+        print(f"{path}: {line}", flush=True)
+
+    for part in Adc2021().slices(path, Adc2021.Options(), min(SLICE, most), BACKGROUND, tell):
         parts.append(part["particles"][:left, :, :3])
         left -= len(parts[-1])
         if not left:

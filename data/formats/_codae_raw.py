@@ -12,7 +12,7 @@ import numpy as np
 
 from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import EventImages, check_signals, unweighted
-from codae_l1.data.formats._format import Format, Tell
+from codae_l1.data.formats._format import Format, Tell, tell_weights
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, read, require_finite, require_shape
 from codae_l1.data.formats._public import integers
 
@@ -55,8 +55,11 @@ class CodaeRaw(Format):
                 for channel, (name, dataset) in enumerate(zip(IMAGES, datasets, strict=True)):
                     raw = read(dataset, KIND, start, stop)
                     require_finite(raw, f"{path}: {name}", start, 0.0)
-                    images[..., channel] = sum_cells(raw)
+                    with np.errstate(over="ignore"):
+                        images[..., channel] = sum_cells(raw)
+                    require_finite(images[..., channel], f"{path}: {name} in towers, as float32", start)
                 yield unweighted(images, np.full(stop - start, label), counts[start:stop], provenance)
+            tell_weights(file, "event", tell)
 
 
 def sum_cells(raw: np.ndarray) -> np.ndarray:

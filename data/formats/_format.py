@@ -1,6 +1,6 @@
 """What an input format is: one class with a name, suffixes, options, and the slices of its events."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +9,13 @@ from codae_l1.data.base.errors import InputError
 
 # Called with a line about what was done to the events of a file.
 Tell = Callable[[str], None]
+
+
+def tell_weights(names: Iterable[str], of: str, tell: Tell) -> None:
+    """Tell of arrays or columns with names of weights, which a format without weights does not use."""
+    unused = [str(name) for name in names if "weight" in str(name).lower()]
+    if unused:
+        tell(f"{', '.join(unused[:5])} {'are' if len(unused) > 1 else 'is'} not used: each {of} has the weight 1")
 
 
 @dataclass(frozen=True)

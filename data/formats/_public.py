@@ -10,7 +10,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_arrays
 from codae_l1.data.calorimeter import N_ETA, N_PHI
 from codae_l1.data.events import QCD, SUEP_MASSES, SVJ_MASSES, EventImages, check_images, unweighted
-from codae_l1.data.formats._format import Format, Tell
+from codae_l1.data.formats._format import Format, Tell, tell_weights
 
 # (label, mass code) of the files -> name: SUEP masses are numbered from 1, SVJ's from 5.
 PUBLIC_CLASSES = {(0, 0): QCD}
@@ -32,21 +32,26 @@ class Public(Format):
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """The file is read as a whole."""
-        events = read_public(path)
+        columns = _load(path)
+        events = _events(path, columns)
         if len(events) <= size:
             yield events
-            return
-        for start in range(0, len(events), size):
-            yield events.select(np.arange(start, min(start + size, len(events))))
+        else:
+            for start in range(0, len(events), size):
+                yield events.select(np.arange(start, min(start + size, len(events))))
+        tell_weights(columns, "event", tell)
 
 
 def read_public(path: Path | str) -> EventImages:
     """Events of one public file; all weights 1, pile-up blocks unknown (-1)."""
-    path = Path(path)
-    columns = _load(path)
+    return _events(Path(path), _load(Path(path)))
+
+
+def _events(path: Path, columns: dict[str, np.ndarray]) -> EventImages:
     if columns["images"].dtype.kind not in _NUMBERS:
         raise _not_numbers(path, "images", columns["images"])
-    images = columns["images"].astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        images = columns["images"].astype(np.float32, copy=False)
     check_images(images, f"{path}: images")
     labels, masses, n_tracks = (integers(path, key, columns[key], len(images)) for key in _KEYS[1:])
     classes = list(zip(labels.tolist(), masses.tolist(), strict=True))
@@ -102,7 +107,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     content = read_arrays(path, "a whole .npz file of the public sample", says="is truncated or not .npz")
     missing = [key for key in _KEYS if key not in content]
     if not missing:
-        return {key: content[key] for key in _KEYS}
+        return content
     if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
         raise _supervised(path, "images of one channel without n_tracks,")
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -12,7 +12,8 @@ An image is the sum of pT in pixels, axis 0 eta, axis 1 phi, divided by the whol
 """
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._format import Format, Tell
+from codae_l1.data.formats._format import Format, Tell, tell_weights
 from codae_l1.data.formats._hdf5 import SUFFIXES, bounds, find, holds, open_hdf5, require_finite
 from codae_l1.data.formats._pandas_table import Place, named_columns, read_columns
-from codae_l1.data.formats._unnamed_jets import Unnamed
+from codae_l1.data.formats._unnamed_jets import Unnamed, below_momentum, gaps
 
 TABLE = "table/table"
 KIND = "the top-tagging reference's HDF5: a pandas table of 200 constituents (E, px, py, pz), ttv and is_signal_new"
@@ -109,7 +110,7 @@ def jet_slices(path: Path | str, size: int = SLICE, tell: Tell | None = None) ->
         table = find(file, TABLE, KIND)
         named = named_columns(table, path)
         columns, label = _by_name(table, named, path) if named else _by_position(table, path)
-        unnamed = None if named else Unnamed(path)
+        unnamed, notes = None if named else Unnamed(path), _Notes(named)
         try:
             for start, stop in bounds(len(table), size):
                 values = read_columns(table, KIND, start, stop, columns)
@@ -118,15 +119,18 @@ def jet_slices(path: Path | str, size: int = SLICE, tell: Tell | None = None) ->
                     constituents = values.astype(np.float32, copy=False).reshape(stop - start, -1, 4)
                 require_finite(constituents, f"{path}: constituents as float32", start)
                 _require_energies(constituents, path, start)
+                if named:
+                    _require_constituents(constituents, path, start)
+                    notes.count(constituents)
                 is_signal = _is_signal(read_columns(table, KIND, start, stop, [label])[:, 0], path, start)
                 if unnamed:
                     unnamed.check(constituents, *_behind(table, start, stop, columns, label), is_signal)
                 yield Jets(constituents, is_signal)
         except GeneratorExit:
             # Whoever wants no more of them is told, too.
-            _say(unnamed, path, tell)
+            _say(unnamed, notes, path, tell)
             raise
-        _say(unnamed, path, tell)
+        _say(unnamed, notes, path, tell)
 
 
 def _behind(table: h5py.Dataset, start: int, stop: int, columns: list[Place], label: Place) -> tuple[Any, Any]:
@@ -135,11 +139,28 @@ def _behind(table: h5py.Dataset, start: int, stop: int, columns: list[Place], la
     return top, read_columns(table, KIND, start, stop, [(label[0], 0)])[:, 0]
 
 
-def _say(unnamed: Unnamed | None, path: Path | str, tell: Tell | None) -> None:
-    if unnamed and tell:
-        tell(unnamed.line())
-    elif unnamed:
-        _LOG.warning(f"{path}: {unnamed.line()}")
+@dataclass
+class _Notes:
+    """What is told of a table with names. gapped: of `jets`, those with zeros before a constituent."""
+
+    named: Mapping[str, Place]
+    jets: int = 0
+    gapped: int = 0
+
+    def count(self, constituents: np.ndarray) -> None:
+        """Count the jets of the next slice (n, K, 4)."""
+        self.jets += len(constituents)
+        self.gapped += int(gaps(constituents).any(axis=1).sum())
+
+
+def _say(unnamed: Unnamed | None, notes: _Notes, path: Path | str, tell: Tell | None) -> None:
+    """Tell, or log, how columns were taken, which were not, and what is unlike the reference."""
+    say = tell or (lambda line: _LOG.warning(f"{path}: {line}"))
+    if unnamed:
+        say(unnamed.line())
+    if notes.gapped:
+        say(f"{notes.gapped:,} of {notes.jets:,} jets have zeros before a constituent, which are taken for none")
+    tell_weights(notes.named, "jet", say)
 
 
 def relative(constituents: np.ndarray) -> np.ndarray:
@@ -203,7 +224,9 @@ def _is_signal(labels: np.ndarray, path: Path | str, start: int) -> np.ndarray:
 def _by_name(table: h5py.Dataset, named: dict[str, Place], path: Path | str) -> tuple[list[Place], Place]:
     """Columns E_0, PX_0, PY_0, PZ_0, E_1, ... and the label's; InputError names the first that is missing."""
     parts = (name.partition("_") for name in named)
-    n = max((int(i) + 1 for component, _, i in parts if component in COMPONENTS and i.isdecimal()), default=1)
+    # Of a number beyond that of the columns some are missing, however large it is.
+    numbers = (min(int(i[:9]), len(named)) for name, _, i in parts if name in COMPONENTS and re.fullmatch("[0-9]+", i))
+    n = 1 + max(numbers, default=0)
     wanted = [*(f"{component}_{i}" for i in range(n) for component in COMPONENTS), LABEL]
     missing = [name for name in wanted if name not in named]
     if missing == wanted:
@@ -248,6 +271,15 @@ def _require_energies(constituents: np.ndarray, path: Path | str, start: int) ->
             "jets with constituents",
             "correct the file",
         )
+
+
+def _require_constituents(constituents: np.ndarray, path: Path | str, start: int) -> None:
+    """Raise InputError where one of (n, K, 4) has an energy below |p| by more than rounding."""
+    wrong = below_momentum(constituents)
+    if wrong.any():
+        jet, number = np.argwhere(wrong)[0]
+        found = f"{path}: constituent {number} of jet {start + jet} with an energy below |p|"
+        raise InputError(found, "E, px, py and pz of particles", "correct the file")
 
 
 def _pt_eta_phi(px: np.ndarray, py: np.ndarray, pz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

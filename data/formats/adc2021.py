@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.formats._format import Format, Tell
+from codae_l1.data.formats._format import Format, Tell, tell_weights
 from codae_l1.data.formats._hdf5 import (
     SUFFIXES,
     bounds,
@@ -51,6 +51,9 @@ class Adc2021(Format):
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[dict[str, np.ndarray]]:
         """particles (n, 19, 4), label (n,)."""
+        with open_hdf5(path, KIND) as file:
+            # At first, since `objects` may not take the last slice.
+            tell_weights(file, "event", tell)
         for particles in _object_slices(path, size):
             yield {"particles": particles, "label": np.full(len(particles), label.encode())}
 
@@ -89,7 +92,7 @@ def _require_names(names: Any, path: Path | str) -> None:
 
 
 def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:
-    """Raise InputError where there is a pT without an object, or an angle that is none."""
+    """Raise InputError where there is a pT without an object, an object without pT, or an angle that is none."""
     pt, eta, phi, kind = np.moveaxis(objects, -1, 0)
     # Detectors end before |eta| = 10; radians are at most 2 pi.
     bad = {
@@ -97,6 +100,8 @@ def _require_objects(objects: np.ndarray, path: Path | str, start: int) -> None:
         "|eta| > 10": np.abs(eta) > 10,
         "|phi| > 2 pi": np.abs(phi) > 6.3,
         "a pT above that of the object before": _risen(pt),
+        # Missing momentum may be 0; its row is there all the same.
+        "an angle or a class, but pT 0,": (pt == 0) & ((eta != 0) | (phi != 0) | (kind != 0)) & (ROW_CLASS != 1),
     }
     for what, where in bad.items():
         if where.any():

@@ -27,7 +27,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import opened_hdf5, reading
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
-from codae_l1.data.events import BACKGROUNDS, QCD, EventImages
+from codae_l1.data.events import BACKGROUNDS, QCD, EventImages, check_images, check_signals
 from codae_l1.data.formats._format import Format, Tell
 from codae_l1.data.formats._hdf5 import SUFFIXES, as_stored, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
@@ -167,7 +167,7 @@ class EventFile:
     def verify(self) -> None:
         """Raise InputError unless the whole content has the checksum that was written with it."""
         hashes = _Hashes()
-        for name in _datasets():
+        for name in _TYPES:
             for first in range(0, len(self._file[name]), 32 * _BLOCK):
                 hashes.update(name, self._get(name, slice(first, first + 32 * _BLOCK)))
         if hashes.total() != self.checksum:
@@ -182,10 +182,10 @@ class EventFile:
             shape = tuple(int(n) for n in attributes["image_shape"])
         if shape != IMAGE_SHAPE:
             raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
-        for name in _datasets():
+        for name in _TYPES:
             self._require(name)
         with reading(self.path, *_EXPECTED):
-            lengths = {name: len(self._file[name]) for name in _datasets()}
+            lengths = {name: len(self._file[name]) for name in _TYPES}
         self._length = lengths["signal"]
         # Where each group's entries begin: a row of each event would take memory that grows with the file.
         self._first = {name: self._group_starts(f"{name}/count") for name in CHANNELS}
@@ -251,7 +251,7 @@ class EventFile:
 
     def _raw(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What is stored of events start to stop: dataset's name -> (events,), or (entries,) of gaps and energies."""
-        parts = {name: self._get(name, slice(start, stop)) for name in _datasets() if name.split("/")[-1] not in _FLAT}
+        parts = {name: self._get(name, slice(start, stop)) for name in _TYPES if name.split("/")[-1] not in _FLAT}
         for name in CHANNELS:
             group = start // _GROUP
             before = self._get(f"{name}/count", slice(group * _GROUP, start)).sum(dtype=np.int64)
@@ -273,10 +273,13 @@ class EventFile:
             energy = stored[f"{name}/energy"][where].astype(np.float32)
             images[first * _PIXELS : last * _PIXELS, channel][row] = energy
             good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
-        columns = (stored[name].astype("U16" if name == "signal" else stored[name].dtype) for name in COLUMNS)
-        # A look at the entries has shown that the energies are good; else the check names what is wrong.
-        make: Any = EventImages.of_good_energies if good else EventImages
-        return make(images.reshape(-1, *IMAGE_SHAPE), *columns, self.provenance).checked(f"{self.path}: images", start)
+        columns = [stored[name].astype("U16" if name == "signal" else stored[name].dtype) for name in COLUMNS]
+        check_signals(columns[0], str(self.path))
+        shaped, where = images.reshape(-1, *IMAGE_SHAPE), f"{self.path}: images"
+        # A look at the entries has shown whether the energies are good; the check names what is wrong.
+        if not good:
+            check_images(shaped, where, start)
+        return EventImages.of_good_energies(shaped, *columns, self.provenance).checked(where, start)
 
     def _get(self, name: str, where: slice) -> np.ndarray:
         dataset = self._file[name]
@@ -289,7 +292,7 @@ class _Hashes:
     """SHA-256 of each dataset, fed part by part, and of them all."""
 
     def __init__(self):
-        self._parts = {name: hashlib.sha256() for name in _datasets()}
+        self._parts = {name: hashlib.sha256() for name in _TYPES}
 
     def update(self, name: str, content: np.ndarray) -> None:
         """Feed the next part of a dataset."""
@@ -298,10 +301,6 @@ class _Hashes:
     def total(self) -> str:
         """The sum of all sums, hexadecimal."""
         return hashlib.sha256(b"".join(h.digest() for h in self._parts.values())).hexdigest()
-
-
-def _datasets() -> list[str]:
-    return list(_TYPES)
 
 
 def _fill(file: h5py.File, parts: Iterable[EventImages], say: Tell) -> None:
@@ -324,9 +323,10 @@ def _fill(file: h5py.File, parts: Iterable[EventImages], say: Tell) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[len(dataset) - len(column) :] = column
-        unread += int((~np.isfinite(events.weight) | events.contradictory).sum())
+        unread += int((~np.isfinite(events.weight) | (events.pileup_block < -1) | events.contradictory).sum())
     if unread:
-        _LOG.warning(f"{unread:,} events with a weight that is not finite or wrong n_tracks, which no reader takes")
+        wrong = "a weight that is not finite, or wrong n_tracks or pileup_block"
+        _LOG.warning(f"{unread:,} events with {wrong}, which no reader takes")
     if coarse:
         say(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
     if beyond:

@@ -45,6 +45,21 @@ def test_objects_in_slices(tmp_path):
     assert parts[0].dtype == np.float64
 
 
+def test_missing_momentum_of_zero_is_one(tmp_path):
+    objects = make_objects()
+    objects[3, 0] = 0, 0, 0.5, 1
+    assert np.array_equal(next(_object_slices(write(tmp_path / "adc.h5", objects))), objects)
+
+
+def test_weights_are_said_not_to_be_used(tmp_path):
+    path, told = write(tmp_path / "adc.h5", make_objects()), []
+    with h5py.File(path, "r+") as file:
+        file["weights"] = np.arange(30.0)
+    # Who takes the first events alone is told, too.
+    next(slices(path, 12, label="qcd", tell=told.append))
+    assert told == [f"{path}: weights is not used: each event has the weight 1"]
+
+
 def test_events_without_objects_are_said(tmp_path):
     objects = make_objects()
     objects[3:12] = 0
@@ -98,6 +113,14 @@ def bad(row, column, value):
             bad(slice(10, 12), slice(None), [[5.0, 0, 0, 4], [6.0, 0, 0, 4]]),
             "Particles",
             "a pT above that of the object before in row 11 of event 17",
+        ),
+        *(
+            (
+                bad(slice(5, 9), slice(None), [[0.0, *rest]] * 4),
+                "Particles",
+                "an angle or a class, but pT 0, in row 5 of event 17; expected pT",
+            )
+            for rest in ([0.5, 0, 0], [0, -0.5, 0], [0, 0, 3])
         ),
         (make_objects()[:, :18], "Particles", r"Particles of shape \(30, 18, 4\).*numbers of shape \(N, 19, 4\)"),
         (make_objects(), "Data", "without the dataset Particles; expected ADC2021's HDF5"),

@@ -104,6 +104,23 @@ def test_bad_energy_names_its_event_in_the_file(tmp_path, value, shown):
         read_events(path, "qcd")
 
 
+@pytest.mark.parametrize(("value", "n"), [(1e300, 1), (3e38, 2)])
+def test_energies_and_sums_beyond_float32_are_one_line(tmp_path, value, n):
+    images = np.zeros((40, 286, 360))
+    images[37, 5, 5 : 5 + n] = value
+    path = write(tmp_path / "big.h5", 40, ImageHCAL=images)
+    with pytest.raises(
+        InputError, match=r"big.h5: ImageHCAL in towers, as float32 with inf in event 37; expected fini"
+    ):
+        read_events(path, "qcd")
+
+
+def test_weights_are_said_not_to_be_used(tmp_path):
+    told = []
+    list(event_slices(write(tmp_path / "raw.h5", Weight=np.ones(5)), label="qcd", tell=told.append))
+    assert told == [f"{tmp_path / 'raw.h5'}: Weight is not used: each event has the weight 1"]
+
+
 def test_damaged_block(tmp_path):
     path = write(tmp_path / "cut.h5")
     with h5py.File(path) as file:

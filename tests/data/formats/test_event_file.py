@@ -183,11 +183,12 @@ def test_numbers_that_do_not_fit_are_refused(tmp_path, column, value, words):
         ("n_tracks", [3, -1], "contradict n_tracks: event 1 has n_tracks = -1 and an active pixel of tracks"),
         ("weight", [np.nan, 1.0], "e.h5: weight with nan in event 0"),
         ("weight", [1.0, np.inf], "e.h5: weight with inf in event 1"),
+        ("pileup_block", [-1, -5], "e.h5: images of pileup_block -5 in event 1; expected the number of a block, or -1"),
     ],
 )
 def test_what_no_reader_takes_is_said_where_it_is_written(tmp_path, caplog, column, value, words):
     write_events(tmp_path / "e.h5", replace(make_events(2), **{column: np.array(value)}))
-    assert "1 events with a weight that is not finite or wrong n_tracks, which no reader takes" in caplog.text
+    assert "1 events with a weight that is not finite, or wrong n_tracks or pileup_block, which no" in caplog.text
     with pytest.raises(InputError, match=words):
         list(event_slices(tmp_path / "e.h5"))
 
@@ -321,15 +322,15 @@ def test_bad_energy_in_the_file_is_named(stored, value, kind):
         file["tracks/energy"][1] = value
     with (
         EventFile(stored) as file,
-        pytest.raises(InputError, match=rf"{kind} energy in 1 of 50 events, first event 1;"),
+        pytest.raises(InputError, match=rf"events.h5: images with {kind} energy in 1 of 49 events, first event 1;"),
     ):
-        file.read()
+        file.read(1)
 
 
 def test_unknown_signal_name_in_the_file(stored):
     with h5py.File(stored, "r+") as file:
         file["signal"][4] = b"h126"
-    with EventFile(stored) as file, pytest.raises(InputError, match=r"unknown signal name 'h126'; expected one of qcd"):
+    with EventFile(stored) as file, pytest.raises(InputError, match=r"events.h5: unknown signal name 'h126'; expe"):
         file.read()
 
 

@@ -71,6 +71,22 @@ def test_tracks_that_were_not_counted_are_said(tmp_path):
     assert told == [f"{path}: 2 of 4 events have n_tracks = 0, but active pixels of tracks"]
 
 
+@pytest.mark.parametrize(("names", "verb"), [(("weight",), "is"), (("weights", "mc_Weight"), "are")])
+@pytest.mark.parametrize("size", [3, 100])
+def test_weights_are_said_not_to_be_used(tmp_path, names, verb, size):
+    told = []
+    path = write(tmp_path / "h200.npz", **{name: np.array([1, 2, 3, 4.0]) for name in names}, more=np.ones(2))
+    assert sum(len(part) for part in event_slices(path, size, tell=told.append)) == 4
+    assert told == [f"{path}: {', '.join(names)} {verb} not used: each event has the weight 1"]
+    assert read_events(path).weight.tolist() == [1.0] * 4
+
+
+def test_energies_beyond_float32_are_one_line(tmp_path):
+    path = write(tmp_path / "big.npz", images=np.full((4, 72, 58, 3), 1e300))
+    with pytest.raises(InputError, match=r"big.npz: images with NaN or infinite energy in 4 of 4 events"):
+        read_events(path)
+
+
 def test_a_number_whose_absolute_value_overflows_is_refused(tmp_path):
     content = {"images": np.ones((2, 72, 58, 3), np.float32), "labels": np.zeros(2, int), "masses": np.zeros(2, int)}
     np.savez(tmp_path / "n.npz", n_tracks=np.array([1, -(2**63)]), **content)

@@ -55,7 +55,7 @@ def test_tracks_without_a_pixel_are_said_where_they_are_written_and_refused_wher
     images = np.ones((5, 72, 58, 3), np.float32)
     images[3, ..., 0] = 0
     write_events(tmp_path / "e.h5", unweighted(images, np.full(5, QCD), np.full(5, 9), {}))
-    assert "1 events with a weight that is not finite or wrong n_tracks, which no reader takes" in caplog.text
+    assert "1 events with a weight that is not finite, or wrong n_tracks or pileup_block, which no" in caplog.text
     with EventFile(tmp_path / "e.h5") as file:
         assert len(file.read(0, 3)) == 3
         with pytest.raises(

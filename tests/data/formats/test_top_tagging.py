@@ -296,6 +296,64 @@ def test_bad_energy_names_its_jet(tmp_path):
         list(jet_slices(path, 6))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda jet: jet * [0, 1, 1, 1], r"constituent 0 of jet 13 with an energy below \|p\|; expected E, px, py and"),
+        (lambda jet: jet * [0.99, 1, 1, 1], r"constituent 0 of jet 13 with an energy below \|p\|"),
+        (lambda jet: np.minimum(jet, 1e37) * [1, 1, 1, 3], r"constituent \d of jet 13 with an energy below \|p\|"),
+    ],
+)
+def test_what_no_jet_has_is_refused_with_names_too(tmp_path, change, words):
+    constituents, labels = make_jets()
+    constituents[:, 100:] = 0
+    constituents[13] = change(constituents[13])
+    path = write(tmp_path / "jets.h5", constituents, labels)
+    with pytest.raises(InputError, match=words):
+        list(jet_slices(path, 6))
+
+
+def test_zeros_before_a_constituent_are_said(tmp_path):
+    constituents, labels = make_jets()
+    constituents[:, 100:] = 0
+    before = constituents.copy()
+    # In front of all, and among them.
+    constituents[13], constituents[2, 4] = np.roll(constituents[13], 1, axis=0), 0
+    lines = []
+    parts = list(jet_slices(write(tmp_path / "jets.h5", constituents, labels), 6, lines.append))
+    assert lines == ["2 of 20 jets have zeros before a constituent, which are taken for none"]
+    found = np.concatenate([part.constituents for part in parts])
+    assert np.array_equal(found, constituents)
+    assert np.array_equal(jet_images(relative(found[13:14])), jet_images(relative(before[13:14])))
+
+
+def test_energies_that_rounding_has_put_below_the_momentum_are_read(tmp_path):
+    constituents, labels = make_jets(200)
+    momentum = np.linalg.norm(constituents[..., 1:].astype(float), axis=-1)
+    assert (constituents[..., 0] < momentum).sum() > 1000
+    # Of half precision as well.
+    for rounded in (constituents, constituents.astype(np.float16).astype(np.float32)):
+        path = write(tmp_path / "jets.h5", rounded, labels)
+        assert np.array_equal(np.concatenate([part.constituents for part in jet_slices(path)]), rounded)
+
+
+@pytest.mark.parametrize("name", ["E_1000000000", f"PX_{'9' * 5000}", "PZ_200"])
+def test_a_number_of_a_constituent_that_others_lack_is_refused(tmp_path, name):
+    frame = frame_of(*make_jets()).rename(columns={"truthE": name})
+    frame.to_hdf(tmp_path / "jets.h5", key="table", format="table")
+    with pytest.raises(InputError, match=r"without the column (E|PX)_200; expected E_i, PX_i, PY_i, PZ_i of i = 0 to"):
+        list(jet_slices(tmp_path / "jets.h5"))
+
+
+@pytest.mark.parametrize("tell", [True, False])
+def test_columns_of_weights_are_said(tmp_path, tell, caplog):
+    frame, lines = frame_of(*make_jets()).rename(columns={"truthE": "weight", "truthPX": "Event_Weights"}), []
+    frame.to_hdf(tmp_path / "jets.h5", key="table", format="table")
+    list(jet_slices(tmp_path / "jets.h5", 6, lines.append if tell else None))
+    said = "weight, Event_Weights are not used: each jet has the weight 1"
+    assert (lines, caplog.messages) == (([said], []) if tell else ([], [f"{tmp_path / 'jets.h5'}: {said}"]))
+
+
 def test_a_label_that_is_neither_is_refused(tmp_path):
     constituents, labels = make_jets()
     labels[11] = 2
