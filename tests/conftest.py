@@ -63,6 +63,18 @@ def quick_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", str(script))
 
 
+@pytest.fixture(scope="module")
+def small_batches():
+    """Batches of 16, where they are filled up to 128 or 256 otherwise: most tests have few events."""
+    from codae_l1.models.codae.scores import codae_scores
+    from codae_l1.models.training.network import in_slices
+
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (codae_scores, in_slices):
+            patch.setattr(function, "__defaults__", (16,))
+        yield
+
+
 @pytest.fixture(scope="session")
 def scoring_run(tmp_path_factory) -> Path:
     """A run folder with the stages quantize, convert (emulator) and synthesize (interpreter) on the shipped events."""

@@ -27,7 +27,7 @@ def twin(part: Part, model: CoDAE, config: EncoderConfig) -> QuantizedEncoder:
     return QuantizedEncoder.rounded(part, model.config, config, precision, quantized)
 
 
-def test_hls4ml_streams_f_m_word_for_word(tmp_path):
+def test_hls4ml_streams_f_m_word_for_word(tmp_path, quick_compiler):
     encoder = twin("f_m", CoDAE(TINY, seed=1), EncoderConfig(encoders=("f_m",), output_margin=1.0, margin=1.0))
     project = convert_encoder(encoder, HlsConfig(), tmp_path / "hls4ml")
     assert read_json(project.folder / "project.json")["io_type"] == "io_stream"

@@ -30,7 +30,10 @@ from codae_l1.models.codae.published import read_published
 from codae_l1.models.codae.scores import codae_scores
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src"),
+    pytest.mark.usefixtures("small_batches"),
+]
 
 MASKS = (np.random.default_rng(0).random((3, 72, 58, 1)) < 0.02).astype(np.float32)
 KINDS = {"codae": SMALL, "codvae": SMALL_CODVAE}

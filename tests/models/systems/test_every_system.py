@@ -19,7 +19,10 @@ from codae_l1.models.systems.registry import SYSTEMS, SystemsConfig, create_syst
 from codae_l1.scripts.run.config import RunConfig, load_config
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src"),
+    pytest.mark.usefixtures("small_batches"),
+]
 
 ROOT = Path(__file__).parents[3]
 ROWS = {

@@ -18,6 +18,7 @@ from codae_l1.quantization.encoders.network import QuantizedEncoder
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.quantization.in_situ import train_in_situ
 
+pytestmark = pytest.mark.usefixtures("small_batches")
 CONFIG = InSituConfig(epochs=1, events=32, batch_size=8, learning_rate=0.01, warm_up_copies=1)
 BATCH_NORM = dataclasses.replace(TINY, swaps=SwapConfig(norm="batch"))
 CASES = {

@@ -15,7 +15,10 @@ from codae_l1.quantization.encoders.config import EncoderConfig
 from codae_l1.quantization.encoders.twins import EncoderTwins, swapped
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src"),
+    pytest.mark.usefixtures("small_batches"),
+]
 
 MASKS = (np.random.default_rng(1).random((24, 72, 58, 1)) < 0.02).astype(np.uint8)
 # Groups and residual blocks in both encoders.
