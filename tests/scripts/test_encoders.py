@@ -21,7 +21,10 @@ from codae_l1.scripts.run.config import DataConfig, RunConfig
 from codae_l1.scripts.run.folder import RunFolder
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src"),
+    pytest.mark.usefixtures("small_batches"),
+]
 
 ROWS = ["pooling: strided"]
 

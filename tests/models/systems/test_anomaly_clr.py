@@ -14,7 +14,10 @@ from codae_l1.models.systems.base import LabelledEvents
 from codae_l1.models.systems.registry import SystemsConfig, create_system
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src"),
+    pytest.mark.usefixtures("small_batches"),
+]
 
 
 def config(training=None, **model):
