@@ -124,6 +124,12 @@ def as_stored(column: np.ndarray, dtype: str, name: str) -> np.ndarray:
     return stored
 
 
+def as_names(column: np.ndarray, path: Path | str) -> np.ndarray:
+    """Names of processes (N,), bytes as they are stored, as text; InputError where they are none."""
+    with reading(path, "names of processes in ASCII", "copy or make it again", "is damaged"):
+        return column.astype("U16")
+
+
 def bounds(n: int, size: int) -> Iterator[tuple[int, int]]:
     """Bounds of slices of at most `size`.
 

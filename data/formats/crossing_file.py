@@ -17,7 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import opened_hdf5
-from codae_l1.data.formats._hdf5 import find, new_hdf5, read, require_finite
+from codae_l1.data.formats._hdf5 import as_names, find, new_hdf5, read, require_finite
 from codae_l1.data.formats._header import new_header, read_header
 from codae_l1.data.splits import SPLITS
 
@@ -73,7 +73,7 @@ class CrossingFile:
             self.quantities, self.inputs = (self._names(file, group, length) for group in GROUPS)
         if not (columns["split"] < len(SPLITS)).all() or (columns["split"] < 0).any():
             raise InputError(f"{self.path} with splits beyond {len(SPLITS) - 1}", KIND, "copy or make it again")
-        self.process = columns["process"].astype("U16")
+        self.process = as_names(columns["process"], self.path)
         self.split = np.array(SPLITS)[columns["split"]]
         self.weight, self.stratum, self.members = columns["weight"], columns["stratum"], columns["members"]
         self.pileup, self.collisions, self.n_tracks = columns["pileup"], columns["collisions"], columns["n_tracks"]

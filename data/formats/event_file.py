@@ -29,7 +29,7 @@ from codae_l1.data.base.files import opened_hdf5, reading
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import BACKGROUNDS, QCD, EventImages, check_images, check_signals
 from codae_l1.data.formats._format import Format, Tell
-from codae_l1.data.formats._hdf5 import SUFFIXES, as_stored, new_hdf5
+from codae_l1.data.formats._hdf5 import SUFFIXES, as_names, as_stored, new_hdf5
 from codae_l1.data.formats._hdf5_storage import require_stored
 from codae_l1.data.formats._header import new_header, read_header
 from codae_l1.data.pooling import TOWER_LSB_GEV
@@ -208,7 +208,7 @@ class EventFile:
     @functools.cached_property
     def signal(self) -> np.ndarray:
         """Process of each event."""
-        return self._get("signal", slice(None)).astype("U16")
+        return as_names(self._get("signal", slice(None)), self.path)
 
     def is_process(self, name: str) -> np.ndarray:
         """Mask (N,) of the events of a process; unlike `signal` it takes one byte per event."""
@@ -273,7 +273,7 @@ class EventFile:
             energy = stored[f"{name}/energy"][where].astype(np.float32)
             images[first * _PIXELS : last * _PIXELS, channel][row] = energy
             good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
-        columns = [stored[name].astype("U16" if name == "signal" else stored[name].dtype) for name in COLUMNS]
+        columns = [as_names(stored[name], self.path) if name == "signal" else stored[name] for name in COLUMNS]
         check_signals(columns[0], str(self.path))
         shaped, where = images.reshape(-1, *IMAGE_SHAPE), f"{self.path}: images"
         # A look at the entries has shown whether the energies are good; the check names what is wrong.

@@ -1,6 +1,7 @@
 """The registry of input formats: each has tests, and no two formats have options of one name."""
 
 import dataclasses
+import shutil
 
 import h5py
 import numpy as np
@@ -11,8 +12,9 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import QCD, unweighted
 from codae_l1.data.formats import FORMATS, format_of, read_events
 from codae_l1.data.formats.arrays import write_arrays
-from codae_l1.data.formats.crossing_file import COLUMNS, write_crossings
+from codae_l1.data.formats.crossing_file import COLUMNS, CrossingFile, write_crossings
 from codae_l1.data.formats.event_file import EventFile, write_events
+from codae_l1.data.sample import CROSSINGS
 
 
 def test_names_and_options_are_those_of_one_format():
@@ -62,3 +64,18 @@ def test_tracks_without_a_pixel_are_said_where_they_are_written_and_refused_wher
             InputError, match=r"e.h5: images in 1 of 2 events contradict n_tracks: event 3 has n_tracks"
         ):
             file.read(2, 4)
+
+
+def test_names_that_are_no_text_are_one_line(tmp_path):
+    shutil.copy(CROSSINGS, tmp_path / "crossings.h5")
+    with h5py.File(tmp_path / "crossings.h5", "r+") as file:
+        file["process"][1] = b"h1\x9c5"
+    with pytest.raises(InputError, match=r"crossings.h5 is damaged \('ascii' codec can't decode byte 0x9c in"):
+        CrossingFile(tmp_path / "crossings.h5")
+    write_events(tmp_path / "e.h5", unweighted(np.ones((2, 72, 58, 3), np.float32), np.full(2, QCD), np.full(2, 9), {}))
+    with h5py.File(tmp_path / "e.h5", "r+") as file:
+        file["signal"][1] = b"\x9ccd"
+    with EventFile(tmp_path / "e.h5") as file:
+        for read in (file.read, lambda: file.signal):
+            with pytest.raises(InputError, match=r"e.h5 is damaged \('ascii' codec can't decode byte 0x9c in"):
+                read()
