@@ -7,6 +7,7 @@ hls4ml cannot do is in the table with the reason that `codae_l1.hls.hls4ml.check
 
 import hashlib
 import itertools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,4 +134,6 @@ def _inputs(config: HlsConfig, language: str, firmware: FirmwareModel, inputs: n
         "shape": list(inputs.shape),
         "versions": versions(),
         "code": code_of("codae_l1.scripts.studies.projects"),
+        # A project that was not compiled for want of one of these is made again once it is installed.
+        "tools": [name for name in ("ghdl", "shls") if shutil.which(name)],
     }

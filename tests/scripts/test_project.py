@@ -1,6 +1,7 @@
 """Commands project, project and project --all on a tiny firmware: what they print, store and refuse."""
 
 import dataclasses
+import shutil
 import sys
 
 import numpy as np
@@ -161,7 +162,9 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     def no_ghdl():
         raise ToolError("no ghdl on PATH", "GHDL", "install it")
 
+    installed, which = {"ghdl": None}, shutil.which
     monkeypatch.setattr("codae_l1.hls.rtl.vhdl._find_ghdl", no_ghdl)
+    monkeypatch.setattr("shutil.which", lambda name, **k: installed.get(name) if name in installed else which(name, **k))
     out, wanted = tmp_path / "backends", ("--backends", "Libero", "VHDL", "--io", "io_parallel")
     arguments = ("--run", run, "--out", out, *wanted, "--strategies", "resource", "--events", "5")
     call(monkeypatch, project.command, "--all", *arguments)
@@ -178,6 +181,9 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     assert len(before) == 1
     call(monkeypatch, project.command, "--all", *arguments)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    installed["ghdl"] = "/opt/ghdl"
+    call(monkeypatch, project.command, "--all", *arguments)
+    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
 
 
 def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
