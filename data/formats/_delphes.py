@@ -62,6 +62,10 @@ class DelphesOptions:
     def __post_init__(self):
         if not 0 < self.vertex_window_mm < np.inf:
             raise InputError(f"vertex_window_mm = {self.vertex_window_mm}", "a number of mm above 0", "correct it")
+        if self.keep_pileup and self.vertex_window_mm != DelphesOptions.vertex_window_mm:
+            raise InputError(
+                "--vertex-window-mm with --keep-pileup", "one or the other", "drop --keep-pileup, or leave it out"
+            )
 
 
 class Delphes(Format):
@@ -85,10 +89,14 @@ class Delphes(Format):
             if missing:
                 raise InputError(f"{path} without the branch {missing[0]}", KIND, "name the branches that the file has")
             pileup = PileUp(path, options, names)
+            parts = list(bounds(tree.num_entries, min(size, SLICE)))
+            for start, stop in parts:
+                pileup.look(_Columns(tree, str(path), start, stop))
+            pileup.require_hard_one_first()
             filled = np.zeros((N_PHI, N_ETA), np.int64)
             provenance = {"source": "Delphes ROOT", "file": path.name, "label": label, "config": dump(options)}
             provenance["pileup_tracks_cut"] = pileup.cuts
-            for start, stop in bounds(tree.num_entries, min(size, SLICE)):
+            for start, stop in parts:
                 columns = _Columns(tree, str(path), start, stop)
                 images = np.zeros((stop - start, *IMAGE_SHAPE), np.float32)
                 with np.errstate(over="ignore"):

@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.formats._delphes_order import VertexOrder
 
 TREE = "Delphes"
 KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
-# Logarithm of how improbable it is that vertices are in order of z by chance, k! to one for k in an event: 18.4 is one
-# in 10^8. Twelve vertices of one event exceed it, and three in each of eleven events.
-_NO_CHANCE = 18.4
-# Share of events that are not in order in a file that orders its vertices, by rounding or by another step after it.
-_NOT_ORDERED = 0.05
+# Share of other vertices with fewer tracks, or a smaller sum of pT^2, than the first: half where it is any of them, and
+# one of the two 0.9 to 1 where it is that of a hard collision, soft ones of many tracks as well.
+_ANY_VERTEX = 0.7
+# mm, beyond any detector: keeps the vertices of events apart on one axis.
+_FAR = 1e6
 
 
 class PileUp:
     """What is done about pile-up in one file.
 
     options: a DelphesOptions. names: branches of the file. cuts: whether tracks are dropped. Raises InputError where
-    vertices that were asked for by name are not there; `kept` refuses events with several that cannot be told apart.
+    vertices that were asked for by name are not there. `look` sees all slices before `kept` sees one.
     """
 
     def __init__(self, path: Path, options: Any, names: set[str]):
@@ -47,14 +48,30 @@ class PileUp:
         complete = self._vertex_z in names and bool(self._origins)
         self.cuts = complete and not options.keep_pileup
         self._read = self._dropped = self._events = self._without = self._number = self._seen = self._kept = 0
-        # Upwards and downwards: the logarithm as above of all events so far.
-        self._ordered = {1: 0.0, -1: 0.0}
+        self._order = VertexOrder()
+        # Of the events with other vertices than the first: their number, and the sums of the shares as above.
+        self._ranked, self._above = 0, np.zeros(2)
+
+    def look(self, columns: Any) -> None:
+        """See in which order a slice has its vertices."""
+        if self.cuts:
+            event, z = columns.read(self._vertex_z)
+            self._order.add(event, z, columns.n)
+
+    def require_hard_one_first(self) -> None:
+        """Raise InputError where the vertices of the file are in order of z or of |z|: the first is then any."""
+        if found := self._order.found():
+            raise InputError(
+                f"{self._path}: {self._vertex_z} is in order of {found[0]} in {found[1]:,} events",
+                "the vertex of the hard collision first",
+                "write the vertices in Delphes' order, or say --keep-pileup",
+            )
 
     def kept(self, columns: Any) -> np.ndarray | None:
         """Which tracks (m,) of a slice are kept; None: all of them.
 
         columns: the slice, with `read` and `read_all` of codae_l1.data.formats._delphes. Raises InputError where events
-        have several vertices, but not what assigns tracks to them, and where the vertices are in order of z.
+        have several vertices, but not what assigns tracks to them.
         """
         if self._options.keep_pileup or self._vertices is None:
             return None
@@ -62,10 +79,9 @@ class PileUp:
             self._require_one_vertex(columns)
             return None
         event, z = columns.read(self._vertex_z)
-        self._require_hard_one_first(event, z, columns.n)
         first = np.full(columns.n, np.nan)
         first[event[::-1]] = z[::-1]
-        track_event, (_, *origins) = columns.read_all([self._pt, *self._origins])
+        track_event, (pt, *origins) = columns.read_all([self._pt, *self._origins])
         far = [np.abs(origin - first[track_event]) > self._options.vertex_window_mm for origin in origins]
         kept = ~np.all(far, axis=0)
         vertexed = np.isfinite(first[track_event])
@@ -73,6 +89,9 @@ class PileUp:
         self._read, self._dropped = self._read + len(kept), self._dropped + int((~kept).sum())
         self._events, self._without = self._events + columns.n, self._without + int(np.isnan(first).sum())
         self._number += len(z)
+        above = _share_above(event, z, track_event, origins, pt, columns.n)
+        self._ranked += int(np.isfinite(above[0]).sum())
+        self._above += np.nansum(above, axis=1)
         return kept
 
     def line(self) -> str:
@@ -92,10 +111,14 @@ class PileUp:
         # The vertex of a hard collision has more tracks than others.
         kept, average = ((n / of if of else 0) for n, of in ((self._kept, with_vertex), (self._seen, self._number)))
         if kept < average:
+            text += f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex"
+            return f"{text}: is it that of the hard collision, and z in mm?"
+        share = self._above.max() / self._ranked if self._ranked else 1.0
+        if share < _ANY_VERTEX:
             text += (
-                f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex: is it that of"
+                f". The first stands above {100 * share:.0f} % of the others of its event in tracks or pT^2, where any"
             )
-            text += " the hard collision, and z in mm?"
+            text += " does above half: is it that of the hard collision?"
         return text
 
     def _require_one_vertex(self, columns: Any) -> None:
@@ -108,27 +131,41 @@ class PileUp:
                 f"write {missing.split('.')[1]}, or say --keep-pileup",
             )
 
-    def _require_hard_one_first(self, event: np.ndarray, z: np.ndarray, n: int) -> None:
-        """Raise InputError where vertices are in order of z, in one event or in all so far: the first is then any."""
-        inside = np.diff(event) == 0
-        after, step = event[1:][inside], np.diff(z)[inside]
-        # Equal z, as rounding makes them, tell nothing: k is the number of different ones.
-        k = np.bincount(after[step != 0], minlength=n) + 1
-        no_chance = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k.max(initial=1) + 1)))])[k]
-        found, several = np.zeros(n, bool), k > 1
-        for way, before in self._ordered.items():
-            ordered = (np.bincount(after[way * step < 0], minlength=n) == 0) & several
-            found |= ordered & (no_chance > _NO_CHANCE)
-            # The likelihood of a file that orders all but a few against that of one that orders none.
-            few = np.log(_NOT_ORDERED) - np.log1p(-np.exp(-no_chance[several]))
-            gains = np.where(ordered[several], no_chance[several] + np.log1p(-_NOT_ORDERED), few)
-            told = before + np.cumsum(np.concatenate([[0.0], gains]))
-            self._ordered[way] = told[-1]
-            if told.max() > _NO_CHANCE:
-                found |= ordered
-        if found.any():
-            raise InputError(
-                f"{self._path}: {self._vertex_z} is in order of z in {found.sum()} events",
-                "the vertex of the hard collision first",
-                "write the vertices in Delphes' order, or say --keep-pileup",
-            )
+
+def _share_above(
+    event: np.ndarray, z: np.ndarray, track_event: np.ndarray, origins: list[np.ndarray], pt: np.ndarray, n: int
+) -> np.ndarray:
+    """Shares (2, n) of other vertices with fewer tracks than the first, and with a smaller sum of pT^2.
+
+    NaN without others. Equal ones count half, and vertices at one z are one. Tracks belong to the nearest vertex, so
+    that neighbours in the window of the first do not lift it.
+
+    event, z: of vertices (m,). track_event, origins (one or two), pt: of tracks (t,).
+
+    >>> tracks = [np.array([5.0, 5.1, 9.0, 2.0])]
+    >>> pt = np.array([1.0, 1.0, 1.0, 2.0])
+    >>> _share_above(np.zeros(3, int), np.array([5.0, 1.0, 9.0]), np.zeros(4, int), tracks, pt, 1).tolist()
+    [[1.0], [0.5]]
+    """
+    # Vertices of all events on one axis, in order; those at one z are one.
+    place, which = np.unique(_on_one_axis(event, z), return_inverse=True)
+    if not len(place):
+        return np.full((2, n), np.nan)
+    of, first = np.zeros(len(place), np.int64), np.full(n, -1)
+    of[which], first[event[::-1]] = event, which[::-1]
+    at = [_on_one_axis(track_event, origin) for origin in origins]
+    after = [np.searchsorted(place, where) for where in at]
+    candidates = np.clip([step + i for step in after for i in (-1, 0)], 0, len(place) - 1)
+    closest = np.abs(place[candidates] - np.repeat(at, 2, axis=0)).argmin(axis=0)
+    nearest = np.take_along_axis(candidates, closest[None], axis=0)[0]
+    own, others, shares = of[nearest] == track_event, np.bincount(of, minlength=n) - 1, []
+    for content in (np.ones(len(pt)), pt**2):
+        sums = np.bincount(nearest[own], content[own], len(place))
+        above = np.sign(sums[first[of]] - sums) / 2 + 0.5
+        # The first itself counts half.
+        shares.append(np.bincount(of, above, n) - 0.5)
+    return np.divide(shares, others, out=np.full((2, n), np.nan), where=others > 0)
+
+
+def _on_one_axis(event: np.ndarray, z: np.ndarray) -> np.ndarray:
+    return event * _FAR + np.clip(z, -_FAR / 4, _FAR / 4)

@@ -4,37 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+from delphes_files import COLUMNS, EMPTY, read_told, uproot, with_pileup, write
 from format_base import FormatTestBase
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.calorimeter import eta_edges
 from codae_l1.data.formats import DelphesOptions, event_slices, read_events
-
-awkward = pytest.importorskip("awkward")
-uproot = pytest.importorskip("uproot")
-
-EMPTY: list[float] = []
-# Two events: tracks (pT, eta, phi, DZ), towers (eta, phi, Eem, Ehad), vertices (z).
-COLUMNS = {
-    "Track.PT": [[1.0, 2.0, 4.0, 8.0], [16.0]],
-    "Track.EtaOuter": [[0.01, 0.01, -2.52, 0.01], [2.49]],
-    "Track.PhiOuter": [[0.01, 0.02, 0.0, 0.01], [-3.14]],
-    "Track.DZ": [[5.0, 5.09, 5.0, 5.11], [-3.0]],
-    "Vertex.Z": [[5.0, 90.0, -20.0], EMPTY],
-    "Tower.Eta": [[0.04, -2.5, 2.6], EMPTY],
-    "Tower.Phi": [[3.1, 0.04, 0.0], EMPTY],
-    "Tower.Eem": [[6.0, 5.0, 1.0], EMPTY],
-    "Tower.Ehad": [[0.0, 10.0, 1.0], EMPTY],
-}
-
-
-def write(path, columns=None, tree="Delphes", **changes):
-    columns = {name: v for name, v in {**(columns or COLUMNS), **changes}.items() if v is not None}
-    with uproot.recreate(path) as file:
-        file.mktree(tree, {name: "var * float32" for name in columns})
-        arrays = {name: awkward.values_astype(awkward.Array(list(v)), np.float32) for name, v in columns.items()}
-        file[tree].extend(arrays)
-    return path
 
 
 def test_tracks_and_towers_fill_the_image(tmp_path):
@@ -65,24 +40,6 @@ def test_centres_of_towers_fill_their_pixel(tmp_path):
     assert image[0, 1:57, 1] == pytest.approx(np.ones(56), rel=1e-6)
     assert image[0, :, 2] == pytest.approx(np.array([0.6, *[1] * 56, 0.6]), rel=1e-4)
     assert image[1:].sum() == 0
-
-
-def with_pileup(n=3, **changes):
-    """Branches of n events: a hard vertex of 60 tracks, then 20 vertices of 15 each, all tracks inside the image."""
-    rng, rows = np.random.default_rng(0), {name: [] for name in COLUMNS}
-    for _ in range(n):
-        z = rng.normal(0, 50, 21)
-        number, m = [60] + [15] * 20, 360
-        row = (np.ones(m), rng.uniform(-2.4, 2.4, m), rng.uniform(-3, 3, m), np.repeat(z, number), z, *[EMPTY] * 4)
-        for name, values in zip(rows, row, strict=True):
-            rows[name].append(values)
-    return rows | changes
-
-
-def read_told(path, **options):
-    told = []
-    parts = list(event_slices(path, label="qcd", options={"delphes": DelphesOptions(**options)}, tell=told.append))
-    return np.concatenate([part.n_tracks for part in parts]).tolist(), [line.split(": ", 1)[1] for line in told]
 
 
 @pytest.mark.parametrize("tracks", ["Track", "EFlowTrack"])
@@ -148,71 +105,6 @@ def test_weights_are_the_first_of_each_event(tmp_path):
     path = write(tmp_path / "d.root", with_pileup(), **{"Event.Weight": [[0.5], EMPTY, [2.0]]})
     with pytest.raises(InputError, match=r"no Event.Weight in event 1; expected one in each"):
         read_told(path)
-
-
-def test_sorted_vertices_are_refused(tmp_path):
-    z = with_pileup()["Vertex.Z"]
-    for name, values in (("up", [np.sort(v) for v in z]), ("down", [z[0], -np.sort(-z[1]), z[2]])):
-        path = write(tmp_path / f"{name}.root", with_pileup(), **{"Vertex.Z": values})
-        with pytest.raises(
-            InputError, match=r"Vertex.Z is in order of z in [13] events; expected the vertex of the hard"
-        ):
-            read_told(path)
-
-
-def test_a_first_vertex_of_fewer_tracks_than_others_is_said(tmp_path):
-    columns = with_pileup()
-    z = columns["Vertex.Z"]
-    said = "900 of 1,080 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"
-    assert read_told(write(tmp_path / "right.root", columns))[1] == [said]
-    # 360 tracks of 21 vertices in each of 3 events; in cm, 20 of other vertices are near what is then the first one.
-    for name, wrong in (("cm", [v / 10 for v in z]), ("last", [np.roll(v, -1) for v in z])):
-        n_tracks, told = read_told(write(tmp_path / f"{name}.root", columns, **{"Vertex.Z": wrong}))
-        expected = f"The first has {sum(n_tracks) / 3:.1f} tracks, fewer than the 17.1 of an average vertex"
-        assert told[0].endswith(f"vertex. {expected}: is it that of the hard collision, and z in mm?")
-        assert sum(n_tracks) / 3 < 360 / 21
-
-
-def few_vertices(n, order):
-    """Branches of n events with three vertices each, whose z `order` arranges, and a track at each."""
-    rng, rows = np.random.default_rng(3), {name: [] for name in COLUMNS}
-    for i in range(n):
-        z = order(i, rng.permutation(200)[:3] - 100.0)
-        for name, values in zip(rows, (np.ones(3), np.zeros(3), np.zeros(3), z, z, *[EMPTY] * 4), strict=True):
-            rows[name].append(values)
-    return rows
-
-
-@pytest.mark.parametrize("way", [1, -1])
-def test_few_vertices_in_order_in_all_events_are_refused(tmp_path, way):
-    def ordered(i, z):
-        return way * np.sort(way * z)
-
-    # Ten events are so by chance in one of 6 10^7 files.
-    assert read_told(write(tmp_path / "ten.root", few_vertices(10, ordered)))[0] == [1] * 10
-    path = write(tmp_path / "eleven.root", few_vertices(11, ordered))
-    with pytest.raises(InputError, match=r"Vertex.Z is in order of z in 11 events; expected the vertex of the hard"):
-        read_told(path)
-    # All events so far count, in whichever slice they come.
-    with pytest.raises(InputError, match=r"in order of z in 3 events"):
-        list(event_slices(path, 4, "qcd", tell=print))
-    # Vertices that are equal tell nothing; one event that is not in order hides none of the others.
-    tied = few_vertices(40, lambda i, z: ordered(i, z)[[0, 0, 2]])
-    with pytest.raises(InputError, match=r"in order of z in 40 events"):
-        read_told(write(tmp_path / "tied.root", tied))
-    alike = few_vertices(40, lambda i, z: z[[0, 0, 0]])
-    assert read_told(write(tmp_path / "alike.root", alike))[0] == [3] * 40
-    mixed = few_vertices(40, lambda i, z: ordered(i, z)[[1, 0, 2]] if i == 9 else ordered(i, z))
-    with pytest.raises(InputError, match=r"in order of z in 39 events"):
-        read_told(write(tmp_path / "mixed.root", mixed))
-    assert read_told(write(tmp_path / "none.root", few_vertices(2000, lambda i, z: z)))[0] == [1] * 2000
-
-
-def test_many_vertices_in_order_but_for_equal_ones_are_refused(tmp_path):
-    z = [np.sort(v) for v in with_pileup()["Vertex.Z"]]
-    z[0][5] = z[0][4]
-    with pytest.raises(InputError, match=r"Vertex.Z is in order of z in 3 events"):
-        read_told(write(tmp_path / "tied.root", with_pileup(), **{"Vertex.Z": z}))
 
 
 def test_towers_of_another_card_are_said(tmp_path):
