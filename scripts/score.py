@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import new_hdf5, opened_hdf5, sha256
+from codae_l1.data.base.files import new_hdf5, opened_hdf5, sha256, write_attributes
 from codae_l1.data.events import CLASSES
 from codae_l1.scripts.run import cli, reading, stage
 from codae_l1.scripts.run.executors import EXECUTORS, INTEGER_EXECUTORS
@@ -249,9 +249,9 @@ class _ScoreFile:
             for point in points:
                 bits = self._append(f"{name}/accept/{point.name}", point.fires(words))
                 if point.threshold is None:
-                    bits.attrs["reason"] = f"never fires: {point.facts['reason']}"
+                    write_attributes(bits, {"reason": f"never fires: {point.facts['reason']}"})
                 else:
-                    bits.attrs["threshold_word"] = point.threshold
+                    write_attributes(bits, {"threshold_word": point.threshold})
         text = h5py.string_dtype()
         self._append("signal", signal.astype(text))
         self._append("file", file.astype(text))
@@ -273,8 +273,8 @@ def write_scores(path: Path, told: Sequence[str] = (), used: Sequence[Path] = ()
     """
     with new_hdf5(path) as file:
         yield _ScoreFile(file)
-        file.attrs["reading"] = json.dumps(list(told))
-        file.attrs["made_from"] = json.dumps({str(name): sha256(name) for name in used})
+        made_from = {str(name): sha256(name) for name in used}
+        write_attributes(file, {"reading": json.dumps(list(told)), "made_from": json.dumps(made_from)})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from codae_l1.data.base._attributes import read_attribute, write_attributes
 from codae_l1.data.base._interrupts import interrupted_outside
 from codae_l1.data.base._locks import alone, locked
 from codae_l1.data.base._opening import (
@@ -40,6 +41,7 @@ __all__ = [
     "partial",
     "read_array",
     "read_arrays",
+    "read_attribute",
     "read_json",
     "read_member",
     "read_table",
@@ -51,6 +53,7 @@ __all__ = [
     "tidied",
     "whole_file",
     "whole_folder",
+    "write_attributes",
     "write_json",
     "writing",
 ]

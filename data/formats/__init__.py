@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import opened_hdf5
+from codae_l1.data.base.files import opened_hdf5, read_attribute
 from codae_l1.data.events import EventImages, check_signals, concatenate
 from codae_l1.data.formats._codae_raw import CodaeRaw
 from codae_l1.data.formats._delphes import Delphes, DelphesOptions
@@ -53,7 +53,7 @@ def format_of(path: Path | str) -> Format:
             return known
     expected = ", or ".join(known.kind for known in possible)
     with opened_hdf5(path, expected) as file:
-        ours = str(file.attrs.get("format", ""))
+        ours = str(read_attribute(file, "format", ""))
     if ours == CROSSINGS:
         remedy = "name it in trigger.crossings, or make its images with scripts/make_data.py --all-images"
         raise InputError(f"{path} holds crossings, which are measured and without images", expected, remedy)

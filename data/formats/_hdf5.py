@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import new_hdf5, opened_hdf5, parse_table, reading
+from codae_l1.data.base.files import new_hdf5, opened_hdf5, parse_table, read_attribute, reading
 from codae_l1.data.base.words import WordType
 from codae_l1.data.formats._hdf5_storage import require_source, require_stored
 
@@ -48,7 +48,7 @@ def holds(path: Path, member: str) -> bool:
 
 def provenance_of(file: h5py.File, path: Path | str) -> dict[str, Any]:
     """What a file of ours says of how it was made; empty where it does not."""
-    return parse_table(file.attrs.get("provenance", "{}"), f"the provenance of {path}")
+    return parse_table(read_attribute(file, "provenance", "{}"), f"the provenance of {path}")
 
 
 def find(file: h5py.File, name: str, kind: str) -> h5py.Dataset:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import parse_table, reading
+from codae_l1.data.base.files import parse_table, read_attribute, reading
 
 # Checksum of a shipped file of version 1 -> SHA-256 of its provenance.
 _SHIPPED = {
@@ -74,17 +74,19 @@ def _sum(header: Any) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
 
-def read_header(attributes: Any, path: Path, version: int) -> tuple[dict[str, Any], str]:
-    """(provenance, checksum) of a file's attributes; InputError where they are not what was written with it."""
+def read_header(file: Any, path: Path, version: int) -> tuple[dict[str, Any], str]:
+    """(provenance, checksum) of an open file; InputError where they are not what was written with it."""
     expected, remedy = "the header that was written", "copy or make it again"
     with reading(path, expected, remedy, "is damaged"):
-        if int(attributes["version"]) not in (1, version):
-            raise InputError(f"{path} of version {attributes['version']}", f"version {version}", "make it again")
-        text, checksum = str(attributes["provenance"]), str(attributes["checksum"])
-        if int(attributes["version"]) == 1:
+        names = ("format", "version", "provenance", "checksum", "header_checksum")
+        header = {name: read_attribute(file, name) for name in names if name in file.attrs}
+        if int(header["version"]) not in (1, version):
+            raise InputError(f"{path} of version {header['version']}", f"version {version}", "make it again")
+        text, checksum = str(header["provenance"]), str(header["checksum"])
+        if int(header["version"]) == 1:
             whole = _SHIPPED.get(checksum, found := hashlib.sha256(text.encode()).hexdigest()) == found
         else:
-            whole = str(attributes["header_checksum"]) == _sum(attributes)
+            whole = str(header["header_checksum"]) == _sum(header)
     if not whole:
         raise InputError(f"the provenance of {path} was changed after it was written", expected, remedy)
     return parse_table(text, f"the provenance of {path}", remedy=remedy), checksum

@@ -39,7 +39,8 @@ class Public(Format):
         else:
             for start in range(0, len(events), size):
                 yield events.select(np.arange(start, min(start + size, len(events))))
-        tell_weights(columns, "event", tell)
+        # A sum of weights is not one of each event.
+        tell_weights((name for name, column in columns.items() if column.shape[:1] == (len(events),)), "event", tell)
 
 
 def read_public(path: Path | str) -> EventImages:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import read_attribute, write_attributes
 from codae_l1.data.formats._hdf5 import bounds, find, new_hdf5, open_hdf5, read
 from codae_l1.data.formats._header import provenance_text
 
@@ -39,14 +40,14 @@ def write_arrays(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]], pr
             n += rows.pop()
         if not n:
             raise InputError(f"no rows for {path}", "at least one", "choose another file")
-        file.attrs.update({"format": FORMAT, "provenance": provenance_text(provenance)})
+        write_attributes(file, {"format": FORMAT, "provenance": provenance_text(provenance)})
     return n
 
 
 def _array_slices(path: Path | str, size: int = 4096) -> Iterator[dict[str, np.ndarray]]:
     """The rows of a file in order, at most `size` at a time: name -> (n, ...)."""
     with open_hdf5(path, KIND) as file:
-        if str(file.attrs.get("format")) != FORMAT:
+        if str(read_attribute(file, "format")) != FORMAT:
             raise InputError(f"{path} is HDF5 of another kind", KIND, "convert it with scripts/events.py convert")
         datasets = {name: find(file, name, KIND) for name in file}
         lengths = {len(dataset) for dataset in datasets.values()}

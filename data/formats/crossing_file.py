@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import opened_hdf5
+from codae_l1.data.base.files import opened_hdf5, read_attribute, write_attributes
 from codae_l1.data.formats._hdf5 import as_names, find, new_hdf5, read, require_finite
 from codae_l1.data.formats._header import new_header, read_header
 from codae_l1.data.splits import SPLITS
@@ -90,12 +90,11 @@ class CrossingFile:
         return np.flatnonzero((self.process == process) & (self.split == split))
 
     def _read_header(self, file: h5py.File) -> None:
-        attributes = dict(file.attrs)
-        if str(attributes.get("format")) != FORMAT:
+        if str(read_attribute(file, "format")) != FORMAT:
             raise InputError(
                 f"{self.path} is HDF5 of another kind", KIND, "make one with scripts/make_data.py --layout crossings"
             )
-        self.provenance, self.checksum = read_header(attributes, self.path, VERSION)
+        self.provenance, self.checksum = read_header(file, self.path, VERSION)
 
     def _column(self, file: h5py.File, name: str, length: int) -> np.ndarray:
         dataset = find(file, name, KIND)
@@ -174,7 +173,7 @@ def write_crossings(path: Path | str, parts: Iterable[Mapping[str, np.ndarray]],
         for part in parts:
             for name, values in part.items():
                 _append(file, name, values)
-        file.attrs.update(new_header(FORMAT, VERSION, provenance, _checksum(file)))
+        write_attributes(file, new_header(FORMAT, VERSION, provenance, _checksum(file)))
 
 
 def _append(file: h5py.File, name: str, values: np.ndarray) -> None:

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import opened_hdf5, reading
+from codae_l1.data.base.files import opened_hdf5, read_attribute, reading, write_attributes
 from codae_l1.data.calorimeter import CHANNELS, IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.events import BACKGROUNDS, QCD, EventImages, check_images, check_signals
 from codae_l1.data.formats._format import Format, Tell
@@ -81,7 +81,7 @@ class Events(Format):
     def recognises(self, path: Path) -> bool:
         """Whether the attribute `format` says so."""
         with opened_hdf5(path, *_EXPECTED) as file:
-            return str(file.attrs.get("format")) == FORMAT
+            return str(read_attribute(file, "format")) == FORMAT
 
     def slices(self, path: Path, options: Any, size: int, label: str, tell: Tell) -> Iterator[EventImages]:
         """Verified against the checksum on the way."""
@@ -174,12 +174,11 @@ class EventFile:
             raise _corrupt(self.path, _NOT_ITS_CHECKSUM)
 
     def _read_header(self) -> None:
-        attributes = self._file.attrs
-        if str(attributes.get("format")) != FORMAT:
+        if str(read_attribute(self._file, "format")) != FORMAT:
             raise InputError(f"{self.path} is HDF5 of another kind", "events of codae-l1", "make_data.py writes them")
-        self.provenance, self.checksum = read_header(attributes, self.path, VERSION)
+        self.provenance, self.checksum = read_header(self._file, self.path, VERSION)
         with reading(self.path, *_EXPECTED):
-            shape = tuple(int(n) for n in attributes["image_shape"])
+            shape = tuple(int(n) for n in self._file.attrs["image_shape"])
         if shape != IMAGE_SHAPE:
             raise InputError(f"{self.path} with images of shape {shape}", f"{IMAGE_SHAPE}", "use the project's grid")
         for name in _TYPES:
@@ -273,7 +272,8 @@ class EventFile:
             energy = stored[f"{name}/energy"][where].astype(np.float32)
             images[first * _PIXELS : last * _PIXELS, channel][row] = energy
             good = good and (not energy.size or (energy.min() >= 0 and energy.max() < np.inf))
-        columns = [as_names(stored[name], self.path) if name == "signal" else stored[name] for name in COLUMNS]
+        columns = [as_stored(stored[name], kind, f"{self.path}: {name}") for name, kind in COLUMNS.items()]
+        columns[0] = as_names(columns[0], self.path)
         check_signals(columns[0], str(self.path))
         shaped, where = images.reshape(-1, *IMAGE_SHAPE), f"{self.path}: images"
         # A look at the entries has shown whether the energies are good; the check names what is wrong.
@@ -331,14 +331,10 @@ def _fill(file: h5py.File, parts: Iterable[EventImages], say: Tell) -> None:
         say(f"{coarse:,} energies above {FLOAT16_FINE:g} GeV are stored as lower tower words than their own")
     if beyond:
         _LOG.warning(f"{beyond:,} energies above {FLOAT16_MAX:g} GeV are stored as {FLOAT16_MAX:g} GeV")
-    file.attrs.update(
-        {
-            **new_header(FORMAT, VERSION, provenance or {}, hashes.total()),
-            "image_shape": IMAGE_SHAPE,
-            "channels": ", ".join(CHANNELS),
-            "energies": "GeV, float16; active pixels kept within 2^-24 to 65504",
-        }
-    )
+    header = new_header(FORMAT, VERSION, provenance or {}, hashes.total())
+    energies = "GeV, float16; active pixels kept within 2^-24 to 65504"
+    about = {"image_shape": IMAGE_SHAPE, "channels": ", ".join(CHANNELS), "energies": energies}
+    write_attributes(file, header | about)
 
 
 def _columns(events: EventImages, which: slice) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from codae_l1.data.base.files import write_attributes
 from codae_l1.data.formats._hdf5 import new_hdf5
 from codae_l1.data.formats._header import provenance_text
 
@@ -35,7 +36,7 @@ def write_jets(
     """Write jets, part by part: constituents (n, 200, 4) E, px, py, pz [GeV], truth (n, 4) likewise, is_top (n,)."""
     with new_hdf5(path) as file:
         _write_texts(file, CLASS="GROUP", PYTABLES_FORMAT_VERSION="2.1", TITLE="", VERSION="1.0")
-        file.attrs["provenance"] = provenance_text(provenance)
+        write_attributes(file, {"provenance": provenance_text(provenance)})
         group = file.create_group("table")
         table = group.create_dataset(
             "table", (0,), _ROW, maxshape=(None,), chunks=(_BLOCK,), compression="gzip", shuffle=True
@@ -54,7 +55,7 @@ def write_jets(
 def write_objects(path: Path | str, parts: Iterable[np.ndarray], provenance: dict[str, Any]) -> None:
     """Write events part by part: (n, 19, 4) pT [GeV], eta, phi, class."""
     with new_hdf5(path) as file:
-        file.attrs["provenance"] = provenance_text(provenance)
+        write_attributes(file, {"provenance": provenance_text(provenance)})
         particles = file.create_dataset(
             "Particles",
             (0, 19, 4),

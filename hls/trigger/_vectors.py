@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.files import new_hdf5
+from codae_l1.data.base.files import new_hdf5, write_attributes
 from codae_l1.hls.trigger._wrapper import TriggerRtl
 from codae_l1.hls.trigger.emulator import version_word
 
@@ -71,8 +71,7 @@ class Vectors:
             }.items():
                 file.create_dataset(name, data=values, compression="gzip", track_times=False)
             attributes: dict[str, Any] = {"version": self.trigger.version, "checksum": self.trigger.checksum}
-            for name, value in (attributes | {"namespace": namespace}).items():
-                file.attrs[name] = value
+            write_attributes(file, attributes | {"namespace": namespace})
 
 
 def _lines(rows: np.ndarray) -> str:

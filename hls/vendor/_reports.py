@@ -273,6 +273,8 @@ def parse_transactions(text: str, source: Source) -> tuple[tuple[int, int, int],
     ended = last == "x" or (last == "0" if len(events) == 1 else events[-1][2] is None)
     if not numbered or not ended or "x" in intervals:
         source.lacks("line of every event", "events 0, 1, ..., of which the last alone has the interval x", text)
+    if 0 in map(int, intervals):
+        source.lacks("interval above 0", "a cycle or more from each event to the next", text)
     return _extent(latencies), (_extent([int(interval) for interval in intervals]) if intervals else None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import opened_hdf5, partial, read_json, writing
+from codae_l1.data.base.files import opened_hdf5, partial, read_attribute, read_json, writing
 from codae_l1.scripts.run.stages import STAGES, WEIGHTS
 
 # What the running command holds of its outputs.
@@ -40,7 +40,10 @@ def output(
             "a place of its own",
             "name another",
         )
-    if path.is_dir() != kind.startswith("folder") and path.exists():
+    folder = kind.startswith("folder")
+    if folder and path.suffix in _FILES and not path.exists():
+        raise InputError(f"{option} {path}", f"a {kind}, whose name does not end with {path.suffix}", "correct it")
+    if path.is_dir() != folder and path.exists():
         raise InputError(f"{option} {path} is a {'folder' if path.is_dir() else 'file'}", f"a {kind}", "name another")
     if (held := _others(path)) and not KINDS[kind](path):
         raise InputError(
@@ -118,7 +121,7 @@ def _hdf5(wanted: Callable[[Any], bool]) -> Callable[[Path], bool]:
 
 def _of_format(*names: str) -> Callable[[Path], bool]:
     """Whether a file is HDF5 of ours, of one of some formats."""
-    return _hdf5(lambda file: str(file.attrs.get("format")) in names)
+    return _hdf5(lambda file: str(read_attribute(file, "format")) in names)
 
 
 def _json(*keys: str) -> Callable[[Path], bool]:
@@ -158,6 +161,25 @@ _ENDINGS = {
     "SVG picture": (".svg",),
     "page": (".md",),
 }
+# How names of files end that are no folder's.
+_FILES = {ending for endings in _ENDINGS.values() for ending in endings}
+_FILES |= {
+    ".txt",
+    ".csv",
+    ".toml",
+    ".npz",
+    ".npy",
+    ".keras",
+    ".root",
+    ".pdf",
+    ".png",
+    ".html",
+    ".v",
+    ".log",
+    ".zip",
+    ".tar",
+}
+_FILES |= {".gz", ".tgz"}
 # What commands write -> whether a file or folder is one.
 KINDS: dict[str, Callable[[Path], bool]] = {
     "file of scores": _hdf5(lambda file: {"signal", "file"} <= set(file) and "format" not in file.attrs),

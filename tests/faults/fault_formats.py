@@ -70,6 +70,29 @@ def event_columns(images, signal, n_tracks, weight, block=None):
     return {"images": images, "signal": signal, "n_tracks": n_tracks, "weight": weight, "pileup_block": block}
 
 
+def text(place, name):
+    """An attribute that is a text, of a length of its own or without."""
+    value = place.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def header_sum(file):
+    """The sum of the header of our own files."""
+    words = (text(file, name) for name in ("format", "version", "provenance", "checksum"))
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def summed_header(file):
+    """Whether the header has its sum."""
+    return text(file, "header_checksum") == header_sum(file)
+
+
+def resum(file, checksum):
+    """Make the sums of a file right again; checksum: that of its content."""
+    file.attrs["checksum"] = checksum
+    file.attrs["header_checksum"] = header_sum(file)
+
+
 class Format(FileKind):
     """A file that `slices` reads; label: for the formats that do not say."""
 
@@ -107,7 +130,7 @@ class OwnEvents(Format):
             data = change(rng, data)
             del file[name]
             file.create_dataset(name, data=data)
-            file.attrs["checksum"] = self.total(file)
+            resum(file, self.total(file))
 
     def total(self, file):
         sums = [hashlib.sha256(np.ascontiguousarray(file[n][...]).tobytes()).digest() for n in self.names()]
@@ -115,11 +138,11 @@ class OwnEvents(Format):
 
     def plain(self, thing):
         with h5py.File(thing) as file:
-            demand(file.attrs["format"] == "codae-l1 events" and file.attrs["version"] == 1, "another kind")
+            demand(text(file, "format") == "codae-l1 events" and file.attrs["version"] == 2, "another kind")
             demand(tuple(file.attrs["image_shape"]) == (*GRID, 3), "another grid")
             for name in self.names():
                 stored(file, name)
-            demand(file.attrs["checksum"] == self.total(file), "another checksum")
+            demand(text(file, "checksum") == self.total(file) and summed_header(file), "another checksum")
             signal = np.array([word.decode() for word in file["signal"][...]])
             n = len(signal)
             images = np.zeros((n, GRID[0] * GRID[1], 3))
@@ -140,7 +163,7 @@ class OwnEvents(Format):
             weight = numbers(file["weight"][...], "weight")
             demand(weight.shape == (n,), "weights")
             found = event_columns(images.reshape(n, *GRID, 3), signal, columns[0], weight, columns[1])
-            return found | {"provenance": json.loads(file.attrs["provenance"])}
+            return found | {"provenance": json.loads(text(file, "provenance"))}
 
 
 class Public(Format):
@@ -269,7 +292,7 @@ class Crossings(FileKind):
             data = change(rng, data)
             del file[name]
             file.create_dataset(name, data=data)
-            file.attrs["checksum"] = self.total(file)
+            resum(file, self.total(file))
 
     def read(self, thing):
         file = CrossingFile(thing)
@@ -285,16 +308,16 @@ class Crossings(FileKind):
 
     def plain(self, thing):
         with h5py.File(thing) as file:
-            demand(file.attrs["format"] == "codae-l1 crossings" and file.attrs["version"] == 1, "another kind")
-            demand(file.attrs["checksum"] == self.total(file), "another checksum")
+            demand(text(file, "format") == "codae-l1 crossings" and file.attrs["version"] == 2, "another kind")
+            demand(text(file, "checksum") == self.total(file) and summed_header(file), "another checksum")
             found = {name: stored(file, name) for name in _datasets(file)}
-            provenance = json.loads(file.attrs["provenance"])
+            provenance = json.loads(text(file, "provenance"))
         n = len(found["weight"])
         demand(n > 0 and isinstance(provenance, dict), "nothing")
         for name, values in found.items():
             cells = {"words": (), "pooled": (18, 15)}.get(name.split("/")[0], (6,) if name == "members" else ())
             demand(values.shape == (n, *cells), f"{name} of shape {values.shape}")
-            least = {"members": -1, "pt_hat": -np.inf}.get(name, 0)
+            least = {"members": -1, "stratum": -1, "pt_hat": -np.inf}.get(name, 0)
             if name != "process":
                 numbers(values, name, least)
         for name in ("split", "stratum", "members", "collisions", "n_tracks"):

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from fault_changes import BYTES, HDF5, with_value
 from fault_engine import FileKind
-from fault_formats import Format, demand, numbers, stored
+from fault_formats import Format, demand, numbers, stored, text
 
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.tables import write_jets
@@ -153,7 +153,7 @@ class Converted(FileKind):
 
     def plain(self, thing):
         with h5py.File(thing) as file:
-            demand(file.attrs["format"] == "codae-l1 arrays", "another kind")
+            demand(text(file, "format") == "codae-l1 arrays", "another kind")
             found = {name: stored(file, name) for name in file}
         demand(len({len(values) for values in found.values()}) == 1, "lengths")
         return found

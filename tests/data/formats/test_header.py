@@ -1,5 +1,6 @@
 """What our own HDF5 files say of themselves: altered, or of another form, they are refused when they are opened."""
 
+import hashlib
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.calorimeter import CHANNELS
 from codae_l1.data.events import unweighted
+from codae_l1.data.formats import event_slices
 from codae_l1.data.formats.arrays import write_arrays
 from codae_l1.data.formats.event_file import EventFile, write_events
 from codae_l1.data.formats.tables import write_jets, write_objects
@@ -86,3 +89,26 @@ def test_columns_of_another_rank_or_kind_are_named(stored, name):
         with h5py.File(stored, "r+") as file:
             del file[name]
             file[name] = content
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_tracks", 2**40), ("pileup_block", 2**31)])
+def test_a_column_that_its_type_does_not_hold_is_refused(stored, name, value):
+    """Under a sum that is right, as other programs may write it."""
+    streams = [f"{channel}/{stream}" for channel in CHANNELS for stream in ("count", "gap", "energy")]
+    with h5py.File(stored, "r+") as file:
+        column = file[name][:].astype(np.int64)
+        column[4] = value
+        del file[name], file.attrs["header_checksum"]
+        file[name] = column
+        sums = [
+            hashlib.sha256(file[n][:].tobytes()).digest()
+            for n in ("signal", "n_tracks", "weight", "pileup_block", *streams)
+        ]
+        # Version 1 has no sum of the header.
+        file.attrs.update({"version": 1, "checksum": hashlib.sha256(b"".join(sums)).hexdigest()})
+    with EventFile(stored) as file:
+        file.verify()
+        with pytest.raises(InputError, match=rf"events.h5: {name} = {value}; expected whole numbers from -2147483648"):
+            file.read()
+    with pytest.raises(InputError, match=rf"{name} = {value}"):
+        next(event_slices(stored))

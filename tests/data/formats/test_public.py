@@ -75,7 +75,9 @@ def test_tracks_that_were_not_counted_are_said(tmp_path):
 @pytest.mark.parametrize("size", [3, 100])
 def test_weights_are_said_not_to_be_used(tmp_path, names, verb, size):
     told = []
-    path = write(tmp_path / "h200.npz", **{name: np.array([1, 2, 3, 4.0]) for name in names}, more=np.ones(2))
+    # A sum of them is none of each event.
+    weights = {name: np.array([1, 2, 3, 4.0]) for name in names} | {"sum_of_weights": np.float64(10)}
+    path = write(tmp_path / "h200.npz", **weights, more=np.ones(2))
     assert sum(len(part) for part in event_slices(path, size, tell=told.append)) == 4
     assert told == [f"{path}: {', '.join(names)} {verb} not used: each event has the weight 1"]
     assert read_events(path).weight.tolist() == [1.0] * 4

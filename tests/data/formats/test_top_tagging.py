@@ -331,8 +331,10 @@ def test_energies_that_rounding_has_put_below_the_momentum_are_read(tmp_path):
     constituents, labels = make_jets(200)
     momentum = np.linalg.norm(constituents[..., 1:].astype(float), axis=-1)
     assert (constituents[..., 0] < momentum).sum() > 1000
-    # Of half precision as well.
-    for rounded in (constituents, constituents.astype(np.float16).astype(np.float32)):
+    # Of half precision as well, and of tables with few decimals.
+    half, energies = constituents.astype(np.float16).astype(np.float32), constituents.copy()
+    energies[..., 0] = np.round(energies[..., 0], 2)
+    for rounded in (constituents, half, energies, np.round(constituents, 1), np.round(constituents, 2)):
         path = write(tmp_path / "jets.h5", rounded, labels)
         assert np.array_equal(np.concatenate([part.constituents for part in jet_slices(path)]), rounded)
 

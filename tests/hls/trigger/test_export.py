@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError, ToolError
+from codae_l1.data.base.files import read_attribute
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.pooling import input_counts, pool_towers
 from codae_l1.hls.network.mismatch import adversarial_counts
@@ -128,7 +129,7 @@ def test_vectors_are_those_of_qkeras(made):
         scores = -words[:, 1]
         assert file["accept"][:].tolist() == [[s >= 10, False, s >= 20] for s in scores]
         assert {0, 10, 20} < set(scores) | {0}
-        assert file.attrs["checksum"] == interface["checksum"]
+        assert read_attribute(file, "checksum") == interface["checksum"]
 
 
 def test_the_interface_file_says_what_the_ports_are(made):

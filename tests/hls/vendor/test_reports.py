@@ -306,6 +306,7 @@ def test_a_report_cut_off_anywhere_is_an_error_or_says_the_same(name):
         (parse_transactions, "transaction 0: 21 4\ntransaction 2: 21 x\n", "has no line of every event; expected ev"),
         (parse_transactions, "transaction 0: 21 x\ntransaction 1: 21 x\n", "has no line of every event"),
         (parse_transactions, "transaction 0: 21 4\ntransaction 1: 21 4\n", "has no line of every event"),
+        (parse_transactions, "transaction 0: 21 0\ntransaction 1: 21 x\n", "has no interval above 0; expected a cycle"),
         (
             parse_csim,
             "ERROR: [SIM 211-100] CSim failed with errors.\n",

@@ -84,6 +84,7 @@ RUN = " holds other files (config.json, numerics.json, quantize); expected a new
 NOWHERE = "a link that leads nowhere (to gone.h5); expected a place that can be written; name another"
 BROKEN, UNDER_BROKEN = f" is {NOWHERE}", f" lies below broken.h5, which is {NOWHERE}"
 UNDER_FILE = " lies below notes.txt, which is no folder; expected a place that can be written; name another"
+NO_FOLDER = "; expected a {}, whose name does not end with {}; correct it"
 ENDS = "; expected a name that ends with {}; correct it"
 CASES = [
     (*SCORE, "broken.h5", BROKEN),
@@ -117,6 +118,9 @@ CASES = [
     (*VALIDATE, "--plots", "new.png", ENDS.format(".svg")),
     (compare, "--run", "run", "--page", "new.html", ENDS.format(".md")),
     (calibrate_cost, "--out", "new.toml", ENDS.format(".json")),
+    (export, "--run", "run", "--out", "new.txt", NO_FOLDER.format("folder", ".txt")),
+    (project, "--run", "run", "--out", "new.json", NO_FOLDER.format("folder", ".json")),
+    (encoders, "--run", "run", "--out", "new.h5", NO_FOLDER.format("folder of encoders", ".h5")),
     (*SCORE, "ev.h5", READ),
     (*SCORE, "more.h5", READ),
     (*SCORE, "linked.h5", READ),
