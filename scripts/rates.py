@@ -31,26 +31,33 @@ if TYPE_CHECKING:
 def _command() -> None:
     """Parse the arguments; generate, measure, count, write, print."""
     arguments = _parser().parse_args()
-    from codae_l1.scripts.studies.streamed import RunWords, Study, predicted_reach, reach_text, study_configs
+    from codae_l1.scripts.studies import streamed
 
     table = _generation_table(arguments.config)
-    configs = study_configs(table, arguments.crossings, arguments.signals, tuple(arguments.pileup))
+    configs = streamed.study_configs(table, arguments.crossings, arguments.signals, tuple(arguments.pileup))
     _check_work(arguments)
     run = stage.open_run(arguments.run, None, trust=arguments.trust)
     run.require("convert")
     folder = run.path("rates", arguments.name)
-    study = Study(folder, configs, RunWords.of(run.folder, run.path("quantize", "f_m.npz"), arguments.trust))
+    words = streamed.RunWords.of(run.folder, run.path("quantize", "f_m.npz"), arguments.trust)
+    study = streamed.Study(folder, configs, words)
+    trigger = run.config.trigger
+    few = streamed.check_menu(configs[study.reference], trigger.menu, trigger.crossing_khz)
     # The workers need it after hours of generation; what keeps it from being loaded should be seen now.
-    study.words.executor()
+    words.executor()
     study.check()
     for mu, config in configs.items():
-        predicted = predicted_reach(config, run.config.trigger.crossing_khz)
-        print(f"pile-up {mu:g}, {arguments.crossings:,} crossings: {reach_text(predicted)}", flush=True)
+        predicted = streamed.predicted_reach(config, trigger.crossing_khz)
+        print(f"pile-up {mu:g}, {arguments.crossings:,} crossings: {streamed.reach_text(predicted)}", flush=True)
+    if few:
+        print(few, flush=True)
     with cli.Progress("rates") as progress:
         how = Work(arguments.workers, None, progress, scheduler=arguments.scheduler)
         content = run.do("rates", lambda run: _study(run, study, how))
     for score, khz in content["trigger"]["reach_khz"].items():
         print(f"reach of {score}: {khz:.3g} kHz")
+    if "reason" in content["trigger"]["menu"]:
+        print(f"the menu is not carried: {content['trigger']['menu']['reason']}")
     print((folder / "rates.md").read_text())
     print(folder / "rates.json")
 
@@ -66,6 +73,8 @@ def _study(run: "Run", study: "Study", how: Work) -> dict[str, Any]:
     write_rates(content, study.folder)
     reach = ", ".join(f"{score} {khz:.3g} kHz" for score, khz in section["reach_khz"].items())
     summary = f"{section['crossings']:,} crossings at pile-up {section['pileup']:g}; reach {reach}"
+    if "reason" in section["menu"]:
+        summary += f"; the menu is not carried: {section['menu']['reason']}"
     row = {"name": f"rates, {study.folder.name}", "kind": "generated", "tool": "Pythia 8", "figures": summary}
     return {"summary": summary, "rows": [row], "study": study.folder.name, **content}
 

@@ -25,7 +25,7 @@ from codae_l1.data.base.files import read_json, tidied, write_json
 from codae_l1.data.generation.config import Work
 
 # Changes when the same config would give other events.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 STAMP = "config.json"
 # Suffixes of the files of pieces.
 _SUFFIXES = (".h5", ".npz", ".npy")

@@ -2,8 +2,9 @@
 
 A soft collision is an inelastic one of which no scattering, of the first or of a later pair of partons, has a pT above
 the first cut. It is looked for in the event record, since Pythia's pT-hat of a diffractive collision is not that of its
-scatterings. Hard collisions are HardQCD in slices of pT-hat. Above 20 GeV both generators agree on the cross section of
-the hardest scattering; below, the hard one counts collisions with several scatterings more than once.
+scatterings. One in some 10^5 is drawn again, in which a string with a junction has made hadrons of tens or hundreds of
+GeV out of partons of a few. Hard collisions are HardQCD in slices of pT-hat. Above 20 GeV both generators agree on the
+cross section of the hardest scattering; below, the hard one counts collisions with several scatterings more than once.
 """
 
 import itertools
@@ -47,6 +48,11 @@ _SOFT = (
     "SpaceShower:QEDshowerByQ = off",
     *(f"TimeShower:QEDshowerBy{name} = off" for name in ("Q", "L", "Gamma")),
 )
+# A soft collision is drawn again where a hadron has more pT than so many times the first cut, and than twice any
+# parton. Hadrons up to the cut and somewhat above are in the measured spectrum, and hard collisions have them as well.
+_HADRON_OVER_CUT, _HADRON_OVER_PARTON = 1.5, 2.0
+# Pythia's codes of partons end here; those of hadrons and of what they decay to follow.
+_LAST_PARTON_STATUS = 80
 _OTHERS = {
     QCD: (
         "HardQCD:all = on",
@@ -143,7 +149,7 @@ def make_pool_chunk(config: CrossingsConfig, chunk: PoolChunk, folder: Path) -> 
     # The numbers do not follow from the name of a process, so that they cannot tell one from another.
     source = chunk.source if isinstance(chunk.source, int) else len(config.cuts_gev) + 1
     sequence = np.random.SeedSequence([config.seed, _POOL_STREAM, SPLITS.index(chunk.split), source, chunk.chunk])
-    rng, parts, done = np.random.default_rng(sequence), [], 0
+    rng, parts, done, redrawn = np.random.default_rng(sequence), [], 0, 0
     pythia = start_pythia(lines_of(config, chunk.source), int(sequence.generate_state(1)[0]))
     finder = JetFinder(pythia, _JET_RADIUS, _JET_PT_MIN, _ETA) if isinstance(chunk.source, str) else None
     while done < chunk.count:
@@ -151,13 +157,21 @@ def make_pool_chunk(config: CrossingsConfig, chunk: PoolChunk, folder: Path) -> 
         pt_hat, particles = hardest_scattering(batch), final_particles(batch)
         if chunk.source in SUEP_MASSES:
             particles = decay_scalars(particles, rng, config.signals)
-        kept = pt_hat <= config.cuts_gev[0] if chunk.source == SOFT else np.ones(len(pt_hat), bool)
+        kept = np.ones(len(pt_hat), bool)
+        if chunk.source == SOFT:
+            kept = pt_hat <= config.cuts_gev[0]
+            broken = kept & _beyond_partons(batch, _HADRON_OVER_CUT * config.cuts_gev[0])
+            kept &= ~broken
+            redrawn += int((broken & (np.cumsum(kept) < chunk.count - done)).sum())
         kept &= np.cumsum(kept) <= chunk.count - done
         particles, pt_hat = _selected(particles, kept), pt_hat[kept]
         z = rng.normal(0, Z_SPREAD, len(pt_hat))
         hits = propagate(particles, z, rng, config.signals)
         parts.append(binned(hits, z, pt_hat, particles.weight, _generated(particles, finder)))
         done += len(pt_hat)
+    if redrawn:
+        # Before the collisions, which end the chunk.
+        write_json((folder / chunk.file).with_suffix(".json"), {"redrawn": redrawn})
     save_collisions(folder / chunk.file, joined(parts))
 
 
@@ -181,6 +195,12 @@ def hardest_scattering(batch: Any) -> np.ndarray:
     partons = batch.prt[(status == 23) | (status == 33)]
     largest = awkward.max(partons.p.px**2 + partons.p.py**2, axis=1)
     return np.sqrt(np.asarray(awkward.fill_none(largest, 0.0), np.float64))
+
+
+def redrawn_collisions(config: CrossingsConfig, folder: Path) -> int:
+    """How many soft collisions of all pools were drawn again, for hadrons that no parton of theirs explains."""
+    told = ((folder / c.file).with_suffix(".json") for c in pool_chunks(config) if c.source == SOFT)
+    return sum(int(read_table(path, ("redrawn",))["redrawn"]) for path in told if path.exists())
 
 
 def load_pool(
@@ -212,6 +232,25 @@ def shares_of(sections: dict[str, Any]) -> np.ndarray:
     """Shares of inelastic collisions: soft, then each slice; (K + 1,), adding up to 1."""
     hard = np.array(sections["slices_mb"]) / sections["inelastic_mb"]
     return np.array([1 - hard.sum(), *hard])
+
+
+def _beyond_partons(batch: Any, least_gev: float) -> np.ndarray:
+    """Collisions with a hadron of more than `least_gev` of pT, and of more than twice the hardest parton's: (n,) bool.
+
+    Energy and momentum are conserved in such a collision, and Pythia's own check passes it
+    (findings/pythia8_junction_hadrons.sh).
+    """
+    import awkward
+
+    largest = awkward.max(batch.prt.p.px**2 + batch.prt.p.py**2, axis=1)
+    found = np.asarray(awkward.fill_none(largest, 0.0)) > least_gev**2
+    for i in np.flatnonzero(found):
+        particles = batch.prt[i]
+        pt = np.hypot(np.asarray(particles.p.px), np.asarray(particles.p.py))
+        hadron = np.abs(np.asarray(particles.status)) > _LAST_PARTON_STATUS
+        hardest = pt[hadron].max(initial=0)
+        found[i] = hardest > max(least_gev, _HADRON_OVER_PARTON * pt[~hadron].max(initial=0))
+    return found
 
 
 def _make_sections(config: CrossingsConfig, folder: Path) -> None:

@@ -26,15 +26,16 @@ from codae_l1.data.generation._crossing_chunks import (
     crossing_tasks,
     make_crossings,
 )
+from codae_l1.data.generation._growth import grow, has_fewer
 from codae_l1.data.generation._parallel import Piece, make_all, prepare, require_pythia, versions
-from codae_l1.data.generation._pool import SECTIONS, pool_pieces, take_pool
+from codae_l1.data.generation._pool import SECTIONS, pool_pieces, redrawn_collisions, take_pool
 from codae_l1.data.generation.config import DEFAULT, Work
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts
 from codae_l1.data.splits import CYCLE, SPLITS, blocks_of
 
-__all__ = ["generate_crossings", "make_chunks", "read_chunk", "require_pythia"]
+__all__ = ["generate_crossings", "has_fewer", "make_chunks", "read_chunk", "redrawn_collisions", "require_pythia"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def generate_crossings(config: CrossingsConfig, out: Path | str, work: Work = DE
         "versions": versions(),
         "cross_sections": read_table(folder / SECTIONS),
         "energy_lsb_gev": config.energy_lsb_gev,
+        "redrawn_collisions": redrawn_collisions(config, folder),
     }
     shown = [task for task in tasks if config.images_of(task.process, task.split) > task.first]
     if shown:
@@ -85,12 +87,15 @@ def make_chunks(
 
     measure: images (n, 72, 58, 3) GeV -> name -> (n, ...), an instance of a frozen dataclass: it is sent to the
     workers, and what it prints tells chunks of another measure from these. pool: work folder of a sample that differs
-    in pile-up alone, whose collisions are taken instead of the same ones made again.
+    in pile-up alone, whose collisions are taken instead of the same ones made again. A folder of a sample that differs
+    in having fewer crossings from the same pool (`has_fewer`) keeps its pool and its whole chunks.
     """
     tasks = crossing_tasks(config)
     if not tasks:
         raise InputError("a sample of no crossings", "at least one crossing of one process", "raise the counts")
-    prepare(folder, dump(config) | {"measure": repr(measure)})
+    content = dump(config) | {"measure": repr(measure)}
+    grow(config, content, folder)
+    prepare(folder, content)
     if pool is not None:
         take_pool(config, pool, folder)
     pieces = [

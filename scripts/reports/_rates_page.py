@@ -147,9 +147,13 @@ def _markdown(content: Mapping[str, Any]) -> str:
     section = content["trigger"]
     title = f"# Rates on {section['crossings']:,} crossings at pile-up {section['pileup']:g}"
     reach = [(score, f"{khz:.3g}") for score, khz in section["reach_khz"].items()]
-    parts = [title, markdown_table(("score", "reach [kHz]"), reach, 1), _points(section["points"])]
+    parts = [title, markdown_table(("score", "reach [kHz]"), reach, 1), _points(section["points"]), _menu(section)]
+    if reasons := _reasons(section["points"]):
+        parts.append("\n".join(("Not carried, and therefore not stated:", "", *reasons)))
     lost = [(TITLES.get(name, name), f"{100 * share:.2f}") for name, share in section["vertex_lost"].items()]
     parts.append(markdown_table(("crossings", "hard collision is not the vertex [%]"), lost, 1))
+    if redrawn := content["redrawn_collisions"]:
+        parts.append(f"Soft collisions drawn again, with hadrons that no parton explains: {redrawn}.")
     if against := content["against_pileup"]:
         for way, text in (("fixed", f"of pile-up {against['fixed_at']}"), ("solved", "of each pile-up")):
             parts.append(f"Thresholds {text}:")
@@ -162,6 +166,22 @@ def _points(points: Mapping[str, Any]) -> str:
     titles = ("point", "score", "threshold", "rate [kHz]", "beyond the menu [kHz]", *(f"{s} [%]" for s in signals))
     rows = [_row(name, score, of, signals) for name, scores in points.items() for score, of in scores.items()]
     return markdown_table(titles, rows, 2)
+
+
+def _menu(section: Mapping[str, Any]) -> str:
+    """The menu's thresholds, and that they mean little where few collisions have set them."""
+    menu = section["menu"]
+    paths = (f"{path} >= {of['threshold']} ({of['rate_khz']:.3g} kHz)" for path, of in menu["paths"].items())
+    text = f"The menu: {', '.join(paths)}, in steps of 0.5 GeV; {menu['rate_khz']:.3g} kHz together."
+    if "reason" not in menu:
+        return f"{text} {menu['effective']:.0f} effective crossings."
+    return f"{text} Too few collisions set it, and what lies beyond it is no better known: {menu['reason']}."
+
+
+def _reasons(points: Mapping[str, Any]) -> list[str]:
+    """Why a score has no row at a point, or one of its two rates is missing; the menu's own is said beside it."""
+    rows = ((name, score, of) for name, scores in points.items() for score, of in scores.items() if score != "menu")
+    return [f"- {name}, {score}: {of['reason']}" for name, score, of in rows if "reason" in of]
 
 
 def _row(point: str, score: str, of: Mapping[str, Any], signals: list[str]) -> list[str]:

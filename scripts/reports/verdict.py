@@ -106,6 +106,8 @@ def _trigger_sentence(report: dict[str, Any]) -> str:
         f"and {_percent(own, 'beyond_menu')} % that the menu does not take. The menu alone keeps "
         f"{_percent(menu, 'value')} %, at a total rate of {_khz(of['menu'], 'rate_khz', 'error_khz')}."
     )
+    if "reason" in of["menu"]:
+        text += f" Too few collisions set the menu, and what lies beyond it is no better known: {of['menu']['reason']}."
     others = {"block_power": "the block power keeps", "bdt": "boosted trees that are shown the signals keep"}
     kept = [
         f"{words} {_percent(of[score]['efficiency'][signal], 'beyond_menu')} %"

@@ -10,7 +10,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import SIGNALS, ZERO_BIAS
 from codae_l1.data.generation.config import Work
-from codae_l1.data.generation.crossings import make_chunks, require_pythia
+from codae_l1.data.generation.crossings import has_fewer, make_chunks, redrawn_collisions, require_pythia
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.models.evaluation.crossing_rates import pileup_points
 from codae_l1.scripts.run.config import TriggerConfig
@@ -31,7 +31,7 @@ _GIVEN = {
     "n_images": "make_data.py --layout crossings, which keeps images",
     "all_images": "make_data.py --layout crossings, which keeps images",
 }
-_STUDY = "study.json"
+_STUDY, _NETWORK = "study.json", "trigger network"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Study:
         return self.folder / f"pileup-{mu:g}"
 
     def check(self) -> None:
-        """InputError where the study's folder holds crossings of another config or network, or Pythia is missing."""
+        """InputError where the study's folder holds crossings of another config or network, or Pythia is missing.
+
+        More crossings of the same config are made in addition to those that are there.
+        """
         require_pythia()
         for mu, config in self.configs.items():
             path = self.sample_folder(mu) / _STUDY
@@ -63,10 +66,11 @@ class Study:
                 continue
             made, asked = read_json(path), self._made_from(config)
             different = [key for key in asked if made.get(key) != asked[key]] if isinstance(made, dict) else [_STUDY]
-            if different:
+            more = different == ["n_crossings"] and has_fewer({k: v for k, v in made.items() if k != _NETWORK}, config)
+            if different and not more:
                 raise InputError(
                     f"{path.parent} with crossings of another {different[0]}",
-                    "crossings of the config and the trigger network given",
+                    "crossings of the config and the trigger network given, as many or fewer",
                     "choose another --name, or remove the folder",
                 )
 
@@ -83,7 +87,7 @@ class Study:
         return {mu: made[mu] for mu in self.configs}
 
     def _made_from(self, config: CrossingsConfig) -> dict[str, Any]:
-        return {**dump(config), "trigger network": self.words.network}
+        return {**dump(config), _NETWORK: self.words.network}
 
 
 def study_configs(
@@ -130,6 +134,7 @@ def study_results(study: Study, trigger: TriggerConfig, made: Mapping[float, Map
             f"{at:g}": predicted_reach(config, trigger.crossing_khz) for at, config in study.configs.items()
         },
         "generation": {f"{at:g}": dump(config) for at, config in study.configs.items()},
+        "redrawn_collisions": redrawn_collisions(study.configs[mu], study.sample_folder(mu)),
         "network": study.words.network,
         "trigger": section,
         "against_pileup": against,

@@ -10,14 +10,19 @@ Each crossing of the stratum stands for the first share, and each collision of t
 crossings it is in. A score has crossings of several strata; the rates that it carries are near those of the stratum
 from which most of its crossings come. The softest is the worst case: scores that sum many collisions do not depend on
 one of them.
+
+Whether the crossings carry the menu, which is solved on them, follows in the same way (`check_menu`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from codae_l1.data.base.errors import InputError
 from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.data.menu import MenuConfig
 from codae_l1.models.evaluation.roc import MINIMUM_BACKGROUND
 
 # mb, cross section of HardQCD:all above a pT-hat [GeV], and of inelastic collisions: Pythia 8.317.2 at 13.6 TeV, the
@@ -45,17 +50,41 @@ def predicted_reach(config: CrossingsConfig, crossing_khz: float) -> list[dict[s
     """
     crossings, mu = config.n_crossings[-1], max(config.pileup)
     shares = _slice_shares(config.cuts_gev)
-    above = np.append(np.cumsum(shares[::-1])[::-1], 0.0)
-    strata = np.append(np.exp(-mu * above[0]), -np.expm1(-mu * shares) * np.exp(-mu * above[1:]))
-    made = strata ** (1 - config.bias) * (strata > 0)
-    made /= made.sum()
+    _, weight = _strata(config)
     fall = _FALL ** np.arange(len(shares))
     pool = np.append(config.n_soft, config.n_hard * fall / fall.sum())
-    weight = np.divide(strata, made, out=np.zeros_like(made), where=made > 0)
-    least = np.maximum(weight / crossings, mu * np.append(1 - above[0], shares) / pool)
+    least = np.maximum(weight / crossings, mu * np.append(1 - shares.sum(), shares) / pool)
     reach = MINIMUM_BACKGROUND * crossing_khz * least
     cuts = (0.0, *config.cuts_gev)
     return [{"from_gev": cut, "reach_khz": khz} for cut, khz in zip(cuts, reach.tolist(), strict=True)]
+
+
+def check_menu(config: CrossingsConfig, menu: MenuConfig, crossing_khz: float) -> str:
+    """Words where the crossings of a sample may be too few for the menu's thresholds, "" where they are enough.
+
+    Crossings are fewest, for the rate that they stand for, where the heaviest fire: a path has its share of the total
+    at least. They are most where the lightest fire, up to the total. InputError where not even these are ten.
+
+    >>> config = CrossingsConfig(n_crossings=(0, 0, 0, 5000))
+    >>> check_menu(config, MenuConfig(), 28_607.0)
+    'fewer than 21,923 crossings may leave a path of the menu less than ten effective ones, and are then refused'
+    """
+    crossings = config.n_crossings[-1]
+    strata, weight = _strata(config)
+    share = menu.total_khz / crossing_khz
+    lightest = np.argsort(weight)
+    taken = np.diff(np.minimum(np.cumsum(strata[lightest]), share), prepend=0.0)
+    most = crossings * taken.sum() ** 2 / (taken @ weight[lightest])
+    path = min(menu.shares.values()) / sum(menu.shares.values())
+    enough = math.ceil(MINIMUM_BACKGROUND * weight.max() / (path * share))
+    if most < MINIMUM_BACKGROUND:
+        raise InputError(
+            f"--crossings {crossings} for a menu of {menu.total_khz:g} kHz: at most {most:.2g} effective ones fire",
+            f"at least {MINIMUM_BACKGROUND:g}",
+            f"give --crossings {enough}, or more, or raise trigger.menu.total_khz of the run",
+        )
+    text = f"fewer than {enough:,} crossings may leave a path of the menu less than ten effective ones"
+    return "" if crossings >= enough else f"{text}, and are then refused"
 
 
 def reach_text(predicted: Sequence[Mapping[str, float]]) -> str:
@@ -64,6 +93,16 @@ def reach_text(predicted: Sequence[Mapping[str, float]]) -> str:
     names = [f"below {cuts[1]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(cuts[1:])), f"above {cuts[-1]:g}"]
     parts = [f"{name} GeV {row['reach_khz']:.2g}" for name, row in zip(names, predicted, strict=True)]
     return f"predicted reach in kHz by the hardest scattering of what fires: {', '.join(parts)}"
+
+
+def _strata(config: CrossingsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of each stratum (K + 1,), and the weight of its crossings."""
+    mu, shares = max(config.pileup), _slice_shares(config.cuts_gev)
+    above = np.append(np.cumsum(shares[::-1])[::-1], 0.0)
+    strata = np.append(np.exp(-mu * above[0]), -np.expm1(-mu * shares) * np.exp(-mu * above[1:]))
+    made = strata ** (1 - config.bias) * (strata > 0)
+    made /= made.sum()
+    return strata, np.divide(strata, made, out=np.zeros_like(made), where=made > 0)
 
 
 def _slice_shares(cuts_gev: tuple[float, ...]) -> np.ndarray:

@@ -36,7 +36,8 @@ def trigger_section(
     """The JSON of a trigger on crossings: menu, points, reach_khz, effective, curves, turn_on.
 
     zero_bias, signals: chunks of crossings, which hold every word of scores and menu. Thresholds of scores and menu are
-    solved on the zero bias that gives the rates. generated: signal -> quantity -> (N,) GeV, for the turn-on.
+    solved on the zero bias that gives the rates. generated: signal -> quantity -> (N,) GeV, for the turn-on. The menu
+    has a `reason` where fewer than ten effective crossings fire it: it is then that of the few collisions in them.
     """
     menu = _menu(config, zero_bias)
     fires = menu.thresholds
@@ -48,7 +49,7 @@ def trigger_section(
     return {
         "crossing_khz": config.crossing_khz,
         **_effective(points, scores[0], config.crossing_khz),
-        "menu": menu.as_dict(),
+        "menu": menu.as_dict() | _menu_carried(points),
         "reach_khz": reach,
         "points": points,
         "curves": curves,
@@ -60,6 +61,13 @@ def _menu(config: TriggerConfig, zero_bias: Sample) -> Menu:
     """The menu at its rate; InputError where the crossings do not carry it."""
     paths = tuple(config.menu.shares)
     return solve_menu(_Words(zero_bias, paths), _Weights(zero_bias), config.menu, config.crossing_khz)
+
+
+def _menu_carried(points: Mapping[str, Any]) -> dict[str, Any]:
+    """Effective crossings behind the menu's rate, and why they are too few where they are; it is solved on crossings,
+    which may share very few collisions."""
+    row = next(iter(points.values()))["menu"]
+    return {key: row[key] for key in ("effective", "reason") if key in row}
 
 
 @dataclass(frozen=True)

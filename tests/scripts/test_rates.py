@@ -1,5 +1,6 @@
 """The command rates on a pool of invented collisions: resumed, with more workers, against pile-up, and refused."""
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import shutil
@@ -8,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from codae_l1.data.base.config import dump
 from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.generation._collisions import Collisions, save_collisions
@@ -22,7 +24,7 @@ from codae_l1.scripts import rates
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig
 from codae_l1.scripts.run.folder import RunFolder
-from codae_l1.scripts.studies.streamed import predicted_reach, study_configs
+from codae_l1.scripts.studies.streamed import check_menu, predicted_reach, study_configs
 
 # Without Pythia nothing is generated, not even from collisions that are there.
 generated = pytest.mark.skipif(
@@ -150,6 +152,65 @@ def test_results(study, run):
 
 
 @generated
+def test_the_page_says_why_a_row_is_missing_and_where_the_menu_is(study):
+    content, page = read_json(study / "rates.json")["trigger"], (study / "rates.md").read_text()
+    menu = content["menu"]
+    assert f"The menu: MET >= {menu['paths']['MET']['threshold']} (" in page
+    assert f"{menu['rate_khz']:.3g} kHz together. {menu['effective']:.0f} effective crossings." in page
+    assert f"- 1e-6, rtl: {content['points']['1e-6']['rtl']['reason']}\n" in page
+    assert "- 2e-1, rtl" not in page
+
+
+@generated
+def test_a_menu_that_few_collisions_have_set_is_said_in_print_page_and_row(run, tmp_path, monkeypatch, capsys):
+    """One of the 120 soft collisions has 2,000 GeV: it is in two of a hundred crossings, and sets the menu."""
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("rates", "rates.json", "report.json"))
+    folder = other / "rates" / "tiny" / "pileup-2"
+    pool(folder)
+    with np.load(folder / "collisions-test-0-0000.npz") as soft:
+        columns = dict(soft)
+    columns["hcal_energy"][: columns["n_hcal"][0]] = 400.0
+    columns["track_pt"][: columns["n_tracks"][0]] = 400.0
+    save_collisions(folder / "collisions-test-0-0000.npz", Collisions(**columns))
+    write_json(folder / "collisions-test-0-0000.json", {"redrawn": 3})
+    config = RunFolder(other).config
+    trigger = dataclasses.replace(config.trigger, menu=MenuConfig(700.0, {"track_HT": 1.0}))
+    rarer = dataclasses.replace(config, trigger=trigger)
+    write_json(other / "config.json", dump(rarer))
+    started(monkeypatch, other, "--crossings", "2000", "--signals", "0", "--pileup", "2", "--name", "tiny")
+    menu = read_json(other / "rates" / "tiny" / "rates.json")["trigger"]["menu"]
+    assert menu["effective"] < 10
+    said = capsys.readouterr().out
+    assert f"the menu is not carried: {menu['reason']}\n" in said
+    assert f"what lies beyond it is no better known: {menu['reason']}.\n" in said
+    assert "Soft collisions drawn again, with hadrons that no parton explains: 3.\n" in said
+    assert RunFolder(other).rows()[0]["figures"].endswith(f"; the menu is not carried: {menu['reason']}")
+
+
+@generated
+def test_more_crossings_are_made_beside_those_that_are_there(study, run, tmp_path, monkeypatch):
+    """The chunks that are whole stay, and everything is as if all had been made at once."""
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    shutil.copytree(run, grown)
+    shutil.copytree(run, whole, ignore=shutil.ignore_patterns("rates", "rates.json", "report.json"))
+    pool(whole / "rates" / "tiny" / "pileup-2")
+    kept = grown / "rates" / "tiny" / "pileup-5" / "crossings-zero_bias-test-00003.npz"
+    last = kept.with_name("crossings-zero_bias-test-00004.npz")
+    times = kept.stat().st_mtime_ns, last.stat().st_mtime_ns
+    more = [word if word != "450" else "620" for word in OPTIONS]
+    started(monkeypatch, grown, *more)
+    started(monkeypatch, whole, *more)
+    assert (kept.stat().st_mtime_ns == times[0], last.stat().st_mtime_ns == times[1]) == (True, False)
+    names = sorted(p.relative_to(whole).as_posix() for p in (whole / "rates").rglob("*") if p.is_file())
+    assert sum("zero_bias" in name for name in names) == 14
+    assert names == sorted(
+        path.relative_to(grown).as_posix() for path in (grown / "rates").rglob("*") if path.is_file()
+    )
+    assert [name for name in names if (whole / name).read_bytes() != (grown / name).read_bytes()] == []
+
+
+@generated
 def test_the_highest_crossings_are_those_of_the_whole_sample(study):
     folder, found = study / "pileup-2", read_json(study / "rates.json")["highest"]
     words, places = [], []
@@ -166,7 +227,7 @@ def test_the_highest_crossings_are_those_of_the_whole_sample(study):
 @generated
 def test_crossings_of_another_config_or_network_are_refused(study, run, tmp_path, monkeypatch, capsys):
     before = sorted(study.rglob("*"))
-    other = [word if word != "450" else "500" for word in OPTIONS]
+    other = [word if word != "450" else "400" for word in OPTIONS]
     assert "pileup-2 with crossings of another n_crossings; expected" in refused(monkeypatch, capsys, run, *other)
     copy = RunFolder(shutil.copytree(run, tmp_path / "run"))
     network = copy.path("quantize", "f_m.npz")
@@ -258,6 +319,23 @@ def test_a_run_whose_emulator_is_not_its_own_is_refused_before_anything_is_gener
     assert library.name in said
     assert said.rstrip().endswith("or add --trust")
     assert not (other / "rates").exists()
+
+
+def test_too_few_crossings_for_the_menu_are_refused_before_anything_is_made_and_the_remedy_is_enough(
+    run, tmp_path, monkeypatch, capsys
+):
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("rates", "rates.json", "report.json"))
+    said = refused(monkeypatch, capsys, other, "--crossings", "60", "--pileup", "2", "--signals", "0")
+    assert said.startswith("error: --crossings 60 for a menu of 3000 kHz: at most ")
+    assert not (other / "rates").exists()
+    enough = int(said.partition("give --crossings ")[2].partition(",")[0])
+    config, menu, khz = study_configs(TABLE, enough, 0, (2.0,))[2.0], TRIGGER.menu, TRIGGER.crossing_khz
+    assert check_menu(config, menu, khz) == ""
+    fewer = dataclasses.replace(config, n_crossings=(0, 0, 0, enough - 1))
+    assert check_menu(fewer, menu, khz).startswith(f"fewer than {enough:,} crossings may leave a path")
+    # The softest crossings are the heaviest: with these alone a path at its share of the rate has ten.
+    assert enough * 0.5 * 3000.0 / khz >= 10
 
 
 def test_the_predicted_reach_falls_with_crossings_until_the_pool_ends():

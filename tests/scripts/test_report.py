@@ -165,6 +165,18 @@ def test_one_khz_pure_is_what_it_speaks_of_where_it_is_carried():
     assert said.endswith("The menu alone keeps 12.0 ± 2.0 %, at a total rate of 99.3 ± 5 kHz.")
 
 
+def test_a_menu_that_few_collisions_have_set_is_said_where_it_is_compared_with():
+    trigger, why = copy.deepcopy(TRIGGER), "455 crossings with 6 different collisions fire: 1.8 effective"
+    trigger["menu"]["reason"] = why
+    for rows in trigger["points"].values():
+        rows["menu"] = {**row(0.12, 0.0, None, None, threshold=None), "reason": why}
+    said = changed("trigger", trigger)["trigger"]
+    assert f"set the menu, and what lies beyond it is no better known: {why}." in said
+    begin = "HT &ge; 216 (43 kHz), thresholds in steps of 0.5 GeV, 99.3 kHz together"
+    assert f"{begin}, which is not carried: {why}. Its thresholds" in rendered(trigger)
+    assert f"{begin}. Its thresholds" in rendered(TRIGGER)
+
+
 def test_no_rates_have_a_reason():
     assert verdict(REPORT)["trigger"] == "There are no trigger rates: the config says none."
     only = {**TRIGGER, "points": {"1 kHz pure": TRIGGER["points"]["1 kHz pure"]}}
@@ -173,14 +185,19 @@ def test_no_rates_have_a_reason():
     )
 
 
-def test_the_table_of_points_scores_and_signals():
+def rendered(trigger, **report):
+    """The page's section of the trigger."""
     begin, end = "<h2>What does it add to a Level-1 menu?</h2>", "<h2>Does the firmware see"
     macros, page = TEMPLATE.read_text().split("<!doctype", 1)
     section = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         macros + page[page.index(begin) : page.index(end)]
     )
     titles, figures = {"h125": "SUEP 125 GeV"}, {"trigger": "<svg>drawn</svg>"}
-    shown = section.render(report={"trigger": TRIGGER}, titles=titles, figures=figures)
+    return section.render(report={"trigger": trigger, **report}, titles=titles, figures=figures)
+
+
+def test_the_table_of_points_scores_and_signals():
+    shown = rendered(TRIGGER)
     assert "<th>SUEP 125 GeV</th>" in shown
     assert "<tr><td>1e-3: block_power</td><td>28.5 <small>&plusmn; 5</small></td>" in shown
     assert "<td>15.0 <small>&plusmn; 2.0</small> (10.0)</td>" in shown
@@ -188,7 +205,7 @@ def test_the_table_of_points_scores_and_signals():
     assert "HT &ge; 216 (43 kHz), thresholds in steps of 0.5 GeV, 99.3 kHz together" in shown
     assert "rtl 13 kHz, bdt none" in shown
     assert "12.5 % of SUEP 125 GeV" in shown
-    without = section.render(report={"trigger": None, "trigger_reason": "no file"}, titles=titles, figures=figures)
+    without = rendered(None, trigger_reason="no file")
     assert "No trigger rates: no file" in without
     assert "<table>" not in without
 

@@ -90,6 +90,7 @@ def test_provenance_says_how_it_was_made(tiny):
     assert 0.6 < sum(sections["slices_mb"]) < 0.95
     assert sections["slices_mb"][0] > 10 * sections["slices_mb"][1]
     assert 1e-4 < sections["processes_mb"]["w"] < 2e-4
+    assert made["redrawn_collisions"] == 0
 
 
 def test_soft_collisions_have_no_hard_scattering_and_slices_have_theirs(tiny):

@@ -19,6 +19,7 @@ from codae_l1.data.pooling import INPUTS, PoolingConfig, input_counts, track_mas
 from codae_l1.data.sample import CROSSING_IMAGES
 from codae_l1.data.splits import SPLITS
 from codae_l1.models.codae.scores import active_pixels, block_power
+from codae_l1.models.evaluation.crossing_rates import Crossings
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import evaluate
 from codae_l1.scripts.run import crossings
@@ -163,6 +164,28 @@ def test_facts_and_section_of_a_small_file(path):
         assert section["effective"] == pytest.approx(150, rel=0.02)
     assert section["effective_at"] == "0.2"
     assert set(section["turn_on"]["h125"]) == {"jet_ht", "scalar_pt"}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_menu_of_few_collisions_says_so(shared):
+    """Each of the 200 crossings in 4,000 that the menu takes has one collision, or all have the same."""
+    n, high = 4000, np.arange(4000) % 20 == 0
+    words = {name: np.where(high, 50, 5) for name in ("rtl", "HT", "MET", "jet1", "jet2")}
+    collisions = np.where(high & shared, 0, np.arange(n))
+    sample = [Crossings(words, np.ones(n), np.zeros(n, int), collisions[:, None])]
+    config = TriggerConfig(points=("0.2", "1e-3"), menu=_menu(2000.0))
+    section = trigger_section(config, sample, {}, ("rtl",))
+    menu, row = section["menu"], section["points"]["1e-3"]["menu"]
+    assert menu["paths"]["HT"]["threshold"] == 50
+    assert menu["rate_khz"] == pytest.approx(0.05 * config.crossing_khz)
+    assert menu["effective"] == row["effective"]
+    if not shared:
+        assert menu["effective"] == pytest.approx(200 / 0.95)
+        assert "reason" not in menu
+        return
+    assert menu["effective"] < 10
+    assert menu["reason"] == row["reason"]
+    assert menu["reason"].startswith("200 crossings with 1 different collision fire: ")
 
 
 def _menu(total_khz):
