@@ -107,8 +107,8 @@ def _supervised(path: Path, found: str) -> InputError:
 def _load(path: Path) -> dict[str, np.ndarray]:
     content = read_arrays(path, "a whole .npz file of the public sample", says="is truncated or not .npz")
     missing = [key for key in _KEYS if key not in content]
+    if "images" in content and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
+        raise _supervised(path, "images of one channel without n_tracks," if missing else "images of one channel,")
     if not missing:
         return content
-    if missing == ["n_tracks"] and content["images"].shape[1:] == (N_PHI, N_ETA, 1):
-        raise _supervised(path, "images of one channel without n_tracks,")
     raise InputError(f"{path} without {', '.join(missing)}", f"the arrays {', '.join(_KEYS)}", "add the missing arrays")

@@ -17,6 +17,7 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import opened_hdf5, read_attribute, write_attributes
+from codae_l1.data.events import CLASSES
 from codae_l1.data.formats._hdf5 import as_names, find, new_hdf5, read, require_finite
 from codae_l1.data.formats._header import new_header, read_header
 from codae_l1.data.splits import SPLITS
@@ -42,6 +43,7 @@ _KINDS = {
     "jet_ht": "f",
 }
 COLUMNS = tuple(_KINDS)
+_PROCESSES = (*CLASSES, "w", "z", "top")
 # Groups of integers, and the shape of a crossing's in them.
 _CELLS = {"words": (), "pooled": (18, 15)}
 GROUPS = tuple(_CELLS)
@@ -74,6 +76,9 @@ class CrossingFile:
         if not (columns["split"] < len(SPLITS)).all() or (columns["split"] < 0).any():
             raise InputError(f"{self.path} with splits beyond {len(SPLITS) - 1}", KIND, "copy or make it again")
         self.process = as_names(columns["process"], self.path)
+        unknown = sorted(set(np.unique(self.process).tolist()) - set(_PROCESSES))
+        if unknown:
+            raise InputError(f"{self.path} with the process {unknown[0]!r}", f"one of {', '.join(_PROCESSES)}", _AGAIN)
         self.split = np.array(SPLITS)[columns["split"]]
         self.weight, self.stratum, self.members = columns["weight"], columns["stratum"], columns["members"]
         self.pileup, self.collisions, self.n_tracks = columns["pileup"], columns["collisions"], columns["n_tracks"]

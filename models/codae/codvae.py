@@ -36,8 +36,8 @@ TINY_CODVAE = replace(TINY, categorical=CategoricalConfig(components=2, samples=
 BASE_TEMPERATURE = 1.0
 # Fixed temperatures of the prior's components are uniform between these (published code).
 PRIOR_TEMPERATURES = (0.1, 1.0)
-# The prior's initial logits are N(0, 1) plus a shift between -this and this, one per component (published code). All
-# classes of a component shift alike, which changes no density.
+# The prior's initial logits are N(0, 1) plus a shift between -this and this, one per component; the published code has
+# one per row of its grid. All classes of a component shift alike, which changes no density.
 PRIOR_SHIFT = 3.0
 
 

@@ -103,6 +103,9 @@ def test_the_supervised_layout_is_named(tmp_path):
     np.savez(tmp_path / "s.npz", **content)
     with pytest.raises(InputError, match=r"s.npz: images of one channel without n_tracks, the layout of .*supervised/"):
         read_events(tmp_path / "s.npz")
+    np.savez(tmp_path / "s.npz", n_tracks=np.ones(4, int), **content)
+    with pytest.raises(InputError, match=r"s.npz: images of one channel, the layout of the public sample's folder sup"):
+        read_events(tmp_path / "s.npz")
 
 
 def test_three_equal_channels_are_no_event(tmp_path):
