@@ -116,13 +116,7 @@ class AnomalyClrSystem(KerasSystem):
 
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """norm, mahalanobis and autoencoder, (N,) float64."""
-        model = self.model
-
-        def both(x: Any) -> dict[str, Any]:
-            h = model.represent(x)
-            return {"h": h, "z": model.head(h)}
-
-        found = in_slices(both, self.network_inputs(images))
+        found = in_slices(self.model.both, self.network_inputs(images))
         h, z = (found[name].astype(np.float64) for name in ("h", "z"))
         return {
             "norm": np.sqrt(np.square(z).sum(axis=1)),

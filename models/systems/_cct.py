@@ -216,7 +216,7 @@ class CctSystem(KerasSystem):
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probability of each class, (N, C) float64."""
-        return in_slices(lambda x: self.model(x), energy_images(images)).astype(np.float64)
+        return in_slices(self.model, energy_images(images)).astype(np.float64)
 
     def classification(self, events: LabelledEvents) -> dict[str, float]:
         """How well the classes are separated: accuracy, and the AUC of `one_hot_auc`."""

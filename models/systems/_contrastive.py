@@ -100,6 +100,11 @@ class ContrastiveNetwork(Network):
         """Objects (N, n, features) -> h (N, width) float32."""
         return ops.cast(self.encoder(ops.cast(objects, "float32"), training=training), "float32")
 
+    def both(self, objects: Any) -> dict[str, Any]:
+        """Objects (N, n, features) -> h (N, width) and z (N, k) float32."""
+        h = self.represent(objects)
+        return {"h": h, "z": self.head(h)}
+
     def call(self, objects: Any, training: bool = False) -> Any:
         """Objects (N, n, features) -> z (N, k) float32."""
         return ops.cast(self.head(self.represent(objects, training), training=training), "float32")

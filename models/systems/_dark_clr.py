@@ -103,13 +103,8 @@ class DarkClrSystem(JetSystem, KerasSystem):
 
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """norm and mahalanobis, (N,) float64."""
-        model = self.model
-
-        def both(x: Any) -> dict[str, Any]:
-            h = model.represent(x)
-            return {"h": h, "z": model.head(h)}
-
-        found = {name: x.astype(np.float64) for name, x in in_slices(both, self.network_inputs(images)).items()}
+        found = in_slices(self.model.both, self.network_inputs(images))
+        found = {name: x.astype(np.float64) for name, x in found.items()}
         return {
             "norm": np.sqrt(np.square(found["z"]).sum(axis=1)),
             "mahalanobis": rarities(self.density, found["h"]),

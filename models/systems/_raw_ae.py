@@ -100,5 +100,5 @@ class RawAESystem(KerasSystem):
 
     def raw_scores(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """{"mse": (N,) float64}."""
-        found = in_slices(lambda counts: self.model.objective(counts), pooled_counts(images))
+        found = in_slices(self.model.objective, pooled_counts(images))
         return {"mse": found["mse"].astype(np.float64)}

@@ -79,12 +79,16 @@ class SeededLayers:
 def in_slices(function: Any, events: np.ndarray, size: int = SLICE) -> Any:
     """A function of tensors (n, ...) applied to events (N, ...), `size` at a time, compiled once; arrays, or dicts.
 
+    A model, or a method of one, is compiled once for all calls: what it reads are variables, whose values may change.
+
     >>> in_slices(lambda x: 2 * x, np.arange(5.0), size=2).tolist()
     [0.0, 2.0, 4.0, 6.0, 8.0]
     """
     import tensorflow as tf
 
-    run = tf.function(function, autograph=False)
+    # Kept by the model itself, so that it goes with it.
+    kept = vars(getattr(function, "__self__", function)).setdefault("_in_slices", {})
+    run = kept.setdefault(getattr(function, "__name__", ""), tf.function(function, autograph=False))
     parts = []
     for start in range(0, max(len(events), 1), size):
         part = events[start : start + size]

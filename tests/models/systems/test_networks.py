@@ -1,5 +1,8 @@
 """The networks of the systems: published sizes, exact formulas, symmetry, and MACs counted from the layers."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -260,6 +263,35 @@ def test_slices_give_every_event_and_no_more():
     found = in_slices(lambda t: {"double": 2 * t, "sum": keras.ops.sum(t, axis=1)}, x, size=2)
     assert (found["double"] == 2 * x).all()
     assert found["sum"].tolist() == x.sum(axis=1).tolist()
+
+
+def test_a_model_is_compiled_once_follows_its_weights_and_is_not_kept():
+    class Scaled(keras.Model):
+        traced = 0
+
+        def __init__(self):
+            super().__init__()
+            self.factor = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, x):
+            Scaled.traced += 1
+            return self.factor * x
+
+        def squared(self, x):
+            return self.call(x) ** 2
+
+    model, x = Scaled(), np.arange(5.0, dtype=np.float32)
+    assert in_slices(model, x, size=2).tolist() == x.tolist()
+    assert in_slices(model.squared, x, size=2).tolist() == (x**2).tolist()
+    traced = Scaled.traced
+    model.factor.assign(3.0)
+    assert in_slices(model, x, size=2).tolist() == (3 * x).tolist()
+    assert in_slices(model.squared, x, size=2).tolist() == (9 * x**2).tolist()
+    assert Scaled.traced == traced
+    alive = weakref.ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
 
 
 def test_wrong_sizes_are_named():
