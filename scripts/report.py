@@ -179,10 +179,19 @@ def _trigger_lines(report: dict[str, Any]) -> list[str]:
                 lines.append(f"| {point}: {score} | not carried |" + " |" * len(signals))
                 continue
             cells = (row["efficiency"][name] for name in signals)
-            rates = ", ".join("-" if row[key] is None else f"{row[key]:.3g}" for key in ("rate_khz", "pure_khz"))
+            rates = ", ".join("-" if row[key] is None else _three(row[key]) for key in ("rate_khz", "pure_khz"))
             shown = (f"{100 * cell['value']:.0f} ({100 * cell['beyond_menu']:.0f})" for cell in cells)
             lines.append(f"| {point}: {score} | {rates} | " + " | ".join(shown) + " |")
     return lines
+
+
+def _three(khz: float) -> str:
+    """A rate to three digits.
+
+    >>> _three(21.04), _three(273.4)
+    ('21.0', '273')
+    """
+    return f"{khz:,.0f}" if khz >= 99.95 else f"{khz:#.3g}"
 
 
 def _overflow_titles(report: dict[str, Any]) -> list[str]:

@@ -109,7 +109,7 @@ def test_the_trigger_keeps_more_than_a_count_of_zero_bias(report):
 def test_report_html_is_self_contained(run):
     page = (run / "report" / "report.html").read_text()
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert page.index("Fits the Level-1 budget.") < page.index("<h2>")
+    assert page.index("Fits the Level-1 budget at a clock of 5 ns, which is open until") < page.index("<h2>")
     # Trigger, ROC curves, rows of the distance, scatter, history, latent, event gallery.
     assert page.count('src="data:image/svg+xml;base64,') == 7
     for words in (

@@ -2,7 +2,7 @@
 
 LUT = da4ml cost x 1.05 (adders only) or x 0.83 (lookup tables), +-10 %: two Vivado runs of one model differ by up to
 12 %. LUT of Yosys' mapping x 1, -15 / +20 %; FF of Yosys -30 / +20 %; clock period = 1.3 ns + 0.55 ns x cutoff,
--30 / +40 %, up to 62 k LUT, indicative: no clock period is met before routing.
+-30 / +40 %, up to 62 k LUT, indicative: a clock period is open until place and route.
 
 The bands hold for the designs below, published figures of II = 1 pipelines by da4ml on a VU13P, for which da4ml 0.5.2
 and Yosys 0.70 were run as well. A test checks that every ratio of `ratios` lies inside. Sources:
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from codae_l1.hls.network.executor import RtlDesign
+from codae_l1.hls.target.parts import OPEN
 
 
 class Vivado(NamedTuple):
@@ -170,7 +171,7 @@ def estimates(design: RtlDesign, resources: dict[str, int], tool: str, inverters
     rows.append({"name": "inverters", "value": inverters, "low": 0, "high": inverters, "kind": "synthesis", "how": how})
     nearest = min(abs(lut / (ratio * cost) - 1) for _, ratio in _classes(design)) if cost else 0.0
     words = "differ by more than 25 %: expect anything between them" if nearest > CROSS_CHECK else "agree within 25 %"
-    how = f"Yosys against the nearer cost estimate; they {words}"
+    how = f"Yosys' LUT and da4ml's nearest cost estimate {words}"
     rows.append({"name": "LUT cross-check", "value": f"{100 * nearest:.0f} %", "kind": "estimate", "how": how})
     how = f"synthesis: {tool}, against Vivado {_percent(FF_BAND)}{said}"
     rows.append(_row("FF", resources["FF"], FF_BAND, how, "synthesis"))
@@ -191,7 +192,7 @@ def _cost_rows(design: RtlDesign) -> list[dict[str, Any]]:
     rows, cost, classes = [], design.da4ml_cost, _classes(design)
     for which, ratio in classes:
         how = (
-            f"estimate: {design.tool} cost {cost:.0f} x {ratio}, {_percent(RATIO_BAND)}, calibrated on designs of "
+            f"estimate: {design.tool} cost {cost:,.0f} x {ratio}, {_percent(RATIO_BAND)}, calibrated on designs of "
             f"{which}{_calibrated(ratio * cost)}{_version(design.tool)}"
         )
         if len(classes) > 1:
@@ -214,17 +215,17 @@ def beyond_reach(cutoff: float, clock_period_ns: float) -> str:
 
 
 def _clock_rows(design: RtlDesign, lut: float) -> list[dict[str, Any]]:
-    """Period, frequency and latency as place and route may leave them: indicative, none of them met before it."""
+    """Period, frequency and latency as place and route may leave them: indicative, all of them open before it."""
     period, cutoff = round(period_ns(design.latency_cutoff), 2), design.latency_cutoff
     how = (
         f"indicative: {PERIOD_OFFSET_NS:g} + {PERIOD_PER_CUTOFF_NS:g} x cutoff {cutoff:g}, {_percent(PERIOD_BAND)}; "
-        "needs place and route"
+        f"{OPEN}"
     )
     if lut > PERIOD_UP_TO:
         how += f"; fitted up to {PERIOD_UP_TO:,} LUT, larger designs are slower (twice at 296,000 LUT)"
     rows = [_row("clock period [ns]", period, PERIOD_BAND, how, digits=2)]
     low, high = rows[0]["low"], rows[0]["high"]
-    how = "indicative: what that period means; no clock is met before it is routed"
+    how = f"indicative: what that period means; {OPEN}"
     fmax = {"value": round(1000 / period), "low": round(1000 / high), "high": round(1000 / low)}
     rows.append({"name": "Fmax [MHz]", **fmax, "kind": "estimate", "how": how})
     cycles = design.stages

@@ -121,7 +121,8 @@ def _timing(design: RtlDesign, clocks: ClockCount | None) -> dict[str, Any]:
         "interval_cycles": clocks.interval_cycles,
         "latency_tool": clocks.tool,
         "latency_how": f"counted in simulation ({clocks.tool}) on {clocks.steps} steps of the input, "
-        "from the clock edge that takes an event to the one that gives its word; what reads it takes it one later",
+        "from the clock edge that takes an event in to the one that puts its word out; logic that reads the word takes "
+        "it in at the next edge",
         "interval_how": f"counted in simulation ({clocks.tool}) on {clocks.events} different events back to back",
     }
 

@@ -68,3 +68,5 @@ class _Level1Budget:
 
 # The budget of the project; 50 ns is the slot of one algorithm in the Level-1 global trigger (arXiv:2411.19506).
 BUDGET = _Level1Budget()
+# What every estimate says of a clock that its band does not exclude.
+OPEN = "open until place and route"

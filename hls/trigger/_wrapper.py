@@ -185,7 +185,7 @@ class TriggerRtl:
             "latency_cycles": self.latency,
             "latency_ns": self.latency * period,
             "latency_how": "from the edge that takes an event's last slice to the edge that puts out_valid, score and "
-            "accept out; what reads them takes them one later",
+            "accept out; logic that reads them takes them in at the next edge",
             "initiation_interval": self.slices,
             "kill_latency_cycles": 1,
             "version_word": version_word(self.version),

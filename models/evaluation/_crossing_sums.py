@@ -141,7 +141,7 @@ class CrossingSums:
         if above[at] == 0:
             # Beyond the menu, larger words may be there: of crossings that it takes.
             last = int(np.flatnonzero(above[:-1] > 0)[-1])
-            which = f"the largest word{' beyond the menu' if beyond else ''}, {histogram.values[last]},"
+            which = f"the largest word{' beyond the menu' if beyond else ''}, {histogram.values[last]:,},"
             return None, f"{which} has a {kind} of {self._khz(above[last])}, above {self._khz(share)}"
         return int(histogram.values[at]), ""
 

@@ -93,7 +93,7 @@ def _highest_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
             f"{row['row'] + 1} ({100 * row['row_share']:.0f} %)",
             f"{low:.2f} to {high:.2f} ({100 * row['ring_share']:.0f} %)",
         )
-    generated = (_NONE if row[key] is None else f"{row[key]:.0f}" for key in ("jet_ht_gev", "scalar_pt_gev"))
+    generated = (_NONE if row[key] is None else f"{row[key]:,.0f}" for key in ("jet_ht_gev", "scalar_pt_gev"))
     taken = "yes" if row["menu"] else "no"
     facts = (_slice(row["pt_hat_gev"]), *generated, str(row["active_pixels"]), taken, f"{row['weight']:.2g}")
     least = "at least " if row["saturated"] else ""

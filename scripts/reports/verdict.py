@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from codae_l1.hls.target.parts import BUDGET, part
+from codae_l1.hls.target.parts import BUDGET, OPEN, part
+from codae_l1.scripts.reports._cells import with_error
 
 # AUC by which the firmware may be below the count of active pixels.
 AUC_TOLERANCE = 0.01
@@ -13,8 +14,9 @@ SPOKEN_POINT = "1 kHz pure"
 def verdict(report: dict[str, Any]) -> dict[str, Any]:
     """What the report begins with: headline, trigger, sentence, baseline, checks (rows), missed (names), fits."""
     checks = _budget_checks(report) + _agreement_checks(report)
-    missed = [check["name"] for check in checks if not check["ok"]]
-    headline = f"Misses: {', '.join(missed)}." if missed else "Fits the Level-1 budget."
+    missed = [check["name"] for check in checks if check["ok"] is False]
+    clock = f"a clock of {report['clock_period_ns']:g} ns, which is {OPEN}"
+    headline = f"Misses: {', '.join(missed)}." if missed else f"Fits the Level-1 budget at {clock}."
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
     gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
     baseline = (
@@ -35,7 +37,10 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """LUT, DSP, BRAM, latency and interval against the Level-1 budget: rows {name, limit, value, ok, how}."""
+    """LUT, DSP, BRAM, latency, interval and clock against the Level-1 budget: rows {name, limit, value, ok, how}.
+
+    ok: None where it is open.
+    """
     resources = report["resources"]
     how = f"{resources['tool']}, {resources['kind']}"
     estimates = {row["name"]: row for row in report["estimates"]}
@@ -44,10 +49,8 @@ def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
     if costs:
         low, high = min(row["low"] for row in costs), max(row["high"] for row in costs)
         lut_how += f"; da4ml's cost estimates {low:,.0f} to {high:,.0f}: {estimates['LUT cross-check']['how']}"
-    timing = (
-        f"{report['latency_cycles']} cycles, {report['latency_how']}; indicative clock period {clock['low']:g} to "
-        f"{clock['high']:g} ns, so closing {report['clock_period_ns']:g} ns needs place and route"
-    )
+    period, least = report["clock_period_ns"], clock["low"]
+    timing = f"{report['latency_cycles']} cycles of {period:g} ns, {report['latency_how']}"
     rows = (
         ("LUT", resources["LUT"], BUDGET.lut, lut_how),
         ("DSP", resources["DSP"], BUDGET.dsp, how),
@@ -56,10 +59,11 @@ def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("initiation interval [cycles]", report["interval_cycles"], BUDGET.interval_cycles, report["interval_how"]),
     )
     checks = [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
-    # A latency means nothing at a clock that no such design reaches.
-    period, least = report["clock_period_ns"], clock["low"]
-    how = f"indicative: {least:g} to {clock['high']:g} ns can be expected of its stages"
-    return [*checks, _check("clock period [ns]", f"at least {least:g}", f"{period:g}", period >= least, how)]
+    # A latency means nothing at a clock that no such design reaches, and that one is reached no estimate can say.
+    how, ok = f"indicative: {least:g} to {clock['high']:g} ns can be expected of its stages", False
+    if period >= least:
+        how, ok = f"{how}; {OPEN}", None
+    return [*checks, _check("clock period [ns]", f"at least {least:g}", f"{period:g}", ok, how)]
 
 
 def _agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,8 +85,8 @@ def _gains(report: dict[str, Any], baseline: str) -> list[float]:
     return [row["rtl"]["value"] - row[baseline]["value"] for row in report["auc"].values()]
 
 
-def _check(name: str, limit: str, value: str, ok: bool, how: str) -> dict[str, Any]:
-    return {"name": name, "limit": limit, "value": value, "ok": bool(ok), "how": how}
+def _check(name: str, limit: str, value: str, ok: bool | None, how: str) -> dict[str, Any]:
+    return {"name": name, "limit": limit, "value": value, "ok": None if ok is None else bool(ok), "how": how}
 
 
 def _trigger_sentence(report: dict[str, Any]) -> str:
@@ -132,7 +136,7 @@ def _percent(of: dict[str, float], key: str) -> str:
 
 
 def _khz(row: dict[str, Any], key: str, error: str) -> str:
-    return "a rate that is not carried" if row[key] is None else f"{row[key]:.3g} ± {row[error]:.2g} kHz"
+    return "a rate that is not carried" if row[key] is None else f"{with_error(row[key], row[error])} kHz"
 
 
 def _point(name: str) -> str:

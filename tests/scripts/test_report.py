@@ -68,7 +68,7 @@ def changed(*keys_and_value):
 def test_all_limits_held():
     result = verdict(REPORT)
     assert result["fits"]
-    assert result["headline"] == "Fits the Level-1 budget."
+    assert result["headline"] == "Fits the Level-1 budget at a clock of 5 ns, which is open until place and route."
     assert "costs 1,000 LUT (0.1 % of xcvu13p" in result["sentence"]
     assert "words are equal" in result["sentence"]
     assert "at most 0.20 points of AUC (of 100)" in result["sentence"]
@@ -79,7 +79,20 @@ def test_all_limits_held():
     assert "better score for SUEP 125 GeV" in result["baseline"]
     how = {check["name"]: check["how"] for check in result["checks"]}
     assert "da4ml's cost estimates 900 to 1,300: they agree" in how["LUT"]
-    assert "2.8 to 5.7 ns, so closing 5 ns needs place and route" in how["latency [ns]"]
+    assert how["latency [ns]"] == "4 cycles of 5 ns, counted"
+
+
+@pytest.mark.parametrize(("period", "ok"), [(2.7, False), (2.8, None), (5.0, None), (5.7, None), (8.0, None)])
+def test_a_clock_is_excluded_or_open_and_never_met(period, ok):
+    """No estimate can say that it is reached, not even beyond the band's end."""
+    report = changed("clock_period_ns", period)
+    row = next(check for check in report["checks"] if check["name"] == "clock period [ns]")
+    how = "indicative: 2.8 to 5.7 ns can be expected of its stages" + "; open until place and route" * (ok is None)
+    assert (row["ok"], row["how"]) == (ok, how)
+    assert report["fits"] == (ok is None)
+    line = next(line for line in TEMPLATE.read_text().splitlines() if "<td>{{ check.name }}</td>" in line)
+    shown = jinja2.Template(line).render(check=row)
+    assert ('<td class="no-text">NO</td>' if ok is False else '<td class="soft">open</td>') in shown
 
 
 @pytest.mark.parametrize(
@@ -146,10 +159,10 @@ TRIGGER = {
 
 def test_the_first_page_says_total_and_pure_rate_at_the_lowest_rate_that_is_carried():
     assert changed("trigger", TRIGGER)["trigger"] == (
-        "With its threshold at a total rate of 1e-3 of zero bias, this firmware alone fires at 28.5 ± 5 kHz in total. "
-        "Its pure rate, of crossings that no path (seed) of the Level-1 menu takes, is 27 ± 4 kHz. It keeps 15.0 ± "
-        "2.0 % of SUEP 125 GeV in all, and 10.0 ± 3.0 % that the menu does not take. The menu alone keeps 12.0 ± "
-        "2.0 %, at a total rate of 99.3 ± 5 kHz. Beyond the menu and at the same rate, the block power "
+        "With its threshold at a total rate of 1e-3 of zero bias, this firmware alone fires at 28.5 ± 5.0 kHz in "
+        "total. Its pure rate, of crossings that no path (seed) of the Level-1 menu takes, is 27.0 ± 4.0 kHz. It "
+        "keeps 15.0 ± 2.0 % of SUEP 125 GeV in all, and 10.0 ± 3.0 % that the menu does not take. The menu alone "
+        "keeps 12.0 ± 2.0 %, at a total rate of 99.3 ± 5.0 kHz. Beyond the menu and at the same rate, the block power "
         "keeps 9.0 ± 3.0 % and boosted trees that are shown the signals keep 40.0 ± 3.0 %. No threshold for a pure "
         "rate of 1 kHz can be determined on these crossings: no crossing fires."
     )
@@ -159,10 +172,10 @@ def test_one_khz_pure_is_what_it_speaks_of_where_it_is_carried():
     trigger = copy.deepcopy(TRIGGER)
     trigger["points"]["1 kHz pure"]["rtl"] = row(0.05, 0.04, 1.2, 0.98)
     said = changed("trigger", trigger)["trigger"]
-    assert said.startswith("With its threshold at a pure rate of 1 kHz, this firmware alone fires at 1.2 ± 5 kHz")
-    assert "takes, is 0.98 ± 4 kHz." in said
+    assert said.startswith("With its threshold at a pure rate of 1 kHz, this firmware alone fires at 1.2 ± 5.0 kHz")
+    assert "takes, is 1.0 ± 4.0 kHz." in said
     # No other score is carried there, and nothing is refused.
-    assert said.endswith("The menu alone keeps 12.0 ± 2.0 %, at a total rate of 99.3 ± 5 kHz.")
+    assert said.endswith("The menu alone keeps 12.0 ± 2.0 %, at a total rate of 99.3 ± 5.0 kHz.")
 
 
 def test_a_menu_that_few_collisions_have_set_is_said_where_it_is_compared_with():
@@ -199,11 +212,11 @@ def rendered(trigger, **report):
 def test_the_table_of_points_scores_and_signals():
     shown = rendered(TRIGGER)
     assert "<th>SUEP 125 GeV</th>" in shown
-    assert "<tr><td>1e-3: block_power</td><td>28.5 <small>&plusmn; 5</small></td>" in shown
+    assert "<tr><td>1e-3: block_power</td><td>28.5 <small>&plusmn; 5.0</small></td>" in shown
     assert "<td>15.0 <small>&plusmn; 2.0</small> (10.0)</td>" in shown
     assert '<td class="left soft" colspan="3">not carried: no crossing fires</td>' in shown
-    assert "HT &ge; 216 (43 kHz), thresholds in steps of 0.5 GeV, 99.3 kHz together" in shown
-    assert "rtl 13 kHz, bdt none" in shown
+    assert "HT &ge; 216 (43.0 kHz), thresholds in steps of 0.5 GeV, 99.3 kHz together" in shown
+    assert "rtl 13.0 kHz, bdt none" in shown
     assert "12.5 % of SUEP 125 GeV" in shown
     without = rendered(None, trigger_reason="no file")
     assert "No trigger rates: no file" in without
@@ -213,7 +226,7 @@ def test_the_table_of_points_scores_and_signals():
 def test_the_markdown_has_the_same_table():
     lines = _trigger_lines({"trigger": TRIGGER, "verdict": {"trigger": "Said."}})
     assert lines[1] == "Said."
-    assert "| 1e-3: rtl | 28.5, 27 | 15 (10) |" in lines
+    assert "| 1e-3: rtl | 28.5, 27.0 | 15 (10) |" in lines
     assert "| 1e-3: menu | 99.3, - | 12 (0) |" in lines
     assert "| 1 kHz pure: bdt | not carried | |" in lines
     assert _trigger_lines(REPORT)[1] == "No trigger rates: the config says none."
@@ -293,10 +306,10 @@ LOOKS["highest"][1] |= {"ring_eta": [-1.0, 0.0], "jet_ht_gev": 12.0}
 def test_what_the_distance_looks_at_in_tables():
     lines = "\n".join(looks_lines(LOOKS)).splitlines()
     first, second = (line for line in lines if line.startswith("| at least 15.99 |"))
-    facts = "| 1513 | 175 | yes | 0.00061 | tracks: rings | 5 (60 %) |"
+    facts = "| 1,513 | 175 | yes | 0.00061 | tracks: rings | 5 (60 %) |"
     assert first == f"| at least 15.99 | above 300 | - {facts} 0.52 to 1.57 (90 %) |"
     assert second == f"| at least 15.99 | below 20 | 12 {facts} -1.00 to 0.00 (90 %) |"
-    assert "| 0.00 | - | - | 1513 | 175 | no | 0.00061 | - | - | - |" in lines
+    assert "| 0.00 | - | - | 1,513 | 175 | no | 0.00061 | - | - | - |" in lines
     assert "| threshold of 0.001 kept | rate [kHz] | SUEP 125 GeV [%] |" in lines
     assert "| as they are | 27.4 ± 4.7 | 34.3 ± 1.9 |" in lines
     assert "| dead sector | - | - |" in lines
@@ -336,6 +349,11 @@ def test_the_page_shows_what_a_distance_looks_at_and_nothing_without_one():
     assert "The rows of ecal read other inputs with at most 0.03." in shown
     assert "<tr><td>as they are</td><td>27.4 ± 4.7</td><td>34.3 ± 1.9</td></tr>" in shown
     assert "The 3 zero-bias crossings of the test split with the highest score" in shown
+    saturated = "&ldquo;at least&rdquo;: the score is the largest that the word holds."
+    assert saturated in shown
+    below = [{**row, "saturated": False} for row in LOOKS["highest"]]
+    report = {**_looks({"looks": {**LOOKS, "highest": below}}), "config": {"firmware": {"dense": []}}}
+    assert saturated not in template.render(report=report, **of)
     assert template.render(report={"looks": None}).strip() == ""
 
 
