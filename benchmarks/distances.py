@@ -26,7 +26,7 @@ from codae_l1.data.menu import solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.quantization.config import Training
 from codae_l1.scripts.run import cli
-from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run._ceiling import ceiling
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig, load_config
 from codae_l1.scripts.run.crossings import RunCrossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
@@ -55,7 +55,7 @@ class Known:
         if self._crossings.ceiling is None:
             shown, judged = CrossingFile(config.trigger.path), self._crossings.file
             if shown.inputs == judged.inputs and _energy_lsb(shown) == _energy_lsb(judged):
-                self._crossings.ceiling = Ceiling(shown, config.seed)
+                self._crossings.ceiling = ceiling(shown, config.seed)
         self.config = config
         names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
         self.read = {name: self._crossings.read(name) for name in names}

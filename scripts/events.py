@@ -2,7 +2,7 @@
 
     python scripts/events.py convert qcd_*.h5 --label qcd --out qcd.h5
     python scripts/events.py validate "$CODAE_SAMPLE" data/sample/events.h5 --out validation.json --plots validation.svg
-    python scripts/events.py show data/sample/events.h5 --process qcd h125 svj3100 --out events
+    python scripts/events.py show data/sample/events.h5 --process qcd h125 svj3100 --out runs/events
 
 Each sub-command has its own --help. A file's format is recognised by its suffix and content; --label says what the
 events are where the file does not.
@@ -52,7 +52,7 @@ where they cannot.
 """
 SHOW = """Show events: displays (three channels, mask, pooled firmware input) and average images of each class.
 
-    python scripts/events.py show data/sample/events.h5 --process qcd h125 svj3100 --out events
+    python scripts/events.py show data/sample/events.h5 --process qcd h125 svj3100 --out runs/events
 
 Writes into the folder --out: displays.svg, the first events of each class, one per row, and averages.svg, the mean of
 all events of each class.
@@ -157,9 +157,12 @@ def _validate(options: argparse.Namespace) -> None:
     cli.output("--out", options.out, "JSON of a validation", files)
     cli.output("--plots", options.plots, "SVG picture", files)
     how = reading.chosen(options, options.a.split(","), options.b.split(","))
-    sums: dict[str, str] = {}
-    samples = {side: summaries(getattr(options, side), sums, **how) for side in ("a", "b")}
-    content = {"files": {"a": options.a, "b": options.b}, "sha256": sums, "reading": list(how["tell"])}
+    sums: dict[str, dict[str, str]] = {"a": {}, "b": {}}
+    samples = {side: summaries(getattr(options, side), sums[side], **how) for side in sums}
+    of_a = {sum_: path for path, sum_ in sums["a"].items()}
+    same = [f"{of_a[sum_]} of A and {path} of B are the same file" for path, sum_ in sums["b"].items() if sum_ in of_a]
+    content = {"files": {"a": options.a, "b": options.b}, "sha256": sums["a"] | sums["b"]}
+    content["reading"] = [*how["tell"], *same]
     content |= compare(samples["a"], samples["b"], options.seed)
     if options.out is not None:
         write_json(options.out, content)
@@ -168,7 +171,7 @@ def _validate(options: argparse.Namespace) -> None:
         from codae_l1.scripts.reports.figures import save_svg
 
         save_svg(validation_figure(content), options.plots)
-    print(table(content["a"], content["b"]))
+    print("\n".join([*same, table(content["a"], content["b"])]))
     print("\n".join(["", *test_lines(content["two_sample"])]))
 
 

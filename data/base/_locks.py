@@ -28,6 +28,17 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def used_by(folder: Path) -> str:
+    """The other process that works on a folder, as its lock names it; empty where none does."""
+    with contextlib.suppress(OSError), open(folder / ".lock") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = handle.read().strip() or "unknown"
+            return "" if who.startswith(f"{_process(os.getpid())},") else who
+    return ""
+
+
 @contextmanager
 def locked(path: Path, again: bool = False, removed: bool = False) -> Iterator[IO[str]]:
     """Hold a lock file for the block; what is locked is its folder.

@@ -13,7 +13,7 @@ from typing import Any
 
 from codae_l1.data.base._attributes import read_attribute, write_attributes
 from codae_l1.data.base._interrupts import interrupted_outside
-from codae_l1.data.base._locks import alone, locked
+from codae_l1.data.base._locks import alone, locked, used_by
 from codae_l1.data.base._opening import (
     DAMAGED,
     opened_hdf5,
@@ -51,6 +51,7 @@ __all__ = [
     "scratch_folder",
     "sha256",
     "tidied",
+    "used_by",
     "whole_file",
     "whole_folder",
     "write_attributes",

@@ -13,6 +13,8 @@ grown in two steps:
 Signals count as much as zero bias in both. It is a ceiling in practice and none in principle.
 """
 
+import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +78,16 @@ class Ceiling:
             parts.append(np.stack([(counts > 0).sum(axis=1), np.square(counts).sum(axis=1)], axis=1))
         parts += [flat.sum(axis=1)[:, None], np.stack([menu[name] for name in sorted(menu)], axis=1)]
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def ceiling(file: CrossingFile, seed: int) -> Ceiling:
+    """The trees of a file; the last ones are kept, so that networks judged on one file share them."""
+    return _kept(file.path, file.checksum, seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(path: Path, _checksum: str, seed: int) -> Ceiling:
+    return Ceiling(CrossingFile(path), seed)
 
 
 def _grow(table: np.ndarray, background: int, weight: np.ndarray, seed: int) -> Any:

@@ -201,6 +201,10 @@ def load_config(path: Path | str) -> RunConfig:
     packaged = _CONFIGS / f"{path}.toml"
     if path.parent == Path() and not path.suffix and not path.is_file() and packaged.is_file():
         path = packaged
+    shipped = _CONFIGS / path.name
+    if path.parent == Path() and not path.exists() and shipped.is_file():
+        near = shipped.relative_to(Path.cwd()) if shipped.is_relative_to(Path.cwd()) else shipped
+        raise InputError(f"{path} does not exist", "a TOML config", f"--config {near} is the shipped one")
     try:
         return parse(RunConfig, _read_stored(path) if path.suffix == ".json" else read_toml(path))
     except InputError as error:

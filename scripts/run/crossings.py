@@ -14,7 +14,7 @@ from codae_l1.data.menu import solve_menu
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.data.sample import CROSSINGS, SAMPLE_PILEUP
 from codae_l1.data.splits import SPLITS
-from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run._ceiling import ceiling
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig
 from codae_l1.scripts.run.executors import RunExecutor
 
@@ -68,7 +68,7 @@ class RunCrossings:
         shown = any(len(self.file.where(name, "validation")) for name in SIGNALS)
         known = any(len(self.file.where(ZERO_BIAS, split)) for split in ("train", "validation"))
         # Its trees need both classes outside the test split.
-        self.ceiling = Ceiling(self.file, seed) if supervised and shown and known else None
+        self.ceiling = ceiling(self.file, seed) if supervised and shown and known else None
 
     @property
     def scores(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import alone, read_json, sha256, write_json, writing
+from codae_l1.data.base.files import alone, read_json, sha256, used_by, write_json, writing
 from codae_l1.data.base.keep import claim, digest, without_speed
 from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.formats.event_file import EventFile
@@ -136,7 +136,7 @@ class RunFolder:
             raise InputError(
                 f"stage {stage} of {self.folder} is not done",
                 f"{file}",
-                f"run python scripts/{stage}.py --run {self.folder} first",
+                self._how_to_make(stage),
             )
         return self._sums.read(stage)
 
@@ -299,14 +299,24 @@ class RunFolder:
         return InputError(
             f"stage {stage} of {self.folder} is out of date ({why})",
             "stages made from the inputs of now",
-            f"run python scripts/{stage}.py --run {self.folder} first, or python scripts/run_chain.py",
+            self._how_to_make(stage, ", or python scripts/run_chain.py"),
         )
+
+    def _how_to_make(self, stage: str, otherwise: str = "") -> str:
+        """A remedy: the command of the stage, but where another command works on the run, which may make it."""
+        if who := used_by(self.folder):
+            return f"the run is in use ({who}): wait until that command has ended"
+        return f"run python scripts/{stage}.py --run {self.folder} first{otherwise}"
 
     def _inputs(self, stage: str) -> str:
         """SHA-256 of all that a stage's result depends on."""
         needs: list[Any] = [self._inputs(need) for need in STAGES[stage].needs]
         if stage == "make_data" and self.config.data.events != "generate":
-            needs = [EventFile(events_path(self)).checksum]
+            try:
+                needs = [EventFile(events_path(self)).checksum]
+            except InputError as error:
+                key = f"data.events = {self.config.data.events!r}"
+                raise InputError(f"{key}: {error.received}", error.expected, error.remedy) from error
         if stage == "train" and (weights := self.imported):
             needs.append({path.name: sha256(path) for path in weights})
         # A distance is learned from the crossings, or from the run's QCD where it has none.

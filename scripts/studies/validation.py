@@ -1,5 +1,6 @@
 """Two samples of events compared, class by class: means, quantiles, profiles, baselines, and a two-sample test."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,14 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SLICE = 256
 # Axis of an image (event, phi, eta, channel) that each profile sums over.
 PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
+# Digest of an image without an active pixel.
+_EMPTY = b""
+# What is said of events that are in both samples, and once why.
+_IN_BOTH = "{:,} events that are in both A and B are left out"
+_WHY = (
+    "Events in both samples would make the AUC too small, even below 0.5: trees that have learned one of a pair take "
+    "its twin for one of the other sample."
+)
 
 
 def _files_of(sample: str) -> list[Path]:
@@ -58,23 +67,25 @@ def summaries(sample: str, sums: dict[str, str] | None = None, **how: Any) -> di
 class _Summaries(Mapping[str, np.ndarray]):
     """Summaries of N events of a class, by name; those that grow with N are on disk.
 
-    n_tracks (N,); of each channel the fraction of active pixels and the sum (N,) [GeV]; features (4000, 37) of the
-    first events, which the two-sample test takes; and of each profile the sums and squares over all events, (58 or
-    72, 3).
+    n_tracks (N,); of each channel the fraction of active pixels and the sum (N,) [GeV]; features (4000, 37) and
+    digests (4000,), of the image, of the first events, which the two-sample test takes; and of each profile the sums
+    and squares over all events, (58 or 72, 3).
     """
 
     def __init__(self):
         names = ("n_tracks", *(f"{name}_{channel}" for name in ("active", "sum") for channel in CHANNELS))
         self._columns = {name: Spool(tempfile.gettempdir()) for name in names}
-        self._features, self._sums = [], {}
+        self._features, self._digests, self._sums = [], [], {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name == "features":
             return np.concatenate(self._features)[: TwoSampleConfig().maximum_events]
+        if name == "digests":
+            return np.array(self._digests[: TwoSampleConfig().maximum_events], object)
         return self._columns[name][:] if name in self._columns else self._sums[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._columns, "features", *self._sums))
+        return iter((*self._columns, "features", "digests", *self._sums))
 
     def __len__(self) -> int:
         return len([*self])
@@ -88,6 +99,7 @@ class _Summaries(Mapping[str, np.ndarray]):
             self._columns[f"sum_{channel}"].add(sums[:, i])
         if sum(map(len, self._features)) < TwoSampleConfig().maximum_events:
             self._features.append(image_summaries(images, n_tracks))
+            self._digests += [_digest(image) for image in images]
         for key, axis in PROFILES.items():
             summed = images.sum(axis=axis, dtype=np.float64)
             for power in (1, 2):
@@ -99,7 +111,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], seed: int = 0) -> dict[s
     """Two samples' summaries -> a and b described, their profiles, and the two-sample test of each common class."""
     if not set(a) & set(b):
         raise InputError(f"classes {', '.join(a)} and {', '.join(b)}", "a class that both have", "choose other samples")
-    tests = {name: _tested(a[name]["features"], b[name]["features"], seed) for name in CLASSES if {name} <= {*a} & {*b}}
+    tests = {name: _tested(a[name], b[name], seed) for name in CLASSES if {name} <= {*a} & {*b}}
     return {
         "a": _describe(a),
         "b": _describe(b),
@@ -159,18 +171,32 @@ def test_lines(tests: dict[str, dict[str, Any]]) -> list[str]:
         if test["auc"] is None:
             lines.append(f"two-sample test, {name}: {test['reason']}")
             continue
+        left_out = f"; {_IN_BOTH.format(test['equal'])}" if test["equal"] else ""
         telling = ", ".join(f"{key} {value:.2f}" for key, value in test["telling"].items())
         events = " and ".join(f"{n:,}" for n in test["events"])
-        lines.append(f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling})")
-    return lines
+        lines.append(
+            f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling}){left_out}"
+        )
+    return [*lines, _WHY] if any(test["equal"] for test in tests.values()) else lines
 
 
-def _tested(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
-    result = two_sample_test(a, b, seed)
+def _tested(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """The test of a class, without those of its events that are in both samples."""
+    both = {*a["digests"]} & {*b["digests"]} - {_EMPTY}
+    first, second = (of["features"][[digest not in both for digest in of["digests"]]] for of in (a, b))
+    result = two_sample_test(first, second, seed)
     if result is not None:
-        return vars(result)
-    reason = f"{len(a):,} and {len(b):,} events, fewer than {TwoSampleConfig().minimum_events}"
-    return {"auc": None, "error": None, "reason": reason}
+        return {**vars(result), "equal": len(both)}
+    counted = f"{len(first):,} and {len(second):,}{' other' if both else ''} events"
+    reason = f"{counted}, fewer than {TwoSampleConfig().minimum_events}"
+    if both:
+        reason = f"{_IN_BOTH.format(len(both))}; {reason}"
+    return {"auc": None, "error": None, "equal": len(both), "reason": reason}
+
+
+def _digest(image: np.ndarray) -> bytes:
+    """Of an image's values; empty images are not the same event, and have the digest `_EMPTY`."""
+    return hashlib.blake2b(image.astype(np.float32).tobytes(), digest_size=16).digest() if image.any() else _EMPTY
 
 
 def _mean(values: np.ndarray) -> dict[str, Any]:

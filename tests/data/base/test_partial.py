@@ -10,7 +10,7 @@ import time
 import pytest
 
 from codae_l1.data.base.errors import InputError
-from codae_l1.data.base.files import alone, scratch_folder, tidied, whole_file, whole_folder
+from codae_l1.data.base.files import alone, scratch_folder, tidied, used_by, whole_file, whole_folder
 
 # Says when it holds what the arguments name, and goes on until it is killed.
 HOLDER = """import sys, time
@@ -46,11 +46,14 @@ def test_a_folder_in_use_is_refused_by_its_process_command_and_time(hold, tmp_pa
     words = rf"{tmp_path} is in use .*\(process {holder.pid} on .*python.*, since {day}[\d:]{{8}}\); .*wait for it"
     with pytest.raises(InputError, match=words), alone(tmp_path):
         pass
+    assert re.fullmatch(rf"(?s)process {holder.pid} on .*python.*, since {day}[\d:]{{8}}", used_by(tmp_path))
     # A dead process holds nothing; the file that it left is taken over, and goes in the end.
     holder.kill()
     holder.wait()
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert used_by(tmp_path) == ""
     with alone(tmp_path), alone(tmp_path):
+        assert used_by(tmp_path) == ""
         assert f"process {os.getpid()} " in (tmp_path / ".lock").read_text()
     assert list(tmp_path.iterdir()) == []
 

@@ -40,6 +40,17 @@ def test_a_packaged_config_is_found_beside_a_folder_of_its_name(tmp_path, monkey
     assert load_config("demo") == load_config(CONFIGS / "demo.toml")
 
 
+def test_a_file_name_of_a_packaged_config_says_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"^demo.toml does not exist; .*--config {CONFIGS}/demo.toml is the shipped"):
+        load_config("demo.toml")
+    monkeypatch.chdir(CONFIGS.parents[1])
+    with pytest.raises(InputError, match=r"--config scripts/configs/demo.toml is the shipped one$"):
+        load_config("demo.toml")
+    with pytest.raises(InputError, match=r"^else.toml does not exist; .*correct --config$"):
+        load_config("else.toml")
+
+
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**400), 2**63])
 def test_numbers_are_finite_in_every_key(value):
     keys = list(number_keys(RunConfig()))

@@ -23,7 +23,7 @@ from codae_l1.models.evaluation.crossing_rates import Crossings
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import evaluate
 from codae_l1.scripts.run import crossings
-from codae_l1.scripts.run._ceiling import Ceiling
+from codae_l1.scripts.run._ceiling import Ceiling, _kept
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, check_crossings, trigger_words
 from codae_l1.scripts.run.folder import RunFolder
@@ -132,7 +132,12 @@ def test_a_network_that_the_file_has_no_inputs_for_is_refused(path, pooling, mes
 
 def test_the_ceiling_is_the_same_each_time_and_tells_what_it_was_shown(path):
     config = TriggerConfig(crossings=str(path))
-    one, two = (RunCrossings(config, Sum(), 3).read("h125").words["bdt"] for _ in range(2))
+    first, second = (RunCrossings(config, Sum(), 3) for _ in range(2))
+    assert first.ceiling is second.ceiling
+    _kept.cache_clear()
+    again, other = (RunCrossings(config, Sum(), seed) for seed in (3, 4))
+    assert len({first.ceiling, again.ceiling, other.ceiling}) == 3
+    one, two = (crossings.read("h125").words["bdt"] for crossings in (first, again))
     assert np.array_equal(one, two)
     assert np.array_equal(
         trigger_words(Sum(), np.ones((1, 18, 15, 1), int), np.ones((1, 18, 15), int), {})["block_power"], [30 * 81]

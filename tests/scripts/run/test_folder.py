@@ -126,9 +126,19 @@ def test_a_folder_of_the_users_with_names_of_stages_is_left_alone(tmp_path, name
 
 def test_a_missing_file_of_events_leaves_no_run_folder(tmp_path):
     config = RunConfig(data=DataConfig(str(tmp_path / "none.h5")))
-    with pytest.raises(InputError, match=r"none.h5 does not exist"):
+    with pytest.raises(InputError, match=r"^data.events = '.*none.h5': .*none.h5 does not exist; expected an HDF5"):
         RunFolder(tmp_path / "run", config).do("make_data", refuse)
     assert not (tmp_path / "run").exists()
+
+
+def test_of_a_run_that_another_command_makes_nothing_is_asked_but_to_wait(folder, monkeypatch):
+    run = RunFolder(folder)
+    first = f"evaluate of .* is not done.* run python scripts/evaluate.py --run {folder} first"
+    with pytest.raises(InputError, match=first):
+        run.read("evaluate")
+    monkeypatch.setattr("codae_l1.scripts.run.folder.used_by", lambda used: f"process 7 in {used}")
+    with pytest.raises(InputError, match=rf"is not done; .* the run is in use \(process 7 in {folder}\): wait until"):
+        run.read("evaluate")
 
 
 def test_what_an_optional_stage_wrote_is_compared_where_the_report_reads_it(folder):
