@@ -1,6 +1,6 @@
-"""Attributes of HDF5 files and datasets of ours: texts have a length, so that no heap of the file holds them.
+"""Attributes of HDF5 files and datasets of ours: texts are stored with their length.
 
-HDF5 itself may not come back from a damaged heap. Texts without a length, as older files have them, are read as well.
+HDF5 itself reads them then, of a damaged file, too. Texts without a length, as older files have them, are read as well.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from codae_l1.scripts.score import write_scores
 
 
 def without_length(path):
-    """Names of the texts among all attributes of a file that lie in a heap."""
+    """Names of the texts among all attributes of a file that have no length."""
     found = []
 
     def look(name, place):
@@ -47,7 +47,7 @@ def test_texts_of_older_files_and_bytes_that_are_no_text_are_read(tmp_path):
         assert read_attribute(file, "bytes").encode("utf-8", "surrogateescape") == b"a\xff"
 
 
-def test_no_file_of_ours_has_its_texts_in_a_heap(tmp_path):
+def test_all_texts_of_our_files_have_a_length(tmp_path):
     made = {"source": "a test", "files": ["å.h5"]}
     write_arrays(tmp_path / "arrays.h5", [{"x": np.zeros(2)}], made)
     write_objects(tmp_path / "objects.h5", [np.zeros((2, 19, 4))], made)
