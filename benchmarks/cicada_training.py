@@ -47,14 +47,14 @@ class Training:
     student_step: float = 2e-3
 
 
-def train_regions(work: Path) -> np.ndarray:
-    """Regions (n, 18, 14) uint16 of the zero bias that a sample's train split holds, each crossing of weight 1."""
+def split_regions(work: Path, split: str = "train") -> np.ndarray:
+    """Regions (n, 18, 14) uint16 of the zero bias of a sample's train or calibration split, each of weight 1."""
     config, parts = read_config(work), []
     for task in crossing_tasks(config):
-        if task.split == "train" and task.process == ZERO_BIAS:
+        if task.split == split and task.process == ZERO_BIAS:
             parts += [region_words(images).astype(np.uint16) for _, images in crossings(config, task, work)]
     if not parts:
-        raise InputError(f"no crossings of the train split in {work}", "some to learn", "take another sample")
+        raise InputError(f"no crossings of the {split} split in {work}", "some to learn", "take another sample")
     return np.concatenate(parts)
 
 
@@ -133,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     # The seed is the seed: the same weights on every processor.
     cli.import_tensorflow(deterministic=True)
-    regions = train_regions(options.work)
+    regions = split_regions(options.work)
     teacher, student = train(regions, Training(), options.seed)
     network = network_of(student)
     options.out.mkdir(parents=True, exist_ok=True)

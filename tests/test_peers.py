@@ -20,6 +20,8 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.generation._crossing_chunks import CrossingTask
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import QUANTITIES, MenuConfig
+from codae_l1.hls.network.records import read_network
+from codae_l1.quantization.config import DistillConfig
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 # Words of the published libraries, v2p2p0 then v2p1p2, for the images of `rules`.
@@ -41,6 +43,7 @@ LIBRARY = {
 def scripts():
     """The scripts import each other by name, as they do where they run."""
     names = ("cicada", "crossing_samples", "peer_words", "peers", "cicada_firmware", "cicada_training")
+    names += ("distances", "axol1tl", "regions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
         yield argparse.Namespace(**{name: importlib.import_module(name) for name in names})
@@ -194,6 +197,53 @@ def test_what_is_learned_is_what_the_integers_say(scripts):
     assert len(np.unique(words)) > 20
     values = student.predict(shown[..., None].astype(np.float32), verbose=0)[:, 0]
     assert np.array_equal(words, values.astype(np.float64) * 256)
+
+
+def test_a_region_counts_in_full_up_to_the_knee_and_an_eighth_beyond(scripts):
+    designs = scripts.regions.DESIGNS
+    regions = np.array([0, 15, 16, 20, 24, 28, 36, 44, 903, 904, 1023, 5000])
+    # 16.5, 17.5 and 18.5 are rounded to even.
+    words = [0, 15, 16, 16, 17, 18, 18, 20, 127, 127, 127, 127]
+    assert designs["errors"].bent(regions[None, None])[0, 0, :, 0].tolist() == words
+    assert designs["unbent"].bent(regions[None, None])[0, 0, :, 0].tolist() == np.minimum(regions, 63).tolist()
+
+
+@pytest.mark.parametrize("name", ["errors", "distance"])
+def test_bend_and_network_in_one_give_the_words_of_the_network(scripts, monkeypatch, name):
+    made, rng = scripts.regions, np.random.default_rng(11)
+    monkeypatch.setattr(made, "_QAT", DistillConfig(qat_steps=2, qat_learning_rate=1e-5, batch_size=64))
+    regions = rng.exponential(rng.gamma(4, 0.5, (700, 1, 1)), (700, 18, 14)).astype(int)
+    design = made.DESIGNS[name]
+    students = made.learned(design, regions[:500], regions[500:], [1])
+    shown = scripts.cicada_firmware.images(120, 2)
+    words = students[1].firmware.predict_words(design.bent(shown[..., 0]))
+    assert len(np.unique(words)) > 60
+    model = made.whole_model(students[1], design)
+    assert np.array_equal(model.predict_on_batch(shown.astype(np.float32)) * 128.0, words)
+    assert len(read_network(model, scripts.cicada_firmware.INPUT_WORD).layers) == len(model.layers) - 1
+    found = made.scores(name, design, students)
+    assert list(found) == [f"{name}, float", f"{name}, seed 1"]
+    # In steps of 1 / 256, where a word counts 1 / 128.
+    assert np.array_equal(found[f"{name}, seed 1"](shown[..., 0]), 2 * words[:, 0])
+    of_float, of_words = (score(regions[500:]) for score in found.values())
+    assert np.corrcoef(of_float, of_words)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--designs", "bend"], "design bend; expected some of errors, distance, unbent"),
+        (["--images", "-1"], "--images -1; expected a number >= 0"),
+        (["--seeds", "-1"], "seed = -1; expected a number >= 0"),
+        (["--points", "nan"], "working point 'nan'; expected a share of crossings"),
+        (["--out", str(FOLDER)], "benchmarks is there; expected a new or empty folder; name another"),
+        (["--peers", str(FOLDER)], "no config.json in .*benchmarks; expected the work folder of a sample of crossings"),
+    ],
+)
+def test_options_that_are_none_are_refused_before_anything_is_learned(scripts, monkeypatch, options, said):
+    monkeypatch.setattr(sys, "argv", ["regions.py", "none.work", *options])
+    with pytest.raises(InputError, match=said):
+        scripts.regions.main()
 
 
 @pytest.mark.skipif("CODAE_CICADA" not in os.environ, reason="CODAE_CICADA names no checkout of CICADA")
