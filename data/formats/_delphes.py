@@ -105,7 +105,7 @@ class Delphes(Format):
                 require_finite(images, f"{path}: energies as float32", start)
                 events = unweighted(images, np.full(stop - start, label), n_tracks, provenance)
                 yield replace(events, weight=columns.first(WEIGHT)) if WEIGHT in names else events
-            tell(pileup.line())
+            tell(pileup.line(label))
             unused = [name for name in OTHER_WEIGHTS if name in names and WEIGHT not in names]
             if unused:
                 tell(f"no branch {WEIGHT}, so each event has the weight 1; {', '.join(unused)} is not used")

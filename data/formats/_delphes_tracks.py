@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats._delphes_order import VertexOrder
 
 TREE = "Delphes"
@@ -94,8 +95,8 @@ class PileUp:
         self._above += np.nansum(above, axis=1)
         return kept
 
-    def line(self) -> str:
-        """What was done to the tracks of the events so far."""
+    def line(self, label: str) -> str:
+        """What was done to the tracks of the events so far, which are of the process `label`."""
         if self._options.keep_pileup:
             return "all tracks are kept, those of pile-up as well (--keep-pileup)"
         if self._vertices is None:
@@ -114,7 +115,8 @@ class PileUp:
             text += f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex"
             return f"{text}: is it that of the hard collision, and z in mm?"
         share = self._above.max() / self._ranked if self._ranked else 1.0
-        if share < _ANY_VERTEX:
+        # A zero-bias event has no collision unlike the others.
+        if share < _ANY_VERTEX and label != ZERO_BIAS:
             text += (
                 f". The first stands above {100 * share:.0f} % of the others of its event in tracks or pT^2, where any"
             )

@@ -159,6 +159,10 @@ def test_a_first_vertex_that_is_like_any_other_is_asked_about(tmp_path, hard):
             assert words[0].startswith(". The first stands above ")
             assert int(words[0].split()[-1]) < 65
             assert words[1] == "at of the hard collision?"
+            # No collision of a zero-bias event need be unlike the others.
+            told = []
+            list(event_slices(tmp_path / f"{name}.root", label="zero_bias", tell=told.append))
+            assert told[0].endswith(" mm from the first vertex")
 
 
 def test_events_with_one_vertex_or_all_at_one_place_are_not_asked_about(tmp_path):
