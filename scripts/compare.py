@@ -69,7 +69,7 @@ def command() -> None:
             "a new page, or one that this command made",
             "name another, or remove it yourself",
         )
-    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run))
+    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run or Path(stage.DEFAULT_RUN)))
     names = check(arguments)
     run = stage.open_run(arguments.run, arguments.config, arguments.update, arguments.trust)
     from codae_l1.scripts import make_data

@@ -39,7 +39,7 @@ def command() -> None:
             raise InputError("--seed without --model", "both, or neither", "set seed in the config of the run")
         stage.do(stage.open_run(arguments.run, arguments.config, arguments.update), "train", work)
         return
-    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run))
+    cli.import_tensorflow(stage.check_config(arguments.config, arguments.run or Path(stage.DEFAULT_RUN)))
     from codae_l1.data.base.files import read_table
     from codae_l1.scripts import make_data
     from codae_l1.scripts.studies.comparison import EXPECTED_AUC

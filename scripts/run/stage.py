@@ -33,12 +33,14 @@ def add_run_arguments(parser: Any) -> None:
 def check_config(config: Path | None, run: Path | None = None) -> bool:
     """Refuse a wrong config in a command's first moment, before anything slow is imported.
 
-    Returns whether it, or that of the run folder, asks for deterministic trainings.
+    Returns whether it, or that of the run folder, asks for deterministic trainings. run: None for a command that has no
+    run folder.
     """
     from codae_l1.scripts.run.config import RunConfig, load_config
 
-    stored = (run or Path(DEFAULT_RUN)) / "config.json"
-    found = load_config(config or stored) if config or stored.is_file() else RunConfig()
+    stored = run / "config.json" if run else None
+    chosen = config or (stored if stored and stored.is_file() else None)
+    found = load_config(chosen) if chosen else RunConfig()
     return found.training.deterministic
 
 

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.files import write_json
 from codae_l1.scripts.run import _caches, _mode, cli
 from codae_l1.scripts.run._mode import DETERMINISTIC
 
@@ -131,7 +134,7 @@ def test_the_stamp_says_processor_threads_and_mode(monkeypatch):
     assert _mode.machine()["mode"] == "no TensorFlow"
 
 
-def test_the_key_decides_and_the_paper_preset_leaves_it_out(tmp_path):
+def test_the_key_decides_and_the_paper_preset_leaves_it_out(tmp_path, monkeypatch):
     from codae_l1.scripts.run import stage
     from codae_l1.scripts.run.config import RunConfig, load_config
 
@@ -140,8 +143,15 @@ def test_the_key_decides_and_the_paper_preset_leaves_it_out(tmp_path):
     file.write_text('[training]\npreset = "paper"\n')
     assert not load_config(file).training.deterministic
     assert not stage.check_config(file)
+    # The run folder's config counts where there is no other; a command without a run folder has none.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    write_json(tmp_path / "runs" / "demo" / "config.json", dump(load_config(file)))
+    assert stage.check_config(None)
+    assert not stage.check_config(None, Path(stage.DEFAULT_RUN))
     file.write_text("seed = 2\n")
     assert stage.check_config(file)
+    assert stage.check_config(file, Path(stage.DEFAULT_RUN))
 
 
 if __name__ == "__main__":
