@@ -140,7 +140,7 @@ def work(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     """Quantize, validate, save; what encoders.json holds."""
     from codae_l1.data.pooling import track_mask
     from codae_l1.hls.hls4ml.encoders import predict_encoder
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.codae.scores import codae_scores, orientations
     from codae_l1.quantization.config import Training
     from codae_l1.quantization.encoders.config import EncoderConfig

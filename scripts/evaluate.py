@@ -246,7 +246,7 @@ def _read(run: "Run") -> dict[str, Any]:
 def _full_model(run: "Run", masks: Any, signal: np.ndarray) -> tuple[dict, dict, Any]:
     """Scores of the full CoDAE and of the in-situ f_m, both latents of some events, and what reconstructs masks."""
     from codae_l1.data.pooling import input_counts
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.codae.scores import codae_scores
     from codae_l1.quantization.distill import combined
     from codae_l1.quantization.f_m.config import output_word

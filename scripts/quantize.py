@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def work(run: "Run") -> dict[str, Any]:
     """Train the firmware, train in situ, compare float with QKeras on the test events."""
     cli.import_tensorflow(run.config.training.deterministic)
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.quantization.in_situ import train_in_situ
 
     config = run.config

@@ -151,7 +151,7 @@ def train_system(run: "Run", name: str, seed: int) -> tuple[Any, float]:
 
 def _train_now(run: "Run", system: Any, name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train and save a system in its folder; what system.json holds."""
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.models.training.loop import BEST, CHECKPOINT
     from codae_l1.scripts.run.events import read_split

@@ -25,8 +25,9 @@ LONG = ("test_end_to_end.py", "test_peers.py")
 
 def pytest_configure(config):
     """All tests compile by way of one script that keeps objects: the workers, too, which take over CXX."""
-    # A shell's background job, and its children, ignore Ctrl-C, which tests send.
+    # A shell's background job, and its children, ignore Ctrl-C, and those of nohup a hangup; tests send both.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # TensorFlow makes a million objects that stay and few cycles: looking for these takes 8 % of a training otherwise.
     gc.set_threshold(20_000, 20, 20)
     if "CODAE_KEPT_OBJECTS" not in os.environ:

@@ -17,6 +17,7 @@ and that of z is log q(y) - sum_k y_k; the difference cancels in the KL, and y k
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -27,6 +28,7 @@ from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import COMPACT, LATENT_GRID, PAPER, TINY, CategoricalConfig, CoDAEConfig
 from codae_l1.models.codae.layers import register
 from codae_l1.models.codae.model import CoDAE, build_f_r
+from codae_l1.models.training.saving import load_model
 
 # As published: 1,653,124 parameters, those of the CoDAE + 257 of the temperature + 6,400 logits of the prior.
 PAPER_CODVAE = replace(PAPER, categorical=CategoricalConfig())
@@ -184,6 +186,12 @@ class CoDVAE(CoDAE):
 def create_model(config: CoDAEConfig, seed: int = 0) -> CoDAE:
     """The model that a config describes: a CoDVAE where it has a `categorical` table, else a CoDAE."""
     return (CoDVAE if config.categorical else CoDAE)(config, seed)
+
+
+def load_codae(path: Path | str, custom_objects: dict[str, Any] | None = None) -> CoDAE:
+    """Read what save_codae wrote, a CoDAE or a CoDVAE, whose class Keras knows from here alone; predictions are equal
+    to the bit."""
+    return load_model(path, CoDAE, custom_objects)
 
 
 def _categorical(config: CoDAEConfig) -> CategoricalConfig:

@@ -23,7 +23,7 @@ from codae_l1.models.codae import losses
 from codae_l1.models.codae.config import COMPACT, LATENT_GRID, MASK_SHAPE, Z_M_SIZE, CoDAEConfig
 from codae_l1.models.codae.layers import ConvLayer, Residual, SpatialConditioning, UpConvLayer, register
 from codae_l1.models.training.ambient import check_keras
-from codae_l1.models.training.saving import load_model, save_model
+from codae_l1.models.training.saving import save_model
 
 # Bias of the decoder's last convolution: below zero, since few pixels are active.
 OUTPUT_BIAS = -1.0
@@ -187,11 +187,6 @@ def with_encoders(codae: CoDAE, f_m: keras.Model | None = None, f_r: keras.Model
 def save_codae(model: CoDAE, path: Path | str) -> None:
     """Write configuration and weights to one `.keras` file, whole or not at all."""
     save_model(model, path)
-
-
-def load_codae(path: Path | str, custom_objects: dict[str, Any] | None = None) -> CoDAE:
-    """Read what save_codae wrote; predictions are equal to the bit."""
-    return load_model(path, CoDAE, custom_objects)
 
 
 def _initialized(part: keras.Model, generator: np.random.Generator) -> keras.Model:

@@ -21,8 +21,9 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import track_mask
+from codae_l1.models.codae.codvae import load_codae
 from codae_l1.models.codae.config import MASK_SHAPE
-from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.codae.scores import codae_scores, orientations
 from codae_l1.models.evaluation.macs import count_macs
 from codae_l1.models.systems._codae import CodaeSystem, FullModelConfig, full_model_config

@@ -44,7 +44,7 @@ _Row = tuple[str, Callable[[], "CoDAE"] | None, dict[str, Any]]
 
 def encoder_costs(run: "Run", arguments: Namespace, out: Path) -> dict[str, Any]:
     """Measure row after row, write costs.json and costs.md; what costs.json holds."""
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.codae.scores import codae_scores, orient
     from codae_l1.quantization.encoders.twins import compared
 

@@ -111,7 +111,7 @@ def _train(request: dict[str, Any], firmware: Any, distill: Any, events: Any, ca
 
 def _train_in_situ(request: dict[str, Any], firmware: Any, distill: Any, events: Any) -> Any:
     from codae_l1.data.base.config import parse
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.quantization.config import InSituConfig, Training
     from codae_l1.quantization.in_situ import train_in_situ
 

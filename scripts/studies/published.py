@@ -86,7 +86,8 @@ def _sample_masks(n_events: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _codae(arguments: Namespace) -> "CoDAE":
     """The full model of the run --of, or an untrained one of a size and seed."""
-    from codae_l1.models.codae.model import CoDAE, load_codae
+    from codae_l1.models.codae.codvae import load_codae
+    from codae_l1.models.codae.model import CoDAE
 
     if arguments.of is None:
         return CoDAE(SIZES[arguments.size], seed=arguments.seed)

@@ -113,7 +113,7 @@ def _read(
 ) -> dict[str, Any]:
     """Counts, scores and masks of the chosen events, slice by slice."""
     from codae_l1.data.pooling import track_mask
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.codae.scores import codae_scores
 
     model = load_codae(run.path("train", "codae.keras"))

@@ -26,7 +26,7 @@ def compare_tflite(run: "Run", n_events: int) -> str:
     cli.import_tensorflow()
 
     from codae_l1.data.pooling import track_mask
-    from codae_l1.models.codae.model import load_codae
+    from codae_l1.models.codae.codvae import load_codae
     from codae_l1.models.evaluation.tflite import compare
 
     model = load_codae(run.path("train", "codae.keras"))

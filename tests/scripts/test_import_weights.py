@@ -10,7 +10,7 @@ from published_files import SMALL, SMALL_CODVAE, checkpoint_variables, random_mo
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import read_json, write_json
-from codae_l1.models.codae.model import load_codae
+from codae_l1.models.codae.codvae import load_codae
 from codae_l1.scripts import import_weights, report, train
 from codae_l1.scripts.run import cli, commands
 from codae_l1.scripts.run.config import DataConfig, RunConfig

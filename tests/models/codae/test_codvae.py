@@ -1,5 +1,7 @@
 """The categorical CoDVAE: published size, densities against integrals, KL against its exact value, modes, saving."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import keras
@@ -16,9 +18,10 @@ from codae_l1.models.codae.codvae import (
     _log_density,
     _sample_log,
     create_model,
+    load_codae,
 )
 from codae_l1.models.codae.config import CODVAE_SCORES, PAPER, SCORES, TINY, CategoricalConfig
-from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.codae.scores import codae_scores
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.models.training.loop import train
@@ -190,6 +193,14 @@ def test_saved_model_is_equal_to_the_bit(model, tmp_path):
     assert (loaded.prior.temperatures == model.prior.temperatures).all()
     assert all((values(a) == values(b)).all() for a, b in zip(model.weights, loaded.weights, strict=True))
     assert (values(loaded.objective(MASK)["kl"]) == values(model.objective(MASK)["kl"])).all()
+
+
+def test_a_process_that_has_made_no_codvae_reads_one(model, tmp_path):
+    save_codae(model, tmp_path / "codvae.keras")
+    read = f"print(type({load_codae.__name__}({str(tmp_path / 'codvae.keras')!r})).__name__)"
+    code = f"from {load_codae.__module__} import {load_codae.__name__}; {read}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "CoDVAE\n"
 
 
 def test_training_adds_its_terms_and_resumes(tmp_path):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.codae.codvae import load_codae
 from codae_l1.models.codae.config import COMPACT, PAPER, CoDAEConfig
-from codae_l1.models.codae.model import CoDAE, load_codae, save_codae, with_encoders
+from codae_l1.models.codae.model import CoDAE, save_codae, with_encoders
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras.src")

@@ -23,9 +23,9 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats import read_events
 from codae_l1.data.pooling import track_mask
 from codae_l1.models.codae import _published
-from codae_l1.models.codae.codvae import PAPER_CODVAE
+from codae_l1.models.codae.codvae import PAPER_CODVAE, load_codae
 from codae_l1.models.codae.config import PAPER, SCORES
-from codae_l1.models.codae.model import load_codae, save_codae
+from codae_l1.models.codae.model import save_codae
 from codae_l1.models.codae.published import read_published
 from codae_l1.models.codae.scores import codae_scores
 

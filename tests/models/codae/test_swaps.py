@@ -8,9 +8,10 @@ import pytest
 
 from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
+from codae_l1.models.codae.codvae import load_codae
 from codae_l1.models.codae.config import PAPER, TINY, CoDAEConfig, SwapConfig
 from codae_l1.models.codae.layers import ConvLayer
-from codae_l1.models.codae.model import CoDAE, load_codae, save_codae
+from codae_l1.models.codae.model import CoDAE, save_codae
 from codae_l1.models.codae.swaps import _one_group, swap_table
 
 # Keras passes its variables to np.array; TensorFlow's __array__ has no copy argument yet.
