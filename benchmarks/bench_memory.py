@@ -75,8 +75,6 @@ def main() -> None:
         for n in options.events:
             files[n] = scratch / f"events-{n}.h5"
             write_repeated(files[n], n)
-            if "events validate" in options.commands:
-                write_repeated(_other(files[n]), n, lowest_bit=1)
         for command in options.commands:
             cells = []
             for build, root in builds.items():
@@ -88,16 +86,10 @@ def main() -> None:
             print(f"| {command} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _other(events: Path) -> Path:
-    """The file of other events beside one: `events validate` leaves out what is in both."""
-    return events.with_suffix(".other.h5")
-
-
-def write_repeated(path: Path, n: int, lowest_bit: int = 0) -> None:
+def write_repeated(path: Path, n: int) -> None:
     """Write the shipped events again and again, n in all, as they are stored: first the signals, then QCD.
 
-    Else a short file would be without some of the classes, whose pictures and rows take memory, too. lowest_bit: 1 for
-    events of other energies, whose words have their lowest bit the other way round.
+    Else a short file would be without some of the classes, whose pictures and rows take memory, too.
     """
     sums: dict[str, Any] = {}
     with h5py.File(SAMPLE) as one, h5py.File(path, "w") as out:
@@ -108,8 +100,6 @@ def write_repeated(path: Path, n: int, lowest_bit: int = 0) -> None:
             counts = f"{name.split('/')[0]}/count" if name.endswith(("/gap", "/energy")) else None
             options = {"maxshape": (None,), "chunks": one[name].chunks, "fletcher32": True}
             made, column, left = out.create_dataset(name, (0,), one[name].dtype, **options), one[name][:], n
-            if name.endswith("/energy"):
-                column.view(np.uint16)[:] ^= lowest_bit
             qcd = int(np.sum(one["signal"][:] == b"qcd"))
             column = np.roll(column, -(int(one[counts][:qcd].sum()) if counts else qcd))
             sums[name] = hashlib.sha256()
@@ -125,8 +115,7 @@ def write_repeated(path: Path, n: int, lowest_bit: int = 0) -> None:
 
 def peak_mb(root: Path, words: tuple[str, ...], run: Path, events: Path, scratch: Path) -> float:
     """Peak resident memory of a command of a checkout, MB; RuntimeError where it fails."""
-    places = {"RUN": str(run), "EVENTS": str(events), "OTHER": str(_other(events))}
-    places |= {"OUT": str(scratch / "out"), "SCRATCH": str(scratch)}
+    places = {"RUN": str(run), "EVENTS": str(events), "OUT": str(scratch / "out"), "SCRATCH": str(scratch)}
     given = [*words[:2], *(word.format(**places) for word in words[2:])]
     log = scratch / "log"
     shutil.rmtree(scratch / "out", ignore_errors=True)
@@ -147,7 +136,7 @@ _SCORE = ("scripts/score.py", "--run", "{RUN}", "--events", "{EVENTS}", "--out",
 COMMANDS = {
     "score, emulator": (*_SCORE, "--executor", "emulator"),
     "score, float": (*_SCORE, "--executor", "float"),
-    "events validate": ("scripts/events.py", "validate", "{EVENTS}", "{OTHER}", "--out", "{SCRATCH}/validation.json"),
+    "events validate": ("scripts/events.py", "validate", "{EVENTS}", "{EVENTS}", "--out", "{SCRATCH}/validation.json"),
     "events show": ("scripts/events.py", "show", "{EVENTS}", "--out", "{OUT}"),
     "numerics": ("scripts/numerics.py", "--run", "{RUN}", "--events", "{EVENTS}", "--out", "{OUT}"),
     "train": ("-c", STAGE, "{RUN}", "train", "{EVENTS}"),

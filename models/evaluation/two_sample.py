@@ -6,7 +6,9 @@ says how well: 0.5 means that the samples are indistinguishable. How far the AUC
 number of events, so this number is always given.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,25 +68,41 @@ def image_summaries(images: np.ndarray, n_tracks: np.ndarray) -> np.ndarray:
 
 
 def two_sample_test(
-    a: np.ndarray, b: np.ndarray, seed: int = 0, config: TwoSampleConfig = TwoSampleConfig()
+    a: np.ndarray,
+    b: np.ndarray,
+    seed: int = 0,
+    config: TwoSampleConfig = TwoSampleConfig(),
+    identities: Sequence[Any] = (),
 ) -> _TwoSampleResult | None:
-    """Cross-validated AUC of telling B (M, features) from A (N, features); None where either has too few events."""
+    """Cross-validated AUC of telling B (M, features) from A (N, features); None where either has too few events.
+
+    identities (N + M,): of A's events, then of B's; those with equal ones are in the same fold. Trees that have learned
+    one of a pair would know its twin: too well where both are of one sample, and take it for the other's where not.
+    """
+    known = list(identities) or [*range(len(a) + len(b))]
+    known = [*known[: len(a)][: config.maximum_events], *known[len(a) :][: config.maximum_events]]
     a, b = a[: config.maximum_events], b[: config.maximum_events]
-    if min(len(a), len(b)) < config.minimum_events:
+    if min(len({*known[: len(a)]}), len({*known[len(a) :]})) < config.minimum_events:
         return None
     if a.shape[1:] != b.shape[1:] or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise InputError(
             f"summaries of shape {a.shape} and {b.shape}", "finite numbers, as many per event", "correct the summaries"
         )
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     from threadpoolctl import threadpool_limits
 
     features, is_b = np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
+    group = np.unique(np.array([*map(str, known)]), return_inverse=True)[1]
+    how = {"n_splits": config.folds, "shuffle": True, "random_state": seed}
+    if len({*known}) == len(known):
+        folds = StratifiedKFold(**how).split(features, is_b)
+    else:
+        folds = StratifiedGroupKFold(**how).split(features, is_b, group)
     found = []
     # One thread: the same numbers on every machine, and faster for so few events.
     with threadpool_limits(1):
-        for learned, held in StratifiedKFold(config.folds, shuffle=True, random_state=seed).split(features, is_b):
+        for learned, held in folds:
             trees = HistGradientBoostingClassifier(
                 max_iter=config.trees,
                 max_leaf_nodes=config.leaves,

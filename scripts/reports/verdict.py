@@ -1,5 +1,6 @@
 """The verdict of a report: each requirement with its limit, the value reached and how it was found, and in words."""
 
+import re
 from typing import Any
 
 from codae_l1.hls.target.parts import BUDGET, OPEN, part
@@ -7,6 +8,7 @@ from codae_l1.scripts.reports._cells import with_error
 
 # AUC by which the firmware may be below the count of active pixels.
 AUC_TOLERANCE = 0.01
+_MET = "met after place and route"
 # The point of which the first sentence about the trigger speaks, where the crossings carry it.
 SPOKEN_POINT = "1 kHz pure"
 
@@ -15,7 +17,7 @@ def verdict(report: dict[str, Any]) -> dict[str, Any]:
     """What the report begins with: headline, trigger, sentence, baseline, checks (rows), missed (names), fits."""
     checks = _budget_checks(report) + _agreement_checks(report)
     missed = [check["name"] for check in checks if check["ok"] is False]
-    clock = f"a clock of {report['clock_period_ns']:g} ns, which is {OPEN}"
+    clock = f"a clock of {report['clock_period_ns']:g} ns, which is {_MET if _slacks(report) else OPEN}"
     headline = f"Misses: {', '.join(missed)}." if missed else f"Fits the Level-1 budget at {clock}."
     better = [s for s, row in report["auc"].items() if row["n_tracks"]["value"] > row["rtl"]["value"]]
     gain, power = (_gains(report, name) for name in ("active_pixels", "block_power"))
@@ -59,11 +61,31 @@ def _budget_checks(report: dict[str, Any]) -> list[dict[str, Any]]:
         ("initiation interval [cycles]", report["interval_cycles"], BUDGET.interval_cycles, report["interval_how"]),
     )
     checks = [_check(name, f"{limit:,g}", f"{value:,g}", value <= limit, text) for name, value, limit, text in rows]
+    name = "clock period [ns]"
+    if slacks := _slacks(report):
+        words = ", ".join(f"{key} {value:g} ns" for key, value in slacks.items())
+        how = f"{_routed(report)['tool']}, after place and route: {words}"
+        return [*checks, _check(name, "slack of 0 or more", f"{period:g}", min(slacks.values()) >= 0, how)]
     # A latency means nothing at a clock that no such design reaches, and that one is reached no estimate can say.
     how, ok = f"indicative: {least:g} to {clock['high']:g} ns can be expected of its stages", False
     if period >= least:
         how, ok = f"{how}; {OPEN}", None
-    return [*checks, _check("clock period [ns]", f"at least {least:g}", f"{period:g}", ok, how)]
+    return [*checks, _check(name, f"at least {least:g}", f"{period:g}", ok, how)]
+
+
+def _routed(report: dict[str, Any]) -> dict[str, str]:
+    """The row of the run's own RTL after place and route on its part; empty where that was not done."""
+    return next((row for row in report["further"] if row["name"] == "rtl implementation"), {})
+
+
+def _slacks(report: dict[str, Any]) -> dict[str, float]:
+    """Worst slacks [ns] of setup, hold and pulse widths after place and route, those that the tool stated.
+
+    >>> _slacks({"further": [{"name": "rtl implementation", "figures": "LUT 3,906; WNS -0.6, TNS -1,204.5, WHS 0.02"}]})
+    {'WNS': -0.6, 'WHS': 0.02}
+    """
+    figures = _routed(report).get("figures", "")
+    return {key: float(value) for key, value in re.findall(r"\b(WNS|WHS|WPWS) (-?\d+(?:\.\d+)?)\b", figures)}
 
 
 def _agreement_checks(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,14 +24,17 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SLICE = 256
 # Axis of an image (event, phi, eta, channel) that each profile sums over.
 PROFILES = {"energy_by_eta_gev": 1, "energy_by_phi_gev": 2}
-# Digest of an image without an active pixel.
-_EMPTY = b""
-# What is said of events that are in both samples, and once why.
-_IN_BOTH = "{:,} events that are in both A and B are left out"
-_WHY = (
-    "Events in both samples would make the AUC too small, even below 0.5: trees that have learned one of a pair take "
-    "its twin for one of the other sample."
+# Tracks from which on the pixels that they hit name an event; of fewer, all that an image holds.
+_TELLING_TRACKS = 5
+# What is said of events that are in both samples, or twice in one.
+_TWINS = ("{:,} of A's events are in B, too", "{:,} of A are repeats", "{:,} of B are repeats")
+# What is said of an AUC that independent samples do not have.
+_BELOW = (
+    "below 0.5: events of B are those of A in another form (another scale or resolution, another seed of the detector "
+    "alone), so that the samples are not independent, and the AUC does not say how alike they are"
 )
+# Errors by which an AUC is below 0.5 in a few of a million independent samples.
+_FAR = 4.5
 
 
 def _files_of(sample: str) -> list[Path]:
@@ -68,24 +71,24 @@ class _Summaries(Mapping[str, np.ndarray]):
     """Summaries of N events of a class, by name; those that grow with N are on disk.
 
     n_tracks (N,); of each channel the fraction of active pixels and the sum (N,) [GeV]; features (4000, 37) and
-    digests (4000,), of the image, of the first events, which the two-sample test takes; and of each profile the sums
-    and squares over all events, (58 or 72, 3).
+    identities (4000,) of the first events, which the two-sample test takes; and of each profile the sums and squares
+    over all events, (58 or 72, 3).
     """
 
     def __init__(self):
         names = ("n_tracks", *(f"{name}_{channel}" for name in ("active", "sum") for channel in CHANNELS))
         self._columns = {name: Spool(tempfile.gettempdir()) for name in names}
-        self._features, self._digests, self._sums = [], [], {}
+        self._features, self._identities, self._sums = [], [], {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name == "features":
             return np.concatenate(self._features)[: TwoSampleConfig().maximum_events]
-        if name == "digests":
-            return np.array(self._digests[: TwoSampleConfig().maximum_events], object)
+        if name == "identities":
+            return np.array(self._identities[: TwoSampleConfig().maximum_events], object)
         return self._columns[name][:] if name in self._columns else self._sums[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._columns, "features", "digests", *self._sums))
+        return iter((*self._columns, "features", "identities", *self._sums))
 
     def __len__(self) -> int:
         return len([*self])
@@ -99,7 +102,7 @@ class _Summaries(Mapping[str, np.ndarray]):
             self._columns[f"sum_{channel}"].add(sums[:, i])
         if sum(map(len, self._features)) < TwoSampleConfig().maximum_events:
             self._features.append(image_summaries(images, n_tracks))
-            self._digests += [_digest(image) for image in images]
+            self._identities += [_identity(image) for image in images]
         for key, axis in PROFILES.items():
             summed = images.sum(axis=axis, dtype=np.float64)
             for power in (1, 2):
@@ -165,38 +168,55 @@ def table(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]]) -> str:
 
 
 def test_lines(tests: dict[str, dict[str, Any]]) -> list[str]:
-    """The two-sample tests, one line per class."""
-    lines = []
+    """The two-sample tests, a line per class, and what is to be known of its events."""
+    lines, most = [], TwoSampleConfig().maximum_events
     for name, test in tests.items():
         if test["auc"] is None:
             lines.append(f"two-sample test, {name}: {test['reason']}")
             continue
-        left_out = f"; {_IN_BOTH.format(test['equal'])}" if test["equal"] else ""
         telling = ", ".join(f"{key} {value:.2f}" for key, value in test["telling"].items())
         events = " and ".join(f"{n:,}" for n in test["events"])
-        lines.append(
-            f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling}){left_out}"
-        )
-    return [*lines, _WHY] if any(test["equal"] for test in tests.values()) else lines
+        lines.append(f"two-sample test, {name}: AUC {test['auc']:.3f} ± {test['error']:.3f} ({events}; {telling})")
+        if twins := [said.format(n) for said, n in zip(_TWINS, test["twins"].values(), strict=True) if n]:
+            first = f" (of the first {most:,})" if max(test["events"]) == most else ""
+            lines.append(f"{name}: {', '.join(twins)}{first}; they are in the same fold as their twins")
+        if test["auc"] < 0.5 - _FAR * test["error"]:
+            lines.append(f"{name}: {_BELOW}")
+    return lines
 
 
 def _tested(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """The test of a class, without those of its events that are in both samples."""
-    both = {*a["digests"]} & {*b["digests"]} - {_EMPTY}
-    first, second = (of["features"][[digest not in both for digest in of["digests"]]] for of in (a, b))
-    result = two_sample_test(first, second, seed)
+    """The test of a class; twins: how many of A's events are in B, too, and are again in A and in B."""
+    # An empty image is the event of no other.
+    ours, theirs = (
+        [identity or f"{sample} {i}" for i, identity in enumerate(of["identities"])]
+        for sample, of in (("a", a), ("b", b))
+    )
+    known = {*theirs}
+    twins = {
+        "in_both": sum(identity in known for identity in ours),
+        "again_in_a": len(ours) - len({*ours}),
+        "again_in_b": len(theirs) - len(known),
+    }
+    result = two_sample_test(a["features"], b["features"], seed, identities=[*ours, *theirs])
     if result is not None:
-        return {**vars(result), "equal": len(both)}
-    counted = f"{len(first):,} and {len(second):,}{' other' if both else ''} events"
+        return {**vars(result), "twins": twins}
+    different = " different" if twins["again_in_a"] or twins["again_in_b"] else ""
+    counted = f"{len({*ours}):,} and {len(known):,}{different} events"
     reason = f"{counted}, fewer than {TwoSampleConfig().minimum_events}"
-    if both:
-        reason = f"{_IN_BOTH.format(len(both))}; {reason}"
-    return {"auc": None, "error": None, "equal": len(both), "reason": reason}
+    return {"auc": None, "error": None, "twins": twins, "reason": reason}
 
 
-def _digest(image: np.ndarray) -> bytes:
-    """Of an image's values; empty images are not the same event, and have the digest `_EMPTY`."""
-    return hashlib.blake2b(image.astype(np.float32).tobytes(), digest_size=16).digest() if image.any() else _EMPTY
+def _identity(image: np.ndarray) -> str:
+    """Of the pixels that the tracks of an event hit, or, where these are few, of its active pixels in all channels.
+
+    Equal where a file stores energies with fewer digits, or other scales of the calorimeter. Empty where no pixel is
+    active.
+    """
+    active = image > 0
+    tracks = active[..., CHANNELS.index("tracks")]
+    pixels = tracks if tracks.sum() >= _TELLING_TRACKS else active
+    return hashlib.blake2b(np.packbits(pixels).tobytes(), digest_size=16).hexdigest() if pixels.any() else ""
 
 
 def _mean(values: np.ndarray) -> dict[str, Any]:

@@ -30,6 +30,7 @@ REPORT = {
     "latency_how": "counted",
     "interval_how": "counted",
     "clock_period_ns": 5.0,
+    "further": [],
     "part": "xcvu13p-flga2577-2-e",
     "mismatches": {"qkeras-rtl": {"compared": 10, "different": 0}},
     "background": "qcd",
@@ -91,6 +92,22 @@ def test_a_clock_is_excluded_or_open_and_never_met(period, ok):
     line = next(line for line in TEMPLATE.read_text().splitlines() if "<td>{{ check.name }}</td>" in line)
     shown = jinja2.Template(line).render(check=row)
     assert ('<td class="no-text">NO</td>' if ok is False else '<td class="soft">open</td>') in shown
+
+
+@pytest.mark.parametrize(
+    ("stated", "ok"),
+    [("WNS 0.12, TNS 0, WHS 0.031", True), ("WNS -0.612, TNS -1,204.5", False), ("WNS 0, WHS -0.01", False)],
+)
+def test_the_timing_after_place_and_route_says_whether_the_clock_is_met(stated, ok):
+    figures = f"LUT 3,906, FF 2,639; {stated}"
+    row = {"name": "rtl implementation", "kind": "post-route", "tool": "vivado 2024.1", "figures": figures}
+    others = [{**row, "name": name} for name in ("hls4ml vsynth", "codae, on another chip")]
+    assert changed("further", others)["headline"].endswith("open until place and route.")
+    result = changed("further", [*others, row])
+    check = next(check for check in result["checks"] if check["name"] == "clock period [ns]")
+    assert (check["ok"], check["how"].split(": ")[0]) == (ok, "vivado 2024.1, after place and route")
+    met = "Fits the Level-1 budget at a clock of 5 ns, which is met after place and route."
+    assert result["headline"] == (met if ok else "Misses: clock period [ns].")
 
 
 @pytest.mark.parametrize(
