@@ -61,7 +61,7 @@ def require_common(arguments: argparse.Namespace) -> None:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)}", f"a number >= {least}", "correct it"
             )
-    require_seeds("--seeds", arguments.seeds)
+    require_seeds("--seeds", arguments.seeds, different=True)
 
 
 def generated(path: Path, config: Any, generate: Callable, generated_from: Callable, command: str) -> Path:

@@ -132,7 +132,7 @@ def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
             reads = f"--models {name}, which reads {system_class(name).inputs}"
             raise InputError(reads, f"some of {', '.join(of_jets)}", "correct --models")
         config = getattr(systems, name)
-        seeds = tuple(dict.fromkeys(arguments.seeds)) if system_class(name).random else (arguments.seeds[0],)
+        seeds = tuple(arguments.seeds) if system_class(name).random else (arguments.seeds[0],)
         if isinstance(config, PcaConfig):
             for k in dict.fromkeys(arguments.components):
                 plans.append(Plan(f"pca-{k}", name, dataclasses.replace(config, components=k), seeds))

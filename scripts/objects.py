@@ -92,7 +92,7 @@ def _make_plans(arguments: argparse.Namespace) -> list[Plan]:
     for name in arguments.models or ():
         if name not in known:
             raise InputError(f"--models {name}", f"some of {', '.join(known)}, which read objects", "correct --models")
-    names, seeds = dict.fromkeys(arguments.models or known), tuple(dict.fromkeys(arguments.seeds))
+    names, seeds = dict.fromkeys(arguments.models or known), tuple(arguments.seeds)
     return [Plan(name, name, getattr(systems, name), seeds) for name in names]
 
 

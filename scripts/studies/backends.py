@@ -82,14 +82,26 @@ def _backend_row(
 
     def make(folder: Path) -> dict[str, Any]:
         try:
-            return {**make_project(firmware, config, language, folder / "project", inputs), "stamp": stamp}
+            made = make_project(firmware, config, language, folder / "project", inputs)
+            return {**made, "stamp": stamp, "lacked": _lacking() if made["not_compiled"] else []}
         except (InputError, ToolError) as error:
             raise _NotMade(str(error)) from error
 
     try:
-        return asked | _facts(keep(folder, _inputs(config, language, firmware, inputs), make), language)
+        of = _inputs(config, language, firmware, inputs)
+        record = keep(folder, of, make)
+        if {*record["lacked"]} - {*_lacking()}:
+            # What the project was not compiled for want of has been installed.
+            (folder / "result.json").unlink()
+            record = keep(folder, of, make)
+        return asked | _facts(record, language)
     except _NotMade as error:
         return {**missing, "says": [str(error)]}
+
+
+def _lacking() -> list[str]:
+    """The simulators that are not on PATH, of those that not every machine has."""
+    return [name for name in ("ghdl", "shls") if not shutil.which(name)]
 
 
 def _facts(record: dict[str, Any], language: str) -> dict[str, Any]:
@@ -134,6 +146,4 @@ def _inputs(config: HlsConfig, language: str, firmware: FirmwareModel, inputs: n
         "shape": list(inputs.shape),
         "versions": versions(),
         "code": code_of("codae_l1.scripts.studies.projects"),
-        # A project that was not compiled for want of one of these is made again once it is installed.
-        "tools": [name for name in ("ghdl", "shls") if shutil.which(name)],
     }

@@ -124,7 +124,8 @@ def test_rejection_is_a_bound_where_no_background_passes():
     [
         (("--out", "x", "--background", "b.h5"), "--background and --signals of which one is missing; expected both"),
         (("--out", "x", "--models", "codae"), "--models codae; expected some of anomaly_clr, objects_ae"),
-        (("--out", "x", "--seeds", "-1"), "--seeds -1; expected numbers, 0 to 2,147,483,647"),
+        (("--out", "x", "--seeds", "3", "3"), "--seeds 3 3; expected different numbers"),
+        (("--out", "x", "--seeds", "-1"), "--seeds -1; expected different numbers, 0 to 2,147,483,647"),
         (("--out", "x", "--most", "0"), "--most 0; expected a number >= 1"),
         # Before anything is generated.
         (("--out", "x", "--generate", "100"), "72 events to train on; expected at least 100; .* or --generate"),

@@ -184,6 +184,11 @@ def test_the_table_says_of_each_combination_what_it_is_worth(run, tmp_path, monk
     installed["ghdl"] = "/opt/ghdl"
     call(monkeypatch, project.command, "--all", *arguments)
     assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+    # A row that was simulated stays where the simulator is gone.
+    before = {path: path.stat().st_mtime_ns for path in before}
+    monkeypatch.setattr(backends, "_lacking", lambda: ["ghdl", "shls", "more"])
+    call(monkeypatch, project.command, "--all", *arguments)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_row_of_a_compiled_project_counts_the_events_that_differ():
