@@ -8,6 +8,7 @@ words are those of QKeras. Thresholds are those of the run's working points on z
 --points, or of --rates of weighted QCD; a point that the sample cannot support is reported and never fires.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from codae_l1.data.base.files import read_table
 from codae_l1.data.pooling import PoolingConfig
 from codae_l1.hls.trigger.export_config import ExportConfig, check_namespace, check_slices, check_target
 from codae_l1.scripts.run import cli, stage
+from codae_l1.scripts.run.tables import with_error
 
 # Random inputs in addition to the events, single cells and full images.
 RANDOM_EVENTS = 200
+# ns, of LHC bunch crossings.
+CROSSING_NS = 25.0
 
 
 def command() -> None:
@@ -39,7 +43,7 @@ def command() -> None:
     parser.add_argument("--simulate", action="store_true", help="also run the testbenches with Verilator")
     parser.add_argument("--trust", **stage.TRUST)
     arguments = parser.parse_args()
-    check(arguments)
+    _check(arguments)
     run = stage.open_run(arguments.run, None, trust=arguments.trust)
     cli.output("--out", arguments.out, "folder", run=run.folder)
     cli.import_tensorflow()
@@ -78,7 +82,7 @@ def command() -> None:
     print(arguments.out)
 
 
-def check(arguments: Any) -> None:
+def _check(arguments: Any) -> None:
     """Say what cannot be exported before anything is loaded: InputError."""
     if arguments.events < 1:
         raise InputError(f"--events {arguments.events}", "a number >= 1", "correct it")
@@ -99,12 +103,17 @@ def check(arguments: Any) -> None:
 def _summary(interface: dict[str, Any]) -> str:
     """What was exported, in a few lines: vectors, latency, resources, what each working point lets through."""
     trigger, cost, simulated = interface["trigger"], interface["resources"], interface["simulated"]
+    every_ns = trigger["initiation_interval"] * trigger["latency_ns"] / trigger["latency_cycles"]
+    copies = math.ceil(round(every_ns / CROSSING_NS, 9))
     lines = [
         f"{interface['vectors']['events']} vectors, self-test passed, checksum {interface['checksum'][:12]}",
         f"towers to accept bits: {trigger['latency_cycles']} cycles = {trigger['latency_ns']:g} ns, an event every "
         f"{trigger['initiation_interval']}; {cost['whole']['LUT']:,} LUT, {cost['whole']['FF']:,} FF, of which pooling "
         f"and thresholds {cost['trigger']['wrapper']['LUT']:,} and {cost['trigger']['wrapper']['FF']:,}",
     ]
+    if copies > 1:
+        said = f"an event every {every_ns:g} ns, crossings every {CROSSING_NS:g} ns"
+        lines.append(f"{said}: {copies} copies in turn take all of them")
     for point in interface["decision"]["working_points"]:
         if point["threshold_word"] is None:
             lines.append(f"{point['name']}: not carried, never fires ({point['reason']})")
@@ -115,7 +124,7 @@ def _summary(interface: dict[str, Any]) -> str:
         rate = (
             f"rate not known ({point['rate_reason']})"
             if point["rate_khz"] is None
-            else f"{point['rate_khz']:.3g} +- {point['error_khz']:.2g} kHz of QCD, "
+            else f"{with_error(point['rate_khz'], point['error_khz'])} kHz of QCD, "
             f"{100 * point['passing_share']:.2g} % of the sample's {point['total_khz']:.3g} kHz"
         )
         lines.append(f"{point['name']}: score >= {point['threshold_word']}, {rate}")
@@ -125,7 +134,7 @@ def _summary(interface: dict[str, Any]) -> str:
 def _zero_bias_rate(point: dict[str, Any]) -> str:
     """Rate and pure rate of a working point on zero-bias crossings, in words."""
     rates = (("rate_khz", "error_khz", ""), ("pure_khz", "pure_error_khz", " beyond the menu"))
-    said = [f"{point[k]:.3g} +- {point[e]:.2g} kHz{what}" for k, e, what in rates if point[k] is not None]
+    said = [f"{with_error(point[k], point[e])} kHz{what}" for k, e, what in rates if point[k] is not None]
     return f"{', '.join(said)}, of {point['crossing_khz']:,.0f} kHz of crossings"
 
 

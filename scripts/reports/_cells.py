@@ -1,10 +1,11 @@
 """What stands in a cell of a table: means over the seeds with their spread, rates with errors, background rejection."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from codae_l1.scripts.run.tables import with_error as with_error
 
 # Of the bound where no background passes.
 CONFIDENCE = 0.9
@@ -20,16 +21,6 @@ def percent(value: dict[str, float | None] | None, digits: int = 1) -> str:
         return ""
     text, of_seeds = f"{100 * (value['mean'] or 0):.{digits}f}", value["spread"]
     return text if of_seeds is None else f"{text} ± {100 * of_seeds:.{digits}f}"
-
-
-def with_error(value: float, error: float) -> str:
-    """A value ± its error, both with as many decimals as the error has to two digits.
-
-    >>> with_error(19.77, 5.02), with_error(273.4, 26.1), with_error(0.0998, 0.0123), with_error(3.0, 0.0)
-    ('19.8 ± 5.0', '273 ± 26', '0.100 ± 0.012', '3.0 ± 0.0')
-    """
-    decimals = max(0, 1 - math.floor(math.log10(float(f"{error:.1e}")))) if error > 0 else 1
-    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}"
 
 
 def spread(values: Sequence[float]) -> str:

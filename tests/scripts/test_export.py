@@ -120,12 +120,31 @@ def test_each_working_point_is_said_with_its_rate_or_why_there_is_none():
         "300 vectors, self-test passed, checksum abababababab",
         "towers to accept bits: 6 cycles = 30 ns, an event every 1; 11,000 LUT, 6,700 FF, of which pooling and "
         "thresholds 5,000 and 4,200",
-        "rate_0.1_khz: score >= 7, 0.0977 +- 0.013 kHz of QCD, 4.1 % of the sample's 2.4 kHz",
+        "rate_0.1_khz: score >= 7, 0.098 ± 0.013 kHz of QCD, 4.1 % of the sample's 2.4 kHz",
         "rate_0.003_khz: not carried, never fires (6 events pass)",
         "fpr_0.1: score >= 7, rate not known (no cross section)",
-        "1e-3: score >= 9, 28.5 +- 5.7 kHz, 27.3 +- 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
-        "20 kHz pure: score >= 9, 27.3 +- 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
+        "1e-3: score >= 9, 28.5 ± 5.7 kHz, 27.3 ± 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
+        "20 kHz pure: score >= 9, 27.3 ± 5.5 kHz beyond the menu, of 28,607 kHz of crossings",
         "1 kHz pure: not carried, never fires (no crossing fires)",
         "rtl: 0 of 300 vectors differ",
         "codae_trigger_tb: not simulated; export with --simulate, or run it as its head says",
     ]
+
+
+@pytest.mark.parametrize(
+    ("slices", "clock_ns", "says"),
+    [(1, 5.0, None), (5, 5.0, None), (6, 5.0, (30, 2)), (18, 5.0, (90, 4)), (9, 2.5, None), (10, 2.5, None)],
+)
+def test_slices_that_miss_crossings_say_how_many_copies_take_all(slices, clock_ns, says):
+    interface = {
+        "vectors": {"events": 300},
+        "checksum": "ab" * 32,
+        "trigger": {"latency_cycles": 8, "latency_ns": 8 * clock_ns, "initiation_interval": slices},
+        "resources": {"whole": {"LUT": 11000, "FF": 6700}, "trigger": {"wrapper": {"LUT": 5000, "FF": 4200}}},
+        "decision": {"working_points": []},
+        "executed": {},
+        "simulated": {},
+    }
+    said = export._summary(interface).splitlines()[2:]
+    line = "an event every {} ns, crossings every 25 ns: {} copies in turn take all of them"
+    assert said == ([] if says is None else [line.format(*says)])
