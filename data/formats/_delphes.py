@@ -92,7 +92,7 @@ class Delphes(Format):
             parts = list(bounds(tree.num_entries, min(size, SLICE)))
             for start, stop in parts:
                 pileup.look(_Columns(tree, str(path), start, stop))
-            pileup.require_hard_one_first()
+            pileup.require_chosen_one_first(label)
             filled = np.zeros((N_PHI, N_ETA), np.int64)
             provenance = {"source": "Delphes ROOT", "file": path.name, "label": label, "config": dump(options)}
             provenance["pileup_tracks_cut"] = pileup.cuts

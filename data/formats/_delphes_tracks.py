@@ -20,9 +20,12 @@ from codae_l1.data.formats._delphes_order import VertexOrder
 
 TREE = "Delphes"
 KIND = f"a ROOT file of Delphes: tree {TREE} with tracks and towers"
-# Share of other vertices with fewer tracks, or a smaller sum of pT^2, than the first: half where it is any of them, and
-# one of the two 0.9 to 1 where it is that of a hard collision, soft ones of many tracks as well.
-_ANY_VERTEX = 0.7
+# Share of other vertices with fewer tracks, or a smaller sum of pT^2, than the first: half where it is any of them,
+# three quarters where it is so in half of the events, and one of the two 0.95 to 1 where it is that of hard collisions.
+# Share of zero-bias events with the highest sum first: 0.96 to 1 where the vertices are in that order.
+_FIRST = 0.9
+# Standard deviations of that share by which it may be missed by chance.
+_DEVIATIONS = 3.0
 # mm, beyond any detector: keeps the vertices of events apart on one axis.
 _FAR = 1e6
 
@@ -51,7 +54,7 @@ class PileUp:
         self._read = self._dropped = self._events = self._without = self._number = self._seen = self._kept = 0
         self._order = VertexOrder()
         # Of the events with other vertices than the first: their number, and the sums of the shares as above.
-        self._ranked, self._above = 0, np.zeros(2)
+        self._ranked, self._above = 0, np.zeros(3)
 
     def look(self, columns: Any) -> None:
         """See in which order a slice has its vertices."""
@@ -59,12 +62,20 @@ class PileUp:
             event, z = columns.read(self._vertex_z)
             self._order.add(event, z, columns.n)
 
-    def require_hard_one_first(self) -> None:
-        """Raise InputError where the vertices of the file are in order of z or of |z|: the first is then any."""
+    def require_chosen_one_first(self, label: str) -> None:
+        """Raise InputError where the vertices of the file are in order of z or of |z|: the first is then any.
+
+        label: the process of the events.
+        """
         if found := self._order.found():
+            number = f"{found[1]:,} event{'s' if found[1] > 1 else ''}"
+            hard, chosen = (
+                "of the hard collision first",
+                "that a trigger would choose first, of the highest sum of pT^2",
+            )
             raise InputError(
-                f"{self._path}: {self._vertex_z} is in order of {found[0]} in {found[1]:,} events",
-                "the vertex of the hard collision first",
+                f"{self._path}: {self._vertex_z} is in order of {found[0]} in {number}",
+                f"the vertex {chosen if label == ZERO_BIAS else hard}",
                 "write the vertices in Delphes' order, or say --keep-pileup",
             )
 
@@ -108,20 +119,29 @@ class PileUp:
         text += f" {self._options.vertex_window_mm:g} mm from the first vertex"
         if self._without:
             text += f"; {self._without:,} of {self._events:,} events have no vertex and keep all tracks"
+        return text + (self._of_zero_bias() if label == ZERO_BIAS else self._of_hard_collisions())
+
+    def _of_hard_collisions(self) -> str:
+        """What is asked where the first vertex is not unlike the others of its event."""
         with_vertex = self._events - self._without
         # The vertex of a hard collision has more tracks than others.
         kept, average = ((n / of if of else 0) for n, of in ((self._kept, with_vertex), (self._seen, self._number)))
         if kept < average:
-            text += f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex"
+            text = f". The first has {kept:.1f} tracks, fewer than the {average:.1f} of an average vertex"
             return f"{text}: is it that of the hard collision, and z in mm?"
-        share = self._above.max() / self._ranked if self._ranked else 1.0
-        # A zero-bias event has no collision unlike the others.
-        if share < _ANY_VERTEX and label != ZERO_BIAS:
-            text += (
-                f". The first stands above {100 * share:.0f} % of the others of its event in tracks or pT^2, where any"
-            )
-            text += " does above half: is it that of the hard collision?"
-        return text
+        above = self._above[:2].max()
+        if not _missed(above, self._ranked):
+            return ""
+        share = f"{100 * above / self._ranked:.0f} % of the others of its event in tracks or pT^2"
+        return f". The first stands above {share}, where any does above half: is it that of the hard collision?"
+
+    def _of_zero_bias(self) -> str:
+        """What is said where the first vertex is another than a trigger chooses; it need not be unlike the others."""
+        if not _missed(self._above[2], self._ranked):
+            return ""
+        share = f"{100 * self._above[2] / self._ranked:.0f} % of events"
+        chosen = "a trigger chooses that one, and signals are read so"
+        return f". The first vertex has the highest sum of pT^2 in {share}; {chosen}: write it first, and z in mm"
 
     def _require_one_vertex(self, columns: Any) -> None:
         event = columns.count(self._vertices)
@@ -137,7 +157,8 @@ class PileUp:
 def _share_above(
     event: np.ndarray, z: np.ndarray, track_event: np.ndarray, origins: list[np.ndarray], pt: np.ndarray, n: int
 ) -> np.ndarray:
-    """Shares (2, n) of other vertices with fewer tracks than the first, and with a smaller sum of pT^2.
+    """How the first vertices stand (3, n): the share of others with fewer tracks, that of others with a smaller sum of
+    pT^2, and 1 where none has a larger one, else 0.
 
     NaN without others. Equal ones count half, and vertices at one z are one. Tracks belong to the nearest vertex, so
     that neighbours in the window of the first do not lift it.
@@ -147,12 +168,12 @@ def _share_above(
     >>> tracks = [np.array([5.0, 5.1, 9.0, 2.0])]
     >>> pt = np.array([1.0, 1.0, 1.0, 2.0])
     >>> _share_above(np.zeros(3, int), np.array([5.0, 1.0, 9.0]), np.zeros(4, int), tracks, pt, 1).tolist()
-    [[1.0], [0.5]]
+    [[1.0], [0.5], [0.0]]
     """
     # Vertices of all events on one axis, in order; those at one z are one.
     place, which = np.unique(_on_one_axis(event, z), return_inverse=True)
     if not len(place):
-        return np.full((2, n), np.nan)
+        return np.full((3, n), np.nan)
     of, first = np.zeros(len(place), np.int64), np.full(n, -1)
     of[which], first[event[::-1]] = event, which[::-1]
     at = [_on_one_axis(track_event, origin) for origin in origins]
@@ -166,7 +187,17 @@ def _share_above(
         above = np.sign(sums[first[of]] - sums) / 2 + 0.5
         # The first itself counts half.
         shares.append(np.bincount(of, above, n) - 0.5)
-    return np.divide(shares, others, out=np.full((2, n), np.nan), where=others > 0)
+    shares.append(others * (np.bincount(of[above < 0.5], minlength=n) == 0))
+    return np.divide(shares, others, out=np.full((3, n), np.nan), where=others > 0)
+
+
+def _missed(total: float, n: int) -> bool:
+    """Whether a share, summed over n events, is below that of vertices in Delphes' order; a single event tells nothing.
+
+    >>> _missed(0.0, 1), _missed(2.0, 5), _missed(3.0, 5), _missed(75.0, 100)
+    (False, True, False, True)
+    """
+    return n > 1 and bool(total < n * _FIRST - _DEVIATIONS * np.sqrt(n * _FIRST * (1 - _FIRST)))
 
 
 def _on_one_axis(event: np.ndarray, z: np.ndarray) -> np.ndarray:

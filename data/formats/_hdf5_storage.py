@@ -77,6 +77,14 @@ def require_source(path: str, name: str, source: str, variable: str) -> Path:
     found = _found(path, source, variable)
     if found is None:
         raise InputError(f"{path}: {name} is put together from {source}, which is not there", _WHOLE, _COPY)
+    named, beside = Path(source), Path(path)
+    right = (named, beside.parent / named.name, beside.resolve().parent / named.name)
+    if named.is_absolute() and not any(place.is_file() and found.samefile(place) for place in right):
+        # HDF5 looks for it in the working directory as well, where any file may have the name.
+        where = f"{found.absolute()}, another file of that name in the working directory"
+        raise InputError(
+            f"{path}: {name} is put together from {source}, which is not there; HDF5 would take {where}", _WHOLE, _COPY
+        )
     return found
 
 

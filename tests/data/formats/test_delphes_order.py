@@ -6,6 +6,7 @@ from delphes_files import few_vertices, read_told, with_pileup, write
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.formats import DelphesOptions, event_slices
+from codae_l1.data.formats._delphes_order import VertexOrder
 
 
 def test_sorted_vertices_are_refused(tmp_path):
@@ -13,7 +14,7 @@ def test_sorted_vertices_are_refused(tmp_path):
     for name, values in (("up", [np.sort(v) for v in z]), ("down", [z[0], -np.sort(-z[1]), z[2]])):
         path = write(tmp_path / f"{name}.root", with_pileup(), **{"Vertex.Z": values})
         with pytest.raises(
-            InputError, match=r"Vertex.Z is in order of z in [13] events; expected the vertex of the hard"
+            InputError, match=r"Vertex.Z is in order of z in (1 event|3 events); expected the vertex of the hard"
         ):
             read_told(path)
 
@@ -159,10 +160,6 @@ def test_a_first_vertex_that_is_like_any_other_is_asked_about(tmp_path, hard):
             assert words[0].startswith(". The first stands above ")
             assert int(words[0].split()[-1]) < 65
             assert words[1] == "at of the hard collision?"
-            # No collision of a zero-bias event need be unlike the others.
-            told = []
-            list(event_slices(tmp_path / f"{name}.root", label="zero_bias", tell=told.append))
-            assert told[0].endswith(" mm from the first vertex")
 
 
 def test_events_with_one_vertex_or_all_at_one_place_are_not_asked_about(tmp_path):
@@ -171,6 +168,117 @@ def test_events_with_one_vertex_or_all_at_one_place_are_not_asked_about(tmp_path
         changes = {"Track.DZ": [np.full(360, v[0]) for v in z], "Vertex.Z": z}
         said = "0 of 7,200 tracks were dropped as pile-up: DZ further than 0.1 mm from the first vertex"
         assert read_told(write(tmp_path / f"{name}.root", columns | changes)) == ([360] * 20, [said])
+
+
+def half_and_half(n):
+    """Branches of n events, of which every other one has the hard vertex last."""
+    columns = with_pileup(n)
+    columns["Vertex.Z"] = [np.roll(z, -1) if i % 2 else z for i, z in enumerate(columns["Vertex.Z"])]
+    return columns
+
+
+def test_half_of_the_events_with_another_first_vertex_are_asked_about(tmp_path):
+    n_tracks, told = read_told(write(tmp_path / "half.root", half_and_half(60)))
+    assert n_tracks == [60, 15] * 30
+    # First of 21 in one half, in the other like any of those of 15 tracks: 1 and 0.5 less half of the hard one's 1/20.
+    asked = "The first stands above 74 % of the others of its event in tracks or pT^2, where any does above half: is it"
+    assert told[0].endswith(f" mm from the first vertex. {asked} that of the hard collision?")
+
+
+@pytest.mark.parametrize("n", [2, 5, 60])
+def test_hard_vertices_first_of_which_some_have_few_tracks_are_not_asked_about(tmp_path, n):
+    # Five tracks are fewer than those of all others: a share of 0 in one event of 2, one of 5, four of 60.
+    columns = with_pileup(n)
+    for i in range(0, n, 15):
+        for name in ("Track.PT", "Track.EtaOuter", "Track.PhiOuter", "Track.DZ"):
+            columns[name][i] = columns[name][i][55:]
+    n_tracks, told = read_told(write(tmp_path / "d.root", columns))
+    assert n_tracks == [60 if i % 15 else 5 for i in range(n)]
+    assert told[0].endswith(" mm from the first vertex")
+
+
+def zero_bias(n, place, n_vertices=21):
+    """Branches of n events of equal vertices, but the one at `place` with 2 GeV and others with 1 GeV at each track."""
+    rng, rows = np.random.default_rng(5), {name: [] for name in with_pileup(0)}
+    for _ in range(n):
+        z, m = rng.normal(0, 50, n_vertices), 15 * n_vertices
+        pt = np.ones(m)
+        pt[15 * place : 15 * (place + 1)] = 2
+        row = (pt, rng.uniform(-2.4, 2.4, m), rng.uniform(-3, 3, m), np.repeat(z, 15), z, *[[]] * 4)
+        for name, values in zip(rows, row, strict=True):
+            rows[name].append(values)
+    return rows
+
+
+def zero_bias_told(path):
+    told = []
+    for _ in event_slices(path, label="zero_bias", tell=told.append):
+        pass
+    return told[0].split(" mm from the first vertex")[1]
+
+
+def test_zero_bias_is_told_where_a_trigger_would_choose_another_vertex(tmp_path):
+    said = (
+        ". The first vertex has the highest sum of pT^2 in {} % of events; a trigger chooses that one, and signals are"
+    )
+    said += " read so: write it first, and z in mm"
+    assert zero_bias_told(write(tmp_path / "first.root", zero_bias(20, 0))) == ""
+    assert zero_bias_told(write(tmp_path / "other.root", zero_bias(20, 7))) == said.format(0)
+    first, other = zero_bias(20, 0), zero_bias(20, 7)
+    half = {name: [*first[name][:10], *other[name][10:]] for name in first}
+    assert zero_bias_told(write(tmp_path / "half.root", half)) == said.format(50)
+    # Neither is asked for a hard collision: of the first the tracks are as many as those of any, or fewer.
+    other["Vertex.Z"] = [z + 0.3 for z in other["Vertex.Z"]]
+    assert zero_bias_told(write(tmp_path / "fewer.root", other)) == said.format(0)
+    # One event tells nothing, and nor do events of one vertex, or of none.
+    assert zero_bias_told(write(tmp_path / "one.root", zero_bias(1, 7))) == ""
+    assert zero_bias_told(write(tmp_path / "alone.root", zero_bias(20, 0, 1))) == ""
+    none = zero_bias(20, 0, 1) | {"Vertex.Z": [[]] * 20}
+    assert zero_bias_told(write(tmp_path / "none.root", none)) == "; 20 of 20 events have no vertex and keep all tracks"
+    assert zero_bias_told(write(tmp_path / "few.root", zero_bias(20, 0, 2))) == ""
+
+
+def test_zero_bias_in_order_of_z_is_refused_for_what_a_trigger_chooses(tmp_path):
+    path = write(tmp_path / "d.root", few_vertices(40, lambda i, z: np.sort(z)))
+    expected = (
+        r"expected the vertex that a trigger would choose first, of the highest sum of pT\^2; write the vertices in"
+    )
+    with pytest.raises(InputError, match=rf"Vertex.Z is in order of z in 40 events; {expected} Delphes' order, or say"):
+        zero_bias_told(path)
+
+
+# How a file arranges the vertices after the first.
+BEHIND = {"z": lambda z: z, "-z": lambda z: -z, "|z|": np.abs, "-|z|": lambda z: -np.abs(z)}
+
+
+def ordered_behind(rng, n, pileup, key, whole=0):
+    """(event, z) of n events of a hard vertex and a Poisson number of others; of the last `whole` all are in order."""
+    number = rng.poisson(pileup, n) + 1
+    event, z = np.repeat(np.arange(n), number), rng.normal(0, 50, number.sum())
+    behind = np.ones(len(z), bool)
+    behind[np.cumsum(number) - number] = False
+    behind |= event >= n - whole
+    z[behind] = z[behind][np.lexsort((key(z[behind]), event[behind]))]
+    return event, z
+
+
+@pytest.mark.parametrize("way", BEHIND)
+@pytest.mark.parametrize("pileup", [2, 5, 8, 10, 15, 20])
+def test_events_that_are_in_order_by_chance_count_over_the_whole_file(way, pileup):
+    rng = np.random.default_rng(pileup)
+    for _ in range(3):
+        order = VertexOrder()
+        order.add(*ordered_behind(rng, 10_000, pileup, BEHIND[way]), 10_000)
+        assert order.found() is None
+    # A fifth of the events in order as a whole is by no chance.
+    order, number = VertexOrder(), 0
+    for n, whole in ((8_000, 0), (2_000, 2_000)):
+        event, z = ordered_behind(rng, n, pileup, BEHIND[way], whole)
+        order.add(event, z, n)
+        inside = np.diff(event) == 0
+        wrong = np.bincount(event[1:][inside], np.diff(BEHIND[way](z))[inside] < 0, n) > 0
+        number += int((~wrong & (np.bincount(event, minlength=n) > 1)).sum())
+    assert order.found() == (way.strip("-"), number)
 
 
 def test_a_window_beside_keep_pileup_is_refused():
