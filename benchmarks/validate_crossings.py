@@ -120,14 +120,13 @@ def _seed_row(name: str, sample: list[Crossings], found: Responses) -> list[str]
     rate, error = _rate(sample, {word: round(threshold / TOWER_LSB_GEV)})
     here = rate * 1e6 / CROSSING_KHZ
     clean = fired if word == "jet2" else fired - DATA_SATURATED
+    ratios = (f"{here / (n * per_million):.2f}" for n in (fired, clean))
     return [
         name,
         f"{threshold:.0f}",
         _value(fired * per_million, fired**0.5 * per_million),
         f"{clean * per_million:.3g}",
-        _value(here, None if error is None else error * 1e6 / CROSSING_KHZ),
-        f"{here / (fired * per_million):.2f}",
-        f"{here / (clean * per_million):.2f}",
+        *(["-"] * 3 if error is None else [_value(here, error * 1e6 / CROSSING_KHZ), *ratios]),
     ]
 
 

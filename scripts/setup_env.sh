@@ -16,13 +16,15 @@ fi
 
 find_python() {
     for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+        # The answer is read: other programs, such as /bin/true, end well too.
+        if [ "$("$name" -c 'import sys; print((3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null)" = True ]; then
             echo "$name"
             return
         fi
     done
 }
 python=$(find_python)
+[ -n "$python" ] || [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.11 to 3.13; name one: make demo PYTHON=/path/to/python3.12"
 [ -n "$python" ] || fail "no Python 3.11, 3.12 or 3.13 found (python3 is $(python3 -V 2>&1 || echo missing)); install one, or name it: make demo PYTHON=/path/to/python3.12"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)"

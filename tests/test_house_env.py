@@ -47,8 +47,17 @@ def test_old_python(setup_env):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("named", ["python9", shutil.which("true")])
+def test_what_is_named_is_a_python(setup_env, named):
+    code, error = setup_env(f'exec {sys.executable} "$@"', PYTHON=named)
+    assert code == 2
+    assert error == (
+        f"codae-l1: PYTHON={named} is no Python 3.11 to 3.13; name one: make demo PYTHON=/path/to/python3.12\n"
+    )
+
+
 def test_no_venv_module(setup_env):
-    code, error = setup_env('case "$2" in *ensurepip*) exit 1;; esac; exit 0')
+    code, error = setup_env('case "$2" in *ensurepip*) exit 1;; *sys*) echo True;; esac; exit 0')
     assert code == 2
     assert "python3 has no venv module; install it (Debian, Ubuntu: apt-get install python3-venv)" in error
     assert error.count("\n") == 1
@@ -62,7 +71,7 @@ def test_no_compiler(setup_env):
 
 
 # A Python that has all the script asks for and then makes no environment.
-NO_VENV = 'case "$*" in "-m venv"*) exit 1;; esac; exit 0'
+NO_VENV = 'case "$*" in "-m venv"*) exit 1;; *sys*) echo True;; esac; exit 0'
 
 
 @pytest.mark.parametrize("name", ["g++", "clang++"])

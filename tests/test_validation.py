@@ -161,6 +161,14 @@ def test_what_is_asked_for_and_cannot_be_had_is_said(scripts, tmp_path, monkeypa
     assert scripts.crossing_samples.read_config(tmp_path).pileup == (30.0,)
 
 
+def test_a_rate_that_is_not_carried_has_no_ratio(scripts, monkeypatch):
+    run, found = scripts.validate_crossings, argparse.Namespace(of=lambda word, gev: 1.0)
+    monkeypatch.setattr(run, "_rate", lambda sample, fires: (5.0, None))
+    assert run._seed_row("HTT360er", [], found)[-3:] == ["-", "-", "-"]
+    monkeypatch.setattr(run, "_rate", lambda sample, fires: (1e-4 * run.CROSSING_KHZ, 1e-5 * run.CROSSING_KHZ))
+    assert run._seed_row("HTT360er", [], found)[-3:] == ["100 ± 10", "1.03", "1.40"]
+
+
 def particle(event: int, pdg: int, pt: float, eta: float) -> tuple[float, ...]:
     return event, pdg, pt, 0.0, pt * np.sinh(eta), pt * np.cosh(eta)
 

@@ -168,7 +168,7 @@ def _bytes(path: Path | str) -> bytes:
 
 def read_toml(path: Path | str, expected: str = "a TOML config") -> dict[str, Any]:
     """Read TOML; a missing or broken file raises InputError that names it."""
-    with reading(path, expected, "correct --config"):
+    with reading(path, expected, "correct its name"):
         text = Path(path).read_bytes()
     try:
         return tomllib.loads(text.decode())

@@ -4,7 +4,7 @@
 
     run = codae_l1.open_run("runs/demo")
     run.executor("rtl").scores(images)    # (N,) float64, higher is more anomalous
-    run.accept(images, "1 %")             # (N,) bool: which events fire
+    run.accept(images, "1e-3")            # (N,) bool: what fires at a thousandth of all crossings
 
 The sub-packages are data, models, quantization, hls and scripts; imports run in that order.
 """

@@ -147,10 +147,10 @@ class Run(RunFolder):
     def accept(self, events: EventImages | np.ndarray, working_point: str, executor: str = _FASTEST) -> np.ndarray:
         """Which events fire: (N,) bool.
 
-        working_point: a share of zero-bias crossings ("1e-3", "1 %"), a rate ("20 kHz") or a rate beyond the menu
-        ("1 kHz pure"); "fpr_0.01" and "rate_0.1_khz" are of the run's QCD, as are "1 %" and "0.1 kHz" where the run has
-        no crossings. It need not be one of the config's. A rate that the sample does not carry raises InputError, which
-        says why.
+        working_point: a share of zero-bias crossings ("1e-3", or "0.1 %"), a rate ("20 kHz") or a rate beyond the
+        menu ("20 kHz pure"); "fpr_0.01" and "rate_0.1_khz" are of the run's QCD above its selection, and so are "1 %"
+        and "0.1 kHz" where the run has no crossings, and only there. It need not be one of the config's. A rate that
+        the sample does not carry raises InputError, which says why.
         """
         point = self._point(working_point)
         if point.threshold is None:

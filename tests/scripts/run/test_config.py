@@ -47,7 +47,7 @@ def test_a_file_name_of_a_packaged_config_says_where_it_is(tmp_path, monkeypatch
     monkeypatch.chdir(CONFIGS.parents[1])
     with pytest.raises(InputError, match=r"--config scripts/configs/demo.toml is the shipped one$"):
         load_config("demo.toml")
-    with pytest.raises(InputError, match=r"^else.toml does not exist; .*correct --config$"):
+    with pytest.raises(InputError, match=r"^else.toml does not exist; .*correct its name$"):
         load_config("else.toml")
 
 
