@@ -20,6 +20,7 @@ from codae_l1.data.base.files import read_json, write_json
 from codae_l1.data.events import SIGNALS
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts.run.tables import with_error
 
 pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[1]
@@ -177,7 +178,8 @@ def test_the_export_checks_itself_and_says_how_to_decide(run, tmp_path):
     assert len(rated) >= 2
     for point in rated:
         assert set(SIGNALS) <= set(point["efficiency"])
-        assert f"{point['name']}: score >= {point['threshold_word']}, {point['rate_khz']:.3g} +- " in result.stdout
+        rate = with_error(point["rate_khz"], point["error_khz"])
+        assert f"{point['name']}: score >= {point['threshold_word']}, {rate} kHz" in result.stdout
     for point in points:
         assert (point["threshold_word"] is None) == (point["reason"] is not None)
 
@@ -220,6 +222,7 @@ import numpy as np
 import codae_l1
 from codae_l1.data.formats.event_file import EventFile
 from codae_l1.data.sample import SAMPLE
+from codae_l1.scripts.run.tables import with_error
 run = codae_l1.open_run({str(run)!r})
 with EventFile(SAMPLE) as file:
     events = file.read_where(np.arange(0, len(file), 300))
