@@ -145,5 +145,5 @@ def _inputs(config: HlsConfig, language: str, firmware: FirmwareModel, inputs: n
         "arrays": arrays.hexdigest(),
         "shape": list(inputs.shape),
         "versions": versions(),
-        "code": code_of("codae_l1.scripts.studies.projects"),
+        "code": code_of("codae_l1.scripts.studies.backends"),
     }
