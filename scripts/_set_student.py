@@ -66,38 +66,49 @@ class StudentPlan:
 def add_firmware_argument(parser: argparse.ArgumentParser) -> None:
     """The option --firmware."""
     parser.add_argument(
-        "--firmware", nargs="+", metavar="NAME", default=[], help="systems whose score goes into firmware, too"
+        "--firmware",
+        nargs="+",
+        metavar="NAME[:SCORE]",
+        default=[],
+        help="systems whose score goes into firmware, too: the one that is quoted first, or SCORE",
     )
 
 
-def chosen(names: Sequence[str], plans: Sequence[Plan]) -> list[Plan]:
-    """The plans of --firmware NAME ...; InputError where one is not trained."""
-    titles = [plan.title for plan in plans]
-    for name in names:
-        if name not in titles:
-            raise InputError(f"--firmware {name}", f"some of {', '.join(titles)}", "correct --firmware or --models")
-    return [plan for plan in plans if plan.title in names]
+def chosen(names: Sequence[str], plans: Sequence[Plan]) -> list[tuple[Plan, str]]:
+    """Plan and score ("": the main one) of each --firmware NAME[:SCORE]; InputError where one is not trained."""
+    known, found = {plan.title: plan for plan in plans}, []
+    for name in dict.fromkeys(names):
+        title, colon, score = name.partition(":")
+        if title not in known or (colon and not score):
+            raise InputError(f"--firmware {name}", f"some of {', '.join(known)}", "correct --firmware or --models")
+        found.append((known[title], score))
+    return found
 
 
 def students(
-    plans: Sequence[Plan],
+    named: Sequence[tuple[Plan, str]],
     events: "Callable[[], tuple[LabelledEvents, LabelledEvents]]",
     tested: Mapping[str, np.ndarray],
     make_plan: Callable[[], "StudentPlan"],
     out: Path,
 ) -> dict[str, dict[str, Any]]:
-    """Title -> row of `firmware_student`; the teacher is the main score of the first seed, from its folder in OUT.
+    """Title -> row of `firmware_student`; the teacher is a score of the first seed, from its folder in OUT.
 
-    events: those to train on and those to choose the epoch by. tested: background first, then the signals.
+    named: of `chosen`. events: those to train on and those to choose the epoch by. tested: background first, then the
+    signals. Raises InputError where a system has no such score.
     """
     rows = {}
-    for plan in plans:
+    for plan, score in named:
         system, _ = train(plan, plan.seeds[0], events, out)
+        background, score_or_main = events()[0].images, score or system.main_score
+        if score_or_main not in (known := system.scores(background[:1])):
+            raise InputError(f"--firmware {plan.title}:{score}", f"some of {', '.join(known)}", "correct --firmware")
 
-        def teacher(objects: np.ndarray, system: Any = system) -> np.ndarray:
-            return system.scores(objects)[system.main_score]
+        def teacher(objects: np.ndarray, system: Any = system, score: str = score_or_main) -> np.ndarray:
+            return system.scores(objects)[score]
 
-        rows[plan.title] = firmware_student(plan.title, teacher, events()[0].images, tested, make_plan(), out)
+        title = f"{plan.title}-{score}" if score else plan.title
+        rows[title] = firmware_student(title, teacher, background, tested, make_plan(), out)
     return rows
 
 

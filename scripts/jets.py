@@ -94,17 +94,17 @@ def command() -> None:
     print(text, end="")
 
 
-def _named(names: list[str], plans: list[Plan]) -> list[Plan]:
-    """The plans of --firmware; InputError where one is not trained, or does not read constituents."""
+def _named(names: list[str], plans: list[Plan]) -> list[tuple[Plan, str]]:
+    """Plan and score of each --firmware; InputError where one is not trained, or does not read constituents."""
     found = chosen(names, plans)
-    for plan in found:
+    for plan, _ in found:
         if (side := cast("JetSystem", plan.create()).side) != CONSTITUENTS:
             received = f"--firmware {plan.title}, which reads images of {side} x {side} pixels"
             raise InputError(received, "a system that reads constituents", "correct --firmware")
     return found
 
 
-def _firmware(named: list[Plan], sample: JetSample, arguments: argparse.Namespace) -> dict[str, Any]:
+def _firmware(named: list[tuple[Plan, str]], sample: JetSample, arguments: argparse.Namespace) -> dict[str, Any]:
     """Title -> row of each system whose score goes into firmware."""
     from codae_l1.scripts.run.config import load_config
 

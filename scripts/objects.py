@@ -106,8 +106,8 @@ def _parts(samples: dict[str, np.ndarray], split_seed: int) -> np.ndarray:
     return part
 
 
-def _firmware(arguments: argparse.Namespace, plans: list[Plan]) -> tuple[list[Plan], HlsConfig]:
-    """Systems whose score goes into firmware, and the [hls] table of --config."""
+def _firmware(arguments: argparse.Namespace, plans: list[Plan]) -> tuple[list[tuple[Plan, str]], HlsConfig]:
+    """Systems and scores that go into firmware, and the [hls] table of --config."""
     from codae_l1.scripts.run.config import load_config
 
     hls = load_config(arguments.config).hls if arguments.config else HlsConfig()
@@ -119,11 +119,11 @@ def _work(
     part: np.ndarray,
     plans: list[Plan],
     out: Path,
-    firmware: tuple[list[Plan], HlsConfig] = ([], HlsConfig()),
+    firmware: tuple[list[tuple[Plan, str]], HlsConfig] = ([], HlsConfig()),
 ) -> dict[str, Any]:
     """What objects.json holds; samples: "background" and the signals -> objects (N, 19, 3). part: of `_parts`.
 
-    firmware: systems whose score goes into firmware, and how.
+    firmware: systems and scores that go into firmware, and how.
     """
     from codae_l1.models.systems.base import LabelledEvents
     from codae_l1.scripts.run.folder import stamp

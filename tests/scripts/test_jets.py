@@ -310,21 +310,21 @@ def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path
     seen = {}
 
     def student(title, teacher, background, tested, plan, out):
-        seen.update(background=background, plan=plan, scores={k: teacher(x) for k, x in tested.items()})
+        seen[title] = background, plan, {k: teacher(x) for k, x in tested.items()}
         return {"auc": {}}
 
     monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", student)
     monkeypatch.setattr(jets, "student_rows", lambda rows: f"rows of {', '.join(rows)}\n")
-    (tmp_path / "tiny.toml").write_text(
-        "[systems.dark_clr]\nmodel = { width = 8 }\ntraining = { epochs = 1, batch_size = 64 }\n"
-    )
-    names = ("--models", "dark_clr", "--firmware", "dark_clr", "--config", tmp_path / "tiny.toml", "--seeds", 1)
-    assert call("--jets", toys / "jets.h5", "--out", tmp_path / "out", *names) == 0
-    assert {kind: scores.shape for kind, scores in seen["scores"].items()} == {"qcd": (30,), "top": (12,)}
-    assert next(iter(seen["scores"])) == "qcd"
-    assert (seen["background"].shape, seen["plan"].config.rows, seen["plan"].around_axis) == ((108, 50, 3), (16,), True)
-    assert read_json(tmp_path / "out" / "jets.json")["firmware"] == {"dark_clr": {"auc": {}}}
-    assert "## In firmware\n\nrows of dark_clr\n" in (tmp_path / "out" / "jets.md").read_text()
+    tiny = "[systems.dark_clr]\nmodel = { width = 8 }\ntraining = { epochs = 1, batch_size = 64 }\n"
+    (tmp_path / "tiny.toml").write_text(tiny)
+    names = ("--models", "dark_clr", "--firmware", "dark_clr", "dark_clr:mahalanobis", "--seeds", 1)
+    assert call("--config", tmp_path / "tiny.toml", "--jets", toys / "jets.h5", "--out", tmp_path / "out", *names) == 0
+    background, plan, scores = seen["dark_clr"]
+    assert [(kind, of.shape) for kind, of in scores.items()] == [("qcd", (30,)), ("top", (12,))]
+    assert not np.array_equal(seen["dark_clr-mahalanobis"][2]["qcd"], scores["qcd"])
+    assert (background.shape, plan.config.rows, plan.around_axis) == ((108, 50, 3), (16,), True)
+    assert list(read_json(tmp_path / "out" / "jets.json")["firmware"]) == ["dark_clr", "dark_clr-mahalanobis"]
+    assert "## In firmware\n\nrows of dark_clr, dark_clr-mahalanobis\n" in (tmp_path / "out" / "jets.md").read_text()
 
 
 @pytest.mark.parametrize(

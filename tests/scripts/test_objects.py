@@ -216,6 +216,11 @@ def test_the_score_of_a_system_goes_into_firmware(files, made, monkeypatch):
     assert "| objects_ae | hard | 50.0 |" in (made / "objects.md").read_text()
 
 
+def test_firmware_of_a_score_that_a_system_does_not_have_is_refused(files, made, capsys):
+    assert call(*asked(files, made, "hard"), "--models", "objects_ae", "--firmware", "objects_ae:norm") == 2
+    assert "--firmware objects_ae:norm; expected some of mse; correct --firmware" in capsys.readouterr().err
+
+
 def test_firmware_of_what_is_not_trained_is_refused(files, tmp_path, capsys):
     assert call(*asked(files, tmp_path / "out", "hard"), "--models", "objects_ae", "--firmware", "anomaly_clr") == 2
     assert "--firmware anomaly_clr; expected some of objects_ae" in capsys.readouterr().err
