@@ -17,7 +17,8 @@ energies runs already.
 
 At 1 the score is exceeded in a share of background between TAIL and twice that. Words hold up to 2^LARGEST_BITS; scores
 beyond are rarer than any working point. The whitening is rounded, then trained further (QAT) to give the score that the
-unrounded one gives; windows, sums and the larger of two are whole numbers.
+unrounded one gives; windows, sums and the larger of two are whole numbers. Energies may be bent before they are added
+up (quantization/f_m/_bend.py).
 
 With firmware.dense = (1,) the errors of an auto-encoder (quantization/_autoencoder.py) take the place of A and B.
 """
@@ -35,6 +36,7 @@ from codae_l1.quantization._fitting import Schedule, fit
 from codae_l1.quantization._windows import SINGULAR, Group, exceeded, no_variation
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import Student
+from codae_l1.quantization.f_m._bend import bent, window_weights
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, saturated
@@ -108,10 +110,12 @@ def _check_background(
 
 def _windows(inputs: np.ndarray, firmware: FirmwareConfig) -> np.ndarray:
     """Saturated counts -> sums of the windows (N, phi, eta, groups) float64."""
-    (rows, columns), n = firmware.conv[0].kernel, len(inputs)
+    (rows, columns), n = firmware.conv[-1].kernel, len(inputs)
     places, rings = firmware.input_shape[0] // rows, firmware.input_shape[1] // columns
     groups = [[firmware.inputs.index(name) for name in group] for group in firmware.distance]
     summed = np.stack([inputs[..., which].sum(axis=-1) for which in groups], axis=-1, dtype=np.float64)
+    if len(firmware.conv) > 1:
+        summed = bent(summed, firmware)
     return summed.reshape(n, places, rows, rings, columns, len(groups)).sum(axis=(2, 4))
 
 
@@ -127,11 +131,12 @@ def _checked_windows(inputs: np.ndarray, weight: np.ndarray, firmware: FirmwareC
             f"at least {EVENTS_PER_ROW * places * rings}",
             "take more events or fewer windows",
         )
-    bits = firmware.layer_precision("conv1").output_bits
+    name = f"conv{len(firmware.conv)}"
+    bits = firmware.layer_precision(name).output_bits
     beyond = float(np.average((windows >= 1 << bits).any(axis=(1, 2, 3)), weights=weight))
     if beyond > _SATURATED:
         raise InputError(
-            f"firmware.precision.conv1.output_bits = {bits}: windows beyond {(1 << bits) - 1} in {beyond:.1%} of the "
+            f"firmware.precision.{name}.output_bits = {bits}: windows beyond {(1 << bits) - 1} in {beyond:.1%} of the "
             "background",
             f"at most {_SATURATED:.1%}",
             "take more bits, or smaller windows",
@@ -220,11 +225,9 @@ def _eta_modes(rings: int) -> np.ndarray:
 def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[Group]) -> None:
     """The weights of the float network: sums of windows, the rows that are squared, the larger of two scores."""
     n, (units, windows) = len(groups), groups[0].rows.shape
-    sums = np.zeros((*firmware.conv[0].kernel, len(firmware.inputs), n))
     encode, decode = np.zeros((windows, n, n)), np.zeros((n, units, n))
     rows, offset, parts = np.zeros((windows, n, units, n)), np.zeros((units, n)), np.zeros((units, n, 2, n))
     for g, group in enumerate(groups):
-        sums[:, :, [firmware.inputs.index(name) for name in firmware.distance[g]], g] = 1
         rows[:, g, :, g], offset[:, g] = group.rows.T, group.offset
         # The first score, and what the second one exceeds it by, which the ReLU cuts at zero.
         first = np.arange(units) < group.first
@@ -232,7 +235,7 @@ def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[Group]) -> N
         parts[:, g, 1, g] = np.where(first, group.correction, 1)
         if group.encode is not None:
             encode[:, g, g], decode[g, :, g] = group.encode, group.decode
-    kernel, weights = rows.reshape(windows * n, -1), {"conv1": (sums, np.zeros(n))}
+    kernel, weights = rows.reshape(windows * n, -1), window_weights(firmware)
     if firmware.dense:
         # The encoder's units, and the windows as they are.
         passing = np.concatenate([encode.reshape(windows * n, n), np.eye(windows * n)], axis=1)
@@ -241,7 +244,7 @@ def _set_weights(model: Any, firmware: FirmwareConfig, groups: list[Group]) -> N
     behind = ((kernel, offset.ravel()), (parts.reshape(units * n, 2 * n), np.zeros(2 * n)))
     # Score of the first group, and what the second one's exceeds it by.
     larger = (np.array([[1, -1], [0, 1], [1, -1], [0, 1]], float), np.zeros(2))
-    weights |= zip(firmware.layers[1 + bool(firmware.dense) : -1], (*behind, larger), strict=False)
+    weights |= zip(firmware.layers[len(firmware.conv) + bool(firmware.dense) : -1], (*behind, larger), strict=False)
     weights["output"] = np.ones((2, 1)), np.zeros(1)
     for name, pair in weights.items():
         model.get_layer(name).set_weights([part.astype(np.float32) for part in pair])
@@ -272,13 +275,16 @@ def _words(firmware: FirmwareConfig, model: Any) -> FirmwareConfig:
     Biases as in quantization/_calibration.py: odd words of one bit below the products' step leave no sum on a tie.
     """
     precision, word = {}, input_word(firmware)
-    counts = firmware.layer_precision("conv1").output_bits
-    integers = {"conv1": counts, firmware.squared: LARGEST_BITS // 2} | ({"dense1": counts} if firmware.dense else {})
+    convolutions = firmware.layers[: len(firmware.conv)]
+    integers = {firmware.squared: LARGEST_BITS // 2}
+    integers |= {name: firmware.layer_precision(name).output_bits for name in convolutions}
+    if firmware.dense:
+        integers["dense1"] = integers[convolutions[-1]]
     for name in firmware.layers:
         old, (kernel, bias) = firmware.layer_precision(name), model.get_layer(name).get_weights()
-        # What is behind the rows adds up: by ones, and in a distance by a number between -1 and 0.
+        # What is behind the rows adds up: by ones, and in a distance by a number between -1 and 0. A bend rounds.
         behind = name not in ("dense1", firmware.squared)
-        whole = behind and (bool(firmware.dense) or name != "dense2")
+        whole = behind and (bool(firmware.dense) or name != "dense2") and name not in convolutions[:-1]
         weight_integer = 1 if behind else integer_bits(np.abs(kernel).max() * WEIGHT_MARGIN)
         new = dataclasses.replace(old, weight_integer=weight_integer, output_integer=integers.get(name, LARGEST_BITS))
         fraction = word.fraction + new.weight_word.fraction + (not whole)

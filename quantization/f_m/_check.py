@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.quantization.f_m._bend import KNEE_GEV, SLOPE_BITS, knee
 from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ def _check_distance(config: "FirmwareConfig") -> None:
             f"one or {_MOST_GROUPS} groups that hold each input once",
             'correct them, or set firmware.preset = "distilled"',
         )
-    if len(config.conv) != 1:
-        raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up")
+    if len(config.conv) not in (1, 2):
+        raise refuse(f"{len(config.conv)} convolutions", "one, whose windows it adds up, or one before it that bends")
+    if len(config.conv) > 1:
+        _check_bend(config)
     if config.dense not in ((), (1,)) or config.outputs != 1:
         raise refuse(
             f"dense = {list(config.dense)}, outputs = {config.outputs}",
@@ -79,23 +82,48 @@ def _check_distance(config: "FirmwareConfig") -> None:
             f"at most {_MOST_SQUARED} bits",
             'set firmware.preset = "distilled", or "autoencoder" for the error of an auto-encoder',
         )
-    conv, (rows, columns, _) = config.conv[0], config.input_shape
+    last, (rows, columns, _) = len(config.conv) - 1, config.input_shape
+    conv = config.conv[last]
     if config.dense and columns < 2 * conv.kernel[1]:
         raise refuse(f"dense = [1] and a kernel of {conv.kernel[1]} columns", f"two rings in {columns} columns")
     if conv.filters != len(config.distance):
-        raise refuse(f"conv[0].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
+        raise refuse(f"conv[{last}].filters = {conv.filters}", f"a filter for each group, {len(config.distance)}")
     if tuple(conv.kernel) != tuple(conv.stride) or rows % conv.kernel[0] or columns % conv.kernel[1]:
         kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
         raise refuse(
-            f"conv[0] of {kernel} by {stride}", f"windows that fill {rows} x {columns} cells and do not overlap"
+            f"conv[{last}] of {kernel} by {stride}", f"windows that fill {rows} x {columns} cells and do not overlap"
         )
+
+
+def _check_bend(config: "FirmwareConfig") -> None:
+    """Raise InputError, with the dotted path, unless the first of two convolutions can bend the energies of cells."""
+    conv, groups = config.conv[0], len(config.distance)
+    if (conv.filters, *conv.kernel, *conv.stride) != (2 * groups, 1, 1, 1, 1):
+        kernel, stride = (" x ".join(map(str, pair)) for pair in (conv.kernel, conv.stride))
+        raise InputError(
+            f"firmware.conv[0] of {conv.filters} filters of {kernel} by {stride} before the windows of a distance",
+            f"{2 * groups} of 1 x 1 by 1 x 1, which bend the energies of a cell",
+            "correct it, or leave it out",
+        )
+    if "tracks" in config.inputs or not knee(config).is_integer():
+        raise InputError(
+            f"firmware.conv[0], which bends energies above {KNEE_GEV:g} GeV, of {', '.join(config.inputs)} in steps of "
+            f"{config.energy_lsb_gev:g} GeV",
+            f"energies alone, in steps of {KNEE_GEV:g} GeV at most",
+            "leave it out, or take other inputs",
+        )
+    bend, most = config.layer_precision("conv1"), int(knee(config)).bit_length()
+    for key, fewest in (("weight_bits", 2 + SLOPE_BITS), ("output_bits", most)):
+        if (bits := getattr(bend, key)) < fewest:
+            path = f"firmware.precision.conv1.{key}"
+            raise InputError(f"{path} = {bits} of bent energies", f"at least {fewest}", "take more bits")
 
 
 def _check_bits(config: "FirmwareConfig") -> None:
     """Raise InputError where a distance's words are too coarse to hold its score."""
     # The counts pass through the first dense layer of an auto-encoder.
     passing = {
-        "dense1": config.layer_precision("conv1").output_bits,
+        "dense1": config.layer_precision(f"conv{len(config.conv)}").output_bits,
         "dense2": 5,
         "dense3": 8,
         "dense4": 8,

@@ -11,6 +11,7 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
+from codae_l1.quantization.f_m._bend import SLOPE_BITS
 from codae_l1.quantization.f_m._check import check
 from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
 
@@ -33,8 +34,9 @@ class FirmwareConfig:
     conv, dense: hidden layers in order. outputs: 1 distilled, 2 in situ (z_m). tied: one weight per channel, the same
     over a convolution's window and, in the first dense layer, over all cells (quantization/f_m/_tying.py).
     distance: groups of inputs; where there are any, the network is a distance learned from background
-    (quantization/distance.py): its one convolution, with a filter for each group, adds up windows that fill the
-    grid without overlap, and its dense layers follow from that. `dense` is then empty, or (1,), the unit of the encoder
+    (quantization/distance.py): its convolution, with a filter for each group, adds up windows that fill the
+    grid without overlap, and its dense layers follow from that. One of single cells before it, with two filters for
+    each group, bends energies (quantization/f_m/_bend.py). `dense` is then empty, or (1,), the unit of the encoder
     of an auto-encoder whose error takes the place of the distance (quantization/_autoencoder.py); `tied` has no effect.
     preset: "autoencoder", the network of a run, "distance", or "distilled", the default here.
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
@@ -86,11 +88,11 @@ class FirmwareConfig:
             return self.dense
         groups = len(self.distance)
         rows, columns, _ = self.input_shape
-        windows = (rows // self.conv[0].kernel[0]) * (columns // self.conv[0].kernel[1])
+        windows = (rows // self.conv[-1].kernel[0]) * (columns // self.conv[-1].kernel[1])
         behind = (2 * groups, 2)[:groups]
         if self.dense:
             # The rings, and the windows where there is more than one in a ring.
-            rings = columns // self.conv[0].kernel[1]
+            rings = columns // self.conv[-1].kernel[1]
             return ((1 + windows) * groups, (rings + windows * (windows > rings)) * groups, *behind)
         return (windows * groups, *behind)
 
@@ -149,6 +151,8 @@ expected windows that fill the grid; take a kernel and stride that do, such as 3
     def layer_precision(self, name: str) -> LayerPrecision:
         """Precision of a layer, the default one where the config does not name it."""
         defaults = (_AUTOENCODER if self.dense else _DISTANCE) if self.distance else {}
+        if self.distance and len(self.conv) > 1:
+            defaults = {**defaults, **_BENT}
         return self.precision.get(name, defaults.get(name, LayerPrecision()))
 
     @property
@@ -289,6 +293,8 @@ _AUTOENCODER = {
     "dense4": LayerPrecision(weight_bits=2, output_bits=11),
     "output": LayerPrecision(weight_bits=2, output_bits=12),
 }
+# Where energies are bent, windows are the second convolution.
+_BENT = {"conv1": LayerPrecision(weight_bits=2 + SLOPE_BITS, output_bits=4), "conv2": _DISTANCE["conv1"]}
 # How far a crossing's tracks, in windows of 24 x 12 towers, lie from those of zero bias.
 DISTANCE = FirmwareConfig(
     conv=(ConvConfig(1, (6, 3), (6, 3)),),

@@ -83,12 +83,12 @@ class Network:
     @property
     def places(self) -> int:
         """Windows around phi."""
-        return self.config.input_shape[0] // self.config.conv[0].kernel[0]
+        return self.config.input_shape[0] // self.config.conv[-1].kernel[0]
 
     @property
     def rings(self) -> int:
         """Windows along eta, and rows of each group that read the sums around phi."""
-        return self.config.input_shape[1] // self.config.conv[0].kernel[1]
+        return self.config.input_shape[1] // self.config.conv[-1].kernel[1]
 
     def groups(self) -> list[dict[str, Any]]:
         """Of each group of inputs the rows, those of the rings first: what one more count in a cell adds to y.
@@ -97,7 +97,7 @@ class Network:
         have on inputs of other groups. rings, eta_max: panels on a line, and where the outermost cells end.
         """
         config, n = self.config, len(self.config.distance)
-        kernel, matrix = self.weights["conv1"][0], self._rows()[0]
+        kernel, matrix = self._first_counts(), self._rows()[0]
         matrix = matrix.reshape(self.places, self.rings, n, -1)
         images = np.einsum("abif,prfu->uparbi", kernel, matrix).reshape(-1, *config.input_shape)
         half = config.input_shape[1] * config.pool * ETA_STEP / 2
@@ -120,14 +120,17 @@ class Network:
     def contributions(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Counts (N, phi, eta, inputs) -> scores (N,), what rows contribute (N, units), what rings do (N, rings)."""
         config, weights = self.config, self.weights
-        (kernel, bias), (rows, columns, inputs) = weights["conv1"], config.input_shape
+        *bends, windows = config.layers[: len(config.conv)]
+        (kernel, bias), (rows, columns, _) = weights[windows], config.input_shape
         cells = saturated(counts, config).astype(np.float64)
-        cells = cells.reshape(-1, self.places, rows // self.places, self.rings, columns // self.rings, inputs)
-        sums = config.layer_output("conv1").quantize(np.einsum("nparbi,abif->nprf", cells, kernel) + bias)
+        for name in bends:
+            cells = config.layer_output(name).quantize(cells @ weights[name][0][0, 0] + weights[name][1])
+        cells = cells.reshape(len(cells), self.places, rows // self.places, self.rings, columns // self.rings, -1)
+        sums = config.layer_output(windows).quantize(np.einsum("nparbi,abif->nprf", cells, kernel) + bias)
         (matrix, offset), flat = self._rows(), sums.reshape(len(cells), -1)
         exact, values = flat @ matrix + offset, flat
         at = config.layers.index(str(config.squared))
-        for name in config.layers[1:at]:
+        for name in config.layers[len(config.conv) : at]:
             values = config.layer_output(name).quantize(values @ weights[name][0] + weights[name][1])
         residual, shift = weights[config.layers[at]]
         y = config.layer_precision(config.layers[at]).output_word.quantize(values @ residual + shift)
@@ -143,8 +146,16 @@ class Network:
             gain = (gain * gate) @ weights[name][0].T
         # The mean that the offset takes away; least squares, as rounded rows need not be independent.
         mean = np.linalg.lstsq(matrix.T, -offset, rcond=None)[0]
-        windows = (flat - mean) * ((gain * exact) @ matrix.T)
-        return score, gain * np.square(y), windows.reshape(*sums.shape).sum(axis=(1, 3))
+        share = (flat - mean) * ((gain * exact) @ matrix.T)
+        return score, gain * np.square(y), share.reshape(*sums.shape).sum(axis=(1, 3))
+
+    def _first_counts(self) -> np.ndarray:
+        """What the first counts of a cell add to its window, (phi, eta, inputs, groups); more of them may be bent."""
+        *bends, windows = (self.weights[name] for name in self.config.layers[: len(self.config.conv)])
+        kernel = windows[0]
+        for bend, bias in bends:
+            kernel = np.einsum("if,abfg->abig", bend[0, 0] * (bias > 0), kernel)
+        return kernel
 
     def _rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Kernel (windows * groups, units) and bias (units,) of the rows; the ReLU of an encoder cuts nothing."""

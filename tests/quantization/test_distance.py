@@ -26,6 +26,13 @@ TWO = dataclasses.replace(
     conv=(ConvConfig(2, (9, 5), (9, 5)),),
     precision={**DISTANCE.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
 )
+BENT = dataclasses.replace(
+    DISTANCE,
+    inputs=("ecal", "hcal"),
+    distance=(("ecal", "hcal"),),
+    conv=(ConvConfig(2, (1, 1), (1, 1)), ConvConfig(1, (6, 3), (6, 3))),
+    precision={},
+)
 
 
 def mahalanobis(sums, of, weight):
@@ -34,9 +41,9 @@ def mahalanobis(sums, of, weight):
     return np.einsum("ni,ij,nj->n", sums - mean, np.linalg.inv(covariance), sums - mean)
 
 
-@pytest.mark.parametrize("firmware", [DISTANCE, TWO], ids=["tracks", "tracks and energies"])
+@pytest.mark.parametrize("firmware", [DISTANCE, TWO, BENT], ids=["tracks", "tracks and energies", "bent energies"])
 def test_the_float_score_is_the_larger_distance_in_units_of_the_tail(firmware):
-    (rows, columns), shape = firmware.conv[0].kernel, firmware.input_shape
+    (rows, columns), shape = firmware.conv[-1].kernel, firmware.input_shape
     counts = symmetric(background(firmware), rows)
     weight = np.tile(np.random.default_rng(1).uniform(0.5, 2, 1500), len(counts) // 1500)
     student = learn_distance(counts, weight, counts[:300], firmware, TRAINING)
@@ -46,9 +53,11 @@ def test_the_float_score_is_the_larger_distance_in_units_of_the_tail(firmware):
         which = [firmware.inputs.index(name) for name in group]
 
         def windows(x, which=which):
-            return (
-                x[..., which].sum(-1).reshape(len(x), shape[0] // rows, rows, shape[1] // columns, columns).sum((2, 4))
-            )
+            cells = x[..., which].sum(-1)
+            if firmware is BENT:
+                # In full up to 8 GeV, two words, and an eighth of the rest.
+                cells = np.where(cells > 2, 2 + (cells - 2) / 8, cells)
+            return cells.reshape(len(x), shape[0] // rows, rows, shape[1] // columns, columns).sum((2, 4))
 
         train, seen = windows(np.minimum(counts, 31)), windows(np.minimum(other, 31))
         for flat in (lambda x: x.sum(axis=1), lambda x: x.reshape(len(x), -1)):
@@ -133,12 +142,55 @@ def test_more_tracks_in_one_ring_than_background_has_are_anomalous(student):
         ({"conv": (ConvConfig(1, (6, 3), (3, 3)),)}, r"conv\[0\] of 6 x 3 by 3 x 3; expected windows that fill"),
         ({"conv": (ConvConfig(1, (4, 4), (4, 4)),)}, r"windows that fill 18 x 15 cells and do not overlap"),
         ({"conv": ()}, r"0 convolutions"),
+        ({"conv": 3 * DISTANCE.conv}, r"3 convolutions"),
     ],
 )
 def test_what_makes_no_distance_is_refused(changes, message):
     with pytest.raises(InputError, match=message) as error:
         dataclasses.replace(DISTANCE, **changes)
     assert 'set firmware.preset = "distilled"' in str(error.value)
+
+
+@pytest.mark.parametrize("groups", [(("ecal", "hcal"),), (("hcal",), ("ecal",))], ids=["one group", "two groups"])
+def test_bent_energies_are_whole_numbers_of_the_words(groups):
+    """Windows of the QKeras model: cells in full up to two words, and an eighth of the rest, a half rounded up."""
+    import keras
+
+    n = len(groups)
+    conv = (ConvConfig(2 * n, (1, 1), (1, 1)), ConvConfig(n, (9, 5), (9, 5)))
+    firmware = dataclasses.replace(BENT, distance=groups, conv=conv)
+    counts, rng = background(firmware), np.random.default_rng(2)
+    learned = learn_distance(counts, np.ones(len(counts)), counts[:300], firmware, TRAINING).firmware
+    assert learned.config.layers[:3] == ("conv1", "conv2", "dense1")
+    seen = rng.integers(0, 33, (300, 18, 15, 2)) * (rng.random((300, 18, 15, 2)) < 0.1)
+    windows = keras.Model(learned.model.inputs, learned.model.get_layer("conv2_relu").output).predict_on_batch(
+        np.minimum(seen, 31).astype(np.float32)
+    )
+    for g, names in enumerate(groups):
+        cells = np.minimum(seen, 31)[..., [firmware.inputs.index(name) for name in names]].sum(-1)
+        cells = np.where(cells > 2, 2 + (cells + 2) // 8, cells)
+        assert cells.max() > 5
+        assert np.array_equal(windows[..., g], cells.reshape(300, 2, 9, 3, 5).sum((2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"conv": (ConvConfig(1, (1, 1), (1, 1)), *DISTANCE.conv)},
+            r"conv\[0\] of 1 filters of 1 x 1 .* expected 2 of",
+        ),
+        ({"conv": (ConvConfig(2, (3, 3), (3, 3)), *DISTANCE.conv)}, r"conv\[0\] of 2 filters of 3 x 3 by 3 x 3"),
+        ({"conv": (BENT.conv[0], ConvConfig(2, (6, 3), (6, 3)))}, r"conv\[1\].filters = 2; expected a filter for each"),
+        ({"energy_lsb_gev": 16.0}, r"bends energies above 8 GeV, of ecal, hcal in steps of 16 GeV"),
+        ({"inputs": ("tracks",), "distance": (("tracks",),)}, r"of tracks in steps .* expected energies alone"),
+        ({"precision": {"conv1": LayerPrecision(4, output_bits=4)}}, r"conv1.weight_bits = 4 .*; expected at least 5"),
+        ({"precision": {"conv1": LayerPrecision(5, output_bits=1)}}, r"conv1.output_bits = 1 .*; expected at least 2"),
+    ],
+)
+def test_what_bends_no_energies_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(BENT, **changes)
 
 
 def test_background_that_gives_no_covariance_is_refused(zero_bias):
@@ -165,6 +217,8 @@ def test_layers_of_one_and_of_two_groups():
     assert DISTANCE.layers == ("conv1", "dense1", "dense2", "output")
     assert (DISTANCE.hidden, TWO.hidden) == ((15, 2), (12, 4, 2))
     assert TWO.layers == ("conv1", "dense1", "dense2", "dense3", "output")
+    assert BENT.layers == ("conv1", "conv2", "dense1", "dense2", "output")
+    assert BENT.layer_precision("conv2") == DISTANCE.layer_precision("conv1")
     assert FirmwareConfig().squared is None
     names = [DISTANCE.activation(name) for name in DISTANCE.layers]
     assert names == ["conv1_relu", "dense1_word", "dense2_relu", "output_word"]

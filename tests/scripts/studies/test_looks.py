@@ -13,6 +13,7 @@ from codae_l1.models.evaluation.crossing_rates import threshold_at, total_rate
 from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distance import learn_distance
 from codae_l1.quantization.f_m import config as f_m
+from codae_l1.quantization.f_m._bend import window_weights
 from codae_l1.quantization.f_m.config import ConvConfig, output_word
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.config import TriggerConfig
@@ -28,6 +29,13 @@ TWO = dataclasses.replace(
     distance=(("tracks",), ("ecal", "hcal")),
     conv=(ConvConfig(2, (9, 5), (9, 5)),),
     precision={**f_m.DISTANCE.precision, "dense3": LayerPrecision(weight_bits=2, output_bits=11)},
+)
+BENT = dataclasses.replace(
+    SMALL,
+    inputs=("ecal", "hcal"),
+    distance=(("hcal",), ("ecal",)),
+    conv=(ConvConfig(4, (1, 1), (1, 1)), ConvConfig(2, (9, 5), (9, 5))),
+    precision={},
 )
 KHZ = 1000.0
 
@@ -80,6 +88,18 @@ def test_rows_of_two_groups_are_told_apart():
     assert (tracks["of_others"], energies["of_others"]) == (0.0, 0.125)
 
 
+def test_images_of_bent_energies_are_of_the_first_counts_of_a_cell():
+    whitening = np.zeros((6, 2, 6, 2))
+    whitening[2, 0, 4, 0], whitening[2, 1, 4, 1] = 0.5, -0.75
+    weights = {**window_weights(BENT), "dense1": (whitening.reshape(12, 12), np.zeros(12))}
+    hcal, ecal = Network(BENT, weights).groups()
+    for group, value in ((hcal, 0.5), (ecal, -0.75)):
+        expected = np.zeros((6, 18, 15))
+        expected[4, :9, 10:] = value
+        assert np.array_equal(group["rows"], expected)
+        assert group["of_others"] == 0
+
+
 def test_what_rows_and_rings_contribute_by_hand():
     counts = np.zeros((3, 18, 15, 1), int)
     counts[1, 0, :3] = 2
@@ -93,13 +113,16 @@ def test_what_rows_and_rings_contribute_by_hand():
     np.testing.assert_allclose(hand_made().ring_eta(1), (-10 * 0.08725, 10 * 0.08725))
 
 
-@pytest.mark.parametrize("dense", [(), (1,)], ids=["distance", "auto-encoder"])
-def test_shares_of_a_learned_network_add_up_to_the_score_of_the_firmware(dense):
-    rng = np.random.default_rng(0)
-    activity = rng.gamma(1.5, 0.06, (1000, 1, 1, 3)) * (1 + np.sin(np.arange(15) / 4))[:, None]
-    counts = rng.poisson(np.broadcast_to(activity, (1000, 18, 15, 3)))
+@pytest.mark.parametrize(
+    "config",
+    [TWO, dataclasses.replace(TWO, dense=(1,), precision={}), BENT],
+    ids=["distance", "auto-encoder", "bent energies"],
+)
+def test_shares_of_a_learned_network_add_up_to_the_score_of_the_firmware(config):
+    rng, inputs = np.random.default_rng(0), len(config.inputs)
+    activity = rng.gamma(1.5, 0.06, (1000, 1, 1, inputs)) * (1 + np.sin(np.arange(15) / 4))[:, None]
+    counts = rng.poisson(np.broadcast_to(activity, (1000, 18, 15, inputs)))
     training = Training(DistillConfig(qat_steps=2), seed=3)
-    config = dataclasses.replace(TWO, dense=dense, precision={} if dense else TWO.precision)
     firmware = learn_distance(counts[:800], np.ones(800), counts[800:], config, training).firmware
     seen = np.concatenate([counts[800:], 2 * counts[:50]])
     network = Network.of(firmware)
