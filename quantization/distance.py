@@ -18,7 +18,7 @@ energies runs already.
 At 1 the score is exceeded in a share of background between TAIL and twice that. Words hold up to 2^LARGEST_BITS; scores
 beyond are rarer than any working point. The whitening is rounded, then trained further (QAT) to give the score that the
 unrounded one gives; windows, sums and the larger of two are whole numbers. Energies may be bent before they are added
-up (quantization/f_m/_bend.py).
+up (quantization/_bend.py).
 
 With firmware.dense = (1,) the errors of an auto-encoder (quantization/_autoencoder.py) take the place of A and B.
 """
@@ -31,12 +31,12 @@ import numpy as np
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.quantization._autoencoder import autoencoder
+from codae_l1.quantization._bend import bent, window_weights
 from codae_l1.quantization._calibration import WEIGHT_MARGIN, integer_bits, without_ties
 from codae_l1.quantization._fitting import Schedule, fit
 from codae_l1.quantization._windows import SINGULAR, Group, exceeded, no_variation
 from codae_l1.quantization.config import Training
 from codae_l1.quantization.distill import Student
-from codae_l1.quantization.f_m._bend import bent, window_weights
 from codae_l1.quantization.f_m.config import FirmwareConfig, input_word
 from codae_l1.quantization.f_m.float_model import FloatModel
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras, saturated

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.quantization.f_m._bend import KNEE_GEV, SLOPE_BITS, knee
 from codae_l1.quantization.f_m.precision import MOST_OUTPUT_BITS
 
 if TYPE_CHECKING:
     from codae_l1.quantization.f_m.config import FirmwareConfig
 
+# Energy of a cell [GeV] that counts in full where energies are bent, and bits by which the rest is shifted.
+KNEE_GEV, SLOPE_BITS = 8.0, 3
 # Filters, units and sides of windows: no FPGA holds a layer of more.
 _MOST = 4096
 # The largest of more distances would need a layer for each.
@@ -105,14 +106,14 @@ def _check_bend(config: "FirmwareConfig") -> None:
             f"{2 * groups} of 1 x 1 by 1 x 1, which bend the energies of a cell",
             "correct it, or leave it out",
         )
-    if "tracks" in config.inputs or not knee(config).is_integer():
+    if "tracks" in config.inputs or not config.bend[0].is_integer():
         raise InputError(
             f"firmware.conv[0], which bends energies above {KNEE_GEV:g} GeV, of {', '.join(config.inputs)} in steps of "
             f"{config.energy_lsb_gev:g} GeV",
             f"energies alone, in steps of {KNEE_GEV:g} GeV at most",
             "leave it out, or take other inputs",
         )
-    bend, most = config.layer_precision("conv1"), int(knee(config)).bit_length()
+    bend, most = config.layer_precision("conv1"), int(config.bend[0]).bit_length()
     for key, fewest in (("weight_bits", 2 + SLOPE_BITS), ("output_bits", most)):
         if (bits := getattr(bend, key)) < fewest:
             path = f"firmware.precision.conv1.{key}"

@@ -11,8 +11,7 @@ from codae_l1.data.base.config import dump, parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.pooling import PoolingConfig
-from codae_l1.quantization.f_m._bend import SLOPE_BITS
-from codae_l1.quantization.f_m._check import check
+from codae_l1.quantization.f_m._check import KNEE_GEV, SLOPE_BITS, check
 from codae_l1.quantization.f_m.precision import LayerPrecision, exact_accumulator
 
 
@@ -36,7 +35,7 @@ class FirmwareConfig:
     distance: groups of inputs; where there are any, the network is a distance learned from background
     (quantization/distance.py): its convolution, with a filter for each group, adds up windows that fill the
     grid without overlap, and its dense layers follow from that. One of single cells before it, with two filters for
-    each group, bends energies (quantization/f_m/_bend.py). `dense` is then empty, or (1,), the unit of the encoder
+    each group, bends energies (quantization/_bend.py). `dense` is then empty, or (1,), the unit of the encoder
     of an auto-encoder whose error takes the place of the distance (quantization/_autoencoder.py); `tied` has no effect.
     preset: "autoencoder", the network of a run, "distance", or "distilled", the default here.
     precision: layer name -> LayerPrecision; a layer not named takes the default one. Of it, training keeps weight_bits
@@ -100,6 +99,11 @@ class FirmwareConfig:
     def squared(self) -> str | None:
         """Name of the layer whose words are signed and leave it squared; None where the network is no distance."""
         return ("dense2" if self.dense else "dense1") if self.distance else None
+
+    @property
+    def bend(self) -> tuple[float, float]:
+        """Energy of a cell [words] that counts in full, and what the rest counts for, where energies are bent."""
+        return KNEE_GEV / self.energy_lsb_gev, 2.0**-SLOPE_BITS
 
     def activation(self, layer: str) -> str:
         """Name of what rounds a layer's sums to its words."""

@@ -10,10 +10,10 @@ from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.formats.crossing_file import write_crossings
 from codae_l1.data.splits import SPLITS
 from codae_l1.models.evaluation.crossing_rates import threshold_at, total_rate
+from codae_l1.quantization._bend import window_weights
 from codae_l1.quantization.config import DistillConfig, Training
 from codae_l1.quantization.distance import learn_distance
 from codae_l1.quantization.f_m import config as f_m
-from codae_l1.quantization.f_m._bend import window_weights
 from codae_l1.quantization.f_m.config import ConvConfig, output_word
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.config import TriggerConfig
