@@ -2,9 +2,9 @@
 
     OUT/firmware/<title>/    deep_set.npz, the executors' folders (emulator, hls4ml, rtl), student.json
 
-The student sees background alone: the events that the teacher was trained on, and copies that lie beside them, turned,
-their objects exchanged with those of other events, lost, and scaled. The teacher scores all of them. Labels serve to
-measure: the AUC of teacher, float student and firmware words on the same test events.
+The student sees background alone: the events that the teacher was trained on, and copies of them that are turned; those
+of events also lie beside them, their objects exchanged with those of other events, lost, and scaled. The teacher scores
+all of them. Labels serve to measure: the AUC of teacher, float student and firmware words on the same test events.
 """
 
 import argparse
@@ -41,8 +41,8 @@ class StudentPlan:
     """How a student is made.
 
     words: of the events' objects. around_axis: angles are relative to an axis, around which copies are turned, and not
-    in phi alone. copies: beside each background event; enough for the least number of events, too. seed: of the copies
-    and of the bootstrap; the training has its own.
+    in phi alone. copies: of each background event; enough for the least number of events, too. moved: their objects are
+    exchanged, lost and scaled. seed: of the copies and of the bootstrap; the training has its own.
     """
 
     words: "SetWords"
@@ -51,16 +51,21 @@ class StudentPlan:
     hls: HlsConfig = field(default_factory=HlsConfig)
     around_axis: bool = False
     copies: int = 2
+    moved: bool = True
     least: int = 20_000
     seed: int = 1
 
     @classmethod
     def of(cls, form: str, hls: HlsConfig) -> "StudentPlan":
-        """Of "objects" (ADC2021) or of "constituents" (jets, relative to their axis)."""
+        """Of "objects" (ADC2021) or of "constituents" (jets, relative to their axis).
+
+        A jet with constituents of another one is none, and a student that learns such jets learns fewer true ones.
+        """
         from codae_l1.quantization.deep_set import CONSTITUENTS, OBJECTS, SetConfig, SetTraining
 
         words = {"objects": OBJECTS, "constituents": CONSTITUENTS}[form]
-        return cls(words, SetConfig(words.rows), SetTraining(), hls, form == "constituents")
+        jets = form == "constituents"
+        return cls(words, SetConfig(words.rows), SetTraining(), hls, around_axis=jets, moved=not jets)
 
 
 def add_firmware_argument(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +134,7 @@ def firmware_student(
 
         words = np.concatenate([plan.words.words(x, plan.config.input_word) for x in (background, *beside)])
         with cli.Progress(f"{title}, student") as progress:
-            student = learn_set(words, np.concatenate(scores), plan.config, plan.training, progress)
+            student = learn_set(words, learned(np.concatenate(scores)), plan.config, plan.training, progress)
         student.firmware.save(folder / "deep_set.npz")
         given = {name: plan.words.words(x, plan.config.input_word) for name, x in tested.items()}
         row = {"history": student.history, "auc": _measure(student, found, given, plan.seed)}
@@ -144,18 +149,28 @@ def firmware_student(
     return keep(out / "firmware" / title, inputs, make, "student.json")
 
 
+def learned(scores: np.ndarray) -> np.ndarray:
+    """What a student learns of scores (N,): their logarithm, where all have one, which keeps their order.
+
+    Else the long tail of a distance takes most of the squared error.
+    """
+    return np.log(scores) if (scores > 0).all() else scores
+
+
 def neighbours(background: np.ndarray, plan: StudentPlan) -> list[np.ndarray]:
-    """Copies of events (N, M, 3) beside the background: objects exchanged with other events, lost, all pT scaled.
+    """Copies of events (N, M, 3): with plan.moved, objects exchanged with other events, lost, all pT scaled.
 
     An object changes places with that of the same row of another event, so that types stay. All of a copy is turned by
     one angle.
     """
     rng, made = np.random.default_rng(plan.seed), []
     for _ in range(max(plan.copies, -(-plan.least // len(background)) - 1)):
-        other = background[rng.permutation(len(background))]
-        events = np.where(rng.random((*background.shape[:2], 1)) < EXCHANGED, other, background)
-        events = events * (rng.random((*background.shape[:2], 1)) >= LOST)
-        events[..., 0] *= np.exp(rng.normal(0, SCALED, (len(events), 1)))
+        events = background
+        if plan.moved:
+            other = background[rng.permutation(len(background))]
+            events = np.where(rng.random((*background.shape[:2], 1)) < EXCHANGED, other, background)
+            events = events * (rng.random((*background.shape[:2], 1)) >= LOST)
+            events[..., 0] *= np.exp(rng.normal(0, SCALED, (len(events), 1)))
         events = _turned(events, plan.around_axis, rng.uniform(-np.pi, np.pi, (len(events), 1))) * (events[..., :1] > 0)
         made.append(_sorted(events, plan.words.rows))
     return made

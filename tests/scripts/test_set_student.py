@@ -11,9 +11,18 @@ from codae_l1.hls.network.mismatch import QKerasNetwork, compare
 from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, RtlSimulation
 from codae_l1.hls.target.compiler import find_compiler
+from codae_l1.hls.target.config import HlsConfig
 from codae_l1.hls.trigger.emulator import Emulator
 from codae_l1.quantization.deep_set import DeepSet, SetConfig, SetTraining, SetWords
-from codae_l1.scripts._set_student import StudentPlan, adversarial, firmware_student, neighbours, permuted, student_rows
+from codae_l1.scripts._set_student import (
+    StudentPlan,
+    adversarial,
+    firmware_student,
+    learned,
+    neighbours,
+    permuted,
+    student_rows,
+)
 
 ROWS = (1, 2)
 PLAN = StudentPlan(
@@ -141,6 +150,21 @@ def test_copies_of_jets_are_turned_around_their_axis():
     for copy in neighbours(np.tile(jets, (50, 1, 1)), plan)[0]:
         there = copy[:, 0] > 0
         np.testing.assert_allclose(np.hypot(copy[:, 1], copy[:, 2])[there], np.array([0.3, 0.4])[there])
+    turned = neighbours(np.tile(jets, (50, 1, 1)), dataclasses.replace(plan, moved=False))[0]
+    np.testing.assert_array_equal(turned[..., 0], np.tile([9.0, 5.0], (50, 1)))
+    np.testing.assert_allclose(np.hypot(turned[..., 1], turned[..., 2]), np.tile([0.3, 0.4], (50, 1)))
+    assert np.ptp(turned[:, 0, 1]) > 0.3
+
+
+def test_plans_of_jets_turn_their_copies_alone():
+    jets, events = (StudentPlan.of(form, HlsConfig()) for form in ("constituents", "objects"))
+    assert (jets.around_axis, jets.moved, events.around_axis, events.moved) == (True, False, False, True)
+
+
+def test_the_logarithm_of_scores_is_learned_where_all_have_one():
+    scores = np.array([0.5, 1.0, 20.0])
+    np.testing.assert_allclose(learned(scores), [-0.693147, 0.0, 2.995732], atol=1e-6)
+    np.testing.assert_array_equal(learned(scores - 0.5), scores - 0.5)
 
 
 def test_permuted_objects_stay_within_their_type():
