@@ -61,10 +61,10 @@ class SetConfig:
     input_bits: int = 10
     input_fraction: int = 6
     hidden: tuple[int, ...] = (8,)
-    hidden_bits: int = 5
-    weight_bits: int = 7
+    hidden_bits: int = 7
+    weight_bits: int = 8
     z: int = 3
-    z_bits: int = 8
+    z_bits: int = 10
     z_integer: int = 2
 
     def __post_init__(self):

@@ -150,11 +150,15 @@ def firmware_student(
 
 
 def learned(scores: np.ndarray) -> np.ndarray:
-    """What a student learns of scores (N,): their logarithm, where all have one, which keeps their order.
+    """What a student learns of scores (N,): the scores or, if all have one, the logarithm; the less skewed of both.
 
-    Else the long tail of a distance takes most of the squared error.
+    Neither changes the order. The long tail of a distance would take most of the squared error.
     """
-    return np.log(scores) if (scores > 0).all() else scores
+    from scipy.stats import skew
+
+    if not (scores > 0).all():
+        return scores
+    return min(scores, np.log(scores), key=lambda values: abs(skew(values)))
 
 
 def neighbours(background: np.ndarray, plan: StudentPlan) -> list[np.ndarray]:
