@@ -102,17 +102,17 @@ def students(
     named: of `chosen`. events: those to train on and those to choose the epoch by. tested: background first, then the
     signals. Raises InputError where a system has no such score.
     """
-    rows = {}
+    rows, background, found = {}, events()[0].images, []
     for plan, score in named:
         system, _ = train(plan, plan.seeds[0], events, out)
-        background, score_or_main = events()[0].images, score or system.main_score
-        if score_or_main not in (known := system.scores(background[:1])):
+        if (main := score or system.main_score) not in (known := system.scores(background[:1])):
             raise InputError(f"--firmware {plan.title}:{score}", f"some of {', '.join(known)}", "correct --firmware")
+        found.append((f"{plan.title}-{score}" if score else plan.title, system, main))
+    for title, system, score in found:
 
-        def teacher(objects: np.ndarray, system: Any = system, score: str = score_or_main) -> np.ndarray:
+        def teacher(objects: np.ndarray, system: Any = system, score: str = score) -> np.ndarray:
             return system.scores(objects)[score]
 
-        title = f"{plan.title}-{score}" if score else plan.title
         rows[title] = firmware_student(title, teacher, background, tested, make_plan(), out)
     return rows
 
@@ -133,13 +133,15 @@ def firmware_student(
         from codae_l1.scripts.run.folder import stamp
 
         words = np.concatenate([plan.words.words(x, plan.config.input_word) for x in (background, *beside)])
+        target = learned(np.concatenate(scores))
         with cli.Progress(f"{title}, student") as progress:
-            student = learn_set(words, learned(np.concatenate(scores)), plan.config, plan.training, progress)
+            student = learn_set(words, target, plan.config, plan.training, progress)
         student.firmware.save(folder / "deep_set.npz")
         given = {name: plan.words.words(x, plan.config.input_word) for name, x in tested.items()}
         row = {"history": student.history, "auc": _measure(student, found, given, plan.seed)}
         row |= in_firmware(student.firmware, np.concatenate([x[:_COMPARED] for x in given.values()]), folder, plan)
-        return {**row, "plan": asdict(plan), "stamp": stamp(plan.seed)}
+        logarithm = not np.array_equal(target, np.concatenate(scores))
+        return {**row, "logarithm": logarithm, "plan": asdict(plan), "stamp": stamp(plan.seed)}
 
     from codae_l1.scripts.run.folder import versions
     from codae_l1.scripts.run.stages import code_of
@@ -285,11 +287,12 @@ def student_rows(rows: Mapping[str, dict[str, Any]]) -> str:
             lines.append((title, signal, *areas, lost, f"{of['LUT']:,}", f"{of['FF']:,}", f"{ns:g}"))
         pairs = [f"{name}: {m['different']} of {m['compared']:,}" for name, m in row["comparison"].items()]
         moved = row["permuted"]
+        what = "the logarithm of the score" if row.get("logarithm") else "the score"
         notes.append(
-            f"`{title}`: words other than QKeras's: {', '.join(pairs)}; of events whose objects of one type have "
-            f"changed places: {moved['different']} of {moved['compared']:,}. {of['DSP']} DSP, {of['BRAM_18K']} BRAM; "
-            f"LUT and FF by {of['tool']}, an event a clock, {row['synthesis']['latency_cycles']} clocks "
-            f"{row['synthesis']['latency_how'].split(' on ')[0]}."
+            f"`{title}`: {what} is learned; words other than QKeras's: {', '.join(pairs)}; of events whose objects of "
+            f"one type have changed places: {moved['different']} of {moved['compared']:,}. {of['DSP']} DSP, "
+            f"{of['BRAM_18K']} BRAM; LUT and FF by {of['tool']}, an event a clock, "
+            f"{row['synthesis']['latency_cycles']} clocks {row['synthesis']['latency_how'].split(' on ')[0]}."
         )
     table = markdown_table(titles, lines, numbers_from=2)
     return "\n".join((table, "", "AUC in %, what the words lose in points, on the same events.", "", *notes, ""))

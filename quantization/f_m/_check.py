@@ -1,5 +1,6 @@
 """What a config of the trigger network is refused for, by the dotted path of its key: sizes, and bits of its layers."""
 
+import math
 from typing import TYPE_CHECKING
 
 from codae_l1.data.base.errors import InputError
@@ -113,7 +114,9 @@ def _check_bend(config: "FirmwareConfig") -> None:
             f"energies alone, in steps of {KNEE_GEV:g} GeV at most",
             "leave it out, or take other inputs",
         )
-    bend, most = config.layer_precision("conv1"), int(config.bend[0]).bit_length()
+    # A word holds what is missing to the knee, and what the largest energy counts for above it.
+    largest, (knee, slope) = max(map(len, config.distance)) * (2**config.count_bits - 1), config.bend
+    bend, most = config.layer_precision("conv1"), math.ceil(max(knee, (largest - knee) * slope)).bit_length()
     for key, fewest in (("weight_bits", 2 + SLOPE_BITS), ("output_bits", most)):
         if (bits := getattr(bend, key)) < fewest:
             path = f"firmware.precision.conv1.{key}"

@@ -185,7 +185,10 @@ def test_bent_energies_are_whole_numbers_of_the_words(groups):
         ({"energy_lsb_gev": 16.0}, r"bends energies above 8 GeV, of ecal, hcal in steps of 16 GeV"),
         ({"inputs": ("tracks",), "distance": (("tracks",),)}, r"of tracks in steps .* expected energies alone"),
         ({"precision": {"conv1": LayerPrecision(4, output_bits=4)}}, r"conv1.weight_bits = 4 .*; expected at least 5"),
-        ({"precision": {"conv1": LayerPrecision(5, output_bits=1)}}, r"conv1.output_bits = 1 .*; expected at least 2"),
+        ({"precision": {"conv1": LayerPrecision(5, output_bits=1)}}, r"conv1.output_bits = 1 .*; expected at least 4"),
+        # What is missing to the knee needs one bit more than what is above it, and the other way round.
+        ({"energy_lsb_gev": 0.5, "count_bits": 2}, r"conv1.output_bits = 4 .*; expected at least 5"),
+        ({"count_bits": 8}, r"conv1.output_bits = 4 .*; expected at least 7"),
     ],
 )
 def test_what_bends_no_energies_is_refused(changes, message):

@@ -216,8 +216,10 @@ def test_the_score_of_a_system_goes_into_firmware(files, made, monkeypatch):
     assert "| objects_ae | hard | 50.0 |" in (made / "objects.md").read_text()
 
 
-def test_firmware_of_a_score_that_a_system_does_not_have_is_refused(files, made, capsys):
-    assert call(*asked(files, made, "hard"), "--models", "objects_ae", "--firmware", "objects_ae:norm") == 2
+def test_firmware_of_a_score_that_a_system_does_not_have_is_refused(files, made, monkeypatch, capsys):
+    names = ("--models", "objects_ae", "--firmware", "objects_ae", "objects_ae:norm")
+    monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", lambda *_: pytest.fail("made before"))
+    assert call(*asked(files, made, "hard"), *names) == 2
     assert "--firmware objects_ae:norm; expected some of mse; correct --firmware" in capsys.readouterr().err
 
 
