@@ -168,7 +168,8 @@ def tpr_at_fpr(
     passing = effective_size(background[passes], None if background_weight is None else background_weight[passes])
     if passing * tolerance < minimum_background:
         reason = f"{passing:.3g} effective background events pass (ties above them), fewer than {minimum_background:g}"
-        return WorkingPoint(fpr, None, None, threshold, reached, passing, reason)
+        # More of the background than asked for has the largest score: no threshold is low enough, and JSON has no inf.
+        return WorkingPoint(fpr, None, None, threshold if np.isfinite(threshold) else None, reached, passing, reason)
     value = float(curve.tpr[at])
     if 0 < value < 1:
         codes, size = _codes((background, background_weight), (signal, None))

@@ -1,5 +1,6 @@
 """AUC, bootstrap, ROC and working points against definitions counted by hand or by brute force."""
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -182,6 +183,10 @@ def test_working_point_is_refused_where_ties_leave_too_few():
         "2 effective background events pass (ties above them), fewer than 10"
     )
     assert tpr_at_fpr(background, np.array([2, 1]), 12 / 1002).value == 1.0
+    # Where even the largest score is that of too many, there is no threshold, and what is said goes into JSON.
+    point = tpr_at_fpr(np.ones(1000), np.array([1, 0]), 0.1)
+    assert (point.value, point.threshold, point.background_passing) == (None, None, 0.0)
+    assert "0 effective background events pass (ties above them)" in json.dumps(vars(point), allow_nan=False)
 
 
 def test_weighted_working_point_uses_the_effective_size():
