@@ -17,6 +17,7 @@ from codae_l1.models.codae.config import COMPACT, PAPER, SwapConfig
 from codae_l1.models.training.config import COMPACT_TRAINING, TrainingConfig
 from codae_l1.quantization.config import ScanConfig, SpaceConfig
 from codae_l1.quantization.f_m.config import DISTANCE, ConvConfig, FirmwareConfig
+from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run.config import DataConfig, RunConfig, load_config
 from codae_l1.scripts.run.folder import RunFolder
 
@@ -131,9 +132,15 @@ def test_shipped_configs_are_the_compact_run_but_for_what_they_name():
     assert demo == dump(RunConfig(training=dataclasses.replace(COMPACT_TRAINING, epochs=3)))
     assert load_config(CONFIGS / "distilled.toml") == RunConfig(firmware=FirmwareConfig())
     assert load_config(CONFIGS / "distance.toml") == RunConfig(firmware=DISTANCE)
-    calorimeter = load_config(CONFIGS / "calorimeter.toml").firmware
-    assert (calorimeter.inputs, calorimeter.hidden) == (("ecal", "hcal"), (15, 2))
-    assert calorimeter.conv == (ConvConfig(2, (1, 1), (1, 1)), *DISTANCE.conv)
+    bits = {"conv1": LayerPrecision(5, output_bits=4), "conv2": LayerPrecision(2, output_bits=6)}
+    calorimeter = dataclasses.replace(
+        DISTANCE,
+        inputs=("ecal", "hcal"),
+        distance=(("ecal", "hcal"),),
+        conv=(ConvConfig(2, (1, 1), (1, 1)), *DISTANCE.conv),
+        precision={**bits, "dense1": LayerPrecision(7, output_bits=8)},
+    )
+    assert load_config(CONFIGS / "calorimeter.toml") == RunConfig(firmware=calorimeter)
     both = load_config(CONFIGS / "tracks_calorimeter.toml").firmware
     assert (both.inputs, both.hidden) == (("tracks", "ecal", "hcal"), (32, 40, 4, 2))
     generated = GenerationConfig(n_qcd=60_000, n_signal=300, seed=20_261)
