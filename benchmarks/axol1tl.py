@@ -41,10 +41,12 @@ from codae_l1.scripts.run.crossings import RunCrossings
 _WINDOW, _HIDDEN, _WEIGHT, _SQUARED = 7, 9, 7, 7
 # A hidden word reaches so many times what 0.1 % of zero bias exceeds.
 _ROOM, _RARE = 2.0, 1e-3
-_SCORE = WordType(False, LARGEST_BITS, 8)
+SCORE = WordType(False, LARGEST_BITS, 8)
 _CELLS = WordType(False, 5, 0, "TRN", "SAT")
 # Share of the tracks in a view, batches, events in each, rate.
 _KEPT, _STEPS, _BATCH, _RATE = 0.9, 3000, 256, 2e-3
+# Tracks alone, in windows of their own.
+TRACKS = np.ones((1, 1))
 
 
 def v4_layers(train: np.ndarray, seed: int) -> Layers:
@@ -149,8 +151,8 @@ def precisions(layers: Layers) -> list[LayerPrecision]:
     return found
 
 
-def build(layers: Layers, words: list[LayerPrecision]) -> Any:
-    """The QKeras model of a chain: cells (N, 18, 15, 1) -> score (N, 1)."""
+def build(layers: Layers, words: list[LayerPrecision], merge: np.ndarray = TRACKS) -> Any:
+    """The QKeras model of a chain: cells (N, 18, 15, inputs) -> score (N, 1); merge as in `quantized`."""
     import keras
     import qkeras
 
@@ -160,8 +162,8 @@ def build(layers: Layers, words: list[LayerPrecision]) -> Any:
         return qkeras.quantized_bits(width, integer, alpha=1)
 
     ones = {"use_bias": False, "kernel_quantizer": bits(2, 1)}
-    inputs = keras.Input((18, 15, 1), name="cells")
-    x = qkeras.QConv2D(1, (6, 3), (6, 3), **ones, name="windows")(inputs)
+    inputs = keras.Input((18, 15, len(merge)), name="cells")
+    x = qkeras.QConv2D(merge.shape[1], (6, 3), (6, 3), **ones, name="windows")(inputs)
     x = qkeras.QActivation(qkeras.quantized_relu(_WINDOW, _WINDOW), name="windows_word")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     for i, ((kernel, _), word) in enumerate(zip(layers, words, strict=True)):
@@ -174,19 +176,22 @@ def build(layers: Layers, words: list[LayerPrecision]) -> Any:
         of = bits if signed else qkeras.quantized_relu
         x = qkeras.QActivation(of(word.output_bits, word.output_integer), name=f"dense{i + 1}_word")(x)
     x = qkeras.QDense(1, **ones, name="norm")(Square(name="squares")(x))
-    x = qkeras.QActivation(qkeras.quantized_relu(_SCORE.width, _SCORE.integer), name="score")(x)
+    x = qkeras.QActivation(qkeras.quantized_relu(SCORE.width, SCORE.integer), name="score")(x)
     model = keras.Model(inputs, x)
-    model.get_layer("windows").set_weights([np.ones((6, 3, 1, 1))])
+    model.get_layer("windows").set_weights([np.broadcast_to(merge, (6, 3, *merge.shape))])
     model.get_layer("norm").set_weights([np.ones((layers[-1][0].shape[1], 1))])
     for i, pair in enumerate(layers):
         model.get_layer(f"dense{i + 1}").set_weights([part.astype(np.float32) for part in pair])
     return model
 
 
-def quantized(layers: Layers) -> Any:
-    """The QKeras model of a scaled chain; its weights lie on their words' grids."""
+def quantized(layers: Layers, merge: np.ndarray = TRACKS) -> Any:
+    """The QKeras model of a scaled chain; its weights lie on their words' grids.
+
+    merge (inputs, windows): ones where an input of the cells is added to a window of a place.
+    """
     words = precisions(layers)
-    model = build(layers, words)
+    model = build(layers, words, merge)
     for i, word in enumerate(words):
         name = f"dense{i + 1}"
         found, types = word.weight_words(name, model.get_layer(name).get_weights()), word.weight_types(name)
@@ -199,7 +204,7 @@ def quantized(layers: Layers) -> Any:
 def predict(model: Any, counts: np.ndarray) -> np.ndarray:
     """Score words (n,) of counts, by QKeras."""
     found = np.asarray(model.predict(counts.astype(np.float32), batch_size=4096, verbose=0))
-    return exact_words(found, _SCORE, "qkeras")[:, 0]
+    return exact_words(found, SCORE, "qkeras")[:, 0]
 
 
 def prove(
@@ -208,7 +213,7 @@ def prove(
     counts: np.ndarray,
     folder: Path,
     given: WordType = _CELLS,
-    score: WordType = _SCORE,
+    score: WordType = SCORE,
 ) -> tuple[str, int]:
     """LUT, FF and latency, and how many words of all executors differ from the expected ones (n,).
 
@@ -252,7 +257,7 @@ def main() -> None:
             model = quantized(layers)
             names = [f"{form}, {kind}, seed {seed}" for kind in ("float", "words")]
             known.add(names[0], lambda c, of=layers: np.square(outputs(of, windows(6, 3)(c[..., 0]))).sum(axis=1))
-            known.add(names[1], lambda c, of=model: predict(of, c) * _SCORE.lsb)
+            known.add(names[1], lambda c, of=model: predict(of, c) * SCORE.lsb)
             scores += names
             if seed == options.seeds[0]:
                 said, unlike = prove(model, predict(model, counts), counts, options.out / form)

@@ -159,8 +159,6 @@ def other_forms(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarra
     forms["rings, one-sided"] = lambda counts: np.square(np.maximum(pulls(counts), 0)).sum(axis=1)
     forms["rings, largest"] = lambda counts: np.maximum(pulls(counts).max(axis=1), 0)
     forms |= two_axes(train)
-    for name, score in anomaly_clr(train).items():
-        forms[f"AnomCLR+ of 3 x 5 windows, {name}"] = score
     for units, size in ((16, 8), (28, 13)):
         forms[f"VAE of 3 x 5 windows, {units} units, sum of {size} mu^2"] = vae_encoder(units, size, train)
     return forms
@@ -186,71 +184,6 @@ def two_axes(train: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]
         "two axes, one-sided sum": lambda counts: one_sided(counts).sum(axis=1),
         "two axes, one-sided squares": lambda counts: np.square(one_sided(counts)).sum(axis=1),
     }
-
-
-def anomaly_clr(train: np.ndarray, seed: int = 1) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Distance and norm of what an encoder of windows of counts learns by the loss AnomCLR+ (models.systems).
-
-    A crossing's other view is rolled around phi, mirrored in eta, and has each track with a probability of 0.9. An
-    anomaly has more tracks: in one ring, in one place, or everywhere. 4,000 batches of 256 crossings, tau = 0.1.
-    """
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(seed)
-    rng, sums = np.random.default_rng(seed), windows(6, 3)
-    rows = sums(train[..., 0])
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    layers = [keras.layers.Dense(32, "relu"), keras.layers.Dense(16, "relu"), keras.layers.Dense(8)]
-    for layer, width in zip(layers, (rows.shape[1], 32, 16), strict=True):
-        layer.build((None, width))
-    variables = [v for layer in layers for v in layer.trainable_variables]
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 4000))
-    optimizer.build(variables)
-
-    def encoded(x: Any) -> Any:
-        for layer in layers:
-            x = layer(x)
-        return x
-
-    @tf.function
-    def step(*views: Any) -> None:
-        with tf.GradientTape() as tape:
-            z, other, anomaly = (tf.math.l2_normalize(encoded(x), axis=1) for x in views)
-            like = tf.reduce_sum(z * other, axis=1) - tf.reduce_sum(z * anomaly, axis=1)
-            loss = -tf.reduce_mean(like) / 0.1
-        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-
-    for _ in range(4000):
-        counts = train[rng.integers(0, len(train), 256), ..., 0].astype(np.int64)
-        views = (counts, rng.binomial(_turned(counts, rng), 0.9), counts + rng.poisson(_extra(len(counts), rng)))
-        step(*(((sums(x) - mean) / spread).astype(np.float32) for x in views))
-    weights: Layers = of_rows([tuple(layer.get_weights()) for layer in layers], mean, spread)
-
-    def of_counts(c: np.ndarray) -> np.ndarray:
-        return outputs(weights, sums(c))
-
-    return {
-        "distance": mahalanobis(of_counts, train),
-        "norm": lambda counts: np.square(of_counts(counts[..., 0])).sum(axis=1),
-    }
-
-
-def _turned(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Counts (n, 18, 15), each rolled around phi and half of them mirrored in eta."""
-    rows = (np.arange(18) + rng.integers(0, 18, (len(counts), 1))) % 18
-    turned = counts[np.arange(len(counts))[:, None], rows]
-    return np.where(rng.random((len(counts), 1, 1)) < 0.5, turned, turned[:, :, ::-1])
-
-
-def _extra(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Mean numbers (n, 18, 15) of further tracks of anomalies: 10 to 60 in a ring, in a place, or everywhere."""
-    phi, eta = np.arange(18)[:, None], np.arange(15)
-    inside_phi = (phi - rng.integers(0, 18, (n, 1, 1))) % 18 < 6
-    inside_eta = np.abs(eta - rng.integers(1, 14, (n, 1, 1))) <= 1
-    kind = rng.integers(0, 3, (n, 1, 1))
-    inside = np.where(kind == 0, inside_eta, np.where(kind == 1, inside_eta & inside_phi, True)).astype(float)
-    return rng.uniform(10, 60, (n, 1, 1)) * inside / inside.sum((1, 2), keepdims=True)
 
 
 def vae_encoder(units: int, size: int, train: np.ndarray, seed: int = 1) -> Callable[[np.ndarray], np.ndarray]:

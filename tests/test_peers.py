@@ -16,11 +16,14 @@ import pytest
 from cicada_headers import random_weights, write_weights
 
 from codae_l1.data.base.errors import InputError
+from codae_l1.data.base.words import WordType
 from codae_l1.data.calorimeter import IMAGE_SHAPE
 from codae_l1.data.generation._crossing_chunks import CrossingTask
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import QUANTITIES, MenuConfig
 from codae_l1.hls.network.records import read_network
+from codae_l1.hls.rtl.build import Interpreter, build_rtl
+from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.config import DistillConfig
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -43,7 +46,7 @@ LIBRARY = {
 def scripts():
     """The scripts import each other by name, as they do where they run."""
     names = ("cicada", "crossing_samples", "peer_words", "peers", "cicada_firmware", "cicada_training")
-    names += ("distances", "axol1tl", "regions")
+    names += ("distances", "axol1tl", "self_supervised", "regions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
         yield argparse.Namespace(**{name: importlib.import_module(name) for name in names})
@@ -244,6 +247,75 @@ def test_options_that_are_none_are_refused_before_anything_is_learned(scripts, m
     monkeypatch.setattr(sys, "argv", ["regions.py", "none.work", *options])
     with pytest.raises(InputError, match=said):
         scripts.regions.main()
+
+
+def test_views_keep_what_a_crossing_is_and_anomalies_add_to_it(scripts):
+    made, rng = scripts.self_supervised, np.random.default_rng(3)
+    counts = np.random.default_rng(4).poisson(3, (4000, 18, 15, 3))
+    views = made.other_views(counts, rng)
+    assert np.allclose(views.mean((0, 1, 2)), 0.9 * counts.mean((0, 1, 2)), rtol=0.01)
+    # Words are moved as they are, and thinned: a lone word of 100 stays alone.
+    lone = np.zeros((50, 18, 15, 1), int)
+    lone[:, 2, 4] = 100
+    places = np.argwhere(made.other_views(lone, rng))
+    assert len(places) == 50
+    assert set(places[:, 2]) == {4, 10}
+    assert len(set(places[:, 1])) > 10
+    more = (made.anomalies(counts, rng) - counts).sum((1, 2))
+    assert more.min() == 0
+    tracks, energies = more[:, 0], more[:, 1:].sum(axis=1)
+    for alone, other in ((tracks, energies), (energies, tracks)):
+        assert 0.25 < np.mean((alone > 0) & (other == 0)) < 0.42
+        assert 30 < alone[other == 0].mean() < 40
+    alone = made.anomalies(counts[..., :1], rng) - counts[..., :1]
+    assert 30 < alone.sum((1, 2)).mean() < 40
+
+
+@pytest.mark.parametrize("name", ["tracks", "tracks_calorimeter"])
+def test_an_encoder_of_counts_and_energies_has_the_words_of_its_chain(scripts, tmp_path, name):
+    made, axol1tl, rng = scripts.self_supervised, scripts.axol1tl, np.random.default_rng(12)
+    merge = made.INPUTS[name]
+    counts = rng.poisson(rng.gamma(4, 0.5, (900, 1, 1, 1)), (900, 18, 15, len(merge)))
+    rows = made.window_sums(counts, merge)
+    assert rows[5, 0] == counts[5, :6, :3, 0].sum()
+    if len(merge) > 1:
+        assert rows[5, 3] == counts[5, :6, 3:6, 1:].sum()
+    for steps in (0, 30):
+        layers = made.encoder(counts, merge, "AnomCLR+", 2, steps)
+        found = made.chains(layers, rows)
+        z = scripts.distances.outputs(layers, rows)
+        of_z = scripts.distances.outputs(found["distance"], rows)
+        left = z - z.mean(axis=0)
+        assert np.allclose(np.square(of_z).sum(axis=1), ((left @ np.linalg.inv(np.cov(z.T))) * left).sum(axis=1))
+        assert found["norm"] is layers
+    for of, chain in found.items():
+        chain = axol1tl.scaled(chain, rows)
+        model = axol1tl.quantized(chain, merge)
+        words = axol1tl.predict(model, counts)
+        floats = np.square(scripts.distances.outputs(chain, rows)).sum(axis=1)
+        assert len(np.unique(words)) > 30, of
+        # Of the distance, most of a whitening that was hardly trained is lost in seven bits.
+        assert np.corrcoef(words, np.minimum(floats, 16))[0, 1] > (0.9 if of == "norm" else 0.3), of
+        assert np.mean(floats > 1) == pytest.approx(0.01, abs=0.005)
+    network = read_network(model, WordType(False, 5, 0, "TRN", "SAT"))
+    build_rtl(network, axol1tl.SCORE, HlsConfig(), tmp_path / "rtl", simulate=False)
+    shown = np.minimum(counts[:300], 31)
+    assert np.array_equal(Interpreter(tmp_path / "rtl").predict_words(shown)[:, 0], axol1tl.predict(model, shown))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["regions"], "inputs regions; expected some of tracks, tracks_calorimeter; correct them"),
+        (["--losses", "BYOL"], r"loss BYOL; expected some of CLR, AnomCLR, AnomCLR\+"),
+        (["--seeds", "-1"], "seed = -1; expected a number >= 0"),
+        (["--out", str(FOLDER)], "benchmarks is there; expected a new or empty folder; name another"),
+    ],
+)
+def test_wrong_options_of_the_self_supervised_are_refused(scripts, monkeypatch, options, said):
+    monkeypatch.setattr(sys, "argv", ["self_supervised.py", *options])
+    with pytest.raises(InputError, match=said):
+        scripts.self_supervised.main()
 
 
 @pytest.mark.skipif("CODAE_CICADA" not in os.environ, reason="CODAE_CICADA names no checkout of CICADA")
