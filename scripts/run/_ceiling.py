@@ -80,9 +80,14 @@ class Ceiling:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def ceiling(file: CrossingFile, seed: int) -> Ceiling:
-    """The trees of a file; the last ones are kept, so that networks judged on one file share them."""
-    return _kept(file.path, file.checksum, seed)
+def ceiling(file: CrossingFile, seed: int) -> Ceiling | None:
+    """The trees of a file; the last ones are kept, so that networks judged on one file share them.
+
+    None where the file does not have both classes outside the test split.
+    """
+    shown = any(len(file.where(name, "validation")) for name in SIGNALS)
+    known = any(len(file.where(ZERO_BIAS, split)) for split in ("train", "validation"))
+    return _kept(file.path, file.checksum, seed) if shown and known else None
 
 
 @functools.lru_cache(maxsize=1)

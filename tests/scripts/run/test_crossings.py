@@ -23,7 +23,7 @@ from codae_l1.models.evaluation.crossing_rates import Crossings
 from codae_l1.quantization.f_m.config import FirmwareConfig
 from codae_l1.scripts import evaluate
 from codae_l1.scripts.run import crossings
-from codae_l1.scripts.run._ceiling import Ceiling, _kept
+from codae_l1.scripts.run._ceiling import Ceiling, _kept, ceiling
 from codae_l1.scripts.run.config import DataConfig, RunConfig, TriggerConfig
 from codae_l1.scripts.run.crossings import RunCrossings, check_crossings, trigger_words
 from codae_l1.scripts.run.folder import RunFolder
@@ -130,6 +130,19 @@ def test_a_network_that_the_file_has_no_inputs_for_is_refused(path, pooling, mes
         RunCrossings(TriggerConfig(crossings=str(path)), Sum(pooling), 1)
 
 
+@pytest.mark.parametrize("lacking", [(ZERO_BIAS, ("train", "validation")), ("h125", ("validation",))])
+def test_there_is_no_ceiling_where_it_is_shown_one_class_alone(path, lacking):
+    class Part(CrossingFile):
+        """The file without some of its crossings."""
+
+        def where(self, process, split):
+            found = super().where(process, split)
+            return found[:0] if process == lacking[0] and split in lacking[1] else found
+
+    assert ceiling(CrossingFile(path), 3) is not None
+    assert ceiling(Part(path), 3) is None
+
+
 def test_the_ceiling_is_the_same_each_time_and_tells_what_it_was_shown(path):
     config = TriggerConfig(crossings=str(path))
     first, second = (RunCrossings(config, Sum(), 3) for _ in range(2))
@@ -234,11 +247,11 @@ def test_the_ceiling_learns_the_tail_of_what_it_is_shown():
         def words(self, which):
             return {"HT": np.zeros(len(which), np.int64)}
 
-    ceiling = Ceiling(Toy(), 1)
-    zero_bias, signal = (ceiling.words(Toy(), np.full(1000, is_signal)) for is_signal in (False, True))
+    trees = Ceiling(Toy(), 1)
+    zero_bias, signal = (trees.words(Toy(), np.full(1000, is_signal)) for is_signal in (False, True))
     assert zero_bias.dtype == np.int64
     assert (signal > zero_bias.max()).mean() > 0.9
-    assert ceiling.words(Toy(), np.zeros(0, bool)).shape == (0,)
+    assert trees.words(Toy(), np.zeros(0, bool)).shape == (0,)
 
 
 @pytest.mark.parametrize(
