@@ -44,6 +44,8 @@ How to read it:
   components) and `raw_ae` (a small dense auto-encoder) read only the firmware's pooled counts.
 - `mahalanobis`, `gaussian_mixture`, `isolation_forest` and `latent_norm` read the latent z_m of the CoDAE of the same
   seed (the mean of z_R: further scores).
+- `firmware` is the run's trigger network in its words. With `firmware.preset = "distilled"` (481 parameters) it has
+  learned a score of the CoDAE, `block_power` by default; else it is an auto-encoder of zero bias or a distance from it.
 - {about}
 - ± is the standard deviation over bootstrap samples of the test events of both classes, so that it includes the
   fluctuation of the threshold (where none or all events of a class pass: the 68 % Wilson interval); for a rate it is
