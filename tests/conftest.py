@@ -112,5 +112,6 @@ def scheduler():
     """Address of a Dask scheduler with one worker thread in this process."""
     from distributed import LocalCluster
 
-    with LocalCluster(1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=":0") as cluster:
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         yield cluster.scheduler_address

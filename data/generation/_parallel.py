@@ -191,7 +191,7 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": _SILENT}
             options["preload"] = [*dask.config.get("distributed.worker.preload"), children.PRELOAD]
             with children.undisturbed():
-                address = stack.enter_context(LocalCluster(number, threads_per_worker=1, **options))
+                address = stack.enter_context(LocalCluster(n_workers=number, threads_per_worker=1, **options))
         else:
             address = scheduler
         yield stack.enter_context(_connected(Client, address))

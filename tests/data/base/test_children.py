@@ -30,7 +30,7 @@ def busy(name):
 
 if __name__ == "__main__":
     options = {"threads_per_worker": 1, "dashboard_address": None, "preload": [_children.PRELOAD]}
-    with LocalCluster(1, **options) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=1, **options) as cluster, Client(cluster) as client:
         client.submit(busy, sys.argv[1]).result()
 """
 

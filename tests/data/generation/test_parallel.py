@@ -1,7 +1,9 @@
-"""What Dask says while a generation ends is not for its user."""
+"""A generation has as many processes as its user asks for, and what Dask says while it ends is not for that user."""
 
 import io
 import logging
+
+import pytest
 
 from codae_l1.data.generation import _parallel
 
@@ -17,3 +19,9 @@ def test_dask_is_silent_as_long_as_its_cluster_lives(monkeypatch):
     assert said.getvalue() == ""
     scheduler.critical("heard again")
     assert said.getvalue().endswith("heard again\n")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_there_are_as_many_processes_as_asked_for(workers):
+    with _parallel._client(workers, None) as client:
+        assert list(client.ncores().values()) == [1] * workers
