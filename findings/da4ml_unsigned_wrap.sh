@@ -6,7 +6,8 @@
 # into it. The traced network in Python, its compiled interpreter and its Verilog agree on 7, so that comparing these
 # finds nothing. Unsigned words no wider than the value, unsigned values and signed words are right.
 # Constants wrap at twice the range of an unsigned word: to 4 bits, 20 is 4 as an array, and as a symbolic value 20,
-# which the word cannot hold; 36 is 4 in both. Nothing is printed.
+# which the word cannot hold; 36 is 4 in both. A negative constant can stay below a signed word: -9 to one of 4 bits
+# is -9, not 7. Nothing is printed.
 #
 # Met by: adding the size of the word (here 32) first, which makes the value positive; wrapping constants as arrays.
 # Exit code 0: the behaviour is as described. 1: it has changed. Needs: python3 (3.11 to 3.13) with venv.
@@ -42,10 +43,10 @@ def wrapped(signed, integer, added=0):
     return *([int(v) for v in values] for values in (array, python, compiled)), int(top) + 1
 
 
-def constant(value, integer):
-    """A number to an unsigned word: as an array, and as a symbolic value."""
-    array = quantize(np.array([float(value)]), 0, integer, 0, "WRAP")
-    return int(array[0]), int(FixedVariable.from_const(value, HARDWARE).quantize(0, integer, 0, "WRAP").low)
+def constant(value, signed):
+    """A number to a word of 4 bits: as an array, and as a symbolic value."""
+    word = signed, 4 - signed, 0, "WRAP"
+    return int(quantize(np.array([float(value)]), *word)[0]), int(FixedVariable.from_const(value, HARDWARE).quantize(*word).low)
 
 
 def unsigned(bits):
@@ -65,10 +66,11 @@ for signed, integer, added, right, symbolic, bits in (
     word = f"{'a signed' if signed else 'an unsigned'} word of {integer} integer bits"
     print(f"da4ml {version('da4ml')}, -4 to 3 (+ {added}) to {word}: array {found[0]}")
     print(f"    symbolic: Python {found[1]}, compiled {found[2]}, {found[3]} bits in Verilog")
-for value, right, symbolic in ((20, 4, 20), (36, 4, 4)):
-    found = constant(value, 4)
+for value, signed, right, symbolic in ((20, 0, 4, 20), (36, 0, 4, 4), (-9, 1, 7, -9)):
+    found = constant(value, signed)
     as_described &= found == (right, symbolic)
-    print(f"da4ml {version('da4ml')}, constant {value} to an unsigned word of 4 bits: array {found[0]}, symbolic {found[1]}")
+    word = f"{'a signed' if signed else 'an unsigned'} word of 4 bits"
+    print(f"da4ml {version('da4ml')}, constant {value} to {word}: array {found[0]}, symbolic {found[1]}")
 print("as described" if as_described else "CHANGED")
 sys.exit(not as_described)
 PY
