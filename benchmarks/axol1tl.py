@@ -42,7 +42,7 @@ _WINDOW, _HIDDEN, _WEIGHT, _SQUARED = 7, 9, 7, 7
 # A hidden word reaches so many times what 0.1 % of zero bias exceeds.
 _ROOM, _RARE = 2.0, 1e-3
 SCORE = WordType(False, LARGEST_BITS, 8)
-_CELLS = WordType(False, 5, 0, "TRN", "SAT")
+CELLS = WordType(False, 5, 0, "TRN", "SAT")
 # Share of the tracks in a view, batches, events in each, rate.
 _KEPT, _STEPS, _BATCH, _RATE = 0.9, 3000, 256, 2e-3
 # Tracks alone, in windows of their own.
@@ -202,8 +202,9 @@ def quantized(layers: Layers, merge: np.ndarray = TRACKS) -> Any:
 
 
 def predict(model: Any, counts: np.ndarray) -> np.ndarray:
-    """Score words (n,) of counts, by QKeras."""
-    found = np.asarray(model.predict(counts.astype(np.float32), batch_size=4096, verbose=0))
+    """Score words (n,) of counts, by QKeras; a larger one than CELLS holds saturates."""
+    given = np.minimum(counts, CELLS.bounds[1]).astype(np.float32)
+    found = np.asarray(model.predict(given, batch_size=4096, verbose=0))
     return exact_words(found, SCORE, "qkeras")[:, 0]
 
 
@@ -212,7 +213,7 @@ def prove(
     expected: np.ndarray,
     counts: np.ndarray,
     folder: Path,
-    given: WordType = _CELLS,
+    given: WordType = CELLS,
     score: WordType = SCORE,
 ) -> tuple[str, int]:
     """LUT, FF and latency, and how many words of all executors differ from the expected ones (n,).
@@ -251,7 +252,7 @@ def main() -> None:
     shipped = Known(config, firmware)
     counts = np.concatenate([shipped.counts(process) for process in shipped.read])
     known = Known(config, firmware, options.crossings) if options.crossings else shipped
-    for form in options.forms:
+    for form in dict.fromkeys(options.forms):
         for seed in options.seeds:
             layers = scaled(FORMS[form](train, seed), windows(6, 3)(train[..., 0]))
             model = quantized(layers)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from codae_l1.data.base.config import parse
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.data.events import ZERO_BIAS
@@ -25,10 +24,12 @@ from codae_l1.data.formats.crossing_file import CrossingFile
 from codae_l1.data.menu import solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
 from codae_l1.quantization.config import Training
+from codae_l1.quantization.f_m.config import FirmwareConfig
+from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run._ceiling import ceiling
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig, load_config
-from codae_l1.scripts.run.crossings import RunCrossings
+from codae_l1.scripts.run.crossings import RunCrossings, check_crossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
 
 CONFIGS = ("demo", "distance", "calorimeter", "tracks_calorimeter")
@@ -46,7 +47,7 @@ class Known:
     """Crossings of a file with the words of a FirmwareModel, "rtl", and of a run's scores; others are added by name.
 
     file: whose test split is judged; by default that of the config. The trees that see the signals learn from the
-    latter, and are left out where the two have energies of other steps.
+    latter, and are left out where the two have other inputs, energies of other steps, or other quantities.
     """
 
     def __init__(self, config: RunConfig, firmware: Any, file: Path | None = None):
@@ -54,7 +55,7 @@ class Known:
         self._crossings = RunCrossings(_trigger(config, file), executor, config.seed)
         if self._crossings.ceiling is None:
             shown, judged = CrossingFile(config.trigger.path), self._crossings.file
-            if shown.inputs == judged.inputs and _energy_lsb(shown) == _energy_lsb(judged):
+            if _columns(shown) == _columns(judged):
                 self._crossings.ceiling = ceiling(shown, config.seed)
         self.config = config
         names = (ZERO_BIAS, *(name for name in SIGNALS if name in self._crossings.signals))
@@ -80,9 +81,8 @@ class Known:
         """A table in Markdown under a title: points, scores, efficiencies in %."""
         signals = [process for process in self.read if process != ZERO_BIAS]
         columns = ("point", "score", "rate [kHz]", *signals, *(f"{name} beyond the menu" for name in signals[:1]))
-        print(f"\n{title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-        for line in self._rows(tuple(scores), points):
-            print(line, flush=True)
+        rows = list(self._rows(tuple(scores), points))
+        print(f"\n{title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", *rows, sep="\n", flush=True)
 
     def _rows(self, scores: tuple[str, ...], points: Sequence[str]) -> Iterator[str]:
         """A line of Markdown for each point and score."""
@@ -100,15 +100,16 @@ class Known:
                 kept += [f"{100 * e['beyond_menu']:.1f}" for e in list(row["efficiency"].values())[:1]]
                 # Of a pure rate that is carried, the whole one need not be.
                 rate = "-" if row["rate_khz"] is None else f"{row['rate_khz']:.1f}"
-                yield f"| {point} | {score} | {rate} | {' | '.join(kept)} |"
+                yield f"| {' | '.join((point, score, rate, *kept))} |"
 
 
 def _trigger(config: RunConfig, file: Path | None) -> TriggerConfig:
     return dataclasses.replace(config.trigger, crossings=str(file)) if file else config.trigger
 
 
-def _energy_lsb(file: CrossingFile) -> float:
-    return file.provenance["energy_lsb_gev"]
+def _columns(file: CrossingFile) -> tuple[Any, ...]:
+    """What trees of a file's crossings see."""
+    return file.inputs, file.quantities, file.provenance.get("energy_lsb_gev")
 
 
 def mahalanobis(features: Features, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -284,10 +285,11 @@ def mapped_records(network: Any, word: WordType, config: RunConfig) -> str:
 
 def check(options: argparse.Namespace, config: RunConfig) -> None:
     """Raise InputError where seeds, points, crossings or the output are none, before anything is learned."""
-    for seed in options.seeds:
-        parse(RunConfig, {"seed": seed})
-    dataclasses.replace(config.trigger, points=tuple(options.points))
-    CrossingFile(getattr(options, "crossings", None) or config.trigger.path)
+    require_seeds("--seeds", options.seeds, different=True)
+    trigger = dataclasses.replace(config.trigger, points=tuple(options.points))
+    judged = _trigger(dataclasses.replace(config, trigger=trigger), getattr(options, "crossings", None))
+    # What is learned comes from the shipped crossings: of the judged ones a test split is enough.
+    check_crossings(dataclasses.replace(config, firmware=FirmwareConfig(), trigger=judged))
     if (out := getattr(options, "out", None)) and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise InputError(f"--out {out} is there", "a new or empty folder", "name another")
 

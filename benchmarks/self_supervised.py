@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from axol1tl import SCORE, predict, prove, quantized, scaled
+from axol1tl import CELLS, SCORE, predict, prove, quantized, scaled
 from distances import POINTS, Known, Layers, check, learned, of_rows, outputs
 
 from codae_l1.data.base.errors import InputError
@@ -46,8 +46,9 @@ _FEWEST, _MOST = 10, 60
 
 
 def window_sums(counts: np.ndarray, merge: np.ndarray) -> np.ndarray:
-    """Cells (n, 18, 15, inputs) -> windows (n, 15 x windows of a place), as the chain reads them."""
-    merged = counts.reshape(-1, 3, 6, 5, 3, counts.shape[-1]).sum((2, 4)) @ merge
+    """Cells (n, 18, 15, inputs) -> windows (n, 15 x windows of a place), as the chain reads them: both saturate."""
+    words = np.minimum(counts, CELLS.bounds[1])
+    merged = words.reshape(-1, 3, 6, 5, 3, counts.shape[-1]).sum((2, 4)) @ merge
     return np.minimum(merged.reshape(len(counts), -1), _LARGEST)
 
 
@@ -126,13 +127,13 @@ def chains(layers: Layers, rows: np.ndarray) -> dict[str, Layers]:
 def judge(name: str, options: argparse.Namespace) -> int:
     """Learn, prove and judge the scores of one kind of inputs; returns how many words differ."""
     config, merge, differ = load_config(_CONFIGS[name]), INPUTS[name], 0
-    train, _ = RunCrossings.background(config, "train")
+    train = np.minimum(RunCrossings.background(config, "train")[0], CELLS.bounds[1])
     rows, firmware = window_sums(train, merge), learned(config, 1).firmware
     shipped = Known(config, firmware)
     counts = np.concatenate([shipped.counts(process) for process in shipped.read])
     known = Known(config, firmware, options.crossings) if options.crossings else shipped
     scores = ["rtl", "block_power"]
-    for loss, seed in itertools.product((*options.losses, "untrained"), options.seeds):
+    for loss, seed in itertools.product((*dict.fromkeys(options.losses), "untrained"), options.seeds):
         trained = encoder(train, merge, loss, seed)
         for of, layers in chains(trained, rows).items():
             said, chain = f"{loss}, {of}, seed {seed}", scaled(layers, rows)
@@ -173,7 +174,7 @@ def main() -> None:
             raise InputError(f"{what} {unknown[0]}", f"some of {', '.join(known)}", "correct them")
     check(options, load_config("demo"))
     cli.import_tensorflow(load_config("demo").training.deterministic)
-    sys.exit(int(sum(judge(name, options) for name in options.inputs) > 0))
+    sys.exit(int(sum(judge(name, options) for name in dict.fromkeys(options.inputs)) > 0))
 
 
 if __name__ == "__main__":

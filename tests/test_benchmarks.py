@@ -23,8 +23,9 @@ _FILE = _FOLDER / "bench_executors.py"
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"seeds": [-1]}, "seed = -1; expected a number >= 0"),
-        ({"seeds": [2**31]}, "seed = 2147483648; expected at most 2,147,483,647"),
+        ({"seeds": [-1]}, "--seeds -1; expected different numbers, 0 to 2,147,483,647; correct --seeds"),
+        ({"seeds": [2**31]}, "--seeds 2147483648; expected different numbers, 0 to 2,147,483,647"),
+        ({"seeds": [2, 1, 2]}, "--seeds 2 1 2; expected different numbers"),
         ({"points": ["1e-3", "nan"]}, "working point 'nan'; expected a share of crossings"),
         ({"crossings": "none.h5"}, "none.h5 does not exist; expected crossings of codae-l1"),
         ({"out": _FOLDER}, "benchmarks is there; expected a new or empty folder; name another"),

@@ -137,7 +137,7 @@ class CrossingFile:
         if missing:
             raise InputError(
                 f"{self.path} without the inputs {', '.join(missing)}",
-                f"some of {', '.join(self.inputs)}",
+                f"some of {', '.join(self.inputs)}" if self.inputs else "pooled words",
                 "choose other inputs, or make crossings that hold them",
             )
         return np.stack([self._read(f"pooled/{name}", which) for name in inputs], axis=-1)

@@ -181,6 +181,12 @@ def check_crossings(config: RunConfig) -> None:
             if len(file.where(name, "test")):
                 _process_khz(file, name, trigger.crossing_khz)
     missing = [path for path in trigger.menu.shares if path not in file.quantities]
+    if missing and not file.quantities:
+        raise InputError(
+            f"{file.path} without quantities of a menu",
+            f"words of {', '.join(missing)}",
+            "make crossings (scripts/make_data.py --layout crossings)",
+        )
     if missing:
         raise InputError(
             f"trigger.menu.shares with {', '.join(missing)}",

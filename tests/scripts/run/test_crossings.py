@@ -375,6 +375,14 @@ def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_trained(t
     write_crossings(tmp_path / "train.h5", [rows(ZERO_BIAS, "train", np.arange(50))], {"energy_lsb_gev": 1.0})
     with pytest.raises(InputError, match="without zero-bias crossings in the test split"):
         _checked(tmp_path / "train.h5", menu=loose)
+    for kind, said in (
+        ("words/", "without quantities of a menu"),
+        ("pooled/", "without the inputs tracks; expected pooled"),
+    ):
+        lacking = {key: x for key, x in rows(ZERO_BIAS, "test", np.arange(50)).items() if not key.startswith(kind)}
+        write_crossings(tmp_path / "lacking.h5", [lacking], {"energy_lsb_gev": 1.0})
+        with pytest.raises(InputError, match=said):
+            _checked(tmp_path / "lacking.h5", menu=loose)
     # A distance needs background to learn from, which no later stage finds.
     with pytest.raises(InputError, match=r"c\.h5 without zero-bias crossings in the train split"):
         check_crossings(RunConfig(trigger=TriggerConfig(crossings=str(path), menu=loose)))
