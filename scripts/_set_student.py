@@ -19,6 +19,7 @@ import numpy as np
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.keep import digest, keep, without_speed
 from codae_l1.hls.target.config import HlsConfig
+from codae_l1.models.systems.registry import system_class
 from codae_l1.scripts._system_tables import Plan, train
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.tables import markdown_table
@@ -80,14 +81,19 @@ def add_firmware_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(names: Sequence[str], plans: Sequence[Plan]) -> list[tuple[Plan, str]]:
-    """Plan and score ("": the main one) of each --firmware NAME[:SCORE]; InputError where one is not trained."""
-    known, found = {plan.title: plan for plan in plans}, []
-    for name in dict.fromkeys(names):
+    """Plan and score of each --firmware NAME[:SCORE], each once; InputError where one is not trained or has no such."""
+    known = {plan.title: plan for plan in plans}
+    found: dict[tuple[str, str], tuple[Plan, str]] = {}
+    for name in names:
         title, colon, score = name.partition(":")
         if title not in known or (colon and not score):
             raise InputError(f"--firmware {name}", f"some of {', '.join(known)}", "correct --firmware or --models")
-        found.append((known[title], score))
-    return found
+        kind = system_class(known[title].system)
+        scores = (kind.main_score, *kind.further_scores)
+        if score and score not in scores:
+            raise InputError(f"--firmware {name}", f"some of {', '.join(scores)}", "correct --firmware")
+        found[title, score or kind.main_score] = known[title], score or kind.main_score
+    return list(found.values())
 
 
 def students(
@@ -100,15 +106,12 @@ def students(
     """Title -> row of `firmware_student`; the teacher is a score of the first seed, from its folder in OUT.
 
     named: of `chosen`. events: those to train on and those to choose the epoch by. tested: background first, then the
-    signals. Raises InputError where a system has no such score.
+    signals.
     """
-    rows, background, found = {}, events()[0].images, []
+    rows, background = {}, events()[0].images
     for plan, score in named:
         system, _ = train(plan, plan.seeds[0], events, out)
-        if (main := score or system.main_score) not in (known := system.scores(background[:1])):
-            raise InputError(f"--firmware {plan.title}:{score}", f"some of {', '.join(known)}", "correct --firmware")
-        found.append((f"{plan.title}-{score}" if score else plan.title, system, main))
-    for title, system, score in found:
+        title = plan.title if score == system.main_score else f"{plan.title}-{score}"
 
         def teacher(objects: np.ndarray, system: Any = system, score: str = score) -> np.ndarray:
             return system.scores(objects)[score]

@@ -80,12 +80,13 @@ def command() -> None:
         )
     further = read_further(arguments.score, read, arguments.most)
     refuse_trained(sample, split_jets(sample.kind, arguments.split_seed), further)
+    tested = _tested(sample, arguments) if named else {}
     write_json(arguments.out / SETTINGS, asked)
     content, drawn = work(sample, plans, arguments.train_on, arguments.split_seed, arguments.out, further)
     content["jets_file"] = path.name
     if "tests" in content:
         content["tests"]["further"] = told(arguments.score, further)
-    content["firmware"] = _firmware(named, sample, arguments)
+    content["firmware"] = _firmware(named, sample, tested, arguments) if named else {}
     write_json(arguments.out / "jets.json", content)
     text = markdown(content) + (f"\n## In firmware\n\n{student_rows(content['firmware'])}" if named else "")
     with whole_file(arguments.out / "jets.md") as temporary:
@@ -104,19 +105,25 @@ def _named(names: list[str], plans: list[Plan]) -> list[tuple[Plan, str]]:
     return found
 
 
-def _firmware(named: list[tuple[Plan, str]], sample: JetSample, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Title -> row of each system whose score goes into firmware."""
-    from codae_l1.scripts.run.config import load_config
-
-    if not named:
-        return {}
-    hls = load_config(arguments.config).hls if arguments.config else HlsConfig()
+def _tested(sample: JetSample, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Kind -> its constituents in the test, background first; InputError where the signal's are too few."""
     part, images = split_jets(sample.kind, arguments.split_seed), sample.images[CONSTITUENTS]
     kinds = sorted(sample.kinds, key=lambda kind: kind != arguments.train_on)
     tested = {kind: images[(part == "test") & (sample.kind == kind)] for kind in kinds}
     if (number := len(tested[kinds[1]])) < LEAST_TESTED:
         received = f"--firmware with {number} {kinds[1]} jets in the test"
         raise InputError(received, f"at least {LEAST_TESTED}", "name a larger file, or leave --firmware out")
+    return tested
+
+
+def _firmware(
+    named: list[tuple[Plan, str]], sample: JetSample, tested: dict[str, np.ndarray], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Title -> row of each system whose score goes into firmware."""
+    from codae_l1.scripts.run.config import load_config
+
+    hls = load_config(arguments.config).hls if arguments.config else HlsConfig()
+    part = split_jets(sample.kind, arguments.split_seed)
     split = partial(_split, sample, CONSTITUENTS, part, arguments.train_on)
     return students(named, split, tested, partial(StudentPlan.of, "constituents", hls), arguments.out)
 

@@ -49,6 +49,7 @@ class AnomalyClrSystem(KerasSystem):
 
     name = "anomaly_clr"
     main_score = "norm"
+    further_scores = ("mahalanobis", "autoencoder")
     reference = None
     objects_too = True
     augment = False

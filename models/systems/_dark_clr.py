@@ -51,6 +51,7 @@ class DarkClrSystem(JetSystem, KerasSystem):
 
     name = "dark_clr"
     main_score = "norm"
+    further_scores = ("mahalanobis",)
     reference = None
     augment = False
     weight_decay = 0.0

@@ -73,6 +73,8 @@ class System(ABC):
     name: ClassVar[str]
     # The score that is quoted.
     main_score: ClassVar[str]
+    # Further ones of systems that read sets of objects, of which a network for firmware may learn one.
+    further_scores: ClassVar[tuple[str, ...]] = ()
     # What it reads: images of the calorimeter, or of jets, or events of objects (N, 19, 3).
     inputs: ClassVar[Literal["events", "jets", "objects"]] = "events"
     # Whether it reads events of objects, too.

@@ -315,16 +315,20 @@ def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path
 
     monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", student)
     monkeypatch.setattr(jets, "student_rows", lambda rows: f"rows of {', '.join(rows)}\n")
-    tiny = "[systems.dark_clr]\nmodel = { width = 8 }\ntraining = { epochs = 1, batch_size = 64 }\n"
-    (tmp_path / "tiny.toml").write_text(tiny)
-    names = ("--models", "dark_clr", "--firmware", "dark_clr", "dark_clr:mahalanobis", "--seeds", 1)
-    assert call("--config", tmp_path / "tiny.toml", "--jets", toys / "jets.h5", "--out", tmp_path / "out", *names) == 0
+    tiny = tmp_path / "tiny.toml"
+    tiny.write_text("[systems.dark_clr]\nmodel = { width = 8 }\ntraining = { epochs = 1, batch_size = 64 }\n")
+    names = ("--models", "dark_clr", "--firmware", "dark_clr", "dark_clr:mahalanobis", "dark_clr:norm")
+    given = ("--config", tiny, "--jets", toys / "jets.h5", "--out", tmp_path / "out", "--seeds", 1)
+    assert call(*given, *names) == 0
     background, plan, scores = seen["dark_clr"]
     assert [(kind, of.shape) for kind, of in scores.items()] == [("qcd", (30,)), ("top", (12,))]
     assert not np.array_equal(seen["dark_clr-mahalanobis"][2]["qcd"], scores["qcd"])
     assert (background.shape, plan.config.rows, plan.around_axis) == ((108, 50, 3), (16,), True)
     assert list(read_json(tmp_path / "out" / "jets.json")["firmware"]) == ["dark_clr", "dark_clr-mahalanobis"]
     assert "## In firmware\n\nrows of dark_clr, dark_clr-mahalanobis\n" in (tmp_path / "out" / "jets.md").read_text()
+    # Fewer signal jets in the test than are needed are refused before anything is trained.
+    monkeypatch.setattr(jets, "LEAST_TESTED", 13)
+    assert (call(*given, *names, "--out", tmp_path / "few"), (tmp_path / "few").exists()) == (2, False)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +346,7 @@ def test_the_score_of_a_system_of_constituents_goes_into_firmware(toys, tmp_path
         (("--models", "vae"), "model 'vae'; expected one of codae"),
         (("--models", "pca", "--firmware", "dark_clr"), "--firmware dark_clr; expected some of pca-0, pca-2, pca-6"),
         (("--models", "pca", "--firmware", "pca-2"), "--firmware pca-2, which reads images of 16 x 16 pixels"),
+        (("--firmware", "dark_clr:nix"), "--firmware dark_clr:nix; expected some of norm, mahalanobis; correct"),
         (("--models", "pca", "--components", "300"), "300 components of 108 images of 256 pixels; expected 0 to the"),
     ],
 )
@@ -369,32 +374,3 @@ def test_other_jets_options_or_sizes_need_another_folder(toys, made, tmp_path, c
     assert r"made with other files or options (different: split_seed)" in capsys.readouterr().err
     assert call("--jets", toys / "jets.h5", "--models", "jet_ae", "--out", made) == 2
     assert "seed-1 of another configuration of jet_ae; expected the configuration" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["jets", "jets-tops"])
-def test_the_documented_tables_are_those_of_the_results_and_as_expected(name):
-    content = read_json(PAGE.parent / "results" / f"{name}.json")
-    assert jet_report.markdown(content) in PAGE.read_text()
-    assert content["checks"] == jets._checks(content) != []
-    assert all(check["holds"] for check in content["checks"])
-
-
-def test_an_expected_auc_that_fails_is_said():
-    content = {"train_on": "qcd", "anomaly": "top", "models": {}}
-    for title, auc in (("pca-2", 0.9), ("jet_ae", 0.8)):
-        content["models"][title] = {"summary": {"mse": {"auc": {"mean": auc}}}}
-    assert [check["holds"] for check in jets._checks(content)] == [False]
-    del content["models"]["pca-2"]
-    [check] = jets._checks(content)
-    assert jet_report._check(check) == "- Not checked: jet_ae, mse above pca-2, which was not asked for."
-
-
-def test_one_seed_is_no_mean_and_none_enters_pca():
-    def legend(untrained, seeds):
-        return " ".join(jet_report._legend({"x": {"seeds": {k: {"untrained": untrained} for k in range(seeds)}}}))
-
-    assert "standard deviation" not in legend({"mse": {}}, 1)
-    assert "WARNING: fewer than 3 seeds" in legend({"mse": {}}, 1)
-    assert legend({"mse": {}}, 3).startswith("Mean ± standard deviation of 3 seeds. The brackets")
-    assert "WARNING" not in legend({"mse": {}}, 3)
-    assert legend({}, 1) == "The brackets give the error from the number of test jets, for the first seed."

@@ -216,11 +216,15 @@ def test_the_score_of_a_system_goes_into_firmware(files, made, monkeypatch):
     assert "| objects_ae | hard | 50.0 |" in (made / "objects.md").read_text()
 
 
-def test_firmware_of_a_score_that_a_system_does_not_have_is_refused(files, made, monkeypatch, capsys):
-    names = ("--models", "objects_ae", "--firmware", "objects_ae", "objects_ae:norm")
-    monkeypatch.setattr("codae_l1.scripts._set_student.firmware_student", lambda *_: pytest.fail("made before"))
-    assert call(*asked(files, made, "hard"), *names) == 2
-    assert "--firmware objects_ae:norm; expected some of mse; correct --firmware" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("objects_ae:norm", "some of mse;"), ("anomaly_clr:nix", "some of norm, mahalanobis, autoencoder;")],
+)
+def test_firmware_of_a_score_that_a_system_does_not_have_is_refused(files, tmp_path, capsys, given, said):
+    names = ("--models", "objects_ae", "anomaly_clr", "--firmware", "objects_ae", given)
+    assert call(*asked(files, tmp_path / "out", "hard"), *names) == 2
+    assert f"--firmware {given}; expected {said} correct --firmware" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "models").exists()
 
 
 def test_firmware_of_what_is_not_trained_is_refused(files, tmp_path, capsys):

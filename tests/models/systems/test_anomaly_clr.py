@@ -86,7 +86,7 @@ def test_scores_do_not_depend_on_the_order_of_jets(trained):
     turned = x.copy()
     turned[:, 9:] = x[:, 9:][:, ::-1]
     before, after = trained.scores(x), trained.scores(turned)
-    assert list(before) == ["norm", "mahalanobis", "autoencoder"]
+    assert list(before) == ["norm", "mahalanobis", "autoencoder"] == [trained.main_score, *trained.further_scores]
     for name, score in before.items():
         np.testing.assert_allclose(after[name], score, rtol=1e-3, err_msg=name)
     x[5] = 0

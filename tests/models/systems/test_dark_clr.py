@@ -74,6 +74,7 @@ def test_the_score_is_the_norm_of_z_of_scaled_centred_jets(trained):
     h = system.latent(jets).astype(np.float64)
     assert h.shape == (len(jets), 8)
     assert (system.scores(jets)["mahalanobis"] >= 0).all()
+    assert list(system.scores(jets)) == [system.main_score, *system.further_scores]
 
 
 def test_a_view_has_three_jets_of_the_same_pt_and_evaluation_is_always_the_same(trained):
