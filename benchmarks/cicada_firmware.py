@@ -3,9 +3,10 @@
     python benchmarks/cicada_firmware.py --cicada CICADA --out cicada-firmware
     python benchmarks/cicada_firmware.py --student cicada-trained/student.npz --out student-firmware
 
-The published weights of a checkout (cicada.py), or those that cicada_training.py learned, make a QKeras model. Its
-records go to da4ml's interpreter, the C++ emulator, hls4ml's emulation and the Verilog pipeline, clocked by Verilator;
-Yosys maps that pipeline. The reference is the network in integers, which gives the words of the published library.
+The published weights of a checkout (scripts/studies/_cicada.py), or those that cicada_training.py learned, make a
+QKeras model. Its records go to da4ml's interpreter, the C++ emulator, hls4ml's emulation and the Verilog pipeline,
+clocked by Verilator; Yosys maps that pipeline. The reference is the network in integers, which gives the words of the
+published library.
 Where CICADA's C++ names an accumulator (ap_fixed<30,22>, ap_fixed<26,14>) there is none here: sums are exact, as its
 own are, since none of them rounds or overflows.
 Prints one JSON object and ends with status 1 where a word differs.
@@ -18,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cicada import KNOWN, LARGEST_REGION, REGIONS, VERSION, Cicada, read_cicada
 
 from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.files import DAMAGED
 from codae_l1.data.base.words import WordType
+from codae_l1.scripts.studies._cicada import KNOWN, LARGEST_REGION, REGIONS, VERSION, Cicada, read_cicada
 
 # Regions as the network takes them: 10 bits; the score in steps of 1 / 256.
 INPUT_WORD = WordType(False, 10, 0, "TRN", "SAT")
 SCORE_WORD = WordType(False, 8, 8, "RND_CONV", "SAT")
-# Layer with weights -> fraction bits of its weights, as cicada.py counts them.
+# Layer with weights -> fraction bits of its weights, as scripts/studies/_cicada.py counts them.
 FRACTIONS = {"conv": 8, "dense": 6, "bias": 4, "last": 8}
 # Of one outside tool; the pipeline is six times that of the demo.
 TIMEOUT_S = 3600.0

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cicada import LARGEST_REGION, SCORE_STEPS, region_words
 from cicada_firmware import build_qkeras, network_of
 from crossing_samples import read_config
 from peers import POINTS, read_samples, results, table
@@ -31,6 +30,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.events import ZERO_BIAS
 from codae_l1.data.generation._crossing_chunks import crossing_tasks, crossings
 from codae_l1.scripts.run import cli
+from codae_l1.scripts.studies._cicada import LARGEST_REGION, SCORE_STEPS, region_words
 
 LARGEST_TARGET = 65_535 / SCORE_STEPS
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from cicada import region_words
 
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import PoolingConfig, input_counts
+from codae_l1.scripts.studies._cicada import region_words
 
 # Cells of pool 4 in a block, along each axis.
 _BLOCK = 3

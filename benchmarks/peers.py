@@ -6,7 +6,7 @@ Makes zero-bias crossings in strata of the hardest scattering, and crossings of 
 pool of collisions of their own; of each the 18 x 14 regions are kept (0.5 GeV steps) and the words of sums, no image.
 An interrupted command resumes. Then every score is cut where its rate is that of the point:
 
-    CICADA v2p2p0, v2p1p2    the published networks in integers, with weights from a checkout (cicada.py)
+    CICADA v2p2p0, v2p1p2    the published networks in integers, weights of a checkout (scripts/studies/_cicada.py)
     HT, MET                  the menu's sums (codae_l1.data.menu)
     active_pixels            pixels with a track of the primary vertex
     block_power              the squares of their numbers in blocks of 12 x 12 pixels, added
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cicada import KNOWN, SCORE_STEPS, read_cicada
 from crossing_samples import read_config
 from peer_words import PeerWords
 
@@ -35,6 +34,7 @@ from codae_l1.data.generation.crossings import make_chunks, read_chunk
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import MenuConfig, solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
+from codae_l1.scripts.studies._cicada import KNOWN, SCORE_STEPS, read_cicada
 
 # Regions (n, 18, 14) -> words (n,).
 Score = Callable[[np.ndarray], np.ndarray]

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from axol1tl import prove
-from cicada import KNOWN, LARGEST_REGION, REGIONS, SCORE_STEPS, read_cicada
 from cicada_firmware import INPUT_WORD, images
 from cicada_training import split_regions
 from crossing_samples import read_config
@@ -45,6 +44,7 @@ from codae_l1.quantization.f_m.config import AUTOENCODER, DISTANCE, ConvConfig, 
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import load_config
+from codae_l1.scripts.studies._cicada import KNOWN, LARGEST_REGION, REGIONS, SCORE_STEPS, read_cicada
 
 # A region above the knee counts for 2^-_SLOPE.
 _SLOPE = 3

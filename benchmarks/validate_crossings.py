@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from cicada import SCORE_STEPS, read_cicada, region_words
 from crossing_samples import Pool, cut_later, measured, read_config, read_pool, thinned
 from inelastic import collision_tables
 from jet_response import Responses, measure_responses
@@ -30,6 +29,7 @@ from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import menu_words
 from codae_l1.data.pooling import TOWER_LSB_GEV
 from codae_l1.models.evaluation.crossing_rates import Crossings, total_rate
+from codae_l1.scripts.studies._cicada import SCORE_STEPS, read_cicada, region_words
 
 # Threshold of the score -> kHz in zero-bias data of 2024, of CROSSING_KHZ (histograms in github.com/ekauffma/
 # MLG_25_001_plots at eca6e89, 47.8 million events; the division is this project's).

@@ -29,7 +29,7 @@ from codae_l1.scripts.studies.tflite import compare_tflite
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
-
+    from codae_l1.scripts.studies.comparison import Part
 
 # Events that the TF-Lite versions are checked on unless another number is asked for.
 TFLITE_EVENTS = 256
@@ -53,6 +53,7 @@ def command() -> None:
     table.add("--events", "events of any format with background and signals", type=Path, nargs="+", metavar="FILE")
     table.add("--out", "folder to write (default: RUN/comparison, with --events RUN/comparison-events)", type=Path)
     table.add("--trust", default=False, **stage.TRUST)
+    table.add("--cicada", "checkout of github.com/cms-hls4ml/CICADA, whose networks are rows, too", type=Path)
     table.add("--page", "Markdown page to make, figures beside it", type=Path)
     arguments = parser.parse_args()
     table.settle(arguments)
@@ -78,7 +79,7 @@ def command() -> None:
     stage.do(run, "make_data", make_data.work, kept=True)
     events = file_events(arguments.events) if arguments.events else run_events(run)
     out = arguments.out or run.folder / ("comparison-events" if arguments.events else "comparison")
-    rows = _compare(run, names, arguments.seeds, events, out)
+    rows = _compare(run, names, arguments.seeds, events, out, events.published_parts(arguments.cicada))
     content = _describe(run, rows, events, arguments.seeds)
     content["complexity_bias"] = complexity_bias(run, events)
     text = _write(content, out, arguments.page)
@@ -100,9 +101,11 @@ def check(arguments: Any) -> list[str]:
     return names
 
 
-def _compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: Path) -> list[dict[str, Any]]:
+def _compare(
+    run: "Run", names: list[str], seeds: list[int], events: Any, out: Path, published: "dict[str, Part]"
+) -> list[dict[str, Any]]:
     """The rows of all systems, the published models and the firmware; each part is scored unless it is kept."""
-    from codae_l1.scripts.studies.comparison import Part, rows_of
+    from codae_l1.scripts.studies.comparison import rows_of
 
     config = run.config.evaluation
     how = {"bootstrap": config.bootstrap, "luminosity": config.luminosity_cm2s}
@@ -112,9 +115,8 @@ def _compare(run: "Run", names: list[str], seeds: list[int], events: Any, out: P
             seed: _part_of(run, name, seed, events, out) for seed in (seeds if system_class(name).random else seeds[:1])
         }
         rows += rows_of(name, parts, events, **how)
-    if events.published:
-        record = {"main_score": "mse", "learning": "background", "parameters": 1_646_467, "how": None}
-        rows += rows_of("published CoDAE", {0: Part(events.published, record)}, events, **how)
+    for name, part in published.items():
+        rows += rows_of(name, {0: part}, events, **how)
     firmware = _firmware_part(run, events)
     if firmware is not None:
         rows += rows_of("firmware", {run.config.seed: firmware}, events, **how)
@@ -127,8 +129,8 @@ def _place(row: dict[str, Any]) -> int:
     >>> _place({"learning": "none", "model": "observables"}) < _place({"learning": "signals", "model": "bdt"})
     True
     """
-    last = {"published CoDAE": 2, "firmware": 3}
-    return {"none": 0, "background": last.get(row["model"], 1), "signals": 4}[row["learning"]]
+    last = {"published CoDAE": 2, "firmware": 4}
+    return {"none": 0, "background": last.get(row["model"], 1), "cms": 3, "signals": 5}[row["learning"]]
 
 
 def _part_of(run: "Run", name: str, seed: int, events: Any, out: Path) -> Any:

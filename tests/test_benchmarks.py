@@ -66,7 +66,7 @@ def hgq2():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(_FOLDER), *sys.path])
         yield importlib.import_module("hgq2")
-    for name in {"hgq2", "axol1tl", "cicada", "cicada_firmware", "distances"} - before:
+    for name in {"hgq2", "axol1tl", "cicada_firmware", "distances"} - before:
         sys.modules.pop(name, None)
 
 

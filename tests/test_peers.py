@@ -25,6 +25,7 @@ from codae_l1.hls.network.records import read_network
 from codae_l1.hls.rtl.build import Interpreter, build_rtl
 from codae_l1.hls.target.config import HlsConfig
 from codae_l1.quantization.config import DistillConfig
+from codae_l1.scripts.studies import _cicada
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 # Words of the published libraries, v2p2p0 then v2p1p2, for the images of `rules`.
@@ -45,7 +46,7 @@ LIBRARY = {
 @pytest.fixture(scope="module", autouse=True)
 def scripts():
     """The scripts import each other by name, as they do where they run."""
-    names = ("cicada", "crossing_samples", "peer_words", "peers", "cicada_firmware", "cicada_training")
+    names = ("crossing_samples", "peer_words", "peers", "cicada_firmware", "cicada_training")
     names += ("distances", "axol1tl", "self_supervised", "regions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
@@ -102,7 +103,7 @@ def test_scores_are_cut_at_the_rate_of_a_point_and_signals_above_are_kept(script
     monkeypatch.setattr(scripts.peers, "crossing_tasks", lambda config: tasks)
     monkeypatch.setattr(scripts.peers, "read_chunk", lambda task, folder: chunks[task.file])
     monkeypatch.setattr(scripts.peers, "_menu", lambda: MenuConfig(4000.0, {"HT": 1.0, "MET": 1.0}))
-    network = scripts.cicada.read_weights(write_weights(tmp_path, **random_weights(rng)))
+    network = _cicada.read_weights(write_weights(tmp_path, **random_weights(rng)))
     samples = scripts.peers.read_samples(tmp_path, {"CICADA made up": network.words})
     assert {name: [c.size for c in sample] for name, sample in samples.items()} == {
         "zero_bias": [4000, 4000],
@@ -130,7 +131,7 @@ def test_scores_are_cut_at_the_rate_of_a_point_and_signals_above_are_kept(script
 def test_another_version_has_words_of_its_own(scripts, tmp_path):
     write_weights(tmp_path / "CICADA_v2p1p2" / "weights", **random_weights(np.random.default_rng(2)))
     with pytest.raises(InputError, match=r"expected \[11394, 20488, 7941\]; take the weights of v2p1p2"):
-        scripts.cicada.read_cicada(tmp_path, "v2p1p2")
+        _cicada.read_cicada(tmp_path, "v2p1p2")
 
 
 def sparse(rng: np.random.Generator, nonzero: float) -> dict[str, np.ndarray]:
@@ -142,7 +143,7 @@ def sparse(rng: np.random.Generator, nonzero: float) -> dict[str, np.ndarray]:
 
 def test_every_executor_gives_the_words_of_the_network_in_integers(scripts, tmp_path, quick_compiler):
     made = scripts.cicada_firmware
-    network = scripts.cicada.read_weights(write_weights(tmp_path, **sparse(np.random.default_rng(3), 0.004)))
+    network = _cicada.read_weights(write_weights(tmp_path, **sparse(np.random.default_rng(3), 0.004)))
     regions = made.images(60, 4)
     words = network.words(regions[..., 0])
     assert len(np.unique(words)) > 40
@@ -158,7 +159,7 @@ def test_every_executor_gives_the_words_of_the_network_in_integers(scripts, tmp_
 
 def test_a_trained_model_is_the_network_of_its_integers(scripts, tmp_path):
     made = scripts.cicada_firmware
-    network = scripts.cicada.read_weights(write_weights(tmp_path, **random_weights(np.random.default_rng(6))))
+    network = _cicada.read_weights(write_weights(tmp_path, **random_weights(np.random.default_rng(6))))
     again = made.network_of(made.qkeras_model(network))
     assert {name: values.tolist() for name, values in vars(again).items()} == {
         name: values.tolist() for name, values in vars(network).items()
@@ -325,7 +326,7 @@ def test_wrong_options_of_the_self_supervised_are_refused(scripts, monkeypatch, 
 @pytest.mark.skipif("CODAE_CICADA" not in os.environ, reason="CODAE_CICADA names no checkout of CICADA")
 @pytest.mark.parametrize("version", list(LIBRARY))
 def test_every_executor_gives_the_words_of_the_published_library(scripts, tmp_path, quick_compiler, version):
-    network = scripts.cicada.read_cicada(Path(os.environ["CODAE_CICADA"]), version)
+    network = _cicada.read_cicada(Path(os.environ["CODAE_CICADA"]), version)
     assert network.words(rules()).tolist() == LIBRARY[version]
     for name, executor in scripts.cicada_firmware.executors(network, tmp_path).items():
         assert executor.predict_words(rules()[..., None])[:, 0].tolist() == LIBRARY[version], name

@@ -14,8 +14,13 @@ from codae_l1.scripts.reports.figures import TITLES, cms_style, new_figure
 from codae_l1.scripts.studies.comparison import ROC_GRID
 
 # What a score has learnt from -> colour, marker; of the Petroff six-colour scheme (arXiv:2107.02270).
-LOOKS = {"none": ("#5790fc", "s"), "background": ("#e42536", "o"), "signals": ("#9c9ca1", "^")}
-LEGEND = {"none": "no learning", "background": "learned from background", "signals": "supervised"}
+LOOKS = {"none": ("#5790fc", "s"), "background": ("#e42536", "o"), "cms": ("#964a8b", "P"), "signals": ("#9c9ca1", "^")}
+LEGEND = {
+    "none": "no learning",
+    "background": "learned from background",
+    "cms": "learned from CMS data",
+    "signals": "supervised",
+}
 FIRMWARE = ("#f89c20", "D")
 # Observables in the plot of costs, which need no multiplication -> line style.
 NO_NETWORK = {"block_power": "--", "active_pixels": "-"}
@@ -110,7 +115,8 @@ def _auc_figure(content: dict[str, Any]) -> Figure:
         for ax in axes[-1]:
             ax.set_xlabel("AUC")
         for key, (colour, marker) in LOOKS.items():
-            axes[0, 0].plot([], [], marker, color=colour, label=LEGEND[key])
+            if key != "cms" or any(row["learning"] == key for row in rows):
+                axes[0, 0].plot([], [], marker, color=colour, label=LEGEND[key])
         axes[0, 0].plot([], [], FIRMWARE[1], color=FIRMWARE[0], label="firmware")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure

@@ -9,7 +9,7 @@ from codae_l1.scripts.studies.comparison import FPR, LOW_FPR, TPR
 # Scores that the main tables show in addition to each system's main one: what the firmware learns, and what represents
 # an encoder that has learned nothing. Of the systems in SHOWN_WHOLE all scores are shown.
 SHOWN = {("codae", "block_power"), *(("untrained", score) for score in ("block_power", "z_m_norm", "z_m_mahalanobis"))}
-SHOWN_WHOLE = ("observables", "firmware", "published CoDAE")
+SHOWN_WHOLE = ("observables", "firmware", "published CoDAE", "published CICADA")
 # A background in words, and what its events are.
 _BACKGROUNDS = {"qcd": "QCD", "zero_bias": "zero bias"}
 _EVENTS = {"qcd": "QCD events", "zero_bias": "zero-bias crossings"}
@@ -174,7 +174,8 @@ def _cell(value: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
 
 
 def _table(rows: list[dict[str, Any]], signals: list[str], key: str, background: str, rate: bool = False) -> str:
-    learning = {"none": "nothing", "background": background, "signals": f"{background} and signals: **supervised**"}
+    learning = {"none": "nothing", "background": background, "cms": "CMS data"}
+    learning["signals"] = f"{background} and signals: **supervised**"
     columns: list[tuple[str, Callable[[dict], str]]] = [
         ("", title),
         ("learned from", lambda r: learning[r["learning"]]),

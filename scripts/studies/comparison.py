@@ -30,6 +30,7 @@ from codae_l1.models.evaluation.roc import (
 )
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.events import check_events, events_path, indices
+from codae_l1.scripts.studies import _cicada
 
 if TYPE_CHECKING:
     from codae_l1.scripts.run.run import Run
@@ -85,6 +86,19 @@ class _ComparedEvents:
     def background(self) -> str:
         """Its name."""
         return QCD if QCD in self.signal else ZERO_BIAS
+
+    def published_parts(self, cicada: Path | None = None) -> "dict[str, Part]":
+        """Name -> part of each published model: the CoDAE's scores that came with the events, and CICADA's networks.
+
+        cicada: a checkout of github.com/cms-hls4ml/CICADA; InputError where it is none.
+        """
+        found = {}
+        if self.published:
+            record = {"main_score": "mse", "learning": "background", "parameters": 1_646_467, "how": None}
+            found["published CoDAE"] = Part(self.published, record)
+        if cicada is not None:
+            found["published CICADA"] = Part(*_cicada.published(cicada, self.images))
+        return found
 
 
 def _section(file: EventFile) -> float:

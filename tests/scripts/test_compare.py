@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cicada_headers import random_weights, write_weights
 
 from codae_l1.data.base.config import dump
 from codae_l1.data.base.errors import InputError
@@ -20,9 +21,11 @@ from codae_l1.models.systems.pca import PrincipalComponents
 from codae_l1.models.systems.registry import BoostedTreesConfig, SystemsConfig, create_system
 from codae_l1.models.training.config import TrainingConfig
 from codae_l1.scripts import compare, make_data, train
+from codae_l1.scripts.reports import comparison_report
 from codae_l1.scripts.run import events as dataset
 from codae_l1.scripts.run import stage
 from codae_l1.scripts.run.config import DataConfig, EvaluationConfig, RunConfig
+from codae_l1.scripts.studies import _cicada
 from codae_l1.scripts.studies.comparison import (
     BIAS_EVENTS,
     Part,
@@ -298,11 +301,45 @@ def test_random_systems_are_trained_with_each_seed(monkeypatch):
     monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)
     run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
     published = replace(COMPARED, published={"mse": SCORES[0]})
-    rows = compare._compare(run, ["bdt", "mahalanobis"], [2, 0], published, None)
+    rows = compare._compare(run, ["bdt", "mahalanobis"], [2, 0], published, None, published.published_parts())
     assert asked == [("bdt", 2), ("mahalanobis", 2), ("mahalanobis", 0)]
     seeds = {"bdt": [2], "mahalanobis": [2, 0], "published CoDAE": [0]}
     assert [(row["model"], row["seeds"]) for row in rows] == list(seeds.items())
     assert rows[1]["auc"]["h125"]["values"] == [row["auc"]["h125"]["value"] for row in (rows[0], rows[2])]
+
+
+def test_the_networks_of_a_checkout_are_rows(monkeypatch, tmp_path):
+    rng = np.random.default_rng(5)
+    images = np.zeros((len(SIGNAL), 72, 58, 3), np.float32)
+    images[..., 1] = rng.exponential(0.4, images.shape[:3])
+    events = replace(COMPARED, images=images)
+    for version in _cicada.KNOWN:
+        write_weights(tmp_path / f"CICADA_{version}" / "weights", **random_weights(rng))
+    with pytest.raises(InputError, match=r"gives the scores .*; take the weights of v2p2p0"):
+        events.published_parts(tmp_path)
+    with pytest.raises(InputError, match=r"no weights in .*; expected a checkout of github\.com/cms-hls4ml/CICADA"):
+        events.published_parts(tmp_path / "none")
+    n = np.arange(252)
+    shown = np.stack([n % 8, 37 * n % 11, np.full(252, 4)]).reshape(-1, 18, 14)
+    networks = {v: _cicada.read_weights(tmp_path / f"CICADA_{v}" / "weights") for v in _cicada.KNOWN}
+    monkeypatch.setattr(_cicada, "KNOWN", {v: tuple(of.words(shown).tolist()) for v, of in networks.items()})
+    monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)
+    run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
+    part = events.published_parts(tmp_path)["published CICADA"]
+    words = np.floor(images[:, :, 1:-1, 1] / 0.5).reshape(-1, 18, 4, 14, 4).sum(axis=(2, 4))
+    for version, network in networks.items():
+        assert np.array_equal(256 * part.scores[version], network.words(words))
+    # CICADA's own: 16 weights of filters, 252 x 16 and 16 of sums, 16 of the last.
+    assert part.record["parameters"] == 4080
+    rows = compare._compare(run, [], [1], events, None, events.published_parts(tmp_path))
+    assert [(row["model"], row["score"], row["main"]) for row in rows] == [
+        ("published CICADA", "v2p2p0", True),
+        ("published CICADA", "v2p1p2", False),
+    ]
+    value = rows[0]["auc"]["h125"]["value"]
+    assert value == pytest.approx(auc(part.scores["v2p2p0"][SIGNAL == "qcd"], part.scores["v2p2p0"][SIGNAL == "h125"]))
+    assert comparison_report.title(rows[0]) == "published CICADA: v2p2p0"
+    assert all(comparison_report.is_shown(row) for row in rows)
 
 
 @pytest.mark.sample

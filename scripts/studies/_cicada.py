@@ -9,12 +9,14 @@ nothing else rounds or overflows:
     word of a sum    = min(round(sum(word x w7 + b7) / 2^6), 1023)      w7 in 2^-6, b7 in 2^-4
     score            = min(round(sum(word x w10) / 2^4), 65535)         w10 in 2^-8, score in 2^-8
 
-The weights are not part of this project.
+The weights are not part of this project. As a score of events (`published`) it reads regions of the
+images; unlike those of CMS they reach |eta| = 2.44, and are of a fast simulation.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,10 @@ REGIONS, SIDE, LARGEST_REGION = (18, 14), 4, 1023
 SCORE_STEPS = 256
 # Version -> words of its library for three images: n mod 8 and 37 n mod 11 where n = 14 phi + eta, and 4 everywhere.
 KNOWN = {VERSION: (4774, 13479, 3541), "v2p1p2": (11394, 20488, 7941)}
+# Products of a weight and a word per event: 63 blocks of four regions by four filters, 252 x 16, and 16.
+_MACS = 63 * 4 * 4 + 252 * 16 + 16
+# Images at a time.
+_SLICE = 4096
 # Name -> number of weights, fraction bits.
 _WEIGHTS = {"w3": (16, 8), "w7": (252 * 16, 6), "b7": (16, 4), "w10": (16, 8)}
 
@@ -64,6 +70,18 @@ def read_cicada(checkout: Path, version: str = VERSION) -> Cicada:
         known = list(KNOWN[version])
         raise InputError(f"{folder} gives the scores {words}", f"{known}", f"take the weights of {version}")
     return found
+
+
+def published(checkout: Path, images: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Scores (n,) of images (n, 72, 58, 3) GeV by version, and what is to be known of them.
+
+    InputError as `read_cicada`.
+    """
+    networks = {version: read_cicada(checkout, version) for version in KNOWN}
+    regions = np.concatenate([region_words(images[i : i + _SLICE]) for i in range(0, len(images), _SLICE)])
+    parameters = sum(count for count, _ in _WEIGHTS.values())
+    record = {"main_score": VERSION, "learning": "cms", "macs": _MACS, "parameters": parameters, "how": None}
+    return {version: of.words(regions) / SCORE_STEPS for version, of in networks.items()}, record
 
 
 def read_weights(folder: Path) -> Cicada:
