@@ -155,13 +155,18 @@ def tree_words(described: dict[str, Any], table: np.ndarray) -> np.ndarray:
     return words
 
 
-def conifer_models(described: dict[str, Any], folder: Path) -> tuple[Any, Any]:
-    """conifer's models of trees: in Python, and in VHDL, written to a folder and compiled by GHDL."""
+def _ap_types() -> Path:
+    """The folder of hls4ml's ap_fixed.h; InputError unless all is installed that makes firmware of trees."""
     spec = importlib.util.find_spec("hls4ml")
     if importlib.util.find_spec("conifer") is None or shutil.which("ghdl") is None or spec is None or not spec.origin:
         raise InputError("no conifer or no ghdl", "both", "see --help")
+    return Path(spec.origin).parent / "templates" / "vivado" / "ap_types"
+
+
+def conifer_models(described: dict[str, Any], folder: Path) -> tuple[Any, Any]:
+    """conifer's models of trees: in Python, and in VHDL, written to a folder and compiled by GHDL."""
     # Its wheel has no ap_fixed.h, and it calls the first python3 of the path.
-    os.environ["XILINX_AP_INCLUDE"] = str(Path(spec.origin).parent / "templates" / "vivado" / "ap_types")
+    os.environ["XILINX_AP_INCLUDE"] = str(_ap_types())
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     conifer = importlib.import_module("conifer")
     precision = {"Precision": f"ap_fixed<{BITS},{BITS}>", "OutputDir": str(folder)}
@@ -229,6 +234,7 @@ def main() -> None:
     check(options, config)
     if min(*options.trees, options.depth) < 1:
         raise InputError(f"--trees {options.trees}, --depth {options.depth}", "numbers >= 1", "correct them")
+    _ap_types()
     cli.import_tensorflow(config.training.deterministic)
     folder, file = options.out.resolve(), CrossingFile(CROSSINGS)
     folder.mkdir(parents=True, exist_ok=True)

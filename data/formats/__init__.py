@@ -56,7 +56,7 @@ def format_of(path: Path | str) -> Format:
         ours = str(read_attribute(file, "format", ""))
     if ours == CROSSINGS:
         remedy = "name it in trigger.crossings, or make its images with scripts/make_data.py --all-images"
-        raise InputError(f"{path} holds crossings, which are measured and without images", expected, remedy)
+        raise InputError(f"{path} holds words of crossings, without images", expected, remedy)
     of = f"another kind, {ours!r}" if ours else "another kind"
     remedy = "convert it to one of these; scripts/make_data.py generates events"
     raise InputError(f"{path} is HDF5 of {of}", expected, remedy)

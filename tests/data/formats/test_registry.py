@@ -40,7 +40,7 @@ def test_every_format_inherits_the_tests(request):
 
 def test_hdf5_of_another_kind_says_which(tmp_path):
     write_crossings(tmp_path / "crossings.h5", [{name: np.ones(2) for name in COLUMNS}], {})
-    says = r"crossings.h5 holds crossings, which are measured and without images; .*; name it in trigger.crossings"
+    says = r"crossings.h5 holds words of crossings, without images; .*; name it in trigger.crossings"
     with pytest.raises(InputError, match=says):
         format_of(tmp_path / "crossings.h5")
     write_arrays(tmp_path / "arrays.h5", [{"x": np.zeros(2)}], {})
