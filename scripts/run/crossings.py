@@ -244,7 +244,7 @@ def _check_inputs(file: CrossingFile, pooling: PoolingConfig) -> None:
             f"{file.path} with cells of 4 x 4 towers and energies in steps of {stored:g} GeV, for a network with cells "
             f"of {pooling.pool} x {pooling.pool} and steps of {pooling.energy_lsb_gev:g} GeV",
             "cells of 4 or 12 towers, energies in cells of 4 and in no smaller steps",
-            "make crossings for it (scripts/make_data.py --layout crossings), or set trigger.crossings to a file that fits",
+            "make crossings for it (make_data.py --layout crossings), or set trigger.crossings to a file that fits",
         )
     missing = set(pooling.inputs) - set(file.inputs)
     if missing:
