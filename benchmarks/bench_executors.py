@@ -100,4 +100,4 @@ def main() -> None:
 if __name__ == "__main__":
     from codae_l1.scripts.run import cli
 
-    cli.run(main)
+    cli.run(main, resumes=False)

@@ -116,4 +116,4 @@ if __name__ == "__main__":
     from codae_l1.scripts.run import cli
 
     cli.import_tensorflow()
-    cli.run(main)
+    cli.run(main, resumes=False)

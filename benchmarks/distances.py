@@ -332,4 +332,4 @@ def _judge(config: RunConfig, name: str, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, resumes=False)

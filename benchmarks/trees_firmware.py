@@ -276,4 +276,4 @@ def make_sums(folder: Path, config: HlsConfig) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, resumes=False)

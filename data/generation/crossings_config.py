@@ -25,10 +25,11 @@ class CrossingsConfig:
     """A sample of crossings.
 
     n_crossings: zero-bias crossings of the splits train, validation, calibration and test.
-    n_signal, n_signal_validation: crossings of each other process in the test and in the validation split.
+    n_signal: crossings of each other process in the test split.
+    n_signal_validation: the same in the validation split, which gets a share of the pool for them.
     processes: these others: signals, and qcd (pT-hat above 20 GeV), w, z, top.
-    n_soft, n_hard: collisions in the pool, soft and hard, over all splits, each of which gets a share by its number of
-        crossings.
+    n_soft: soft collisions in the pool, over all splits, each of which gets a share by its number of crossings.
+    n_hard: hard collisions in the pool, likewise, divided among the slices.
     cuts_gev: where the slices of pT-hat begin, rising.
     bias: how evenly validation and test are spread over the slices, 0 to 1; in train and calibration every crossing has
         the weight 1.

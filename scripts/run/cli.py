@@ -81,13 +81,13 @@ def parser(description: str | None, **how: Any) -> argparse.ArgumentParser:
     return _Parser(description=inspect.cleandoc(description or ""), formatter_class=_Help, **how)
 
 
-def run(command: Callable[[], None]) -> None:
+def run(command: Callable[[], None], resumes: bool = True) -> None:
     """Run a command's body: InputError is one line and exit code 2; Ctrl-C, TERM and HUP a hint and 130.
 
-    The rest is our mistake.
+    The rest is our mistake. resumes: whether the same command goes on where it was interrupted.
     """
     with _ended_alike(), outputs():
-        _run(command)
+        _run(command, resumes)
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _ended_alike() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _run(command: Callable[[], None]) -> None:
+def _run(command: Callable[[], None], resumes: bool) -> None:
     try:
         command()
     except InputError as error:
@@ -132,7 +132,8 @@ def _run(command: Callable[[], None]) -> None:
             signal.signal(number, signal.SIG_IGN)
         # Python would look for cycles in all of TensorFlow before it ends: 2 s of a processor.
         gc.freeze()
-        print("interrupted; run the same command again to continue: what was finished is kept", file=sys.stderr)
+        hint = "; run the same command again to continue: what was finished is kept" if resumes else ""
+        print(f"interrupted{hint}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -91,7 +91,7 @@ def reach_text(predicted: Sequence[Mapping[str, float]]) -> str:
     """In words, for the terminal."""
     cuts = [row["from_gev"] for row in predicted]
     names = [f"below {cuts[1]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(cuts[1:])), f"above {cuts[-1]:g}"]
-    parts = [f"{name} GeV {row['reach_khz']:.2g}" for name, row in zip(names, predicted, strict=True)]
+    parts = [f"{name} GeV {row['reach_khz']:.3g}" for name, row in zip(names, predicted, strict=True)]
     return f"predicted reach in kHz by the hardest scattering of what fires: {', '.join(parts)}"
 
 

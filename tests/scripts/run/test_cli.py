@@ -286,6 +286,20 @@ def test_interrupt_says_how_to_go_on_whichever_signal(command, number):
     signal.signal(number, before)
 
 
+def test_a_command_that_keeps_nothing_does_not_say_that_it_goes_on(capsys):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        cli.run(interrupted, resumes=False)
+    assert capsys.readouterr().err == "interrupted\n"
+    gc.unfreeze()
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), before, strict=True):
+        signal.signal(number, handler)
+
+
 def test_a_path_that_the_system_refuses_is_one_line(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.run(lambda: open("x" * 300).close())
