@@ -29,7 +29,7 @@ from codae_l1.scripts._seeds import require_seeds
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run._ceiling import ceiling
 from codae_l1.scripts.run.config import RunConfig, TriggerConfig, load_config
-from codae_l1.scripts.run.crossings import RunCrossings, check_crossings
+from codae_l1.scripts.run.crossings import RunCrossings, _check_inputs, check_crossings
 from codae_l1.scripts.run.executors import RunExecutor, Trained
 
 CONFIGS = ("demo", "distance", "calorimeter", "tracks_calorimeter")
@@ -283,13 +283,18 @@ def mapped_records(network: Any, word: WordType, config: RunConfig) -> str:
     return f"{found['LUT']:,} LUT, {found['FF']:,} FF, {found['DSP']} DSP, {report['latency_ns']:g} ns"
 
 
-def check(options: argparse.Namespace, config: RunConfig) -> None:
-    """Raise InputError where seeds, points, crossings or the output are none, before anything is learned."""
+def check(options: argparse.Namespace, *configs: RunConfig) -> None:
+    """Raise InputError where seeds, points, crossings or the output are none, before anything is learned.
+
+    configs: of all networks whose inputs the crossings must hold.
+    """
     require_seeds("--seeds", options.seeds, different=True)
-    trigger = dataclasses.replace(config.trigger, points=tuple(options.points))
-    judged = _trigger(dataclasses.replace(config, trigger=trigger), getattr(options, "crossings", None))
-    # What is learned comes from the shipped crossings: of the judged ones a test split is enough.
-    check_crossings(dataclasses.replace(config, firmware=FirmwareConfig(), trigger=judged))
+    for config in configs:
+        trigger = dataclasses.replace(config.trigger, points=tuple(options.points))
+        judged = _trigger(dataclasses.replace(config, trigger=trigger), getattr(options, "crossings", None))
+        # What is learned comes from the shipped crossings: of the judged ones a test split is enough.
+        check_crossings(dataclasses.replace(config, firmware=FirmwareConfig(), trigger=judged))
+        _check_inputs(CrossingFile(judged.path), config.firmware.pooling)
     if (out := getattr(options, "out", None)) and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise InputError(f"--out {out} is there", "a new or empty folder", "name another")
 
@@ -305,7 +310,7 @@ def main() -> None:
     parser.add_argument("--points", nargs="+", default=list(POINTS), help="shares of crossings, or rates in kHz")
     options = parser.parse_args()
     configs = {name: load_config(name) for name in options.configs}
-    check(options, next(iter(configs.values())))
+    check(options, *configs.values())
     cli.import_tensorflow(any(config.training.deterministic for config in configs.values()))
     for name, config in configs.items():
         _judge(config, name, options)

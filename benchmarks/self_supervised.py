@@ -172,7 +172,7 @@ def main() -> None:
     for given, known, what in ((options.inputs, INPUTS, "inputs"), (options.losses, LOSSES, "loss")):
         if unknown := [name for name in given if name not in known]:
             raise InputError(f"{what} {unknown[0]}", f"some of {', '.join(known)}", "correct them")
-    check(options, load_config("demo"))
+    check(options, *(load_config(_CONFIGS[name]) for name in options.inputs))
     cli.import_tensorflow(load_config("demo").training.deterministic)
     sys.exit(int(sum(judge(name, options) for name in dict.fromkeys(options.inputs)) > 0))
 

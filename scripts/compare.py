@@ -71,15 +71,18 @@ def command() -> None:
             "name another, or remove it yourself",
         )
     cli.import_tensorflow(stage.check_config(arguments.config, arguments.run or Path(stage.DEFAULT_RUN)))
+    from codae_l1.scripts.studies.comparison import Part, complexity_bias, file_events, run_events
+
     names = check(arguments)
+    cicada = Part.of_cicada(arguments.cicada) if arguments.cicada else None
     run = stage.open_run(arguments.run, arguments.config, arguments.update, arguments.trust)
     from codae_l1.scripts import make_data
-    from codae_l1.scripts.studies.comparison import complexity_bias, file_events, run_events
 
     stage.do(run, "make_data", make_data.work, kept=True)
     events = file_events(arguments.events) if arguments.events else run_events(run)
     out = arguments.out or run.folder / ("comparison-events" if arguments.events else "comparison")
-    rows = _compare(run, names, arguments.seeds, events, out, events.published_parts(arguments.cicada))
+    published = events.published_parts() | ({"published CICADA": cicada(events.images)} if cicada else {})
+    rows = _compare(run, names, arguments.seeds, events, out, published)
     content = _describe(run, rows, events, arguments.seeds)
     content["complexity_bias"] = complexity_bias(run, events)
     text = _write(content, out, arguments.page)

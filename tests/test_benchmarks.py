@@ -14,7 +14,7 @@ from codae_l1.data.base.errors import InputError
 from codae_l1.data.base.words import WordType
 from codae_l1.quantization.f_m.config import FirmwareConfig, output_word
 from codae_l1.quantization.f_m.network import FirmwareModel, build_float, build_qkeras
-from codae_l1.scripts.run.config import RunConfig
+from codae_l1.scripts.run.config import RunConfig, load_config
 
 _FOLDER = Path(__file__).parents[1] / "benchmarks"
 _FILE = _FOLDER / "bench_executors.py"
@@ -34,6 +34,15 @@ _FILE = _FOLDER / "bench_executors.py"
 def test_options_that_are_none_are_refused_before_anything_is_learned(hgq2, given, words):
     with pytest.raises(InputError, match=words):
         hgq2.check(SimpleNamespace(**{"seeds": [1], "points": ["1e-3", "10 kHz"]} | given), RunConfig())
+
+
+def test_crossings_must_hold_what_each_config_reads(hgq2):
+    fine = load_config("calorimeter")
+    fine = replace(fine, firmware=replace(fine.firmware, energy_lsb_gev=2.0, precision={}))
+    options = SimpleNamespace(seeds=[1], points=["1e-3"])
+    hgq2.check(options, RunConfig(), load_config("calorimeter"))
+    with pytest.raises(InputError, match=r"energies in steps of 4 GeV, for a network with .* steps of 2 GeV"):
+        hgq2.check(options, RunConfig(), fine)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from codae_l1.data.calorimeter import IMAGE_SHAPE, N_ETA, N_PHI
 from codae_l1.data.generation._collisions import Collisions
 from codae_l1.data.generation._processes import Particles
 from codae_l1.data.generation.crossings_config import CrossingsConfig
+from codae_l1.scripts.studies import _cicada
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -25,7 +26,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 @pytest.fixture(scope="module", autouse=True)
 def scripts():
     """The scripts import each other by name, as they do where they run."""
-    names = ("cicada", "crossing_samples", "inelastic", "jet_response", "validate_crossings")
+    names = ("crossing_samples", "inelastic", "jet_response", "validate_crossings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(FOLDER), *sys.path])
         yield argparse.Namespace(**{name: importlib.import_module(name) for name in names})
@@ -60,7 +61,7 @@ def reference(weights: dict[str, np.ndarray], image: np.ndarray) -> int:
 def test_cicada_in_integers_is_cicada_in_fractions(scripts, tmp_path):
     rng = np.random.default_rng(1)
     weights = random_weights(rng)
-    network = scripts.cicada.read_weights(write_weights(tmp_path, **weights))
+    network = _cicada.read_weights(write_weights(tmp_path, **weights))
     images = np.stack([rng.integers(0, top, (18, 14)) * (rng.random((18, 14)) < 0.5) for top in (2, 4, 16, 1024)])
     words = [reference(weights, image) for image in images]
     assert network.words(images).tolist() == words
@@ -71,7 +72,7 @@ def test_filters_come_first_and_a_score_has_256_steps(scripts, tmp_path):
     w3, w7, w10 = np.zeros((4, 2, 2)), np.zeros((252, 16)), np.zeros(16)
     # The second filter sees the upper left of a block, and the third sum the block in row 3 and column 4.
     w3[1, 1, 0], w7[4 * (7 * 3 + 4) + 1, 2], w10[2] = 1, 1, 1.5
-    network = scripts.cicada.read_weights(write_weights(tmp_path, w3, w7, np.zeros(16), w10))
+    network = _cicada.read_weights(write_weights(tmp_path, w3, w7, np.zeros(16), w10))
     images = np.zeros((3, 18, 14), int)
     images[0, 7, 8] = 5
     images[1, 6, 9] = 5
@@ -81,13 +82,13 @@ def test_filters_come_first_and_a_score_has_256_steps(scripts, tmp_path):
 
 def test_checkouts_that_are_none_or_of_another_version_are_refused(scripts, tmp_path):
     with pytest.raises(InputError, match=r"no weights in .*CICADA_v2p2p0.*a checkout of github.com/cms-hls4ml/CICADA"):
-        scripts.cicada.read_cicada(tmp_path)
+        _cicada.read_cicada(tmp_path)
     folder = write_weights(tmp_path / "CICADA_v2p2p0" / "weights", **random_weights(np.random.default_rng(2)))
     with pytest.raises(InputError, match=r"gives the scores \[.*\]; expected \[4774, 13479, 3541\]"):
-        scripts.cicada.read_cicada(tmp_path)
+        _cicada.read_cicada(tmp_path)
     write_header(folder / "w10.h", np.full(16, 0.3))
-    with pytest.raises(InputError, match=r"w10.h with 16 numbers; expected 16, multiples of 2\^-8"):
-        scripts.cicada.read_cicada(tmp_path)
+    with pytest.raises(InputError, match=r"w10.h with other content; expected 16 multiples of 2\^-8 between"):
+        _cicada.read_cicada(tmp_path)
 
 
 def test_regions_are_sums_of_whole_steps_without_the_outermost_columns(scripts):
@@ -97,7 +98,7 @@ def test_regions_are_sums_of_whole_steps_without_the_outermost_columns(scripts):
     image[0, 4, 0, 1:] = 100
     image[0, 71, 56, 1:] = 300, 300
     image[0, 0, 1, 0] = 50  # tracks do not count
-    words = scripts.cicada.region_words(image)
+    words = _cicada.region_words(image)
     assert words.shape == (1, 18, 14)
     assert words[0, 1, 1] == 20
     assert words[0, 17, 13] == 1023

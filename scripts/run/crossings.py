@@ -238,6 +238,12 @@ def _check_inputs(file: CrossingFile, pooling: PoolingConfig) -> None:
     """Raise InputError unless the file's pooled words give the inputs of a network."""
     stored = float(file.provenance.get("energy_lsb_gev", np.inf))
     energies = any(name != "tracks" for name in pooling.inputs)
+    if energies and np.isinf(stored):
+        raise InputError(
+            f"{file.path} without the step of its energies",
+            "energy_lsb_gev in its provenance",
+            "make the crossings again",
+        )
     aligned = pooling.pool % 4 == 0 and pooling.padding == PoolingConfig().padding
     if not aligned or (energies and (pooling.pool != 4 or pooling.energy_lsb_gev < stored)):
         raise InputError(

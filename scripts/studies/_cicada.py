@@ -9,7 +9,7 @@ nothing else rounds or overflows:
     word of a sum    = min(round(sum(word x w7 + b7) / 2^6), 1023)      w7 in 2^-6, b7 in 2^-4
     score            = min(round(sum(word x w10) / 2^4), 65535)         w10 in 2^-8, score in 2^-8
 
-The weights are not part of this project. As a score of events (`published`) it reads regions of the
+The weights are not part of this project. As a score of events (`read_published`, `published`) it reads regions of the
 images; unlike those of CMS they reach |eta| = 2.44, and are of a fast simulation.
 """
 
@@ -72,12 +72,13 @@ def read_cicada(checkout: Path, version: str = VERSION) -> Cicada:
     return found
 
 
-def published(checkout: Path, images: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Scores (n,) of images (n, 72, 58, 3) GeV by version, and what is to be known of them.
+def read_published(checkout: Path) -> dict[str, Cicada]:
+    """Version -> network of a checkout; InputError as `read_cicada`."""
+    return {version: read_cicada(checkout, version) for version in KNOWN}
 
-    InputError as `read_cicada`.
-    """
-    networks = {version: read_cicada(checkout, version) for version in KNOWN}
+
+def published(networks: dict[str, Cicada], images: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Scores (n,) of images (n, 72, 58, 3) GeV by version, and what is to be known of them."""
     regions = np.concatenate([region_words(images[i : i + _SLICE]) for i in range(0, len(images), _SLICE)])
     parameters = sum(count for count, _ in _WEIGHTS.values())
     record = {"main_score": VERSION, "learning": "cms", "macs": _MACS, "parameters": parameters, "how": None}
@@ -113,11 +114,14 @@ def _numbers(path: Path, count: int, fraction: int) -> np.ndarray:
         text = path.read_text()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "a header with weights", "correct it") from None
+    except UnicodeDecodeError:
+        text = ""
     lists = re.findall(r"\{([^{}]*)\}", text)
-    values = np.array([float(part) for part in lists[-1].split(",")]) if lists else np.zeros(0)
-    steps = values * 2**fraction
-    if len(values) != count or (steps != np.rint(steps)).any():
-        raise InputError(
-            f"{path} with {len(values)} numbers", f"{count}, multiples of 2^-{fraction}", "take the published file"
-        )
+    try:
+        steps = np.array([float(part) for part in lists[-1].split(",")]) * 2**fraction
+    except (IndexError, ValueError):
+        steps = np.zeros(0)
+    if len(steps) != count or not np.isfinite(steps).all() or (steps != np.rint(steps)).any():
+        expected = f"{count} multiples of 2^-{fraction} between its last braces"
+        raise InputError(f"{path} with other content", expected, "take the published file")
     return steps.astype(np.int64)

@@ -7,7 +7,7 @@ standard deviation over seeds (ddof 1). Each event counts once in them: only the
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,18 +87,10 @@ class _ComparedEvents:
         """Its name."""
         return QCD if QCD in self.signal else ZERO_BIAS
 
-    def published_parts(self, cicada: Path | None = None) -> "dict[str, Part]":
-        """Name -> part of each published model: the CoDAE's scores that came with the events, and CICADA's networks.
-
-        cicada: a checkout of github.com/cms-hls4ml/CICADA; InputError where it is none.
-        """
-        found = {}
-        if self.published:
-            record = {"main_score": "mse", "learning": "background", "parameters": 1_646_467, "how": None}
-            found["published CoDAE"] = Part(self.published, record)
-        if cicada is not None:
-            found["published CICADA"] = Part(*_cicada.published(cicada, self.images))
-        return found
+    def published_parts(self) -> "dict[str, Part]":
+        """Name -> part of each published model whose scores came with the events."""
+        record = {"main_score": "mse", "learning": "background", "parameters": 1_646_467, "how": None}
+        return {"published CoDAE": Part(self.published, record)} if self.published else {}
 
 
 def _section(file: EventFile) -> float:
@@ -140,6 +132,15 @@ class Part:
             kind, score = name.split("/", 1)
             of[kind][score] = values
         return cls(of["scores"], record, of["untrained"]) if record["key"] == key else None
+
+    @staticmethod
+    def of_cicada(checkout: Path) -> "Callable[[np.ndarray], Part]":
+        """The published networks of a checkout of github.com/cms-hls4ml/CICADA, read now: images -> their part.
+
+        images: (N, 72, 58, 3) GeV. InputError where the networks are not there or are others.
+        """
+        networks = _cicada.read_published(checkout)
+        return lambda images: Part(*_cicada.published(networks, images))
 
 
 def run_events(run: "Run") -> _ComparedEvents:

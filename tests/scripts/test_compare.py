@@ -316,22 +316,22 @@ def test_the_networks_of_a_checkout_are_rows(monkeypatch, tmp_path):
     for version in _cicada.KNOWN:
         write_weights(tmp_path / f"CICADA_{version}" / "weights", **random_weights(rng))
     with pytest.raises(InputError, match=r"gives the scores .*; take the weights of v2p2p0"):
-        events.published_parts(tmp_path)
+        Part.of_cicada(tmp_path)
     with pytest.raises(InputError, match=r"no weights in .*; expected a checkout of github\.com/cms-hls4ml/CICADA"):
-        events.published_parts(tmp_path / "none")
+        Part.of_cicada(tmp_path / "none")
     n = np.arange(252)
     shown = np.stack([n % 8, 37 * n % 11, np.full(252, 4)]).reshape(-1, 18, 14)
     networks = {v: _cicada.read_weights(tmp_path / f"CICADA_{v}" / "weights") for v in _cicada.KNOWN}
     monkeypatch.setattr(_cicada, "KNOWN", {v: tuple(of.words(shown).tolist()) for v, of in networks.items()})
     monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)
     run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
-    part = events.published_parts(tmp_path)["published CICADA"]
+    part = Part.of_cicada(tmp_path)(images)
     words = np.floor(images[:, :, 1:-1, 1] / 0.5).reshape(-1, 18, 4, 14, 4).sum(axis=(2, 4))
     for version, network in networks.items():
         assert np.array_equal(256 * part.scores[version], network.words(words))
     # CICADA's own: 16 weights of filters, 252 x 16 and 16 of sums, 16 of the last.
     assert part.record["parameters"] == 4080
-    rows = compare._compare(run, [], [1], events, None, events.published_parts(tmp_path))
+    rows = compare._compare(run, [], [1], events, None, {"published CICADA": part})
     assert [(row["model"], row["score"], row["main"]) for row in rows] == [
         ("published CICADA", "v2p2p0", True),
         ("published CICADA", "v2p1p2", False),
@@ -339,6 +339,16 @@ def test_the_networks_of_a_checkout_are_rows(monkeypatch, tmp_path):
     value = rows[0]["auc"]["h125"]["value"]
     assert value == pytest.approx(auc(part.scores["v2p2p0"][SIGNAL == "qcd"], part.scores["v2p2p0"][SIGNAL == "h125"]))
     assert comparison_report.title(rows[0]) == "published CICADA: v2p2p0"
+    header = tmp_path / "CICADA_v2p2p0" / "weights" / "w10.h"
+    text = header.read_text()
+    for damaged in (
+        b"",
+        b"\xff",
+        *(text.replace("}", end).encode() for end in (",}", "f}", ", nan}", "1e400}", ", {}}")),
+    ):
+        header.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"w10\.h with other content; expected 16 multiples of 2\^-8 between"):
+            Part.of_cicada(tmp_path)
     assert all(comparison_report.is_shown(row) for row in rows)
 
 

@@ -383,6 +383,9 @@ def test_what_a_later_stage_would_refuse_is_refused_before_anything_is_trained(t
         write_crossings(tmp_path / "lacking.h5", [lacking], {"energy_lsb_gev": 1.0})
         with pytest.raises(InputError, match=said):
             _checked(tmp_path / "lacking.h5", menu=loose)
+    write_crossings(tmp_path / "unsaid.h5", [rows(ZERO_BIAS, "test", np.arange(50))], {})
+    with pytest.raises(InputError, match="without the step of its energies; expected energy_lsb_gev in its provenance"):
+        RunCrossings(TriggerConfig(crossings=str(tmp_path / "unsaid.h5")), Sum(PoolingConfig(inputs=("hcal",))), 1)
     # A distance needs background to learn from, which no later stage finds.
     with pytest.raises(InputError, match=r"c\.h5 without zero-bias crossings in the train split"):
         check_crossings(RunConfig(trigger=TriggerConfig(crossings=str(path), menu=loose)))
