@@ -13,6 +13,7 @@ The weights are not part of this project. As a score of events (`read_published`
 images; unlike those of CMS they reach |eta| = 2.44, and are of a fast simulation.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ REGIONS, SIDE, LARGEST_REGION = (18, 14), 4, 1023
 SCORE_STEPS = 256
 # Version -> words of its library for three images: n mod 8 and 37 n mod 11 where n = 14 phi + eta, and 4 everywhere.
 KNOWN = {VERSION: (4774, 13479, 3541), "v2p1p2": (11394, 20488, 7941)}
+# And of its weights, since three images do not show every one of them (commit 0aafbd2 of the checkout).
+CHECKSUMS = {VERSION: "1789b51861574145", "v2p1p2": "fa6789577c781bee"}
 # Products of a weight and a word per event: 63 blocks of four regions by four filters, 252 x 16, and 16.
 _MACS = 63 * 4 * 4 + 252 * 16 + 16
 # Images at a time.
@@ -47,6 +50,12 @@ class Cicada:
     dense: np.ndarray
     bias: np.ndarray
     last: np.ndarray
+
+    @property
+    def checksum(self) -> str:
+        """The first digits of the SHA-256 of all weights."""
+        arrays = (self.filters, self.dense, self.bias, self.last)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(a, "<i8").tobytes() for a in arrays)).hexdigest()[:16]
 
     def words(self, regions: np.ndarray) -> np.ndarray:
         """Score words (n,) int64 of regions (n, 18, 14)."""
@@ -69,6 +78,8 @@ def read_cicada(checkout: Path, version: str = VERSION) -> Cicada:
     if tuple(words) != KNOWN[version]:
         known = list(KNOWN[version])
         raise InputError(f"{folder} gives the scores {words}", f"{known}", f"take the weights of {version}")
+    if found.checksum != CHECKSUMS[version]:
+        raise InputError(f"{folder} holds other weights", f"the checksum {CHECKSUMS[version]}", "fetch it again")
     return found
 
 

@@ -323,6 +323,12 @@ def test_the_networks_of_a_checkout_are_rows(monkeypatch, tmp_path):
     shown = np.stack([n % 8, 37 * n % 11, np.full(252, 4)]).reshape(-1, 18, 14)
     networks = {v: _cicada.read_weights(tmp_path / f"CICADA_{v}" / "weights") for v in _cicada.KNOWN}
     monkeypatch.setattr(_cicada, "KNOWN", {v: tuple(of.words(shown).tolist()) for v, of in networks.items()})
+    with pytest.raises(
+        InputError, match=r"CICADA_v2p2p0/weights holds other weights; expected the checksum 1789b51861"
+    ):
+        Part.of_cicada(tmp_path)
+    monkeypatch.setattr(_cicada, "CHECKSUMS", {v: of.checksum for v, of in networks.items()})
+    assert len(set(_cicada.CHECKSUMS.values())) == 2
     monkeypatch.setattr(compare, "_firmware_part", lambda *_: None)
     run = SimpleNamespace(config=RunConfig(evaluation=EvaluationConfig(bootstrap=5)))
     part = Part.of_cicada(tmp_path)(images)
