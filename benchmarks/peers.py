@@ -34,7 +34,7 @@ from codae_l1.data.generation.crossings import make_chunks, read_chunk
 from codae_l1.data.generation.crossings_config import CrossingsConfig
 from codae_l1.data.menu import MenuConfig, solve_menu
 from codae_l1.models.evaluation.crossing_rates import Crossings, trigger_points
-from codae_l1.scripts.studies._cicada import KNOWN, SCORE_STEPS, read_cicada
+from codae_l1.scripts.studies._cicada import SCORE_STEPS, read_published
 
 # Regions (n, 18, 14) -> words (n,).
 Score = Callable[[np.ndarray], np.ndarray]
@@ -50,7 +50,7 @@ def main() -> int:
     """Make the crossings, score them, print the table."""
     options = _parser().parse_args()
     try:
-        networks = {f"CICADA {version}": read_cicada(options.cicada, version).words for version in KNOWN}
+        networks = {f"CICADA {version}": of.words for version, of in read_published(options.cicada).items()}
         options.out.mkdir(parents=True, exist_ok=True)
         make_chunks(_config(options), PeerWords(), options.out, Work(options.workers, progress=_progress))
         found = results(read_samples(options.out, networks), options.points)

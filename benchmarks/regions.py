@@ -44,7 +44,7 @@ from codae_l1.quantization.f_m.config import AUTOENCODER, DISTANCE, ConvConfig, 
 from codae_l1.quantization.f_m.precision import LayerPrecision
 from codae_l1.scripts.run import cli
 from codae_l1.scripts.run.config import load_config
-from codae_l1.scripts.studies._cicada import KNOWN, LARGEST_REGION, REGIONS, SCORE_STEPS, read_cicada
+from codae_l1.scripts.studies._cicada import LARGEST_REGION, REGIONS, SCORE_STEPS, read_published
 
 # A region above the knee counts for 2^-_SLOPE.
 _SLOPE = 3
@@ -179,7 +179,7 @@ def main() -> None:
     read_config(options.peers)
     shown: dict[str, Score] = {}
     if options.cicada:
-        shown = {f"CICADA {version}": read_cicada(options.cicada, version).words for version in KNOWN}
+        shown = {f"CICADA {version}": of.words for version, of in read_published(options.cicada).items()}
     # The seed is the seed: the same weights on every processor.
     cli.import_tensorflow(deterministic=True)
     train, calibration = (split_regions(options.work, split) for split in ("train", "calibration"))
